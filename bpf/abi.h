@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What the kernel programs and weftd share: keys and values of the pinned maps, flags, drop
+ * reasons. Python's layouts are generated from this file's BTF (src/weft/kernel/bpf/layouts.py).
+ *
+ * Every struct is free of implicit padding; spare bytes are zero. A change of a layout is a new
+ * map name (…_v2) and a converter, never an edit in place. Addresses are 16 bytes in network
+ * order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). Numbers are in host order unless named _be.
+ */
+#ifndef WEFT_ABI_H
+#define WEFT_ABI_H
+
+#include <linux/types.h>
+
+#define WEFT_GATEWAY_MAC { 0x0a, 0x57, 0x45, 0x46, 0x54, 0x01 } /* of every gateway on every host */
+
+struct address {
+	__u8 octets[16];
+};
+
+/* ports_v1: ifindex of the host's end -> the sender behind it. */
+enum port_flag {
+	PORT_SPOOF_CHECK = 1 << 0, /* sources must be the port's own or in allowed_v1 */
+	PORT_INTERNAL = 1 << 1,	   /* its network has no way to the outside */
+};
+
+struct port {
+	__u32 vni;
+	__u32 flags; /* enum port_flag */
+	__u8 mac[6];
+	__u16 mtu;
+	__u32 slot;
+	struct address ipv4; /* first address of the family; all zero: none */
+	struct address ipv6;
+	__u8 spare[24];
+};
+
+/* addresses_v1: (VNI, address) -> where it lives. */
+struct address_key {
+	__u32 vni;
+	struct address address;
+};
+
+enum endpoint_flag {
+	ENDPOINT_GATEWAY = 1 << 0, /* the subnet's gateway: answered here */
+	ENDPOINT_HOST = 1 << 1,	   /* the host's own place: deliver to weft0 */
+};
+
+struct endpoint {
+	__u32 ifindex; /* local port; 0: see flags (and, for another host, tunnel) */
+	__u32 flags;   /* enum endpoint_flag */
+	__u8 mac[6];
+	__u8 spare0[2];
+	__u32 tunnel; /* index of the host that it lives on; 0: this one */
+	__u32 group;  /* security group set */
+	__u8 spare[8];
+};
+
+/* macs_v1: (VNI, MAC) -> endpoint, the same value as addresses_v1 */
+struct mac_key {
+	__u32 vni;
+	__u8 mac[6];
+	__u8 spare[2];
+};
+
+/* networks_v1: VNI -> */
+enum network_flag {
+	NETWORK_INTERNAL = 1 << 0,
+	NETWORK_HAS_UNKNOWN = 1 << 1, /* flood ARP and ND for unknown addresses */
+};
+
+struct network {
+	__u32 flags; /* enum network_flag */
+	__u32 slot_count;
+	__u8 spare[24];
+};
+
+/* flood_v1: (VNI, slot) -> */
+struct flood_key {
+	__u32 vni;
+	__u32 slot;
+};
+
+struct flood {
+	__u32 ifindex;
+	__u8 spare[12];
+};
+
+/* allowed_v1 (LPM): (ifindex, prefix) -> ; prefixlen counts from the start of ifindex */
+struct allowed_key {
+	__u32 prefixlen; /* 32 + bits of the 128-bit form */
+	__u32 ifindex;
+	struct address address;
+};
+
+struct allowed {
+	__u8 mac[6]; /* all zero: the port's own */
+	__u8 spare[10];
+};
+
+/* subnets_v1 (LPM): (VNI, prefix) -> */
+struct subnet_key {
+	__u32 prefixlen; /* 32 + bits of the 128-bit form */
+	__u32 vni;
+	struct address address;
+};
+
+struct subnet {
+	struct address gateway; /* all zero: none */
+	__u8 spare[16];
+};
+
+/* host_prefixes_v1 (LPM): prefix -> the network to which the host sends it */
+struct host_prefix_key {
+	__u32 prefixlen; /* bits of the 128-bit form */
+	struct address address;
+};
+
+struct host_prefix {
+	__u32 vni;
+	__u8 spare[12];
+};
+
+/* resolvers_v1: address of a resolver of the host -> */
+struct resolver {
+	__u8 spare[8];
+};
+
+/* dns_flows_v1 (LRU): a query on its way to weftd -> what it looked like.
+ * weftd sees it come from WEFT_ALIAS | ifindex, so it knows the asker even where networks overlap. */
+struct dns_flow_key {
+	__u32 ifindex;
+	__u16 port_be;
+	__u8 protocol;
+	__u8 family; /* 4 or 6 */
+};
+
+struct dns_flow {
+	struct address client;
+	struct address resolver;
+	__u8 mac[6];
+	__u8 spare[10];
+};
+
+#define WEFT_DNS4 0xa9fe3535u	   /* 169.254.53.53: weftd's DNS server, on weft0 */
+#define WEFT_ALIAS4 0xf0000000u	   /* 240.0.0.0/4 | ifindex: a port, as the host sees it */
+#define WEFT_PREFIX6 0xfd776566u   /* fd77:6566:7400::/48 */
+#define WEFT_PREFIX6_2 0x74000000u
+/* fd77:6566:7400::53 is the server; fd77:6566:7400:1::IFINDEX is a port */
+
+/* counters_v1 (per CPU): ifindex -> ; the workload's view: rx = what it received */
+enum drop_reason {
+	DROP_NONE = 0,
+	DROP_MALFORMED,	       /* headers that do not parse or do not fit the packet */
+	DROP_SPOOFED_MAC,      /* source MAC is not the port's */
+	DROP_SPOOFED_ADDRESS,  /* source IP, ARP or ND sender is not the port's */
+	DROP_UNKNOWN_MAC,      /* no port with this destination MAC on the network */
+	DROP_UNKNOWN_ADDRESS,  /* no such address in a subnet of the network */
+	DROP_UNKNOWN_NEIGHBOUR, /* ARP or ND for an address that nobody has */
+	DROP_ISOLATED,	       /* the destination is in another network */
+	DROP_INTERNAL,	       /* to the outside from an internal network */
+	DROP_TTL,	       /* hop limit ran out */
+	DROP_NO_ROUTE,	       /* no network or no gateway leads there */
+	DROP_RESERVED,	       /* ethertype or address that no workload may use (VLAN, own RA …) */
+	DROP_KERNEL,	       /* a kernel helper refused (redirect, resize) */
+	DROP_REASONS = 24,     /* room */
+};
+
+struct counters {
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 tx_bytes;
+	__u64 drops[DROP_REASONS];
+};
+
+#endif

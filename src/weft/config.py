@@ -1,0 +1,154 @@
+"""Settings: one TOML file, environment variables and flags under the same names.
+
+``underlay_device = "eth1"`` in the file, ``WEFT_UNDERLAY_DEVICE=eth1`` and
+``weft up --underlay-device eth1`` say the same; a flag beats the environment, which beats the
+file. An unknown key is an error that offers the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from weft.errors import InvalidError
+from weft.model.addresses import IPAddress, IPNetwork, ip_network
+from weft.model.codec import convert
+
+DEFAULT_FILE = Path("/etc/weft/weft.toml")
+ENVIRONMENT_PREFIX = "WEFT_"
+_NOT_SETTINGS = frozenset({"WEFT_CONFIG", "WEFT_JOIN_TOKEN"})
+
+
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one weftd is set up. The docstring of a field is its line in ``weft up --help``."""
+
+    name: str = msgspec.field(default_factory=socket.gethostname)
+    """Name of this host in the cluster."""
+    run_dir: str = "/run/weft"
+    """Sockets and the pid file; empty after a reboot."""
+    state_dir: str = "/var/lib/weft"
+    """The record database."""
+    bpffs_dir: str = "/sys/fs/bpf/weft"
+    """Folder for pinned programs and maps, on a bpf file system."""
+    underlay_device: str = ""
+    """Device towards other hosts; empty: that of the default route."""
+    underlay_address: IPAddress | None = None
+    """Address for other hosts; empty: the device's first."""
+    mtu_bytes: int = 0
+    """MTU of the networks; 0: the underlay device's, less 50 for the encapsulation (70 on IPv6)."""
+    address_pool: IPNetwork = msgspec.field(default_factory=lambda: ip_network("10.32.0.0/12"))
+    """Subnets that nobody named are cut from here."""
+    address_pool6: IPNetwork = msgspec.field(
+        default_factory=lambda: ip_network("fd77:6566:7410::/44")
+    )
+    """The same for IPv6."""
+    pool_prefix_length: int = 24
+    """Size of a subnet cut from the pool."""
+    rest_s: float = 60.0
+    """Seconds that a released address rests before it is given again."""
+    domain: str = "weft.internal"
+    """DNS domain of all names."""
+    resolv_conf: str = "/etc/resolv.conf"
+    """Where the host's resolvers are listed."""
+    docker: bool = True
+    """Serve Docker's plugin protocol and follow its events."""
+    docker_socket: str = "/var/run/docker.sock"
+    """The Docker engine's socket."""
+    docker_plugin_dir: str = "/run/docker/plugins"
+    """Where Docker looks for plugins; weft.sock is made here."""
+    metrics: str = ""
+    """ADDRESS:PORT for Prometheus over TCP; empty: only GET /metrics on the API socket."""
+    reconcile_s: float = 30.0
+    """Seconds between two looks at whether the kernel still holds what it should."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    @property
+    def api_socket(self) -> Path:
+        """Where the CLI reaches weftd."""
+        return Path(self.run_dir) / "weftd.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Process id of weftd."""
+        return Path(self.run_dir) / "weftd.pid"
+
+    @property
+    def database(self) -> Path:
+        """The record database."""
+        return Path(self.state_dir) / "weft.db"
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+) -> Settings:
+    """Settings from file, environment and flags (None values are not given).
+
+    `file` None: the path in WEFT_CONFIG, else `DEFAULT_FILE` if it exists. InvalidError names the
+    source and the key.
+    """
+    values: dict[str, Any] = {}
+    values.update(_from_file(file, environment))
+    values.update(_from_environment(environment))
+    values.update({key: value for key, value in (flags or {}).items() if value is not None})
+    return convert(values, Settings)
+
+
+def _from_file(file: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
+    named = file or (Path(environment["WEFT_CONFIG"]) if "WEFT_CONFIG" in environment else None)
+    path = named or DEFAULT_FILE
+    if named is None and not path.exists():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InvalidError(f"settings file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidError(f"settings file {path}: {error}") from error
+    for key in values:
+        _check_known(key, f"settings file {path}")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    types = get_type_hints(Settings)
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        _check_known(key, f"environment variable {variable}")
+        values[key] = _parse(text, types[key], variable)
+    return values
+
+
+def _parse(text: str, wanted: Any, variable: str) -> Any:
+    if wanted is bool:
+        if text.lower() not in ("1", "0", "true", "false", "yes", "no"):
+            raise InvalidError(f"environment variable {variable}={text}: say true or false")
+        return text.lower() in ("1", "true", "yes")
+    if wanted in (int, float):
+        try:
+            return wanted(text)
+        except ValueError:
+            raise InvalidError(f"environment variable {variable}={text}: not a number") from None
+    return text or None if wanted not in (str,) else text
+
+
+def _check_known(key: str, source: str) -> None:
+    known = Settings.__struct_fields__
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        raise InvalidError(f"{source}: unknown key {key!r}; {hint}")

@@ -1,0 +1,181 @@
+"""Control: one method per intent. The only way in for every frontend.
+
+All methods run on the event loop. A method that changes something returns when the change is
+durable and, where it touches forwarding, in force in the kernel; it raises an error of
+`weft.errors` with nothing half done otherwise. All are idempotent in the sense each says.
+References (`network: str`, `port: str`) are a name, ``tenant/name``, an id, or the unambiguous
+beginning of an id; NotFoundError lists near names.
+
+Implemented by `weft.control.control.Control`. A fake is not needed: `Control` over a memory
+store and an empty engine is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import PortId, SubnetId
+from weft.model.records import (
+    Device,
+    DockerNetwork,
+    Host,
+    Name,
+    Network,
+    Owner,
+    Port,
+    PublishedPort,
+    Record,
+    Reservation,
+    Subnet,
+)
+from weft.store.interface import View
+
+
+class Networks(Protocol):
+    """Networks and their subnets."""
+
+    def find(self, reference: str) -> Network: ...
+    def list(self) -> list[Network]: ...
+    def subnets(self, network: Network) -> list[Subnet]: ...
+    async def create(self, spec: NetworkSpec, adopt: Sequence[SubnetId] = ()) -> Network:
+        """Make a network. `adopt` names pools (subnets without a network) that become its.
+
+        ConflictError: the name is taken, a subnet overlaps another network's or a host's route.
+        """
+        ...
+
+    async def remove(self, reference: str) -> Network:
+        """Remove a network with its subnets, names and reservations; InUseError names its ports.
+
+        The host's own place (expose) goes with it.
+        """
+        ...
+
+
+class Ports(Protocol):
+    """Ports of this host."""
+
+    def find(self, reference: str) -> Port:
+        """By id, beginning of an id, or one of its names (``NAME`` or ``NAME.NETWORK``)."""
+        ...
+
+    def list(self, network: str | None = None) -> list[Port]: ...
+    async def add(self, spec: PortSpec) -> Port:
+        """Make a port, addresses and all; with a device it is plugged in when this returns."""
+        ...
+
+    async def plug(self, port_id: PortId, device: Device) -> Port:
+        """Give a port its device. The same device again changes nothing."""
+        ...
+
+    async def unplug(self, port_id: PortId) -> Port:
+        """Take the device away; the port keeps its addresses."""
+        ...
+
+    async def update(
+        self,
+        port_id: PortId,
+        *,
+        names: Iterable[str] | None = None,
+        owner: Owner | None = None,
+        published: Sequence[PublishedPort] | None = None,
+    ) -> Port:
+        """Change what may change in a living port."""
+        ...
+
+    async def remove(self, port_id: PortId) -> None:
+        """Remove a port; its addresses go to rest. Nothing happens if it is gone already."""
+        ...
+
+    async def attach(self, spec: AttachSpec) -> Port:
+        """Plug in something that runs; the same target and network again returns the port."""
+        ...
+
+    async def detach(self, target: str, network: str) -> None: ...
+    def device_names(self, port_id: PortId) -> tuple[str, str]:
+        """Names for a port's two device ends, derived from its id: (host's, peer's)."""
+        ...
+
+
+class Addresses(Protocol):
+    """Pools and single addresses, for frontends with an IPAM of their own."""
+
+    async def request_pool(self, spec: SubnetSpec, *, family: int, tenant: str = "default") -> Subnet:
+        """A subnet that waits for its network. The same cidr again, while it waits or while it
+        belongs to a network, returns the one that is there when ranges agree; else ConflictError.
+        """
+        ...
+
+    async def release_pool(self, subnet_id: SubnetId) -> None:
+        """Remove a waiting pool. Nothing happens if it is gone or belongs to a network."""
+        ...
+
+    async def reserve(
+        self, subnet_id: SubnetId, address: IPAddress | None, reason: str
+    ) -> Reservation:
+        """Take one address (None: any free one) out of a subnet until it is released.
+
+        `reason`: ``gateway`` or ``docker``. ConflictError names the holder of a taken one.
+        A later `Ports.add` with this address takes the reservation over.
+        """
+        ...
+
+    async def release(self, subnet_id: SubnetId, address: IPAddress) -> None:
+        """Give a reservation back; the address goes to rest. Nothing happens if it is not held,
+        or held by a port."""
+        ...
+
+
+class Names(Protocol):
+    """DNS names added by hand."""
+
+    def list(self, network: str | None = None) -> list[Name]: ...
+    async def add(self, spec: NameSpec) -> Name:
+        """Add addresses or targets to a name; what is there already stays."""
+        ...
+
+    async def remove(
+        self, name: str, network: str, addresses: Sequence[IPAddress] = ()
+    ) -> None:
+        """Remove a name, or only some of its addresses."""
+        ...
+
+
+class HostAccess(Protocol):
+    """The host's own place on a network."""
+
+    async def expose(self, network: str, addresses: Sequence[IPAddress] = ()) -> Port: ...
+    async def hide(self, network: str) -> None: ...
+
+
+class Control(Protocol):
+    """Everything a frontend may ask for."""
+
+    networks: Networks
+    ports: Ports
+    addresses: Addresses
+    names: Names
+    host_access: HostAccess
+
+    @property
+    def view(self) -> View:
+        """The records, to read."""
+        ...
+
+    @property
+    def host(self) -> Host:
+        """This host's own record."""
+        ...
+
+    async def put_docker_network(self, record: DockerNetwork) -> None: ...
+    async def remove_docker_network(self, docker_id: str) -> None: ...
+    def holders(self, address: IPAddress, network: Network) -> list[Record]:
+        """Ports and reservations that hold an address."""
+        ...
+
+    def host_routes(self) -> Iterable[IPNetwork]:
+        """Routes of the host that are not Weft's."""
+        ...

@@ -1,0 +1,220 @@
+"""The ebpf engine's tables: name, key and value of each.
+
+The first group are BPF maps (layouts in ``bpf/abi.h``; the sink turns names of devices into
+ifindexes and these structs into bytes). The second are the kernel objects around them. The sink
+applies tables in the order of `ORDER` and deletes in the reverse order.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from weft.model.addresses import IPAddress, IPNetwork
+
+WEFT0 = "weft0"
+"""The host's end of the pair that joins the host to its networks; Weft's addresses live there."""
+WEFT1 = "weft1"
+"""The inner end, on which `from_host` runs."""
+
+
+class PortValue(NamedTuple):
+    """`ports`: ifname of the host's end -> what `from_port` must know of the sender."""
+
+    vni: int
+    mac: str
+    slot: int
+    is_spoof_checked: bool
+    ipv4: IPAddress | None
+    """First address of the family, checked without another lookup; the rest are in `allowed`."""
+    ipv6: IPAddress | None
+    is_internal: bool
+    mtu_bytes: int
+
+
+class AddressKey(NamedTuple):
+    """`addresses`: (VNI, address) -> where it lives."""
+
+    vni: int
+    address: IPAddress
+
+
+class AddressValue(NamedTuple):
+    """Exactly one of `ifname`, `is_gateway`, `is_host` says where the address lives."""
+
+    mac: str
+    ifname: str = ""
+    """A local port: the host's end of its veth."""
+    is_gateway: bool = False
+    is_host: bool = False
+    """The host's own place on the network."""
+
+
+class MacKey(NamedTuple):
+    """`macs`: (VNI, MAC) -> where frames to it go."""
+
+    vni: int
+    mac: str
+
+
+class MacValue(NamedTuple):
+    """A local port (`ifname`), or the host's own place."""
+
+    ifname: str = ""
+    is_host: bool = False
+
+
+class NetworkValue(NamedTuple):
+    """`networks`: VNI -> facts of the network on this host."""
+
+    is_internal: bool
+    slot_count: int
+    """Highest slot in use on this host, plus one: how far a broadcast must look."""
+    has_unknown: bool
+    """Some port may hold addresses that no record names (spoof check off, or allowed prefixes):
+    ARP and ND for unknown addresses are flooded instead of dropped."""
+
+
+class FloodKey(NamedTuple):
+    """`flood`: (VNI, slot) -> the port's device. A hole in the slots is skipped."""
+
+    vni: int
+    slot: int
+
+
+class AllowedKey(NamedTuple):
+    """`allowed`: (ifname, prefix) -> a source that this port may use; longest prefix wins."""
+
+    ifname: str
+    prefix: IPNetwork
+
+
+class AllowedValue(NamedTuple):
+    """The MAC that must go with the address; empty: the port's own."""
+
+    mac: str = ""
+
+
+class SubnetKey(NamedTuple):
+    """`subnets`: (VNI, prefix) -> that the prefix belongs to this network; longest wins."""
+
+    vni: int
+    prefix: IPNetwork
+
+
+class SubnetValue(NamedTuple):
+    """`gateway` None: nothing is routed into or out of it."""
+
+    gateway: IPAddress | None
+
+
+class HostPrefixValue(NamedTuple):
+    """`host_prefixes`: prefix -> the network to which the host sends what goes there."""
+
+    vni: int
+
+
+class ResolverValue(NamedTuple):
+    """`resolvers`: address of a resolver of the host -> (nothing): queries to it are Weft's."""
+
+
+class DeviceValue(NamedTuple):
+    """`devices`: ifname of the host's end -> the veth pair of a port."""
+
+    peer_ifname: str
+    netns: str | None
+    mac: str
+    mtu_bytes: int
+    addresses: tuple[tuple[IPAddress, int], ...]
+    """(address, prefix length) to put on the peer, when `netns` is given."""
+    gateways: tuple[IPAddress, ...]
+    """Default routes to add in `netns`."""
+    vni: int
+
+
+class FilterKey(NamedTuple):
+    """`filters`: (ifname, hook) -> the program on it."""
+
+    ifname: str
+    hook: str = "ingress"
+
+
+class FilterValue(NamedTuple):
+    """`program`: ``from_port`` or ``from_host``."""
+
+    program: str
+
+
+class HostAddressValue(NamedTuple):
+    """`host_addresses`: address on ``weft0`` -> its prefix length."""
+
+    prefix_length: int
+
+
+class HostRouteValue(NamedTuple):
+    """`host_routes`: prefix -> route through ``weft0``, with the source the host should use."""
+
+    source: IPAddress | None = None
+
+
+class NftKey(NamedTuple):
+    """`nftables`: one fact of Weft's own table.
+
+    ``("masquerade", prefix)``  what leaves the host from here gets the host's address
+    ``("internal", prefix)``    is never forwarded to or from the outside
+    ``("exposed", prefix)``     the host itself may open connections to it
+    ``("gateway", prefix)``     value is the gateway: source of what is DNATed into the prefix
+    ``("publish", PublishKey)`` value is PublishTarget
+    """
+
+    set: str
+    element: object
+
+
+class PublishKey(NamedTuple):
+    """A published port of the host; `host_address` None is every address."""
+
+    protocol: str
+    host_port: int
+    host_address: IPAddress | None
+
+
+class PublishTarget(NamedTuple):
+    """Where it leads."""
+
+    address: IPAddress
+    port: int
+
+
+PORTS = "ports"
+ADDRESSES = "addresses"
+MACS = "macs"
+NETWORKS = "networks"
+FLOOD = "flood"
+ALLOWED = "allowed"
+SUBNETS = "subnets"
+HOST_PREFIXES = "host_prefixes"
+RESOLVERS = "resolvers"
+DEVICES = "devices"
+FILTERS = "filters"
+HOST_ADDRESSES = "host_addresses"
+HOST_ROUTES = "host_routes"
+NFTABLES = "nftables"
+
+ORDER: tuple[str, ...] = (
+    DEVICES,
+    NETWORKS,
+    SUBNETS,
+    HOST_PREFIXES,
+    RESOLVERS,
+    ALLOWED,
+    PORTS,
+    FLOOD,
+    FILTERS,
+    ADDRESSES,
+    MACS,
+    HOST_ADDRESSES,
+    HOST_ROUTES,
+    NFTABLES,
+)
+"""A port's device comes first and its addresses last, so nobody is sent to a port that cannot
+receive; on the way out the addresses go first."""

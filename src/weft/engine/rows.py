@@ -1,0 +1,58 @@
+"""Rows: what an engine wants to be true, as `(table, key, value)`.
+
+A table stands for one place where forwarding state lives: a BPF map, the set of veth pairs, the
+filters on them, the nftables table. Keys and values are symbolic (a device by its name, never by
+ifindex), hashable and comparable, so that desired and actual rows can be compared as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+
+class Row(NamedTuple):
+    """One desired fact."""
+
+    table: str
+    key: Hashable
+    value: Hashable
+
+
+class RowKey(NamedTuple):
+    """Names a row."""
+
+    table: str
+    key: Hashable
+
+
+class RowFailure(NamedTuple):
+    """A row that could not be applied, and why, in words for the user."""
+
+    row: RowKey
+    reason: str
+
+
+class Table(Protocol):
+    """The driver of one table. Synchronous: all tables run in the engine's own thread.
+
+    Both methods may be called at any time and any number of times with the same arguments; the
+    second call then changes nothing. A driver touches only what Weft made.
+    """
+
+    name: str
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """The rows that are there now.
+
+        A row that is there and as desired must compare equal to the desired one; `desired` is
+        given for the parts of a value that cannot be read back. Leftovers of Weft's that nobody
+        desires are returned too, so that they get deleted.
+        """
+        ...
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """Make the changes, deletes first. A row that fails does not stop the others."""
+        ...

@@ -1,0 +1,68 @@
+"""Records to bytes and back: JSON, addresses and prefixes as text.
+
+Decoding refuses what does not fit the record's types, naming the field; unknown fields are
+ignored by the decoder and so must be kept by whoever stores the bytes of another's record.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from weft.errors import InvalidError
+from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
+from weft.model.records import KINDS, Record
+
+R = TypeVar("R")
+
+_TYPES: dict[str, type[Record]] = {kind.KIND: kind for kind in KINDS}
+
+
+def encode_hook(value: object) -> object:
+    """For msgspec: addresses and prefixes as text."""
+    if isinstance(value, IPAddress | IPNetwork):
+        return str(value)
+    raise NotImplementedError(f"cannot encode {type(value).__name__}")
+
+
+def decode_hook(wanted: type, value: object) -> object:
+    """For msgspec: text as addresses and prefixes; ValueError when it is none."""
+    if wanted is IPAddress:
+        return ip_address(str(value))
+    if wanted is IPNetwork:
+        return ip_network(str(value))
+    raise NotImplementedError(f"cannot decode {wanted!r}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=encode_hook)
+_DECODERS = {name: msgspec.json.Decoder(kind, dec_hook=decode_hook) for name, kind in _TYPES.items()}
+
+
+def encode(value: object) -> bytes:
+    """JSON of a record or of any struct made of the model's types."""
+    return _ENCODER.encode(value)
+
+
+def decode(kind: str, data: bytes) -> Record:
+    """The record of a kind; InvalidError names the field that does not fit."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise InvalidError(f"record kind {kind!r}: unknown to this version of weft")
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidError(f"{kind} record: {error}") from error
+
+
+def to_builtins(value: object) -> object:
+    """The same as `encode`, as dicts, lists and text."""
+    return msgspec.to_builtins(value, enc_hook=encode_hook)
+
+
+def convert(value: object, wanted: type[R]) -> R:
+    """A struct from dicts, lists and text; InvalidError names the field that does not fit."""
+    try:
+        return msgspec.convert(value, wanted, dec_hook=decode_hook)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidError(str(error)) from error

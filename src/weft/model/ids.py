@@ -1,0 +1,48 @@
+"""Identifiers: distinct types, so that a port's id is never taken for a network's.
+
+An id is 16 lower-case hexadecimal digits, random, chosen by whoever creates the record, unique
+without asking anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import NewType
+
+HostId = NewType("HostId", str)
+NetworkId = NewType("NetworkId", str)
+SubnetId = NewType("SubnetId", str)
+PortId = NewType("PortId", str)
+NameId = NewType("NameId", str)
+ReservationId = NewType("ReservationId", str)
+Vni = NewType("Vni", int)
+"""VXLAN network identifier, 1 .. 2**24-1 (RFC 7348)."""
+MacAddress = NewType("MacAddress", str)
+"""Six octets, lower case, colons: ``0a:57:45:46:54:01``."""
+
+ID_LENGTH = 16
+
+RandomBytes = Callable[[int], bytes]
+"""A source of randomness, passed in so that tests and simulations can seed it."""
+
+
+def new_id(random_bytes: RandomBytes) -> str:
+    """A fresh id."""
+    return random_bytes(ID_LENGTH // 2).hex()
+
+
+def derived_id(*parts: str) -> str:
+    """An id that everybody who knows `parts` computes alike."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:ID_LENGTH]
+
+
+def derived_mac(*parts: str) -> MacAddress:
+    """A locally administered unicast MAC that depends only on `parts`.
+
+    An address that is given again in the same network gets its old MAC again, so neighbours'
+    caches stay true.
+    """
+    octets = bytearray(hashlib.sha256("\0".join(parts).encode()).digest()[:6])
+    octets[0] = 0x02
+    return MacAddress(octets.hex(":"))

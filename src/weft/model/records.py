@@ -1,0 +1,212 @@
+"""Records: all state that Weft keeps, one frozen struct a kind.
+
+A record says what somebody wants, never what the kernel happens to hold (no ifindex, no program
+id). A host alone writes the records that it owns (those with a `host_id`); the rest are
+last-writer-wins. Versions live beside the record in the store's `Entry`, for nothing that reads
+records may depend on them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import (
+    HostId,
+    MacAddress,
+    NameId,
+    NetworkId,
+    PortId,
+    ReservationId,
+    SubnetId,
+    Vni,
+)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A piece of a record."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store keeps: an id and facts. `KIND` names the kind on disk and on the wire."""
+
+    KIND: ClassVar[str]
+    id: str
+
+
+class Host(Record, frozen=True, kw_only=True):
+    """A machine that runs weftd. It alone writes its record."""
+
+    KIND = "host"
+    id: HostId
+    name: str
+    underlay: tuple[IPAddress, ...] = ()
+    """Addresses under which other hosts reach it."""
+    mtu_bytes: int = 1500
+    """Of the underlay device: the largest IP packet it carries."""
+    version: str = ""
+
+
+class Network(Record, frozen=True, kw_only=True):
+    """A logical switch: its ports share broadcast, and nothing enters or leaves but by rule."""
+
+    KIND = "network"
+    id: NetworkId
+    name: str
+    vni: Vni
+    tenant: str = "default"
+    is_internal: bool = False
+    """True: no way to the outside of the host."""
+    mtu_bytes: int | None = None
+    """None: what the underlay carries, less the encapsulation."""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class AddressRange(Part, frozen=True, kw_only=True):
+    """All addresses from `first` to `last`, both included, of one family."""
+
+    first: IPAddress
+    last: IPAddress
+
+
+class Subnet(Record, frozen=True, kw_only=True):
+    """An address prefix on a network, or (network_id None) a pool that waits for its network."""
+
+    KIND = "subnet"
+    id: SubnetId
+    cidr: IPNetwork
+    network_id: NetworkId | None = None
+    tenant: str = "default"
+    gateway: IPAddress | None = None
+    """The same address and MAC on every host. None: the subnet has no way out."""
+    ranges: tuple[AddressRange, ...] = ()
+    """Addresses are given only from these; empty: from all of the prefix."""
+    excludes: tuple[AddressRange, ...] = ()
+    """Never given, unless asked for by name."""
+    allocator: Literal["weft", "docker"] = "weft"
+    """Who hands out addresses. Docker counts up from the start of the prefix, so in a subnet of
+    Docker's Weft gives from the end."""
+    is_forced: bool = False
+    """True: somebody accepted that it overlaps a route of the host."""
+
+
+class AllowedAddress(Part, frozen=True, kw_only=True):
+    """A prefix, and a MAC if not the port's own, that a port may use as its source as well."""
+
+    cidr: IPNetwork
+    mac: MacAddress | None = None
+
+
+class PublishedPort(Part, frozen=True, kw_only=True):
+    """A port of the host that leads to a port of the workload (docker -p)."""
+
+    protocol: Literal["tcp", "udp", "sctp"]
+    host_port: int
+    port: int
+    host_address: IPAddress | None = None
+    """None: on every address of the host."""
+
+
+class Device(Part, frozen=True, kw_only=True):
+    """How a local port's traffic reaches its workload: a veth pair that Weft makes."""
+
+    ifname: str
+    """The host's end. Begins with ``weft``."""
+    peer_ifname: str
+    """The workload's end. With `netns` its final name; without, the name that it has until
+    somebody else (dockerd, a CNI runtime) moves and renames it."""
+    netns: str | None = None
+    """Path of the workload's network namespace; Weft moves the peer there and gives it MAC,
+    addresses and routes. None: the asker does so."""
+    is_default_route: bool = True
+    """With `netns`: the subnet's gateways become default routes there, if there are none yet."""
+
+
+class Owner(Part, frozen=True, kw_only=True):
+    """For whom a port exists."""
+
+    frontend: Literal["docker", "cli", "host"]
+    reference: str = ""
+    """The frontend's own id: Docker's endpoint id, the attach request's target."""
+    container_id: str = ""
+    container_name: str = ""
+
+
+class Port(Record, frozen=True, kw_only=True):
+    """A workload's place on a network. Written by its host alone."""
+
+    KIND = "port"
+    id: PortId
+    network_id: NetworkId
+    host_id: HostId
+    mac: MacAddress
+    slot: int
+    """Smallest number that was free among the ports of this network on this host."""
+    addresses: tuple[IPAddress, ...] = ()
+    names: tuple[str, ...] = ()
+    """DNS labels inside the network: container name, hostname, aliases."""
+    allowed: tuple[AllowedAddress, ...] = ()
+    is_spoof_checked: bool = True
+    device: Device | None = None
+    """None: nothing is plugged in (yet, or it is the host's own place, see `owner`)."""
+    owner: Owner
+    published: tuple[PublishedPort, ...] = ()
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the host's own place on the network (`weft expose`)."""
+        return self.owner.frontend == "host"
+
+
+class Name(Record, frozen=True, kw_only=True):
+    """A DNS name that somebody added by hand."""
+
+    KIND = "name"
+    id: NameId
+    name: str
+    """Lower case, without the domain: ``db`` or ``_http._tcp.web``."""
+    network_id: NetworkId
+    addresses: tuple[IPAddress, ...] = ()
+    services: tuple[ServiceTarget, ...] = ()
+    ttl_s: int = 1
+
+
+class ServiceTarget(Part, frozen=True, kw_only=True):
+    """What an SRV record points to (RFC 2782)."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+    """A label of the same network, or a full domain name when it contains a dot."""
+
+
+class Reservation(Record, frozen=True, kw_only=True):
+    """An address of a subnet that may not be given: held by a frontend, or at rest after use."""
+
+    KIND = "reservation"
+    id: ReservationId
+    subnet_id: SubnetId
+    host_id: HostId
+    address: IPAddress
+    reason: Literal["gateway", "docker", "rest"]
+    expires_s: float | None = None
+    """Wall clock, Unix time. None: until released."""
+
+
+class DockerNetwork(Record, frozen=True, kw_only=True):
+    """Says which Weft network a network of this host's Docker engine is."""
+
+    KIND = "docker-network"
+    id: str
+    """Docker's network id, 64 hexadecimal digits."""
+    network_id: NetworkId
+    host_id: HostId
+    name: str = ""
+    """Docker's name for it, learnt from its event stream; empty until then."""
+
+
+KINDS: tuple[type[Record], ...] = (Host, Network, Subnet, Port, Name, Reservation, DockerNetwork)
+"""Every kind, in the order in which they refer to each other."""

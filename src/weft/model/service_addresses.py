@@ -1,0 +1,27 @@
+"""Addresses that Weft itself uses between a host and its workloads; the same in ``bpf/abi.h``.
+
+They never appear inside a network or on the wire: a query for a resolver of the host is rewritten
+to `DNS4` or `DNS6` on its way up to weftd, its source to the asker's alias, and back on the way
+down. Class E and a ULA of our own, so that they collide with nobody's networks.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+GATEWAY_MAC = "0a:57:45:46:54:01"
+"""Of every subnet's gateway, on every host."""
+DNS4 = IPv4Address("169.254.53.53")
+DNS6 = IPv6Address("fd77:6566:7400::53")
+ALIAS4 = IPv4Network("240.0.0.0/4")
+"""Plus the ifindex of a port's host-side device: that port, as the host sees it."""
+ALIAS6 = IPv6Network("fd77:6566:7400:1::/64")
+
+
+def ifindex_of_alias(address: IPv4Address | IPv6Address) -> int | None:
+    """The ifindex in a port's alias; None when the address is no alias."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return ifindex_of_alias(address.ipv4_mapped)
+        return int(address) & 0xFFFFFFFF if address in ALIAS6 else None
+    return int(address) & 0x0FFFFFFF if address in ALIAS4 else None
