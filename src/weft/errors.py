@@ -28,7 +28,7 @@ class InvalidError(WeftError):
 
 
 class ConflictError(InvalidError):
-    """The request contradicts what is there: a name taken, subnets that overlap, an address used."""
+    """The request contradicts what is there: a taken name, an overlap, an address in use."""
 
 
 class NotFoundError(WeftError):

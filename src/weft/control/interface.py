@@ -37,14 +37,27 @@ from weft.store.interface import View
 class Networks(Protocol):
     """Networks and their subnets."""
 
-    def find(self, reference: str) -> Network: ...
-    def list(self) -> list[Network]: ...
-    def subnets(self, network: Network) -> list[Subnet]: ...
+    def find(self, reference: str) -> Network:
+        """The network that a reference names; NotFoundError."""
+        ...
+
+    def list(self) -> Sequence[Network]:
+        """All networks, by name."""
+        ...
+
+    def subnets(self, network: Network) -> Sequence[Subnet]:
+        """Its subnets, IPv4 first."""
+        ...
+
     async def create(self, spec: NetworkSpec, adopt: Sequence[SubnetId] = ()) -> Network:
         """Make a network. `adopt` names pools (subnets without a network) that become its.
 
         ConflictError: the name is taken, a subnet overlaps another network's or a host's route.
         """
+        ...
+
+    async def rename(self, reference: str, name: str) -> Network:
+        """Give a network another name; ConflictError when it is taken. The same name: nothing."""
         ...
 
     async def remove(self, reference: str) -> Network:
@@ -62,7 +75,10 @@ class Ports(Protocol):
         """By id, beginning of an id, or one of its names (``NAME`` or ``NAME.NETWORK``)."""
         ...
 
-    def list(self, network: str | None = None) -> list[Port]: ...
+    def list(self, network: str | None = None) -> Sequence[Port]:
+        """All ports, or those of one network, by id."""
+        ...
+
     async def add(self, spec: PortSpec) -> Port:
         """Make a port, addresses and all; with a device it is plugged in when this returns."""
         ...
@@ -94,7 +110,10 @@ class Ports(Protocol):
         """Plug in something that runs; the same target and network again returns the port."""
         ...
 
-    async def detach(self, target: str, network: str) -> None: ...
+    async def detach(self, target: str, network: str) -> None:
+        """Undo `attach`. Nothing happens if it is not attached."""
+        ...
+
     def device_names(self, port_id: PortId) -> tuple[str, str]:
         """Names for a port's two device ends, derived from its id: (host's, peer's)."""
         ...
@@ -103,7 +122,9 @@ class Ports(Protocol):
 class Addresses(Protocol):
     """Pools and single addresses, for frontends with an IPAM of their own."""
 
-    async def request_pool(self, spec: SubnetSpec, *, family: int, tenant: str = "default") -> Subnet:
+    async def request_pool(
+        self, spec: SubnetSpec, *, family: int, tenant: str = "default"
+    ) -> Subnet:
         """A subnet that waits for its network. The same cidr again, while it waits or while it
         belongs to a network, returns the one that is there when ranges agree; else ConflictError.
         """
@@ -132,14 +153,15 @@ class Addresses(Protocol):
 class Names(Protocol):
     """DNS names added by hand."""
 
-    def list(self, network: str | None = None) -> list[Name]: ...
+    def list(self, network: str | None = None) -> Sequence[Name]:
+        """All names, or those of one network."""
+        ...
+
     async def add(self, spec: NameSpec) -> Name:
         """Add addresses or targets to a name; what is there already stays."""
         ...
 
-    async def remove(
-        self, name: str, network: str, addresses: Sequence[IPAddress] = ()
-    ) -> None:
+    async def remove(self, name: str, network: str, addresses: Sequence[IPAddress] = ()) -> None:
         """Remove a name, or only some of its addresses."""
         ...
 
@@ -147,8 +169,13 @@ class Names(Protocol):
 class HostAccess(Protocol):
     """The host's own place on a network."""
 
-    async def expose(self, network: str, addresses: Sequence[IPAddress] = ()) -> Port: ...
-    async def hide(self, network: str) -> None: ...
+    async def expose(self, network: str, addresses: Sequence[IPAddress] = ()) -> Port:
+        """Give the host a place (one address a family). Again: the place that it has."""
+        ...
+
+    async def hide(self, network: str) -> None:
+        """Undo `expose`. Nothing happens if the host has no place there."""
+        ...
 
 
 class Control(Protocol):
@@ -170,9 +197,15 @@ class Control(Protocol):
         """This host's own record."""
         ...
 
-    async def put_docker_network(self, record: DockerNetwork) -> None: ...
-    async def remove_docker_network(self, docker_id: str) -> None: ...
-    def holders(self, address: IPAddress, network: Network) -> list[Record]:
+    async def put_docker_network(self, record: DockerNetwork) -> None:
+        """Remember which network one of Docker's is."""
+        ...
+
+    async def remove_docker_network(self, docker_id: str) -> None:
+        """Forget it."""
+        ...
+
+    def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
         """Ports and reservations that hold an address."""
         ...
 

@@ -19,6 +19,10 @@ R = TypeVar("R")
 _TYPES: dict[str, type[Record]] = {kind.KIND: kind for kind in KINDS}
 
 
+_ADDRESS: object = IPAddress
+_NETWORK: object = IPNetwork
+
+
 def encode_hook(value: object) -> object:
     """For msgspec: addresses and prefixes as text."""
     if isinstance(value, IPAddress | IPNetwork):
@@ -28,15 +32,17 @@ def encode_hook(value: object) -> object:
 
 def decode_hook(wanted: type, value: object) -> object:
     """For msgspec: text as addresses and prefixes; ValueError when it is none."""
-    if wanted is IPAddress:
+    if wanted is _ADDRESS:
         return ip_address(str(value))
-    if wanted is IPNetwork:
+    if wanted is _NETWORK:
         return ip_network(str(value))
     raise NotImplementedError(f"cannot decode {wanted!r}")
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_hook)
-_DECODERS = {name: msgspec.json.Decoder(kind, dec_hook=decode_hook) for name, kind in _TYPES.items()}
+_DECODERS = {
+    name: msgspec.json.Decoder(kind, dec_hook=decode_hook) for name, kind in _TYPES.items()
+}
 
 
 def encode(value: object) -> bytes:

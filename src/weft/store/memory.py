@@ -1,0 +1,144 @@
+"""Records in memory, with the indexes that make `View.by` constant in the size of the store.
+
+`RecordSet` is the state that every store keeps for reading; `MemoryStore` is a store that keeps
+nothing else (tests, simulations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar, cast
+
+from weft.model.records import (
+    DockerNetwork,
+    Name,
+    Network,
+    Port,
+    Record,
+    Reservation,
+    Subnet,
+)
+from weft.store.interface import Change, Changed, Delete, Listener, Put
+
+R = TypeVar("R", bound=Record)
+
+INDEXED: dict[type[Record], tuple[str, ...]] = {
+    Network: ("name", "vni"),
+    Subnet: ("network_id",),
+    Port: ("network_id", "host_id", "addresses", "names"),
+    Name: ("network_id",),
+    Reservation: ("subnet_id",),
+    DockerNetwork: ("network_id",),
+}
+"""The fields by which `View.by` finds; a tuple field is found by each of its items."""
+
+
+def index_entries(record: Record) -> Iterator[tuple[str, object]]:
+    """The (field, value) pairs under which a record is found."""
+    for field in INDEXED.get(type(record), ()):
+        value = getattr(record, field)
+        if isinstance(value, tuple):
+            for item in value:
+                yield field, item
+        else:
+            yield field, value
+
+
+class RecordSet:
+    """Records of all kinds, indexed. Implements `View`."""
+
+    def __init__(self) -> None:
+        self._records: dict[type[Record], dict[str, Record]] = {}
+        self._index: dict[tuple[type[Record], str, object], dict[str, Record]] = {}
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        """See `View.get`."""
+        return cast("R | None", self._records.get(kind, {}).get(id))
+
+    def list(self, kind: type[R]) -> Iterable[R]:
+        """See `View.list`."""
+        return cast("Iterable[R]", tuple(self._records.get(kind, {}).values()))
+
+    def by(self, kind: type[R], field: str, value: object) -> Iterable[R]:
+        """See `View.by`."""
+        if field not in INDEXED.get(kind, ()):
+            raise KeyError(f"{kind.__name__} is not indexed by {field}")
+        return cast("Iterable[R]", tuple(self._index.get((kind, field, value), {}).values()))
+
+    def apply(self, changes: Iterable[Change]) -> Sequence[Changed]:
+        """Make the changes; returns those that changed something, in order."""
+        done = []
+        for change in changes:
+            changed = self._put(change.record) if isinstance(change, Put) else self._delete(change)
+            if changed.old != changed.new:
+                done.append(changed)
+        return done
+
+    def _put(self, record: Record) -> Changed:
+        records = self._records.setdefault(type(record), {})
+        old = records.get(record.id)
+        if old is not None:
+            self._unindex(old)
+        records[record.id] = record
+        for field, value in index_entries(record):
+            self._index.setdefault((type(record), field, value), {})[record.id] = record
+        return Changed(old, record)
+
+    def _delete(self, change: Delete) -> Changed:
+        old = self._records.get(change.kind, {}).pop(change.id, None)
+        if old is not None:
+            self._unindex(old)
+        return Changed(old, None)
+
+    def _unindex(self, record: Record) -> None:
+        for field, value in index_entries(record):
+            key = (type(record), field, value)
+            entries = self._index.get(key)
+            if entries is None:
+                continue
+            entries.pop(record.id, None)
+            if not entries:
+                del self._index[key]
+
+
+class Watchers:
+    """Who wants to hear of changes."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def add(self, listener: Listener) -> Callable[[], None]:
+        """Returns the function that takes the listener away; calling it twice does no harm."""
+        self._listeners.append(listener)
+
+        def remove() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return remove
+
+    def notify(self, changed: Sequence[Changed]) -> None:
+        """Call all listeners, in the order in which they came."""
+        if changed:
+            for listener in tuple(self._listeners):
+                listener(changed)
+
+
+class MemoryStore(RecordSet):
+    """A store that forgets everything when the process ends."""
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        super().__init__()
+        self._watchers = Watchers()
+        self.apply(Put(record) for record in records)
+
+    async def write(self, changes: Iterable[Change]) -> None:
+        """See `Store.write`."""
+        self._watchers.notify(self.apply(changes))
+
+    def watch(self, listener: Listener) -> Callable[[], None]:
+        """See `Store.watch`."""
+        return self._watchers.add(listener)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
