@@ -46,6 +46,10 @@ class Host(Record, frozen=True, kw_only=True):
     """Addresses under which other hosts reach it."""
     mtu_bytes: int = 1500
     """Of the underlay device: the largest IP packet it carries."""
+    network_mtu_bytes: int = 1450
+    """For networks that name none: what fits into an underlay packet once encapsulated."""
+    resolvers: tuple[IPAddress, ...] = ()
+    """DNS servers that this host uses; queries of its workloads to them are Weft's to answer."""
     version: str = ""
 
 
@@ -120,6 +124,9 @@ class Device(Part, frozen=True, kw_only=True):
     netns: str | None = None
     """Path of the workload's network namespace; Weft moves the peer there and gives it MAC,
     addresses and routes. None: the asker does so."""
+    netns_inode: int | None = None
+    """With `netns`: inode of the namespace that is meant, so that a path that has come to mean
+    another one (a pid given again) is never plugged into."""
     is_default_route: bool = True
     """With `netns`: the subnet's gateways become default routes there, if there are none yet."""
 

@@ -122,6 +122,8 @@ class DeviceValue(NamedTuple):
 
     peer_ifname: str
     netns: str | None
+    netns_inode: int | None
+    """With `netns`: the namespace that is meant; another one at the same path is not it."""
     mac: str
     mtu_bytes: int
     addresses: tuple[tuple[IPAddress, int], ...]
@@ -171,11 +173,13 @@ class NftKey(NamedTuple):
 
 
 class PublishKey(NamedTuple):
-    """A published port of the host; `host_address` None is every address."""
+    """A published port of the host; `host_address` None is every address of the family."""
 
     protocol: str
     host_port: int
     host_address: IPAddress | None
+    family: int
+    """4 or 6."""
 
 
 class PublishTarget(NamedTuple):

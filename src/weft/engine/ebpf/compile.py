@@ -1,0 +1,213 @@
+"""The ebpf engine's compile functions: what one host's kernel must hold, from the records.
+
+Pure: no clock, no kernel, no ifindex. One function a record kind; see `rows` for the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from weft.engine.compiler import CompileFunction
+from weft.engine.ebpf import rows
+from weft.engine.rows import Row
+from weft.model.addresses import IPAddress, ip_network, link_local_from_mac
+from weft.model.ids import HostId, derived_id
+from weft.model.records import Host, Network, Port, Record, Subnet
+from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
+from weft.store.interface import View
+
+
+def functions(host_id: HostId) -> Mapping[type[Record], CompileFunction]:
+    """The compile functions for one host."""
+    return {
+        Host: partial(compile_host, host_id),
+        Network: partial(compile_network, host_id),
+        Subnet: partial(compile_subnet, host_id),
+        Port: partial(compile_port, host_id),
+    }
+
+
+def host_place_id(host_id: str, network_id: str) -> str:
+    """Id of the port that is a host's own place on a network."""
+    return derived_id("host-place", host_id, network_id)
+
+
+def compile_host(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
+    """The host's own plumbing: Weft's addresses, the ports' aliases, whose queries are Weft's."""
+    if host.id != host_id:
+        return
+    yield Row(rows.FILTERS, rows.FilterKey(rows.WEFT1), rows.FilterValue("from_host"))
+    for address in (DNS4, DNS6):
+        yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
+    yield Row(rows.HOST_ROUTES, ALIAS4, rows.HostRouteValue(DNS4))
+    yield Row(rows.HOST_ROUTES, ALIAS6, rows.HostRouteValue(DNS6))
+    for resolver in host.resolvers:
+        yield Row(rows.RESOLVERS, resolver, rows.ResolverValue())
+
+
+def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[Row]:
+    """What holds for all of a network. Linear in its ports."""
+    ports = [port for port in view.by(Port, "network_id", network.id) if port.host_id == host_id]
+    yield Row(
+        rows.NETWORKS,
+        network.vni,
+        rows.NetworkValue(
+            is_internal=network.is_internal,
+            slot_count=1 + max((port.slot for port in ports), default=-1),
+            has_unknown=any(port.allowed or not port.is_spoof_checked for port in ports),
+        ),
+    )
+
+
+def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:
+    """A prefix: its gateway, and how the host gets into it."""
+    network = _network_of(subnet, view)
+    if network is None:
+        return
+    vni, cidr, gateway = network.vni, subnet.cidr, subnet.gateway
+    yield Row(rows.SUBNETS, rows.SubnetKey(vni, cidr), rows.SubnetValue(gateway))
+    if gateway is not None:
+        yield Row(
+            rows.ADDRESSES,
+            rows.AddressKey(vni, gateway),
+            rows.AddressValue(mac=GATEWAY_MAC, is_gateway=True),
+        )
+        yield Row(rows.NFTABLES, rows.NftKey("gateway", cidr), gateway)
+    yield Row(rows.HOST_PREFIXES, cidr, rows.HostPrefixValue(vni))
+    place = view.get(Port, host_place_id(host_id, network.id))
+    if network.is_internal:
+        yield Row(rows.NFTABLES, rows.NftKey("internal", cidr), True)
+    else:
+        yield Row(rows.NFTABLES, rows.NftKey("masquerade", cidr), True)
+    if place is not None:
+        yield Row(rows.NFTABLES, rows.NftKey("exposed", cidr), True)
+    if place is not None or not network.is_internal:
+        source = _first_in(cidr, place) if place is not None else None
+        yield Row(rows.HOST_ROUTES, cidr, rows.HostRouteValue(source))
+
+
+def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
+    """A place on a network: where it is reached and, if it is here, how it may send."""
+    network = view.get(Network, port.network_id)
+    if network is None or port.host_id != host_id:
+        return
+    if port.is_host:
+        yield from _host_place(port, network)
+    elif port.device is not None:
+        yield from _reached_at(port, network, port.device.ifname)
+        yield from _sender(port, network, view)
+    yield from _published(port)
+
+
+def _reached_at(port: Port, network: Network, ifname: str) -> Iterator[Row]:
+    for address in (*port.addresses, link_local_from_mac(port.mac)):
+        yield Row(
+            rows.ADDRESSES,
+            rows.AddressKey(network.vni, address),
+            rows.AddressValue(mac=port.mac, ifname=ifname),
+        )
+    for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
+        yield Row(rows.MACS, rows.MacKey(network.vni, mac), rows.MacValue(ifname=ifname))
+
+
+def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
+    device = port.device
+    host = view.get(Host, port.host_id)
+    assert device is not None
+    mtu_bytes = network.mtu_bytes or (host.network_mtu_bytes if host else 1450)
+    ifname = device.ifname
+    subnets = tuple(view.by(Subnet, "network_id", network.id))
+    ipv4 = _first_of_family(4, port.addresses)
+    ipv6 = _first_of_family(6, port.addresses)
+    yield Row(
+        rows.DEVICES,
+        ifname,
+        rows.DeviceValue(
+            peer_ifname=device.peer_ifname,
+            netns=device.netns,
+            netns_inode=device.netns_inode,
+            mac=port.mac,
+            mtu_bytes=mtu_bytes,
+            addresses=tuple((address, _length(address, subnets)) for address in port.addresses),
+            gateways=_gateways(port, network, subnets) if device.is_default_route else (),
+            vni=network.vni,
+        ),
+    )
+    yield Row(
+        rows.PORTS,
+        ifname,
+        rows.PortValue(
+            vni=network.vni,
+            mac=port.mac,
+            slot=port.slot,
+            is_spoof_checked=port.is_spoof_checked,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            is_internal=network.is_internal,
+            mtu_bytes=mtu_bytes,
+        ),
+    )
+    yield Row(rows.FLOOD, rows.FloodKey(network.vni, port.slot), ifname)
+    yield Row(rows.FILTERS, rows.FilterKey(ifname), rows.FilterValue("from_port"))
+    for address in port.addresses:
+        if address not in (ipv4, ipv6):
+            key = rows.AllowedKey(ifname, ip_network(address))
+            yield Row(rows.ALLOWED, key, rows.AllowedValue())
+    for pair in port.allowed:
+        yield Row(
+            rows.ALLOWED, rows.AllowedKey(ifname, pair.cidr), rows.AllowedValue(pair.mac or "")
+        )
+
+
+def _host_place(port: Port, network: Network) -> Iterator[Row]:
+    for address in port.addresses:
+        yield Row(
+            rows.ADDRESSES,
+            rows.AddressKey(network.vni, address),
+            rows.AddressValue(mac=port.mac, is_host=True),
+        )
+        yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
+    yield Row(rows.MACS, rows.MacKey(network.vni, port.mac), rows.MacValue(is_host=True))
+
+
+def _published(port: Port) -> Iterator[Row]:
+    for published in port.published:
+        for address in port.addresses:
+            wanted = published.host_address
+            if wanted is not None and wanted.version != address.version:
+                continue
+            if _first_of_family(address.version, port.addresses) != address:
+                continue
+            key = rows.PublishKey(published.protocol, published.host_port, wanted, address.version)
+            target = rows.PublishTarget(address, published.port)
+            yield Row(rows.NFTABLES, rows.NftKey("publish", key), target)
+
+
+def _network_of(subnet: Subnet, view: View) -> Network | None:
+    return None if subnet.network_id is None else view.get(Network, subnet.network_id)
+
+
+def _first_of_family(version: int, addresses: Iterable[IPAddress]) -> IPAddress | None:
+    return next((address for address in addresses if address.version == version), None)
+
+
+def _first_in(cidr: object, place: Port) -> IPAddress | None:
+    return next((address for address in place.addresses if address in cidr), None)  # type: ignore[operator]
+
+
+def _length(address: IPAddress, subnets: Iterable[Subnet]) -> int:
+    lengths = [subnet.cidr.prefixlen for subnet in subnets if address in subnet.cidr]
+    return max(lengths, default=address.max_prefixlen)
+
+
+def _gateways(port: Port, network: Network, subnets: Iterable[Subnet]) -> tuple[IPAddress, ...]:
+    """The way out, one a family: the gateway of the subnet that the first address is in."""
+    if network.is_internal:
+        return ()
+    found: dict[int, IPAddress] = {}
+    for address in port.addresses:
+        for subnet in subnets:
+            if address in subnet.cidr and subnet.gateway is not None:
+                found.setdefault(address.version, subnet.gateway)
+    return tuple(found.values())
