@@ -1,0 +1,67 @@
+# The front door. `make help` lists what can be asked for.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTEST := .venv/bin/python -m pytest
+# More for pytest: make test-system ARGS='-k attach -x'
+ARGS :=
+# Where `make install` puts things.
+PREFIX ?= /usr/local
+# For `make demo`: the lab's name.
+LAB ?= demo
+
+C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h src/weft/bench/*.c)
+SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel tools/test-kernel-guest .ci/run
+
+.PHONY: help setup demo demo-down test test-unit test-property test-bpf test-system test-docker \
+	test-kernel test-kernel-short check fmt bench install uninstall clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing; leaves a working .venv/bin/weft
+	@tools/setup.sh
+
+demo: setup ## Start one host with Docker, containers on a Weft network, and show them work
+	@.venv/bin/weft lab demo
+
+demo-down: ## Remove all that the demo made
+	@if [[ -x .venv/bin/weft ]]; then .venv/bin/weft lab demo --down; fi
+
+test: setup ## Run all tests; what cannot run here is skipped and says why
+	@$(PYTEST) $(ARGS)
+
+test-unit test-property test-bpf test-system test-docker: test-%: setup
+	@$(PYTEST) tests/$* $(ARGS)
+
+test-unit: ## Run one part: test-unit, test-property, test-bpf, test-system, test-docker
+
+test-kernel: ## Run the BPF and system tests on Debian's kernel, under an emulator
+	@tools/test-kernel $(ARGS)
+
+test-kernel-short: ## The same in a few minutes
+	@tools/test-kernel --short $(ARGS)
+
+check: setup ## Style and types: ruff, mypy, clang-format, shellcheck
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	clang-format --dry-run -Werror $(C_FILES)
+	shellcheck $(SHELL_FILES)
+
+fmt: setup ## Format everything
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+	clang-format -i $(C_FILES)
+
+bench: setup ## Measure; results go to build/bench
+	@.venv/bin/weft bench $(ARGS)
+
+install: setup ## Install into the system (PREFIX=/usr/local): daemon, CLI, unit, completion
+	@tools/install.sh install "$(PREFIX)"
+
+uninstall: ## Undo `make install`
+	@tools/install.sh uninstall "$(PREFIX)"
+
+clean: ## Remove what was built; .venv stays
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	@if [[ -e bpf/Makefile ]]; then $(MAKE) --no-print-directory -C bpf clean; fi
