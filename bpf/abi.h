@@ -11,10 +11,16 @@
 
 #include <linux/types.h>
 
-#define WEFT_GATEWAY_MAC { 0x0a, 0x57, 0x45, 0x46, 0x54, 0x01 } /* of every gateway on every host */
+/* Octets of the MAC of every gateway on every host. */
+#define WEFT_GATEWAY_MAC 0x0a, 0x57, 0x45, 0x46, 0x54, 0x01
+
+/* Both are octets as on the wire, in words so that the compiler copies and compares fast. */
+struct mac {
+	__u16 words_be[3];
+};
 
 struct address {
-	__u8 octets[16];
+	__u32 words_be[4];
 };
 
 /* ports_v1: ifindex of the host's end -> the sender behind it. */
@@ -26,7 +32,7 @@ enum port_flag {
 struct port {
 	__u32 vni;
 	__u32 flags; /* enum port_flag */
-	__u8 mac[6];
+	struct mac mac;
 	__u16 mtu;
 	__u32 slot;
 	struct address ipv4; /* first address of the family; all zero: none */
@@ -48,7 +54,7 @@ enum endpoint_flag {
 struct endpoint {
 	__u32 ifindex; /* local port; 0: see flags (and, for another host, tunnel) */
 	__u32 flags;   /* enum endpoint_flag */
-	__u8 mac[6];
+	struct mac mac;
 	__u8 spare0[2];
 	__u32 tunnel; /* index of the host that it lives on; 0: this one */
 	__u32 group;  /* security group set */
@@ -58,7 +64,7 @@ struct endpoint {
 /* macs_v1: (VNI, MAC) -> endpoint, the same value as addresses_v1 */
 struct mac_key {
 	__u32 vni;
-	__u8 mac[6];
+	struct mac mac;
 	__u8 spare[2];
 };
 
@@ -93,7 +99,7 @@ struct allowed_key {
 };
 
 struct allowed {
-	__u8 mac[6]; /* all zero: the port's own */
+	struct mac mac; /* all zero: the port's own */
 	__u8 spare[10];
 };
 
@@ -137,32 +143,38 @@ struct dns_flow_key {
 struct dns_flow {
 	struct address client;
 	struct address resolver;
-	__u8 mac[6];
+	struct mac mac;
 	__u8 spare[10];
 };
 
-#define WEFT_DNS4 0xa9fe3535u	   /* 169.254.53.53: weftd's DNS server, on weft0 */
-#define WEFT_ALIAS4 0xf0000000u	   /* 240.0.0.0/4 | ifindex: a port, as the host sees it */
-#define WEFT_PREFIX6 0xfd776566u   /* fd77:6566:7400::/48 */
-#define WEFT_PREFIX6_2 0x74000000u
-/* fd77:6566:7400::53 is the server; fd77:6566:7400:1::IFINDEX is a port */
+/* The same as in src/weft/model/service_addresses.py; a test compares them. */
+enum service_address {
+	WEFT_DNS4 = 0xa9fe3535u,	 /* 169.254.53.53: weftd's DNS server, on weft0 */
+	WEFT_ALIAS4 = 0xf0000000u,	 /* 240.0.0.0/4 | ifindex: a port, as the host sees it */
+	WEFT_ALIAS4_MASK = 0xf0000000u,	 /* of the prefix */
+	WEFT_PREFIX6_HIGH = 0xfd776566u, /* fd77:6566:7400::/48; ::53 in it is the DNS server, */
+	WEFT_PREFIX6_LOW = 0x74000000u,	 /* and :1::IFINDEX is a port */
+	WEFT_DNS6_LAST = 0x53u,
+};
 
 /* counters_v1 (per CPU): ifindex -> ; the workload's view: rx = what it received */
 enum drop_reason {
 	DROP_NONE = 0,
-	DROP_MALFORMED,	       /* headers that do not parse or do not fit the packet */
-	DROP_SPOOFED_MAC,      /* source MAC is not the port's */
-	DROP_SPOOFED_ADDRESS,  /* source IP, ARP or ND sender is not the port's */
-	DROP_UNKNOWN_MAC,      /* no port with this destination MAC on the network */
-	DROP_UNKNOWN_ADDRESS,  /* no such address in a subnet of the network */
+	DROP_MALFORMED,		/* headers that do not parse or do not fit the packet */
+	DROP_SPOOFED_MAC,	/* source MAC is not the port's */
+	DROP_SPOOFED_ADDRESS,	/* source IP, ARP or ND sender is not the port's */
+	DROP_UNKNOWN_MAC,	/* no port with this destination MAC on the network */
+	DROP_UNKNOWN_ADDRESS,	/* no such address in a subnet of the network */
 	DROP_UNKNOWN_NEIGHBOUR, /* ARP or ND for an address that nobody has */
-	DROP_ISOLATED,	       /* the destination is in another network */
-	DROP_INTERNAL,	       /* to the outside from an internal network */
-	DROP_TTL,	       /* hop limit ran out */
-	DROP_NO_ROUTE,	       /* no network or no gateway leads there */
-	DROP_RESERVED,	       /* ethertype or address that no workload may use (VLAN, own RA …) */
-	DROP_KERNEL,	       /* a kernel helper refused (redirect, resize) */
-	DROP_REASONS = 24,     /* room */
+	DROP_ISOLATED,		/* the destination is in another network */
+	DROP_INTERNAL,		/* to the outside from an internal network */
+	DROP_TTL,		/* hop limit ran out */
+	DROP_NO_ROUTE,		/* no network or no gateway leads there */
+	DROP_RESERVED,	   /* ethertype or address that no workload may use (VLAN, own RA …) */
+	DROP_KERNEL,	   /* a kernel helper refused (redirect, resize) */
+	DROP_TOO_BIG,	   /* larger than the MTU of the sender's network */
+	DROP_NO_PORT,	   /* the device is no port (yet) */
+	DROP_REASONS = 24, /* room */
 };
 
 struct counters {
@@ -171,6 +183,22 @@ struct counters {
 	__u64 tx_packets;
 	__u64 tx_bytes;
 	__u64 drops[DROP_REASONS];
+};
+
+/* What the loader sets once per host, in .rodata.weft of every program. */
+struct constants {
+	__u32 weft0_ifindex; /* the host's end: what goes to the host is put on its ingress */
+	__u32 weft1_ifindex; /* the inner end: from_host is on its ingress */
+	struct mac weft0_mac;
+	__u8 spare[2];
+	__u8 build[16]; /* digest of the object file and of the fields above */
+};
+
+/* skb->cb[] of a packet that a program has decided on, for tests and traces: nothing in the kernel
+ * reads it. */
+enum trace {
+	TRACE_TARGET = 0, /* ifindex that it was redirected to; 0: none */
+	TRACE_REASON = 1, /* enum drop_reason */
 };
 
 #endif
