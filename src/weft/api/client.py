@@ -1,0 +1,124 @@
+"""The CLI's way to weftd: http.client over the unix socket, and the errors of `weft.errors`.
+
+Synchronous and of the standard library (and msgspec), so that a command starts fast.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from weft.api.errors import ErrorBody, from_body
+from weft.errors import UnavailableError, WeftError
+from weft.model.codec import encode
+
+T = TypeVar("T")
+Query = Mapping[str, str | Sequence[str] | None]
+
+TIMEOUT_S = 75.0
+"""More than the server's own deadline, so that its sentence gets here."""
+
+
+class Client:
+    """Speaks to one weftd; one connection a request."""
+
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def get(self, wanted: type[T], *path: str, query: Query | None = None) -> T:
+        """GET: the answer as `wanted`. Path parts are quoted; query values None are left out."""
+        return self._decode(self.request("GET", path, query=query), wanted)
+
+    def send(
+        self,
+        wanted: type[T],
+        method: str,
+        *path: str,
+        body: msgspec.Struct | None = None,
+    ) -> T:
+        """Any other method that answers with a body."""
+        return self._decode(self.request(method, path, body=body), wanted)
+
+    def delete(self, *path: str, query: Query | None = None) -> None:
+        """DELETE."""
+        self.request("DELETE", path, query=query)
+
+    def request(
+        self,
+        method: str,
+        path: Sequence[str],
+        *,
+        query: Query | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> bytes:
+        """The body of the answer; raises what the server says, UnavailableError without one."""
+        target = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        pairs = {name: value for name, value in (query or {}).items() if value is not None}
+        if pairs:
+            target += "?" + urlencode(pairs, doseq=True)
+        data = encode(body) if body is not None else None
+        status, answer = self._exchange(method, target, data)
+        if status >= 400:
+            raise self._error(status, answer)
+        return answer
+
+    def _exchange(self, method: str, target: str, data: bytes | None) -> tuple[int, bytes]:
+        connection = _UnixConnection(self._path, self._timeout_s)
+        try:
+            headers = {"Content-Type": "application/json"} if data is not None else {}
+            connection.request(method, target, body=data, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise UnavailableError(
+                f"weftd is not running on this host (no socket {self._path});"
+                " start it with: weft up"
+            ) from error
+        except PermissionError as error:
+            raise UnavailableError(
+                f"socket {self._path}: permission denied; run as root or as a member of the"
+                " group weft"
+            ) from error
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"weftd did not answer within {self._timeout_s:g} s; see weft doctor"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise UnavailableError(f"socket {self._path}: {error!r}") from error
+        finally:
+            connection.close()
+
+    def _error(self, status: int, answer: bytes) -> WeftError:
+        try:
+            return from_body(msgspec.json.decode(answer, type=ErrorBody))
+        except msgspec.MsgspecError:
+            return WeftError(f"socket {self._path}: answer {status} that is none of weftd's")
+
+    def _decode(self, answer: bytes, wanted: type[T]) -> T:
+        try:
+            return msgspec.json.decode(answer, type=wanted)
+        except msgspec.MsgspecError as error:
+            raise WeftError(
+                f"weftd's answer does not fit this weft ({error}); are both of one version?"
+            ) from error
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("weftd", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -1,0 +1,80 @@
+"""What the API's handlers reach, and the little that they need of the parts around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from weft.config import Settings
+from weft.control.interface import Control
+from weft.engine.engine import Counters, Failure
+
+
+class EngineFacts(Protocol):
+    """What the API reads of the engine (`weft.engine.engine.Engine`)."""
+
+    ready: asyncio.Event
+    reconciles_total: int
+    repairs_total: int
+
+    def failures(self) -> Sequence[Failure]:
+        """Rows that are not in force."""
+        ...
+
+    async def counters(self) -> Mapping[str, Counters]:
+        """Traffic by ifname of the host's end."""
+        ...
+
+
+class DnsRecord(NamedTuple):
+    """One record of an answer, in DNS's own text forms."""
+
+    name: str
+    type: str
+    ttl_s: int
+    data: str
+
+
+class DnsAnswer(NamedTuple):
+    """The answer to one question."""
+
+    name: str
+    rcode: str
+    records: Sequence[DnsRecord]
+
+
+class DnsFacts(Protocol):
+    """What the API reads of the DNS server."""
+
+    def upstreams(self) -> Sequence[str]:
+        """Where queries for other domains are sent."""
+        ...
+
+    def statistics(self) -> Mapping[str, int]:
+        """Counts since the start, by name."""
+        ...
+
+    async def lookup(self, name: str, type: str, network_id: str | None) -> DnsAnswer:
+        """Answer as to a workload of the network; None: as to nobody in particular.
+
+        InvalidError: the name or the type is none.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """All that a handler may reach."""
+
+    settings: Settings
+    control: Control
+    engine: EngineFacts
+    dns: DnsFacts
+    started_s: float
+    """When weftd started, Unix time."""
+    stop: Callable[[], None]
+    """Ends weftd; what forwards goes on forwarding."""
+    metrics: Callable[[], Awaitable[bytes]]
+    """The text of GET /metrics."""

@@ -1,0 +1,168 @@
+"""Ports, and plugging running things into networks."""
+
+from __future__ import annotations
+
+from weft.api.context import Context
+from weft.api.render import port_info, port_infos
+from weft.api.route import AnyRoute, Call, Route, plain
+from weft.api.schema import (
+    DetachQuery,
+    Empty,
+    NetworkQuery,
+    PortInfo,
+    PortList,
+    PortRequest,
+)
+from weft.control.specs import AttachSpec, PortSpec
+from weft.errors import (
+    ConflictError,
+    ExhaustedError,
+    InvalidError,
+    KernelError,
+    NotFoundError,
+    UnavailableError,
+)
+from weft.model.records import Owner, Port
+
+CREATION_ERRORS = (
+    InvalidError,
+    NotFoundError,
+    ConflictError,
+    ExhaustedError,
+    UnavailableError,
+    KernelError,
+)
+
+
+async def list_ports(context: Context, call: Call[None, NetworkQuery]) -> PortList:
+    """Ports of this host."""
+    return PortList(ports=port_infos(context, context.control.ports.list(call.query.network)))
+
+
+async def add(context: Context, call: Call[PortRequest, Empty]) -> PortInfo:
+    """Make a port, plugged in when the request has a target."""
+    asked = call.body
+    if asked.target is None:
+        if asked.ifname is not None:
+            raise InvalidError(
+                f"port on {asked.network}: ifname {asked.ifname} needs a target to plug it into"
+            )
+        port = await context.control.ports.add(_port_spec(asked))
+    else:
+        port = await _add_plugged(context, asked, asked.target)
+    return port_info(context, port)
+
+
+async def inspect(context: Context, call: Call[None, Empty]) -> PortInfo:
+    """One port."""
+    return port_info(context, context.control.ports.find(call.path["port"]))
+
+
+async def remove(context: Context, call: Call[None, Empty]) -> None:
+    """Remove a port and its device."""
+    port = context.control.ports.find(call.path["port"])
+    if port.is_host:
+        raise InvalidError(
+            f"port {port.id} is the host's own place on its network; remove it with weft hide"
+        )
+    await context.control.ports.remove(port.id)
+
+
+async def attach(context: Context, call: Call[AttachSpec, Empty]) -> PortInfo:
+    """Plug something that runs into a network."""
+    return port_info(context, await context.control.ports.attach(call.body))
+
+
+async def detach(context: Context, call: Call[None, DetachQuery]) -> None:
+    """Unplug something from a network."""
+    await context.control.ports.detach(call.query.target, call.query.network)
+
+
+def _port_spec(asked: PortRequest) -> PortSpec:
+    return PortSpec(
+        network=asked.network,
+        addresses=asked.addresses,
+        mac=asked.mac,
+        names=asked.names,
+        allowed=asked.allowed,
+        is_spoof_checked=asked.is_spoof_checked,
+        owner=Owner(frontend="cli"),
+        published=asked.published,
+    )
+
+
+async def _add_plugged(context: Context, asked: PortRequest, target: str) -> Port:
+    ports = context.control.ports
+    port = await ports.attach(
+        AttachSpec(
+            target=target,
+            network=asked.network,
+            addresses=asked.addresses,
+            mac=asked.mac,
+            names=asked.names,
+            ifname=asked.ifname,
+            allowed=asked.allowed,
+            is_spoof_checked=asked.is_spoof_checked,
+            is_default_route=asked.is_default_route,
+        )
+    )
+    if not asked.published:
+        return port
+    try:
+        return await ports.update(port.id, published=asked.published)
+    except BaseException:
+        await ports.remove(port.id)
+        raise
+
+
+ROUTES: tuple[AnyRoute, ...] = (
+    Route(
+        method="GET",
+        path="/v1/ports",
+        handler=list_ports,
+        summary="List the ports of this host",
+        query=NetworkQuery,
+        answer=PortList,
+        errors=(InvalidError, NotFoundError),
+    ),
+    Route(
+        method="POST",
+        path="/v1/ports",
+        handler=add,
+        summary="Make a port with every field explicit",
+        query=Empty,
+        body=PortRequest,
+        answer=PortInfo,
+        status=201,
+        errors=CREATION_ERRORS,
+    ),
+    plain("GET", "/v1/ports/{port}", inspect, "One port", PortInfo, (NotFoundError,)),
+    plain(
+        "DELETE",
+        "/v1/ports/{port}",
+        remove,
+        "Remove a port and its device",
+        None,
+        (InvalidError, NotFoundError),
+    ),
+    Route(
+        method="POST",
+        path="/v1/attachments",
+        handler=attach,
+        summary="Plug something that runs into a network",
+        query=Empty,
+        body=AttachSpec,
+        answer=PortInfo,
+        status=201,
+        errors=CREATION_ERRORS,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/attachments",
+        handler=detach,
+        summary="Unplug something from a network",
+        query=DetachQuery,
+        status=204,
+        errors=(InvalidError, NotFoundError),
+    ),
+)

@@ -1,0 +1,210 @@
+"""Records to answers: the records' facts under the API's own names, addresses as text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from weft.api.context import Context
+from weft.api.schema import (
+    AllowedInfo,
+    DeviceInfo,
+    HostInfo,
+    NameInfo,
+    NetworkInfo,
+    OwnerInfo,
+    PortInfo,
+    PublishedInfo,
+    RangeInfo,
+    SubnetInfo,
+)
+from weft.model.records import (
+    AddressRange,
+    AllowedAddress,
+    Device,
+    Host,
+    Name,
+    Network,
+    Owner,
+    Port,
+    PublishedPort,
+    ServiceTarget,
+    Subnet,
+)
+
+
+def host_info(context: Context, host: Host) -> HostInfo:
+    """A host."""
+    return HostInfo(
+        id=host.id,
+        name=host.name,
+        underlay=tuple(str(address) for address in host.underlay),
+        mtu_bytes=host.mtu_bytes,
+        version=host.version,
+        is_local=host.id == context.control.host.id,
+    )
+
+
+def subnet_info(subnet: Subnet) -> SubnetInfo:
+    """A subnet."""
+    return SubnetInfo(
+        id=subnet.id,
+        cidr=str(subnet.cidr),
+        gateway=str(subnet.gateway) if subnet.gateway else None,
+        ranges=_ranges(subnet.ranges),
+        excludes=_ranges(subnet.excludes),
+        allocator=subnet.allocator,
+        is_forced=subnet.is_forced,
+    )
+
+
+def subnets_of(context: Context, network: Network) -> tuple[SubnetInfo, ...]:
+    """A network's subnets, IPv4 first, in the order of their prefixes."""
+    subnets = sorted(
+        context.control.networks.subnets(network),
+        key=lambda subnet: (subnet.cidr.version, subnet.cidr.network_address.packed),
+    )
+    return tuple(subnet_info(subnet) for subnet in subnets)
+
+
+def network_info(context: Context, network: Network) -> NetworkInfo:
+    """A network with its subnets; its ports are only counted."""
+    ports = [
+        port
+        for port in context.control.view.by(Port, "network_id", network.id)
+        if port.host_id == context.control.host.id
+    ]
+    return NetworkInfo(
+        id=network.id,
+        name=network.name,
+        tenant=network.tenant,
+        vni=network.vni,
+        is_internal=network.is_internal,
+        is_exposed=any(port.is_host for port in ports),
+        mtu_bytes=network.mtu_bytes,
+        labels=dict(network.labels),
+        subnets=subnets_of(context, network),
+        port_count=sum(not port.is_host for port in ports),
+    )
+
+
+def problems_by_record(context: Context) -> Mapping[tuple[str, str], Sequence[str]]:
+    """(kind, id) of a record -> why something that it wants is not in force."""
+    problems: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for failure in context.engine.failures():
+        for record in failure.records:
+            if failure.reason not in problems[record]:
+                problems[record].append(failure.reason)
+    return problems
+
+
+def port_infos(context: Context, ports: Iterable[Port]) -> tuple[PortInfo, ...]:
+    """Ports, by network and name."""
+    problems = problems_by_record(context)
+    infos = [_port_info(context, port, problems.get((Port.KIND, port.id), ())) for port in ports]
+    return tuple(sorted(infos, key=lambda info: (info.network, info.names, info.id)))
+
+
+def port_info(context: Context, port: Port) -> PortInfo:
+    """One port."""
+    return port_infos(context, [port])[0]
+
+
+def name_infos(
+    context: Context, added: Iterable[Name], ports: Iterable[Port]
+) -> tuple[NameInfo, ...]:
+    """Names that were added and names that ports carry, by network and name."""
+    infos = [_name_info(context, name) for name in added]
+    carried: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for port in ports:
+        for label in port.names:
+            carried[label, port.network_id].extend(str(address) for address in port.addresses)
+    for (label, network_id), addresses in carried.items():
+        infos.append(
+            NameInfo(
+                name=label,
+                network=network_name(context, network_id),
+                network_id=network_id,
+                fqdn=_fqdn(context, label, network_id),
+                addresses=tuple(addresses),
+                services=(),
+                source="port",
+            )
+        )
+    return tuple(sorted(infos, key=lambda info: (info.network, info.name, info.source)))
+
+
+def network_name(context: Context, network_id: str) -> str:
+    """The name of a network; its id when the record is not there (yet)."""
+    network = context.control.view.get(Network, network_id)
+    return network.name if network else network_id
+
+
+def _port_info(context: Context, port: Port, problems: Sequence[str]) -> PortInfo:
+    host = context.control.view.get(Host, port.host_id)
+    return PortInfo(
+        id=port.id,
+        network=network_name(context, port.network_id),
+        network_id=port.network_id,
+        host=host.name if host else port.host_id,
+        host_id=port.host_id,
+        mac=port.mac,
+        addresses=tuple(str(address) for address in port.addresses),
+        names=port.names,
+        allowed=tuple(_allowed(allowed) for allowed in port.allowed),
+        is_spoof_checked=port.is_spoof_checked,
+        device=_device(port.device) if port.device else None,
+        owner=_owner(port.owner),
+        published=tuple(_published(published) for published in port.published),
+        problems=tuple(problems),
+    )
+
+
+def _name_info(context: Context, name: Name) -> NameInfo:
+    return NameInfo(
+        name=name.name,
+        network=network_name(context, name.network_id),
+        network_id=name.network_id,
+        fqdn=_fqdn(context, name.name, name.network_id),
+        addresses=tuple(str(address) for address in name.addresses),
+        services=tuple(_service(service) for service in name.services),
+        source="added",
+    )
+
+
+def _fqdn(context: Context, label: str, network_id: str) -> str:
+    return f"{label}.{network_name(context, network_id)}.{context.settings.domain}"
+
+
+def _ranges(ranges: Sequence[AddressRange]) -> tuple[RangeInfo, ...]:
+    return tuple(RangeInfo(first=str(one.first), last=str(one.last)) for one in ranges)
+
+
+def _allowed(allowed: AllowedAddress) -> AllowedInfo:
+    return AllowedInfo(cidr=str(allowed.cidr), mac=allowed.mac)
+
+
+def _device(device: Device) -> DeviceInfo:
+    return DeviceInfo(ifname=device.ifname, peer_ifname=device.peer_ifname, netns=device.netns)
+
+
+def _owner(owner: Owner) -> OwnerInfo:
+    return OwnerInfo(
+        frontend=owner.frontend,
+        reference=owner.reference,
+        container_id=owner.container_id,
+        container_name=owner.container_name,
+    )
+
+
+def _published(published: PublishedPort) -> PublishedInfo:
+    return PublishedInfo(
+        protocol=published.protocol,
+        host_port=published.host_port,
+        port=published.port,
+        host_address=str(published.host_address) if published.host_address else None,
+    )
+
+
+def _service(service: ServiceTarget) -> str:
+    return f"{service.priority} {service.weight} {service.port} {service.target}"

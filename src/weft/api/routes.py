@@ -1,0 +1,13 @@
+"""The route table: everything that the API serves under ``/v1``."""
+
+from __future__ import annotations
+
+from weft.api import names, networks, ports, status
+from weft.api.route import AnyRoute
+
+ROUTES: tuple[AnyRoute, ...] = (
+    *status.ROUTES,
+    *networks.ROUTES,
+    *ports.ROUTES,
+    *names.ROUTES,
+)

@@ -1,0 +1,357 @@
+"""What the API answers: one struct an answer, of its own, so that records may change beneath it.
+
+These forms are stable: fields are added, never renamed, removed or given another meaning
+(docs/json.md). Addresses and prefixes are text. Times are Unix seconds. Lists come inside an
+object, so that facts about the list can be added. What the API is asked is `weft.control.specs`
+and, where a request has no spec of its own, the structs at the end of this module.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weft.control.specs import Spec
+from weft.model.addresses import IPAddress
+from weft.model.ids import MacAddress
+from weft.model.records import AllowedAddress, PublishedPort
+
+Scalar = str | int | float | bool | None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what is answered."""
+
+
+class HostInfo(Answer, frozen=True, kw_only=True):
+    """A machine that runs weftd."""
+
+    id: str
+    name: str
+    underlay: tuple[str, ...]
+    """Addresses under which other hosts reach it."""
+    mtu_bytes: int
+    """Of the underlay device."""
+    version: str
+    is_local: bool
+    """Whether it is the host that answers."""
+
+
+class HostList(Answer, frozen=True, kw_only=True):
+    """All hosts, by name."""
+
+    hosts: tuple[HostInfo, ...]
+
+
+class RangeInfo(Answer, frozen=True, kw_only=True):
+    """All addresses from `first` to `last`, both included."""
+
+    first: str
+    last: str
+
+
+class SubnetInfo(Answer, frozen=True, kw_only=True):
+    """An address prefix on a network."""
+
+    id: str
+    cidr: str
+    gateway: str | None
+    ranges: tuple[RangeInfo, ...]
+    """Addresses are given only from these; empty: from all of the prefix."""
+    excludes: tuple[RangeInfo, ...]
+    """Never given, unless asked for by name."""
+    allocator: Literal["weft", "docker"]
+    """Who hands out addresses."""
+    is_forced: bool
+    """Whether an overlap with a route of the host was accepted."""
+
+
+class SubnetList(Answer, frozen=True, kw_only=True):
+    """The subnets of a network, in the order of their prefixes."""
+
+    subnets: tuple[SubnetInfo, ...]
+
+
+class NetworkInfo(Answer, frozen=True, kw_only=True):
+    """A network."""
+
+    id: str
+    name: str
+    tenant: str
+    vni: int
+    is_internal: bool
+    """Whether nothing leads from it to the outside of the host."""
+    is_exposed: bool
+    """Whether this host itself has a place on it (`weft expose`)."""
+    mtu_bytes: int | None
+    """null: what the underlay carries, less the encapsulation."""
+    labels: dict[str, str]
+    subnets: tuple[SubnetInfo, ...]
+    port_count: int
+    """Ports on this host, the host's own place not counted."""
+
+
+class NetworkList(Answer, frozen=True, kw_only=True):
+    """All networks, by tenant and name."""
+
+    networks: tuple[NetworkInfo, ...]
+
+
+class AllowedInfo(Answer, frozen=True, kw_only=True):
+    """A source prefix that a port may use beside its own addresses."""
+
+    cidr: str
+    mac: str | None
+    """null: the port's own."""
+
+
+class DeviceInfo(Answer, frozen=True, kw_only=True):
+    """The veth pair of a port."""
+
+    ifname: str
+    """The host's end."""
+    peer_ifname: str
+    """The workload's end."""
+    netns: str | None
+    """Path of the workload's network namespace; null: somebody else moved the peer."""
+
+
+class OwnerInfo(Answer, frozen=True, kw_only=True):
+    """For whom a port exists."""
+
+    frontend: Literal["docker", "cli", "host"]
+    reference: str
+    """The frontend's own id: Docker's endpoint id, the attach request's target."""
+    container_id: str
+    container_name: str
+
+
+class PublishedInfo(Answer, frozen=True, kw_only=True):
+    """A port of the host that leads to a port of the workload."""
+
+    protocol: Literal["tcp", "udp", "sctp"]
+    host_port: int
+    port: int
+    host_address: str | None
+    """null: every address of the host."""
+
+
+class PortInfo(Answer, frozen=True, kw_only=True):
+    """A workload's place on a network."""
+
+    id: str
+    network: str
+    """The network's name."""
+    network_id: str
+    host: str
+    """The name of the host that it lives on."""
+    host_id: str
+    mac: str
+    addresses: tuple[str, ...]
+    names: tuple[str, ...]
+    allowed: tuple[AllowedInfo, ...]
+    is_spoof_checked: bool
+    device: DeviceInfo | None
+    """null: nothing is plugged in, or it is the host's own place."""
+    owner: OwnerInfo
+    published: tuple[PublishedInfo, ...]
+    problems: tuple[str, ...]
+    """What of it the kernel refused, and why; empty when all is well."""
+
+
+class PortList(Answer, frozen=True, kw_only=True):
+    """Ports of this host, by network and name."""
+
+    ports: tuple[PortInfo, ...]
+
+
+class NameInfo(Answer, frozen=True, kw_only=True):
+    """A name that DNS answers."""
+
+    name: str
+    network: str
+    """The network's name."""
+    network_id: str
+    fqdn: str
+    """With network and domain: ``db.foo.weft.internal``."""
+    addresses: tuple[str, ...]
+    services: tuple[str, ...]
+    """``PRIORITY WEIGHT PORT TARGET`` each (RFC 2782)."""
+    source: Literal["added", "port"]
+    """Whether somebody added it by hand or ports carry it."""
+
+
+class NameList(Answer, frozen=True, kw_only=True):
+    """Names, by network and name."""
+
+    names: tuple[NameInfo, ...]
+
+
+class NetworkDetail(NetworkInfo, frozen=True, kw_only=True):
+    """A network with all that is on it."""
+
+    ports: tuple[PortInfo, ...]
+    names: tuple[NameInfo, ...]
+
+
+class LookupRecord(Answer, frozen=True, kw_only=True):
+    """One record of a DNS answer."""
+
+    name: str
+    type: str
+    ttl_s: int
+    data: str
+
+
+class LookupInfo(Answer, frozen=True, kw_only=True):
+    """What DNS answers to a question."""
+
+    name: str
+    """The full name that was asked for."""
+    type: str
+    rcode: str
+    """``NOERROR``, ``NXDOMAIN``, ``SERVFAIL`` …"""
+    records: tuple[LookupRecord, ...]
+
+
+class CountersInfo(Answer, frozen=True, kw_only=True):
+    """What a port received and sent, as its workload sees it, since its device was made."""
+
+    port_id: str
+    network: str
+    names: tuple[str, ...]
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    drops: dict[str, int]
+    """Packets dropped, by reason; reasons that never happened are left out."""
+
+
+class CountersList(Answer, frozen=True, kw_only=True):
+    """Counters of the ports of this host, by network and name."""
+
+    counters: tuple[CountersInfo, ...]
+
+
+class Problem(Answer, frozen=True, kw_only=True):
+    """Something that is wanted and could not be made true."""
+
+    kind: str
+    """Of the record: ``port``, ``network`` …; empty when it belongs to no record."""
+    id: str
+    name: str
+    reason: str
+    fix: str
+    """What to do about it."""
+
+
+class ProblemList(Answer, frozen=True, kw_only=True):
+    """What is not as it should be."""
+
+    problems: tuple[Problem, ...]
+
+
+class StatusInfo(Answer, frozen=True, kw_only=True):
+    """The state of weftd on this host."""
+
+    version: str
+    is_ready: bool
+    """Whether the kernel holds what the records say, as far as it can."""
+    pid: int
+    started_s: float
+    host: HostInfo
+    settings: dict[str, Scalar]
+    network_count: int
+    port_count: int
+    problem_count: int
+
+
+class ReconcileInfo(Answer, frozen=True, kw_only=True):
+    """Looks at whether the kernel still holds what it should, since weftd started."""
+
+    run_count: int
+    repaired_count: int
+    """Rows that had to be put right."""
+    failed_count: int
+    """Rows that cannot be put right now."""
+
+
+class FactsInfo(Answer, frozen=True, kw_only=True):
+    """What only the daemon knows, for `weft doctor`."""
+
+    resident_bytes: int
+    cpu_s: float
+    """User and system time of all threads since the start."""
+    memlock_bytes: int | None
+    """null: unlimited."""
+    resolvers: tuple[str, ...]
+    """Where queries for other domains are sent."""
+    reconcile: ReconcileInfo
+    dns: dict[str, int]
+    """Counts of the DNS server, by name."""
+
+
+class Accepted(Answer, frozen=True, kw_only=True):
+    """The request was taken; what it asks for happens after this answer."""
+
+    pid: int
+
+
+class PortRequest(Spec, frozen=True, kw_only=True):
+    """A port with every field explicit. Without a target it waits for its device."""
+
+    network: str
+    """Name, ``tenant/name``, id, or the unambiguous beginning of an id."""
+    target: str | None = None
+    """A container's name or id, a pid, or the path of a network namespace, to plug it into."""
+    addresses: tuple[IPAddress, ...] = ()
+    """Families of the network that none is named for get one each."""
+    mac: MacAddress | None = None
+    names: tuple[str, ...] = ()
+    ifname: str | None = None
+    """Needs a target. null: the first free of eth0, eth1, …"""
+    allowed: tuple[AllowedAddress, ...] = ()
+    is_spoof_checked: bool = True
+    is_default_route: bool = True
+    published: tuple[PublishedPort, ...] = ()
+
+
+class ExposeRequest(Spec, frozen=True, kw_only=True):
+    """Give the host itself a place on a network."""
+
+    addresses: tuple[IPAddress, ...] = ()
+    """Families of the network that none is named for get one each."""
+
+
+class Empty(Spec, frozen=True, kw_only=True):
+    """A query without parameters."""
+
+
+class NetworkQuery(Spec, frozen=True, kw_only=True):
+    """Limits a list to one network."""
+
+    network: str | None = None
+
+
+class DetachQuery(Spec, frozen=True, kw_only=True):
+    """Says what to unplug from where."""
+
+    target: str
+    network: str
+
+
+class RemoveNameQuery(Spec, frozen=True, kw_only=True):
+    """Limits a removal to some addresses of the name."""
+
+    address: tuple[IPAddress, ...] = ()
+
+
+class LookupQuery(Spec, frozen=True, kw_only=True):
+    """A DNS question."""
+
+    name: str
+    type: str = "A"
+    network: str | None = None
+    """Ask as a workload of this network would; null: as nobody in particular."""

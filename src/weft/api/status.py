@@ -1,0 +1,162 @@
+"""The daemon itself: its state, hosts, counters, problems, facts for `weft doctor`, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from pathlib import Path
+from typing import cast
+
+import weft
+from weft.api.context import Context
+from weft.api.render import host_info, network_name
+from weft.api.route import AnyRoute, Call, plain
+from weft.api.schema import (
+    Accepted,
+    CountersInfo,
+    CountersList,
+    Empty,
+    FactsInfo,
+    HostList,
+    Problem,
+    ProblemList,
+    ReconcileInfo,
+    Scalar,
+    StatusInfo,
+)
+from weft.engine.engine import Counters, Failure
+from weft.errors import UnavailableError
+from weft.model.codec import to_builtins
+from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
+
+
+async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
+    """The state of weftd."""
+    control = context.control
+    return StatusInfo(
+        version=weft.__version__,
+        is_ready=context.engine.ready.is_set(),
+        pid=os.getpid(),
+        started_s=context.started_s,
+        host=host_info(context, control.host),
+        settings=cast("dict[str, Scalar]", to_builtins(context.settings)),
+        network_count=len(control.networks.list()),
+        port_count=len(control.ports.list()),
+        problem_count=len(context.engine.failures()),
+    )
+
+
+async def list_hosts(context: Context, call: Call[None, Empty]) -> HostList:
+    """All hosts."""
+    hosts = [host_info(context, host) for host in context.control.view.list(Host)]
+    return HostList(hosts=tuple(sorted(hosts, key=lambda host: (host.name, host.id))))
+
+
+async def list_counters(context: Context, call: Call[None, Empty]) -> CountersList:
+    """Counters of all plugged ports of this host."""
+    counters = await context.engine.counters()
+    infos = [
+        _counters_info(context, port, counters[port.device.ifname])
+        for port in context.control.ports.list()
+        if port.device is not None and port.device.ifname in counters
+    ]
+    return CountersList(
+        counters=tuple(sorted(infos, key=lambda info: (info.network, info.names, info.port_id)))
+    )
+
+
+async def list_problems(context: Context, call: Call[None, Empty]) -> ProblemList:
+    """What could not be made true."""
+    return ProblemList(
+        problems=tuple(
+            problem
+            for failure in context.engine.failures()
+            for problem in _problems(context, failure)
+        )
+    )
+
+
+async def facts(context: Context, call: Call[None, Empty]) -> FactsInfo:
+    """What only the daemon knows of itself."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    resident = await asyncio.to_thread(_resident_bytes)
+    return FactsInfo(
+        resident_bytes=resident,
+        cpu_s=time.process_time(),
+        memlock_bytes=None if soft == resource.RLIM_INFINITY else soft,
+        resolvers=tuple(context.dns.upstreams()),
+        reconcile=ReconcileInfo(
+            run_count=context.engine.reconciles_total,
+            repaired_count=context.engine.repairs_total,
+            failed_count=len(context.engine.failures()),
+        ),
+        dns=dict(context.dns.statistics()),
+    )
+
+
+async def shut_down(context: Context, call: Call[None, Empty]) -> Accepted:
+    """End weftd; ports go on forwarding."""
+    context.stop()
+    return Accepted(pid=os.getpid())
+
+
+def _counters_info(context: Context, port: Port, counters: Counters) -> CountersInfo:
+    return CountersInfo(
+        port_id=port.id,
+        network=network_name(context, port.network_id),
+        names=port.names,
+        rx_packets=counters.rx_packets,
+        rx_bytes=counters.rx_bytes,
+        tx_packets=counters.tx_packets,
+        tx_bytes=counters.tx_bytes,
+        drops={reason: count for reason, count in counters.drops.items() if count},
+    )
+
+
+def _problems(context: Context, failure: Failure) -> list[Problem]:
+    fix = "run weft doctor; weftd tries again by itself"
+    if not failure.records:
+        name = f"{failure.row.table} {failure.row.key}"
+        return [Problem(kind="", id="", name=name, reason=failure.reason, fix=fix)]
+    return [
+        Problem(kind=kind, id=id, name=_name_of(context, kind, id), reason=failure.reason, fix=fix)
+        for kind, id in failure.records
+    ]
+
+
+def _name_of(context: Context, kind: str, id: str) -> str:
+    types = {one.KIND: one for one in KINDS}
+    record: Record | None = context.control.view.get(types[kind], id) if kind in types else None
+    match record:
+        case Port(names=(first, *_)):
+            return f"{first}.{network_name(context, record.network_id)}"
+        case Network() | Host():
+            return record.name
+        case Subnet():
+            return str(record.cidr)
+        case _:
+            return id
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+ROUTES: tuple[AnyRoute, ...] = (
+    plain("GET", "/v1/status", status, "The state of weftd on this host", StatusInfo),
+    plain("GET", "/v1/hosts", list_hosts, "List hosts", HostList),
+    plain(
+        "GET",
+        "/v1/counters",
+        list_counters,
+        "Packets, bytes and drops of this host's ports",
+        CountersList,
+        (UnavailableError,),
+    ),
+    plain("GET", "/v1/problems", list_problems, "What is not as it should be", ProblemList),
+    plain("GET", "/v1/facts", facts, "What only the daemon knows of itself", FactsInfo),
+    plain("POST", "/v1/shutdown", shut_down, "End weftd; ports go on forwarding", Accepted),
+)
