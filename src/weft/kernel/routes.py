@@ -1,0 +1,157 @@
+"""Routes of the main table: requests that add and remove them, and a dump."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from weft.kernel.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Netlink,
+    Request,
+    attribute,
+    attribute_u32,
+    attributes,
+    nested,
+)
+from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
+
+_RTM_NEWROUTE = 24
+_RTM_DELROUTE = 25
+_RTM_GETROUTE = 26
+_RTA_DST = 1
+_RTA_OIF = 4
+_RTA_GATEWAY = 5
+_RTA_PRIORITY = 6
+_RTA_PREFSRC = 7
+_RTA_METRICS = 8
+_RTA_MULTIPATH = 9
+_RTA_TABLE = 15
+_RTAX_MTU = 2
+_RT_TABLE_MAIN = 254
+_RT_SCOPE_UNIVERSE = 0
+_RT_SCOPE_LINK = 253
+_RTN_UNICAST = 1
+_RTNH_F_ONLINK = 4
+_RTPROT_STATIC = 4
+_RTM_F_CLONED = 0x200
+_FAMILY = {4: 2, 6: 10}
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_NEXT_HOP = struct.Struct("=HBBi")
+
+PROTOCOL = 87
+"""Marks the routes that Weft made (`ip route` shows ``proto 87``)."""
+PROTOCOL_KERNEL = 2
+
+
+class Route(NamedTuple):
+    """A unicast route of the main table."""
+
+    prefix: IPNetwork
+    ifindex: int
+    """0: none (several next hops, or a reject)."""
+    gateway: IPAddress | None
+    source: IPAddress | None
+    metric: int
+    mtu_bytes: int
+    """0: the device's."""
+    protocol: int
+
+
+def add_route(
+    prefix: IPNetwork,
+    ifindex: int,
+    *,
+    source: IPAddress | None = None,
+    mtu_bytes: int = 0,
+) -> Request:
+    """Route a prefix straight out of a device, in place of such a route of Weft's."""
+    parts = [_route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0), attribute_u32(_RTA_OIF, ifindex)]
+    if source is not None:
+        parts.append(attribute(_RTA_PREFSRC, source.packed))
+    if mtu_bytes:
+        parts.append(nested(_RTA_METRICS, attribute_u32(_RTAX_MTU, mtu_bytes)))
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Request(f"add route {prefix}", _RTM_NEWROUTE, flags, b"".join(parts))
+
+
+def add_default_route(gateway: IPAddress, ifindex: int) -> Request:
+    """Route all else of the gateway's family to it. EEXIST: there is a default route."""
+    prefix = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+    parts = [
+        _route(prefix, _RT_SCOPE_UNIVERSE, _RTPROT_STATIC, _RTNH_F_ONLINK),
+        attribute_u32(_RTA_OIF, ifindex),
+        attribute(_RTA_GATEWAY, gateway.packed),
+    ]
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return Request(f"add default route via {gateway}", _RTM_NEWROUTE, flags, b"".join(parts))
+
+
+def delete_default_route(gateway: IPAddress, ifindex: int) -> Request:
+    """Take that default route away. ESRCH: it is gone already."""
+    prefix = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+    body = _route(prefix, _RT_SCOPE_UNIVERSE, _RTPROT_STATIC, 0)
+    body += attribute_u32(_RTA_OIF, ifindex) + attribute(_RTA_GATEWAY, gateway.packed)
+    return Request(f"delete default route via {gateway}", _RTM_DELROUTE, 0, body)
+
+
+def delete_route(prefix: IPNetwork, ifindex: int) -> Request:
+    """Take a route of Weft's away. ESRCH: it is gone already."""
+    body = _route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0) + attribute_u32(_RTA_OIF, ifindex)
+    return Request(f"delete route {prefix}", _RTM_DELROUTE, 0, body)
+
+
+def routes(netlink: Netlink) -> list[Route]:
+    """All unicast routes of the main table, both families."""
+    found: list[Route] = []
+    for family in _FAMILY.values():
+        header = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+        for body in netlink.dump(Request("list routes", _RTM_GETROUTE, 0, header)):
+            route = _parse(body)
+            if route is not None:
+                found.append(route)
+    return found
+
+
+def _route(prefix: IPNetwork, scope: int, protocol: int, flags: int) -> bytes:
+    version = prefix.version
+    scope = scope if version == 4 else 0
+    header = _RTMSG.pack(
+        _FAMILY[version],
+        prefix.prefixlen,
+        0,
+        0,
+        _RT_TABLE_MAIN,
+        protocol,
+        scope,
+        _RTN_UNICAST,
+        flags,
+    )
+    return header + (
+        attribute(_RTA_DST, prefix.network_address.packed) if prefix.prefixlen else b""
+    )
+
+
+def _parse(body: bytes) -> Route | None:
+    family, length, _, _, table, protocol, _, kind, flags = _RTMSG.unpack_from(body)
+    found = attributes(body, 12)
+    table = int.from_bytes(found[_RTA_TABLE], "little") if _RTA_TABLE in found else table
+    if table != _RT_TABLE_MAIN or kind != _RTN_UNICAST or flags & _RTM_F_CLONED:
+        return None
+    empty = bytes(4 if family == _FAMILY[4] else 16)
+    metrics = attributes(found.get(_RTA_METRICS, b""))
+    gateway, source = found.get(_RTA_GATEWAY), found.get(_RTA_PREFSRC)
+    ifindex = int.from_bytes(found.get(_RTA_OIF, b""), "little")
+    if _RTA_MULTIPATH in found:
+        ifindex = _NEXT_HOP.unpack_from(found[_RTA_MULTIPATH])[3]
+    return Route(
+        prefix=ip_network((found.get(_RTA_DST, empty), length)),
+        ifindex=ifindex,
+        gateway=ip_address(gateway) if gateway else None,
+        source=ip_address(source) if source else None,
+        metric=int.from_bytes(found.get(_RTA_PRIORITY, b""), "little"),
+        mtu_bytes=int.from_bytes(metrics.get(_RTAX_MTU, b""), "little"),
+        protocol=protocol,
+    )
