@@ -46,3 +46,8 @@ def derived_mac(*parts: str) -> MacAddress:
     octets = bytearray(hashlib.sha256("\0".join(parts).encode()).digest()[:6])
     octets[0] = 0x02
     return MacAddress(octets.hex(":"))
+
+
+def host_place_id(host_id: HostId, network_id: NetworkId) -> PortId:
+    """Id of the port that is a host's own place on a network (`weft expose`)."""
+    return PortId(derived_id("host-place", host_id, network_id))

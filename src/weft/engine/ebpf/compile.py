@@ -12,7 +12,7 @@ from weft.engine.compiler import CompileFunction
 from weft.engine.ebpf import rows
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, ip_network, link_local_from_mac
-from weft.model.ids import HostId, derived_id
+from weft.model.ids import HostId, host_place_id
 from weft.model.records import Host, Network, Port, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.store.interface import View
@@ -26,11 +26,6 @@ def functions(host_id: HostId) -> Mapping[type[Record], CompileFunction]:
         Subnet: partial(compile_subnet, host_id),
         Port: partial(compile_port, host_id),
     }
-
-
-def host_place_id(host_id: str, network_id: str) -> str:
-    """Id of the port that is a host's own place on a network."""
-    return derived_id("host-place", host_id, network_id)
 
 
 def compile_host(host_id: HostId, host: Host, view: View) -> Iterator[Row]:

@@ -1,0 +1,270 @@
+"""Pools and single addresses: who holds what, what is free, what rests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, cast
+
+from weft.control.context import Context
+from weft.control.references import port_label
+from weft.control.specs import SubnetSpec
+from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError
+from weft.ipam.allocation import next_address, next_subnet, overlapping
+from weft.ipam.intervals import range_within, usable
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
+from weft.model.records import Network, Port, Record, Reservation, Subnet
+from weft.store.interface import Change, Delete, Put
+
+
+class Addresses:
+    """See `interface.Addresses`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def request_pool(
+        self, spec: SubnetSpec, *, family: int, tenant: str = "default"
+    ) -> Subnet:
+        """See `interface.Addresses.request_pool`."""
+        async with self._context.lock:
+            if spec.cidr is not None:
+                for subnet in self._context.view.list(Subnet):
+                    if subnet.cidr == spec.cidr and subnet.tenant == tenant:
+                        return self._same_pool(subnet, spec)
+            subnet = self.new_subnet(spec, tenant=tenant, family=family)
+            await self._context.commit([Put(subnet)])
+            return subnet
+
+    async def release_pool(self, subnet_id: SubnetId) -> None:
+        """See `interface.Addresses.release_pool`."""
+        async with self._context.lock:
+            subnet = self._context.view.get(Subnet, subnet_id)
+            if subnet is None or subnet.network_id is not None:
+                return
+            await self._context.commit([Delete(Subnet, subnet_id), *self.forget_all(subnet)])
+
+    async def reserve(
+        self, subnet_id: SubnetId, address: IPAddress | None, reason: str
+    ) -> Reservation:
+        """See `interface.Addresses.reserve`."""
+        async with self._context.lock:
+            subnet = self._context.view.get(Subnet, subnet_id)
+            if subnet is None:
+                raise NotFoundError(f"address pool {subnet_id}: not found")
+            if address is None:
+                address = self.choose([subnet])
+            elif not (reason == "gateway" and address == subnet.gateway):
+                self.check_free(address, [subnet])
+            reservation = Reservation(
+                id=_reservation_id(subnet.id, address),
+                subnet_id=subnet.id,
+                host_id=self._context.host_id,
+                address=address,
+                reason=cast("Literal['gateway', 'docker']", reason),
+            )
+            await self._context.commit([Put(reservation)])
+            return reservation
+
+    async def release(self, subnet_id: SubnetId, address: IPAddress) -> None:
+        """See `interface.Addresses.release`."""
+        async with self._context.lock:
+            held = self._context.view.get(Reservation, _reservation_id(subnet_id, address))
+            if held is None or held.reason == "rest":
+                return
+            subnet = self._context.view.get(Subnet, subnet_id)
+            rest = self.rest(subnet, address) if subnet is not None else []
+            await self._context.commit([Delete(Reservation, held.id), *rest])
+
+    def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
+        """See `interface.Control.holders`."""
+        view = self._context.view
+        ports = [p for p in view.by(Port, "addresses", address) if p.network_id == network.id]
+        subnets = view.by(Subnet, "network_id", network.id)
+        reservations = [
+            reservation
+            for subnet in subnets
+            for reservation in view.by(Reservation, "subnet_id", subnet.id)
+            if reservation.address == address and reservation.reason != "rest"
+        ]
+        return [*ports, *reservations]
+
+    def new_subnet(
+        self,
+        spec: SubnetSpec,
+        *,
+        tenant: str,
+        family: int = 4,
+        is_forced: bool = False,
+        others: Iterable[IPNetwork] = (),
+    ) -> Subnet:
+        """A checked subnet that overlaps nothing; `others` are to be avoided as well."""
+        cidr = spec.cidr or self._cut(family, tenant, others)
+        self._check_overlap(cidr, tenant, others, is_forced=is_forced)
+        return Subnet(
+            id=SubnetId(new_id(self._context.random_bytes)),
+            cidr=cidr,
+            tenant=tenant,
+            gateway=spec.gateway,
+            ranges=tuple(range_within(cidr, r.first, r.last, "range") for r in spec.ranges),
+            excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
+            is_forced=is_forced,
+        )
+
+    def check_free(self, address: IPAddress, subnets: Iterable[Subnet]) -> Subnet:
+        """The subnet of an address that somebody asked for by name, if it can be given.
+
+        Addresses at rest can; ones that a frontend has reserved cannot.
+        """
+        subnet = next((s for s in subnets if address in s.cidr), None)
+        if subnet is None:
+            known = ", ".join(str(s.cidr) for s in subnets) or "none"
+            raise InvalidError(
+                f"address {address}: outside the network's subnets ({known}); choose one inside"
+            )
+        first, last = usable(subnet.cidr)
+        if not first <= int(address) <= last:
+            raise InvalidError(f"address {address}: cannot be given to anybody in {subnet.cidr}")
+        if address == subnet.gateway:
+            raise ConflictError(f"address {address}: is the gateway of {subnet.cidr}")
+        holder = self._holder(subnet, address)
+        if holder:
+            raise ConflictError(f"address {address}: in use by {holder}; choose another")
+        return subnet
+
+    def choose(self, subnets: Sequence[Subnet]) -> IPAddress:
+        """A free address of the first of `subnets` that has one; ExhaustedError."""
+        now = self._context.wall_s()
+        for subnet in subnets:
+            reserved = {
+                reservation.address: reservation
+                for reservation in self._context.view.by(Reservation, "subnet_id", subnet.id)
+            }
+            resting = {
+                address: reservation.expires_s or 0.0
+                for address, reservation in reserved.items()
+                if reservation.reason == "rest" and (reservation.expires_s or 0.0) > now
+            }
+            held = {a for a, r in reserved.items() if r.reason != "rest"}
+            network_id = subnet.network_id
+
+            def is_taken(
+                address: IPAddress, held: set[IPAddress] = held, network_id: str | None = network_id
+            ) -> bool:
+                ports = self._context.view.by(Port, "addresses", address)
+                return address in held or any(port.network_id == network_id for port in ports)
+
+            address = next_address(subnet, is_taken, resting)
+            if address is not None:
+                return address
+        known = ", ".join(str(subnet.cidr) for subnet in subnets)
+        raise ExhaustedError(
+            f"subnet {known}: no address is free; remove ports, or add a subnet to the network"
+        )
+
+    def take_over(self, subnet: Subnet, address: IPAddress) -> list[Change]:
+        """What frees an address of its reservation as a port comes to hold it."""
+        id = _reservation_id(subnet.id, address)
+        return [Delete(Reservation, id)] if self._context.view.get(Reservation, id) else []
+
+    def rest(self, subnet: Subnet, address: IPAddress) -> list[Change]:
+        """What puts an address to rest."""
+        rest_s = self._context.settings.rest_s
+        if rest_s <= 0:
+            return []
+        return [
+            Put(
+                Reservation(
+                    id=_reservation_id(subnet.id, address),
+                    subnet_id=subnet.id,
+                    host_id=self._context.host_id,
+                    address=address,
+                    reason="rest",
+                    expires_s=self._context.wall_s() + rest_s,
+                )
+            )
+        ]
+
+    def forget_all(self, subnet: Subnet) -> list[Change]:
+        """What removes all reservations of a subnet that goes."""
+        held = self._context.view.by(Reservation, "subnet_id", subnet.id)
+        return [Delete(Reservation, reservation.id) for reservation in held]
+
+    async def wake_rested(self) -> None:
+        """Drop the reservations whose rest is over."""
+        async with self._context.lock:
+            now = self._context.wall_s()
+            over = [
+                Delete(Reservation, reservation.id)
+                for reservation in self._context.view.list(Reservation)
+                if reservation.reason == "rest"
+                and reservation.host_id == self._context.host_id
+                and (reservation.expires_s or 0.0) <= now
+            ]
+            if over:
+                await self._context.store.write(over)
+
+    def _holder(self, subnet: Subnet, address: IPAddress) -> str:
+        view = self._context.view
+        for port in view.by(Port, "addresses", address):
+            if port.network_id == subnet.network_id:
+                return f"port {port_label(view, port)}"
+        held = view.get(Reservation, _reservation_id(subnet.id, address))
+        return f"a reservation of {held.reason}" if held and held.reason != "rest" else ""
+
+    def _same_pool(self, subnet: Subnet, spec: SubnetSpec) -> Subnet:
+        ranges = tuple(range_within(subnet.cidr, r.first, r.last, "range") for r in spec.ranges)
+        if ranges and ranges != subnet.ranges:
+            raise ConflictError(
+                f"subnet {subnet.cidr}: is there already, with another range for its addresses"
+            )
+        return subnet
+
+    def _cut(self, family: int, tenant: str, others: Iterable[IPNetwork]) -> IPNetwork:
+        settings = self._context.settings
+        pool, length = settings.address_pool, settings.pool_prefix_length
+        if family == 6:
+            pool, length = settings.address_pool6, 64
+        used = [*self._subnets_of(tenant), *others]
+        used += [route.prefix for route in self._context.host_routes() if route.prefix.prefixlen]
+        cidr = next_subnet(pool, length, used)
+        if cidr is None:
+            raise ExhaustedError(
+                f"address pool {pool}: no /{length} is free; name a subnet, "
+                "or set another address_pool"
+            )
+        return cidr
+
+    def _subnets_of(self, tenant: str) -> list[IPNetwork]:
+        return [s.cidr for s in self._context.view.list(Subnet) if s.tenant == tenant]
+
+    def _check_overlap(
+        self, cidr: IPNetwork, tenant: str, others: Iterable[IPNetwork], *, is_forced: bool
+    ) -> None:
+        for subnet in self._context.view.list(Subnet):
+            if subnet.tenant == tenant and overlapping(cidr, [subnet.cidr]):
+                raise ConflictError(
+                    f"subnet {cidr}: overlaps {subnet.cidr} of {self._pool_label(subnet)}; "
+                    "choose another"
+                )
+        other = overlapping(cidr, others)
+        if other is not None:
+            raise ConflictError(f"subnet {cidr}: overlaps {other} of the same network")
+        if is_forced:
+            return
+        for route in self._context.host_routes():
+            if route.prefix.prefixlen and overlapping(cidr, [route.prefix]):
+                raise ConflictError(
+                    f"subnet {cidr}: overlaps the host's route {route.description}; "
+                    "choose another, or --force to hide that route from the network"
+                )
+
+    def _pool_label(self, subnet: Subnet) -> str:
+        if subnet.network_id is None:
+            return "a pool that waits for its network"
+        network = self._context.view.get(Network, subnet.network_id)
+        return f"network {network.name if network else subnet.network_id}"
+
+
+def _reservation_id(subnet_id: str, address: IPAddress) -> ReservationId:
+    return ReservationId(derived_id("reservation", subnet_id, str(address)))

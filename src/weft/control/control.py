@@ -1,0 +1,55 @@
+"""Everything a frontend may ask for, in one place. See `interface` for the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from weft.control.addresses import Addresses
+from weft.control.context import Context
+from weft.control.host_access import HostAccess
+from weft.control.names import Names
+from weft.control.networks import Networks
+from weft.control.ports import Ports
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.records import DockerNetwork, Host, Network, Record
+from weft.store.interface import Delete, Put, View
+
+
+class Control:
+    """See `interface.Control`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.addresses = Addresses(context)
+        self.networks = Networks(context, self.addresses)
+        self.ports = Ports(context, self.addresses)
+        self.names = Names(context)
+        self.host_access = HostAccess(context, self.ports)
+
+    @property
+    def view(self) -> View:
+        """The records, to read."""
+        return self._context.view
+
+    @property
+    def host(self) -> Host:
+        """This host's own record."""
+        return self._context.host
+
+    async def put_docker_network(self, record: DockerNetwork) -> None:
+        """See `interface.Control.put_docker_network`."""
+        async with self._context.lock:
+            await self._context.commit([Put(record)])
+
+    async def remove_docker_network(self, docker_id: str) -> None:
+        """See `interface.Control.remove_docker_network`."""
+        async with self._context.lock:
+            await self._context.commit([Delete(DockerNetwork, docker_id)])
+
+    def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
+        """See `interface.Control.holders`."""
+        return self.addresses.holders(address, network)
+
+    def host_routes(self) -> Iterable[IPNetwork]:
+        """See `interface.Control.host_routes`."""
+        return [route.prefix for route in self._context.host_routes()]

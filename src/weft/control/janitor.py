@@ -1,0 +1,50 @@
+"""Takes back what nobody gives back: ports of the dead, addresses that have rested.
+
+Ports that the command line attached die with their network namespace; nobody tells weftd. Ports
+of other frontends are theirs to remove, for they know what is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from weft.control.addresses import Addresses
+from weft.control.context import Context
+from weft.control.ports import Ports
+from weft.control.references import port_label
+from weft.model.records import Device, Port
+
+log = structlog.get_logger()
+
+
+class Janitor:
+    """Called after every look at the kernel."""
+
+    def __init__(
+        self,
+        context: Context,
+        ports: Ports,
+        addresses: Addresses,
+        is_namespace_there: Callable[[Device], bool],
+    ) -> None:
+        self._context = context
+        self._ports = ports
+        self._addresses = addresses
+        self._is_namespace_there = is_namespace_there
+
+    async def sweep(self) -> None:
+        """Remove what is over. Linear in this host's ports."""
+        for port in self._context.view.by(Port, "host_id", self._context.host_id):
+            device = port.device
+            if port.owner.frontend != "cli" or device is None or device.netns is None:
+                continue
+            if not self._is_namespace_there(device):
+                log.info(
+                    "port removed, its namespace is gone",
+                    port=port_label(self._context.view, port),
+                    netns=device.netns,
+                )
+                await self._ports.remove(port.id)
+        await self._addresses.wake_rested()

@@ -1,0 +1,311 @@
+"""Ports: a workload's place on a network, from wish to record to kernel and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableSequence, Sequence
+
+from msgspec.structs import replace
+
+from weft.control.addresses import Addresses
+from weft.control.context import Context
+from weft.control.references import (
+    check_dns_names,
+    check_mac,
+    find_network,
+    find_port,
+    port_label,
+)
+from weft.control.specs import AttachSpec, PortSpec
+from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.model.addresses import IPAddress
+from weft.model.ids import MacAddress, PortId, derived_mac, new_id
+from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet
+from weft.store.interface import Change, Delete, Put
+
+
+class Ports:
+    """See `interface.Ports`."""
+
+    def __init__(self, context: Context, addresses: Addresses) -> None:
+        self._context = context
+        self._addresses = addresses
+
+    def find(self, reference: str) -> Port:
+        """See `interface.Ports.find`."""
+        return find_port(self._context.view, reference)
+
+    def list(self, network: str | None = None) -> Sequence[Port]:
+        """See `interface.Ports.list`."""
+        view = self._context.view
+        if network is None:
+            return sorted(view.list(Port), key=lambda port: port.id)
+        found = view.by(Port, "network_id", find_network(view, network).id)
+        return sorted(found, key=lambda port: port.id)
+
+    async def add(self, spec: PortSpec) -> Port:
+        """See `interface.Ports.add`."""
+        async with self._context.lock:
+            return await self._add(spec)
+
+    async def add_with_id(self, spec: PortSpec, port_id: PortId) -> Port:
+        """Like `add`, for a port whose id is known beforehand; the same id again returns it."""
+        async with self._context.lock:
+            return self._context.view.get(Port, port_id) or await self._add(spec, port_id)
+
+    async def plug(self, port_id: PortId, device: Device) -> Port:
+        """See `interface.Ports.plug`."""
+        async with self._context.lock:
+            port = self._own(port_id)
+            if port.device == device:
+                return port
+            if port.device is not None:
+                raise ConflictError(
+                    f"port {port_label(self._context.view, port)}: is plugged in already, "
+                    f"as {port.device.ifname}"
+                )
+            plugged = replace(port, device=device)
+            await self._context.commit([Put(plugged)], must_hold=plugged)
+            return plugged
+
+    async def unplug(self, port_id: PortId) -> Port:
+        """See `interface.Ports.unplug`."""
+        async with self._context.lock:
+            port = self._own(port_id)
+            if port.device is None:
+                return port
+            unplugged = replace(port, device=None)
+            await self._context.commit([Put(unplugged)])
+            return unplugged
+
+    async def update(
+        self,
+        port_id: PortId,
+        *,
+        names: Iterable[str] | None = None,
+        owner: Owner | None = None,
+        published: Sequence[PublishedPort] | None = None,
+    ) -> Port:
+        """See `interface.Ports.update`."""
+        async with self._context.lock:
+            port = self._own(port_id)
+            if published is not None:
+                self._check_published(published, port.id)
+            changed = replace(
+                port,
+                names=port.names if names is None else check_dns_names(names),
+                owner=owner or port.owner,
+                published=port.published if published is None else tuple(published),
+            )
+            if changed != port:
+                await self._context.commit([Put(changed)], must_hold=changed)
+            return changed
+
+    async def remove(self, port_id: PortId) -> None:
+        """See `interface.Ports.remove`."""
+        async with self._context.lock:
+            port = self._context.view.get(Port, port_id)
+            if port is not None:
+                await self._context.commit(self._removal(port))
+
+    async def attach(self, spec: AttachSpec) -> Port:
+        """See `interface.Ports.attach`."""
+        target = await self._context.targets.resolve(spec.target)
+        async with self._context.lock:
+            network = find_network(self._context.view, spec.network)
+            found = self._attached(network, target.inode)
+            if found is not None:
+                return found
+            port_id = PortId(new_id(self._context.random_bytes))
+            ifname, _ = self.device_names(port_id)
+            names = spec.names or ((target.name,) if target.name else ())
+            return await self._add(
+                PortSpec(
+                    network=network.id,
+                    addresses=spec.addresses,
+                    mac=spec.mac,
+                    names=names,
+                    allowed=spec.allowed,
+                    is_spoof_checked=spec.is_spoof_checked,
+                    device=Device(
+                        ifname=ifname,
+                        peer_ifname=_free_ifname(spec.ifname, target.ifnames, spec.target),
+                        netns=target.netns,
+                        netns_inode=target.inode,
+                        is_default_route=spec.is_default_route,
+                    ),
+                    owner=Owner(
+                        frontend="cli",
+                        reference=spec.target,
+                        container_id=target.container_id,
+                        container_name=target.name,
+                    ),
+                ),
+                port_id,
+            )
+
+    async def detach(self, target: str, network: str) -> None:
+        """See `interface.Ports.detach`. Works by what was attached, so also when that is dead."""
+        found = find_network(self._context.view, network)
+        candidates = [
+            port
+            for port in self._context.view.by(Port, "network_id", found.id)
+            if port.owner.frontend == "cli" and _is_target(port, target)
+        ]
+        if not candidates:
+            try:
+                resolved = await self._context.targets.resolve(target)
+            except NotFoundError:
+                return
+            attached = self._attached(found, resolved.inode)
+            candidates = [attached] if attached is not None else []
+        for port in candidates:
+            await self.remove(port.id)
+
+    def device_names(self, port_id: PortId) -> tuple[str, str]:
+        """See `interface.Ports.device_names`. 15 characters each, the most that Linux takes."""
+        return f"weft{port_id[:11]}", f"wefc{port_id[:11]}"
+
+    async def _add(self, spec: PortSpec, port_id: PortId | None = None) -> Port:
+        network = find_network(self._context.view, spec.network)
+        subnets = self._subnets(network)
+        changes: list[Change] = []
+        addresses = self._addresses_for(spec, subnets, changes)
+        port_id = port_id or PortId(new_id(self._context.random_bytes))
+        self._check_published(spec.published, port_id)
+        port = Port(
+            id=port_id,
+            network_id=network.id,
+            host_id=self._context.host_id,
+            mac=self._mac_for(spec, network, port_id, addresses),
+            slot=self._free_slot(network),
+            addresses=addresses,
+            names=check_dns_names(spec.names),
+            allowed=tuple(
+                replace(pair, mac=check_mac(pair.mac)) if pair.mac else pair
+                for pair in spec.allowed
+            ),
+            is_spoof_checked=spec.is_spoof_checked,
+            device=spec.device,
+            owner=spec.owner,
+            published=spec.published,
+        )
+        await self._context.commit([*changes, Put(port)], must_hold=port)
+        return port
+
+    def _subnets(self, network: Network) -> Sequence[Subnet]:
+        found = self._context.view.by(Subnet, "network_id", network.id)
+        return sorted(found, key=lambda s: (s.cidr.version, int(s.cidr.network_address)))
+
+    def _addresses_for(
+        self, spec: PortSpec, subnets: Sequence[Subnet], changes: MutableSequence[Change]
+    ) -> tuple[IPAddress, ...]:
+        addresses: dict[IPAddress, None] = {}
+        for address in spec.addresses:
+            if address in addresses:
+                raise InvalidError(f"address {address}: given twice")
+            subnet = next((s for s in subnets if address in s.cidr), None)
+            taken_over = self._addresses.take_over(subnet, address) if subnet else []
+            if not taken_over or spec.owner.frontend != "docker":
+                self._addresses.check_free(address, subnets)
+            changes.extend(taken_over)
+            addresses[address] = None
+        families = {address.version for address in addresses}
+        if not spec.is_exact:
+            for version in (4, 6):
+                of_family = [s for s in subnets if s.cidr.version == version]
+                if of_family and version not in families:
+                    address = self._addresses.choose(of_family)
+                    subnet = next(s for s in of_family if address in s.cidr)
+                    changes.extend(self._addresses.take_over(subnet, address))
+                    addresses[address] = None
+        return tuple(addresses)
+
+    def _mac_for(
+        self, spec: PortSpec, network: Network, port_id: PortId, addresses: Sequence[IPAddress]
+    ) -> MacAddress:
+        taken = {
+            mac: port
+            for port in self._context.view.by(Port, "network_id", network.id)
+            for mac in (port.mac,)
+        }
+        if spec.mac is not None:
+            mac = check_mac(spec.mac)
+            if mac in taken:
+                label = port_label(self._context.view, taken[mac])
+                raise ConflictError(f"MAC {mac}: in use by port {label}; choose another")
+            return mac
+        mac = derived_mac(network.id, str(addresses[0]) if addresses else port_id)
+        return mac if mac not in taken else derived_mac(network.id, port_id)
+
+    def _free_slot(self, network: Network) -> int:
+        taken = {
+            port.slot
+            for port in self._context.view.by(Port, "network_id", network.id)
+            if port.host_id == self._context.host_id
+        }
+        return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+    def _check_published(self, published: Iterable[PublishedPort], port_id: PortId) -> None:
+        wanted = list(published)
+        for port in self._context.view.by(Port, "host_id", self._context.host_id):
+            if port.id == port_id or not port.published:
+                continue
+            for other in port.published:
+                for mine in wanted:
+                    if _is_same_host_port(mine, other):
+                        label = port_label(self._context.view, port)
+                        raise ConflictError(
+                            f"host port {mine.host_port}/{mine.protocol}: "
+                            f"published already by {label}; choose another"
+                        )
+
+    def _removal(self, port: Port) -> Sequence[Change]:
+        changes: list[Change] = [Delete(Port, port.id)]
+        subnets = tuple(self._context.view.by(Subnet, "network_id", port.network_id))
+        for address in port.addresses:
+            subnet = next((s for s in subnets if address in s.cidr), None)
+            if subnet is not None and not port.is_host:
+                changes.extend(self._addresses.rest(subnet, address))
+        return changes
+
+    def _own(self, port_id: PortId) -> Port:
+        port = self._context.view.get(Port, port_id)
+        if port is None:
+            raise NotFoundError(f"port {port_id}: not found")
+        if port.host_id != self._context.host_id:
+            raise InvalidError(f"port {port_id}: is on another host; change it there")
+        return port
+
+    def _attached(self, network: Network, inode: int) -> Port | None:
+        for port in self._context.view.by(Port, "network_id", network.id):
+            if port.device is not None and port.device.netns_inode == inode:
+                return port
+        return None
+
+
+def _is_target(port: Port, target: str) -> bool:
+    owner = port.owner
+    return target in (owner.reference, owner.container_name) or (
+        len(target) >= 12 and owner.container_id.startswith(target)
+    )
+
+
+def _free_ifname(wanted: str | None, taken: Iterable[str], target: str) -> str:
+    used = set(taken)
+    if wanted is None:
+        return next(name for n in range(len(used) + 1) if (name := f"eth{n}") not in used)
+    if not 1 <= len(wanted) <= 15 or "/" in wanted or any(c.isspace() for c in wanted):
+        raise InvalidError(f"interface name {wanted!r}: 1 to 15 characters, no blanks, no '/'")
+    if wanted in used:
+        raise ConflictError(f"interface {wanted}: is there already in {target}; choose another")
+    return wanted
+
+
+def _is_same_host_port(one: PublishedPort, other: PublishedPort) -> bool:
+    if (one.protocol, one.host_port) != (other.protocol, other.host_port):
+        return False
+    return (
+        one.host_address is None
+        or other.host_address is None
+        or one.host_address == other.host_address
+    )

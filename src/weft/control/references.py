@@ -1,0 +1,122 @@
+"""From what a user types to the record that is meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.model.ids import ID_LENGTH, MacAddress
+from weft.model.records import Network, Port
+from weft.model.service_addresses import GATEWAY_MAC
+from weft.store.interface import View
+
+MIN_PREFIX = 4
+"""Fewer digits of an id than these are never taken for one."""
+_NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+def find_network(view: View, reference: str) -> Network:
+    """By name, ``tenant/name``, id, or the unambiguous beginning of an id."""
+    tenant, _, name = reference.rpartition("/")
+    for network in view.by(Network, "name", name):
+        if network.tenant == (tenant or "default"):
+            return network
+    found = [n for n in view.list(Network) if _is_id(reference, n.id)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConflictError(f"network {reference}: several ids begin so; give more digits")
+    raise NotFoundError(
+        f"network {reference}: not found{_near(reference, (n.name for n in view.list(Network)))}"
+    )
+
+
+def find_port(view: View, reference: str) -> Port:
+    """By id, beginning of an id, ``NAME`` or ``NAME.NETWORK``."""
+    found = [port for port in view.list(Port) if _is_id(reference, port.id)]
+    if not found:
+        found = _ports_named(view, reference.lower())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(sorted(port.id for port in found))
+        raise ConflictError(f"port {reference}: several are called so; give one of the ids {ids}")
+    names = {name for port in view.list(Port) for name in port.names}
+    raise NotFoundError(f"port {reference}: not found{_near(reference, names)}")
+
+
+def check_network_name(name: str) -> str:
+    """A name that can be a path element, an argument and a DNS label."""
+    if not _NETWORK_NAME.fullmatch(name):
+        raise InvalidError(
+            f"network name {name!r}: use 1 to 63 letters, digits, '_', '.' and '-', "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def check_dns_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names in lower case, each once, in order; InvalidError for what DNS cannot carry."""
+    checked: dict[str, None] = {}
+    for name in names:
+        lower = name.lower().rstrip(".")
+        if len(lower) > 200 or not _DNS_NAME.fullmatch(lower):
+            raise InvalidError(
+                f"name {name!r}: labels of 1 to 63 letters, digits, '-' and '_' are needed, "
+                "none beginning or ending with '-'"
+            )
+        checked[lower] = None
+    return tuple(checked)
+
+
+def check_mac(mac: str) -> MacAddress:
+    """A unicast MAC that is not the gateways'."""
+    lower = mac.lower().replace("-", ":")
+    if not _MAC.fullmatch(lower):
+        raise InvalidError(f"MAC {mac}: six octets are needed, such as 02:00:00:00:00:01")
+    if int(lower[:2], 16) & 1:
+        raise InvalidError(f"MAC {mac}: a multicast address; the first octet must be even")
+    if lower == GATEWAY_MAC:
+        raise InvalidError(f"MAC {mac}: belongs to the gateways")
+    return MacAddress(lower)
+
+
+def users_of(items: Sequence[str], limit: int = 5) -> str:
+    """For messages: the first few, and how many more."""
+    shown = ", ".join(items[:limit])
+    return f"{shown} and {len(items) - limit} more" if len(items) > limit else shown
+
+
+def port_label(view: View, port: Port) -> str:
+    """How a port is called towards users."""
+    network = view.get(Network, port.network_id)
+    name = port.owner.container_name or (port.names[0] if port.names else port.id)
+    return f"{name} on {network.name}" if network else name
+
+
+def _ports_named(view: View, reference: str) -> list[Port]:
+    found = list(view.by(Port, "names", reference))
+    if found:
+        return found
+    name, _, network_name = reference.partition(".")
+    networks = {network.id: network for network in view.list(Network)}
+    return [
+        port
+        for port in view.by(Port, "names", name)
+        if port.network_id in networks and networks[port.network_id].name.lower() == network_name
+    ]
+
+
+def _is_id(reference: str, id: str) -> bool:
+    return reference == id or (
+        MIN_PREFIX <= len(reference) < ID_LENGTH and id.startswith(reference)
+    )
+
+
+def _near(reference: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(reference, list(names), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
