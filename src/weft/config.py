@@ -26,8 +26,6 @@ ENVIRONMENT_PREFIX = "WEFT_"
 _NOT_SETTINGS = frozenset({"WEFT_CONFIG", "WEFT_JOIN_TOKEN"})
 
 
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How one weftd is set up. The docstring of a field is its line in ``weft up --help``."""
 
@@ -65,6 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The Docker engine's socket."""
     docker_plugin_dir: str = "/run/docker/plugins"
     """Where Docker looks for plugins; weft.sock is made here."""
+    docker_spec_dir: str = "/etc/docker/plugins"
+    """Where Docker looks when that socket is not there; weft.json here makes it fail at once
+    instead of waiting 15 s for each call while weftd is down. Empty: none is made."""
     metrics: str = ""
     """ADDRESS:PORT for Prometheus over TCP; empty: only GET /metrics on the API socket."""
     reconcile_s: float = 30.0

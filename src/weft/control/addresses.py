@@ -45,7 +45,11 @@ class Addresses:
             await self._context.commit([Delete(Subnet, subnet_id), *self.forget_all(subnet)])
 
     async def reserve(
-        self, subnet_id: SubnetId, address: IPAddress | None, reason: str
+        self,
+        subnet_id: SubnetId,
+        address: IPAddress | None,
+        reason: str,
+        lifetime_s: float | None = None,
     ) -> Reservation:
         """See `interface.Addresses.reserve`."""
         async with self._context.lock:
@@ -62,6 +66,7 @@ class Addresses:
                 host_id=self._context.host_id,
                 address=address,
                 reason=cast("Literal['gateway', 'docker']", reason),
+                expires_s=None if lifetime_s is None else self._context.wall_s() + lifetime_s,
             )
             await self._context.commit([Put(reservation)])
             return reservation
@@ -108,6 +113,7 @@ class Addresses:
             gateway=spec.gateway,
             ranges=tuple(range_within(cidr, r.first, r.last, "range") for r in spec.ranges),
             excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
+            allocator=spec.allocator,
             is_forced=is_forced,
         )
 
@@ -191,15 +197,15 @@ class Addresses:
         return [Delete(Reservation, reservation.id) for reservation in held]
 
     async def wake_rested(self) -> None:
-        """Drop the reservations whose rest is over."""
+        """Drop the reservations whose rest, or whose lifetime, is over."""
         async with self._context.lock:
             now = self._context.wall_s()
             over = [
                 Delete(Reservation, reservation.id)
                 for reservation in self._context.view.list(Reservation)
-                if reservation.reason == "rest"
-                and reservation.host_id == self._context.host_id
-                and (reservation.expires_s or 0.0) <= now
+                if reservation.host_id == self._context.host_id
+                and reservation.expires_s is not None
+                and reservation.expires_s <= now
             ]
             if over:
                 await self._context.store.write(over)

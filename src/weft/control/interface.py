@@ -83,6 +83,13 @@ class Ports(Protocol):
         """Make a port, addresses and all; with a device it is plugged in when this returns."""
         ...
 
+    async def add_with_id(self, spec: PortSpec, port_id: PortId) -> Port:
+        """Like `add`, for a port whose id follows from something known beforehand.
+
+        The same id again returns the port as it is.
+        """
+        ...
+
     async def plug(self, port_id: PortId, device: Device) -> Port:
         """Give a port its device. The same device again changes nothing."""
         ...
@@ -135,9 +142,14 @@ class Addresses(Protocol):
         ...
 
     async def reserve(
-        self, subnet_id: SubnetId, address: IPAddress | None, reason: str
+        self,
+        subnet_id: SubnetId,
+        address: IPAddress | None,
+        reason: str,
+        lifetime_s: float | None = None,
     ) -> Reservation:
-        """Take one address (None: any free one) out of a subnet until it is released.
+        """Take one address (None: any free one) out of a subnet until it is released, or until
+        `lifetime_s` is over.
 
         `reason`: ``gateway`` or ``docker``. ConflictError names the holder of a taken one.
         A later `Ports.add` with this address takes the reservation over.

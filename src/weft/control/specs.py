@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from weft.model.addresses import IPAddress, IPNetwork
@@ -22,6 +24,8 @@ class SubnetSpec(Spec, frozen=True, kw_only=True):
     has_gateway: bool = True
     ranges: tuple[AddressRange, ...] = ()
     excludes: tuple[AddressRange, ...] = ()
+    allocator: Literal["weft", "docker"] = "weft"
+    """Who hands out addresses, see `Subnet.allocator`."""
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
