@@ -1,0 +1,92 @@
+"""``weft attach`` and ``weft detach``: plug running things into networks."""
+
+from __future__ import annotations
+
+import click
+
+from weft.api.schema import PortInfo
+from weft.cli import types
+from weft.cli.output import json_option, print_json, progress
+from weft.cli.port import show
+from weft.cli.session import connect
+from weft.control.specs import AttachSpec
+from weft.model.addresses import IPAddress
+from weft.model.ids import MacAddress
+from weft.model.records import AllowedAddress
+
+
+@click.command()
+@click.argument("target")
+@click.argument("network", type=types.NETWORK)
+@click.option("--ip", "addresses", multiple=True, type=types.ADDRESS, help="Address; repeatable.")
+@click.option("--mac", type=types.MAC, help="MAC [made from network and address].")
+@click.option("--name", "names", multiple=True, help="DNS name; repeatable [the container's].")
+@click.option("--ifname", help="Interface's name inside [first free of eth0, eth1 …].")
+@click.option(
+    "--allow-address",
+    "allowed",
+    multiple=True,
+    type=types.ALLOWED,
+    help="Let it send from this prefix too, with this MAC; repeatable.",
+)
+@click.option("--no-spoof-check", is_flag=True, help="Let it send from any address.")
+@click.option("--no-default-route", is_flag=True, help="Add no default route.")
+@json_option
+def attach(
+    target: str,
+    network: str,
+    addresses: tuple[IPAddress, ...],
+    mac: MacAddress | None,
+    names: tuple[str, ...],
+    ifname: str | None,
+    allowed: tuple[AllowedAddress, ...],
+    no_spoof_check: bool,
+    no_default_route: bool,
+    as_json: bool,
+) -> None:
+    """Plug TARGET into NETWORK while it runs.
+
+    TARGET is a container's name or id, a process id, or the path of a network namespace. The
+    same target and network again changes nothing.
+
+    \b
+    Examples:
+      weft attach web foo
+      weft attach 4711 foo --ip 192.168.1.9 --name box
+      weft attach /run/netns/box foo --ifname net1 --no-default-route
+      weft attach router foo --allow-address 10.9.0.0/16
+    """
+    spec = AttachSpec(
+        target=target,
+        network=network,
+        addresses=addresses,
+        mac=mac,
+        names=names,
+        ifname=ifname,
+        allowed=allowed,
+        is_spoof_checked=not no_spoof_check,
+        is_default_route=not no_default_route,
+    )
+    with progress(f"attaching {target} to {network}"):
+        made = connect().send(PortInfo, "POST", "attachments", body=spec)
+    show(made, as_json)
+
+
+@click.command()
+@click.argument("target")
+@click.argument("network", type=types.NETWORK)
+@json_option
+def detach(target: str, network: str, as_json: bool) -> None:
+    """Unplug TARGET from NETWORK.
+
+    \b
+    Examples:
+      weft detach web foo
+      weft detach /run/netns/box foo
+    """
+    with progress(f"detaching {target} from {network}"):
+        connect().delete("attachments", query={"target": target, "network": network})
+    if as_json:
+        print_json({"removed": [target]})
+    else:
+        click.echo(f"{target}: detached from {network}")

@@ -1,0 +1,61 @@
+"""What the shell completes: names of networks and ports; quietly nothing when weftd is down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+from click.shell_completion import CompletionItem
+
+from weft.errors import WeftError
+
+TIMEOUT_S = 1.0
+"""A shell that hangs at a tab is worse than one that completes nothing."""
+
+
+def networks(
+    type: object, ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Networks by name, those of another tenant as tenant/name."""
+    from weft.api.schema import NetworkList
+    from weft.cli.session import connect
+
+    try:
+        found = connect(timeout_s=TIMEOUT_S).get(NetworkList, "networks").networks
+    except WeftError:
+        return []
+    return _items(
+        (
+            (
+                one.name if one.tenant == "default" else f"{one.tenant}/{one.name}",
+                ", ".join(subnet.cidr for subnet in one.subnets),
+            )
+            for one in found
+        ),
+        incomplete,
+    )
+
+
+def ports(
+    type: object, ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Ports by name and by id."""
+    from weft.api.schema import PortList
+    from weft.cli.session import connect
+
+    try:
+        found = connect(timeout_s=TIMEOUT_S).get(PortList, "ports").ports
+    except WeftError:
+        return []
+    return _items(
+        (
+            (word, f"{one.network} {', '.join(one.addresses)}")
+            for one in found
+            for word in (*one.names, one.id)
+        ),
+        incomplete,
+    )
+
+
+def _items(words: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(word, help=text) for word, text in words if word.startswith(incomplete)]

@@ -1,0 +1,133 @@
+"""The command ``weft``: a table of commands, each loaded only when it is used.
+
+Exit codes: 0 done, 1 failed, 2 not understood.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+import weft
+from weft.errors import WeftError
+
+EXIT_FAILED = 1
+
+
+class Lazy(NamedTuple):
+    """Where a command is, and its line in the list of commands."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Mapping[str, Lazy] = {
+    "up": Lazy("weft.cli.up", "up", "Start weftd on this host."),
+    "down": Lazy("weft.cli.down", "down", "Stop weftd; ports go on forwarding."),
+    "status": Lazy("weft.cli.status", "status", "Show weftd, hosts, counters and problems."),
+    "network": Lazy("weft.cli.network", "network", "Make, list, inspect and remove networks."),
+    "port": Lazy("weft.cli.port", "port", "Add, list and remove ports, every field explicit."),
+    "attach": Lazy("weft.cli.attach", "attach", "Plug something that runs into a network."),
+    "detach": Lazy("weft.cli.attach", "detach", "Unplug something from a network."),
+    "expose": Lazy("weft.cli.expose", "expose", "Give the host itself a place on a network."),
+    "hide": Lazy("weft.cli.expose", "hide", "Take the host's place on a network away."),
+    "ps": Lazy("weft.cli.ps", "ps", "Show what is attached where."),
+    "dns": Lazy("weft.cli.dns", "dns", "Add, list, remove and look up names."),
+    "doctor": Lazy("weft.cli.doctor", "doctor", "Check this host and say what to do."),
+    "lab": Lazy("weft.lab.commands", "lab", "Run several hosts on this machine."),
+    "bench": Lazy("weft.bench.command", "bench", "Measure Weft against its alternatives."),
+    "version": Lazy("weft.cli.version", "version", "Show the version."),
+    "completion": Lazy("weft.cli.completion", "completion", "Print a shell completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import it."""
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is None:
+            return None
+        command = getattr(importlib.import_module(lazy.module), lazy.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Settings file [/etc/weft/weft.toml]; the same as WEFT_CONFIG.",
+)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where weftd's socket is [/run/weft]; the same as WEFT_RUN_DIR.",
+)
+@click.version_option(weft.__version__, message="weft %(version)s")
+def cli(config: Path | None, run_dir: Path | None) -> None:
+    """One network for containers, VMs and bare metal.
+
+    \b
+    Examples:
+      weft up
+      weft network create foo --subnet 192.168.1.0/24
+      weft attach web foo
+      weft doctor
+    """
+    if config is not None:
+        os.environ["WEFT_CONFIG"] = str(config.absolute())
+    if run_dir is not None:
+        os.environ["WEFT_RUN_DIR"] = str(run_dir.absolute())
+
+
+def main() -> None:
+    """The entry point: errors become a sentence on standard error and an exit code."""
+    try:
+        cli.main(prog_name="weft", standalone_mode=True)
+    except WeftError as error:
+        _report(error)
+    except ExceptionGroup as group:
+        for one in _leaves(group):
+            _report(one, leave=False)
+        sys.exit(EXIT_FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+
+
+def _report(error: BaseException, *, leave: bool = True) -> None:
+    click.echo(f"weft: {error}", err=True)
+    if leave:
+        sys.exit(EXIT_FAILED)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        if not isinstance(one, BaseExceptionGroup):
+            if not isinstance(one, WeftError):
+                raise one
+            yield one
+        else:
+            yield from _leaves(one)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""``weft port``: ports with every field explicit."""
+
+from __future__ import annotations
+
+import click
+
+from weft.api.schema import PortInfo, PortList, PortRequest
+from weft.cli import types
+from weft.cli.output import json_option, print_json, progress
+from weft.cli.ports_table import print_ports
+from weft.cli.session import connect
+from weft.errors import WeftError
+from weft.model.addresses import IPAddress
+from weft.model.ids import MacAddress
+from weft.model.records import AllowedAddress, PublishedPort
+
+
+@click.group()
+def port() -> None:
+    """Add, list and remove ports, every field explicit."""
+
+
+@port.command()
+@click.argument("network", type=types.NETWORK)
+@click.option("--netns", help="Plug into the network namespace at this path.")
+@click.option("--pid", type=click.IntRange(1), help="Plug into the namespace of this process.")
+@click.option("--container", help="Plug into this container, by name or id.")
+@click.option("--ip", "addresses", multiple=True, type=types.ADDRESS, help="Address; repeatable.")
+@click.option("--mac", type=types.MAC, help="MAC [made from network and address].")
+@click.option("--name", "names", multiple=True, help="DNS name; repeatable.")
+@click.option("--ifname", help="Interface's name in the namespace [first free of eth0, eth1 …].")
+@click.option(
+    "--allow-address",
+    "allowed",
+    multiple=True,
+    type=types.ALLOWED,
+    help="Let it send from this prefix too, with this MAC; repeatable.",
+)
+@click.option("--no-spoof-check", is_flag=True, help="Let it send from any address.")
+@click.option("--no-default-route", is_flag=True, help="Add no default route.")
+@click.option(
+    "--publish",
+    "published",
+    multiple=True,
+    type=types.PUBLISHED,
+    help="Lead a port of the host to it; repeatable.",
+)
+@json_option
+def add(
+    network: str,
+    netns: str | None,
+    pid: int | None,
+    container: str | None,
+    addresses: tuple[IPAddress, ...],
+    mac: MacAddress | None,
+    names: tuple[str, ...],
+    ifname: str | None,
+    allowed: tuple[AllowedAddress, ...],
+    no_spoof_check: bool,
+    no_default_route: bool,
+    published: tuple[PublishedPort, ...],
+    as_json: bool,
+) -> None:
+    """Make a port on NETWORK. Without --netns, --pid or --container it only holds its addresses.
+
+    \b
+    Examples:
+      weft port add foo --netns /run/netns/box --ip 192.168.1.9 --name box
+      weft port add foo --pid 4711 --ifname net1 --no-default-route
+      weft port add foo --container web --publish 8080:80
+      weft port add foo --ip 192.168.1.7 --mac 02:00:00:00:00:07
+    """
+    request = PortRequest(
+        network=network,
+        target=_target(netns, pid, container),
+        addresses=addresses,
+        mac=mac,
+        names=names,
+        ifname=ifname,
+        allowed=allowed,
+        is_spoof_checked=not no_spoof_check,
+        is_default_route=not no_default_route,
+        published=published,
+    )
+    if request.target is None and (ifname or no_default_route):
+        raise click.UsageError("--ifname and --no-default-route need --netns, --pid or --container")
+    with progress(f"adding a port to {network}"):
+        made = connect().send(PortInfo, "POST", "ports", body=request)
+    show(made, as_json)
+
+
+@port.command("ls")
+@click.argument("network", required=False, type=types.NETWORK)
+@json_option
+def list_(network: str | None, as_json: bool) -> None:
+    """List the ports of this host, or of one NETWORK.
+
+    \b
+    Examples:
+      weft port ls
+      weft port ls foo --json
+    """
+    answer = connect().get(PortList, "ports", query={"network": network})
+    if as_json:
+        print_json(answer)
+    else:
+        print_ports(answer.ports)
+
+
+@port.command()
+@click.argument("ports", metavar="PORT...", nargs=-1, required=True, type=types.PORT)
+@json_option
+def rm(ports: tuple[str, ...], as_json: bool) -> None:
+    """Remove ports, by name or id. The first that fails does not stop the rest.
+
+    \b
+    Examples:
+      weft port rm box
+      weft port rm 5f2a8c017d3e9b64
+    """
+    client = connect()
+    removed, errors = [], []
+    for one in ports:
+        try:
+            with progress(f"removing port {one}"):
+                client.delete("ports", one)
+            removed.append(one)
+        except WeftError as error:
+            errors.append(error)
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        for one in removed:
+            click.echo(f"port {one}: removed")
+    if errors:
+        raise ExceptionGroup("ports not removed", errors)
+
+
+def show(made: PortInfo, as_json: bool) -> None:
+    """A port that was just made."""
+    if as_json:
+        print_json(made)
+        return
+    device = f" as {made.device.peer_ifname}" if made.device else ""
+    names = f", named {', '.join(made.names)}" if made.names else ""
+    addresses = ", ".join(made.addresses) or "no address"
+    click.echo(f"port {made.id} on {made.network}: {addresses}{device}{names}")
+
+
+def _target(netns: str | None, pid: int | None, container: str | None) -> str | None:
+    given = [value for value in (netns, pid and str(pid), container) if value]
+    if len(given) > 1:
+        raise click.UsageError("say only one of --netns, --pid and --container")
+    if netns is not None and not netns.startswith("/"):
+        raise click.UsageError(f"--netns {netns}: say an absolute path, as /run/netns/{netns}")
+    return given[0] if given else None

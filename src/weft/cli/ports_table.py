@@ -1,0 +1,48 @@
+"""How ports are shown, wherever they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weft.api.schema import PortInfo
+from weft.cli.output import print_table
+
+
+def print_ports(ports: Sequence[PortInfo]) -> None:
+    """A table of ports."""
+    print_table(
+        ["ID", "NETWORK", "ADDRESSES", "NAMES", "STATE"],
+        [
+            [
+                port.id,
+                port.network,
+                "\n".join(port.addresses) or "-",
+                "\n".join(port.names) or "-",
+                state(port),
+            ]
+            for port in ports
+        ],
+    )
+
+
+def state(port: PortInfo) -> str:
+    """One word for how a port is."""
+    if port.problems:
+        return "failed"
+    if port.owner.frontend == "host":
+        return "host"
+    return "waiting" if port.device is None else "plugged"
+
+
+def holder(port: PortInfo) -> str:
+    """What is behind a port, in the words of whoever attached it."""
+    owner = port.owner
+    if owner.frontend == "host":
+        return "(this host)"
+    if owner.container_name:
+        return owner.container_name
+    if owner.container_id:
+        return owner.container_id[:12]
+    if port.device is not None and port.device.netns:
+        return port.device.netns
+    return owner.reference or "-"

@@ -1,0 +1,75 @@
+"""click's side of `weft.cli.parse`: a value that does not parse is a usage error (exit code 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import click
+
+from weft.cli import complete
+from weft.cli.parse import (
+    parse_address,
+    parse_allowed,
+    parse_label,
+    parse_mac,
+    parse_published,
+    parse_range,
+    parse_service,
+    parse_subnet,
+)
+from weft.errors import InvalidError
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[object]
+else:
+    ParamType = click.ParamType
+
+
+class Parsed(ParamType, Generic[T]):
+    """A parameter that one of our functions parses."""
+
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Text is parsed; what is parsed already stays."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except InvalidError as error:
+            self.fail(str(error), param, ctx)
+
+
+class NetworkReference(ParamType):
+    """A network by name or id; the shell completes those that weftd knows."""
+
+    name = "network"
+    shell_complete = complete.networks
+
+
+class PortReference(ParamType):
+    """A port by name or id; the shell completes those that weftd knows."""
+
+    name = "port"
+    shell_complete = complete.ports
+
+
+ADDRESS = Parsed("ip", parse_address)
+GATEWAY = Parsed("ip", lambda text: parse_address(text, "gateway"))
+SUBNET = Parsed("cidr", parse_subnet)
+RANGE = Parsed("range", parse_range)
+EXCLUDE = Parsed("range", lambda text: parse_range(text, "exclude"))
+MAC = Parsed("mac", parse_mac)
+ALLOWED = Parsed("cidr[=mac]", parse_allowed)
+PUBLISHED = Parsed("[host:]port:port[/protocol]", parse_published)
+LABEL = Parsed("key=value", parse_label)
+SERVICE = Parsed("service", parse_service)
+NETWORK = NetworkReference()
+PORT = PortReference()
