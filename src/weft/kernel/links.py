@@ -33,6 +33,7 @@ _IFLA_LINK = 5
 _IFLA_LINKINFO = 18
 _IFLA_IFALIAS = 20
 _IFLA_AF_SPEC = 26
+_IFLA_GROUP = 27
 _IFLA_NET_NS_FD = 28
 _IFLA_EXT_MASK = 29
 _IFLA_NUM_TX_QUEUES = 31
@@ -126,6 +127,17 @@ def delete_link(name: str) -> Request:
     """Remove a device; with one end of a veth goes the other. ENODEV: it is gone already."""
     body = _IFINFO.pack(0, 0, 0, 0, 0) + attribute_text(_IFLA_IFNAME, name)
     return Request(f"delete device {name}", _RTM_DELLINK, 0, body)
+
+
+def set_group(device: str | int, group: int) -> Request:
+    """Put a device into a group, of which the kernel can do something to all at once."""
+    return _set_link(f"group device {device}", device, attribute_u32(_IFLA_GROUP, group))
+
+
+def delete_group(group: int) -> Request:
+    """Remove all devices of a group."""
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + attribute_u32(_IFLA_GROUP, group)
+    return Request(f"delete devices of group {group}", _RTM_DELLINK, 0, body)
 
 
 def set_up(device: str | int) -> Request:

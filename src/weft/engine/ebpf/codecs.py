@@ -1,0 +1,276 @@
+"""Rows of the BPF maps to bytes and back, one `Codec` a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.devices import Devices
+from weft.kernel.bpf import layouts
+from weft.kernel.bpf.layouts import EndpointFlag, NetworkFlag, PortFlag
+from weft.model.addresses import IPAddress, IPNetwork
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+_NO_ADDRESS = bytes(16)
+_NO_MAC = bytes(6)
+
+
+class Codec(NamedTuple, Generic[K, V]):
+    """How one table's keys and values look in its map.
+
+    Encoding raises NotFoundError when a row names a device that is not there.
+    """
+
+    map_name: str
+    encode_key: Callable[[K, Devices], bytes]
+    decode_key: Callable[[bytes, Devices], K]
+    encode_value: Callable[[V, Devices], bytes]
+    decode_value: Callable[[bytes, Devices], V]
+
+
+def encode_address(address: IPAddress | None) -> bytes:
+    """16 bytes; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), None as zeros."""
+    if address is None:
+        return _NO_ADDRESS
+    return address.packed if address.version == 6 else _V4_MAPPED + address.packed
+
+
+def decode_address(raw: bytes) -> IPAddress | None:
+    """The opposite."""
+    if raw == _NO_ADDRESS:
+        return None
+    return IPv4Address(raw[12:]) if raw[:12] == _V4_MAPPED else IPv6Address(raw)
+
+
+def _some_address(raw: bytes) -> IPAddress:
+    return decode_address(raw) or IPv6Address(0)
+
+
+def _encode_prefix(prefix: IPNetwork) -> tuple[int, bytes]:
+    """(bits of the 128-bit form, address)."""
+    bits = prefix.prefixlen + (96 if prefix.version == 4 else 0)
+    return bits, encode_address(prefix.network_address)
+
+
+def _decode_prefix(bits: int, raw: bytes) -> IPNetwork:
+    if bits >= 96 and raw[:12] == _V4_MAPPED:
+        return IPv4Network((raw[12:], bits - 96))
+    return IPv6Network((raw, bits), strict=False)
+
+
+def _encode_mac(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", "")) if mac else _NO_MAC
+
+
+def _decode_mac(raw: bytes) -> str:
+    return "" if raw == _NO_MAC else raw.hex(":")
+
+
+def _encode_port(value: rows.PortValue, devices: Devices) -> bytes:
+    flags = PortFlag(0)
+    if value.is_spoof_checked:
+        flags |= PortFlag.PORT_SPOOF_CHECK
+    if value.is_internal:
+        flags |= PortFlag.PORT_INTERNAL
+    return layouts.Port(
+        vni=value.vni,
+        flags=flags,
+        mac=_encode_mac(value.mac),
+        mtu=value.mtu_bytes,
+        slot=value.slot,
+        ipv4=encode_address(value.ipv4),
+        ipv6=encode_address(value.ipv6),
+    ).encode()
+
+
+def _decode_port(raw: bytes, devices: Devices) -> rows.PortValue:
+    port = layouts.Port.decode(raw)
+    return rows.PortValue(
+        vni=port.vni,
+        mac=_decode_mac(port.mac),
+        slot=port.slot,
+        is_spoof_checked=bool(port.flags & PortFlag.PORT_SPOOF_CHECK),
+        ipv4=decode_address(port.ipv4),
+        ipv6=decode_address(port.ipv6),
+        is_internal=bool(port.flags & PortFlag.PORT_INTERNAL),
+        mtu_bytes=port.mtu,
+    )
+
+
+def _encode_endpoint(value: rows.AddressValue, devices: Devices) -> bytes:
+    flags = EndpointFlag(0)
+    if value.is_gateway:
+        flags |= EndpointFlag.ENDPOINT_GATEWAY
+    if value.is_host:
+        flags |= EndpointFlag.ENDPOINT_HOST
+    ifindex = devices.ifindex(value.ifname) if value.ifname else 0
+    return layouts.Endpoint(ifindex=ifindex, flags=flags, mac=_encode_mac(value.mac)).encode()
+
+
+def _decode_endpoint(raw: bytes, devices: Devices) -> rows.AddressValue:
+    endpoint = layouts.Endpoint.decode(raw)
+    return rows.AddressValue(
+        mac=_decode_mac(endpoint.mac),
+        ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
+        is_gateway=bool(endpoint.flags & EndpointFlag.ENDPOINT_GATEWAY),
+        is_host=bool(endpoint.flags & EndpointFlag.ENDPOINT_HOST),
+    )
+
+
+def _encode_address_key(key: rows.AddressKey, devices: Devices) -> bytes:
+    return layouts.AddressKey(key.vni, encode_address(key.address)).encode()
+
+
+def _decode_address_key(raw: bytes, devices: Devices) -> rows.AddressKey:
+    key = layouts.AddressKey.decode(raw)
+    return rows.AddressKey(key.vni, _some_address(key.address))
+
+
+def _encode_mac_value(value: rows.MacValue, devices: Devices) -> bytes:
+    flags = EndpointFlag.ENDPOINT_HOST if value.is_host else EndpointFlag(0)
+    ifindex = devices.ifindex(value.ifname) if value.ifname else 0
+    return layouts.Endpoint(ifindex=ifindex, flags=flags).encode()
+
+
+def _decode_mac_value(raw: bytes, devices: Devices) -> rows.MacValue:
+    endpoint = layouts.Endpoint.decode(raw)
+    return rows.MacValue(
+        ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
+        is_host=bool(endpoint.flags & EndpointFlag.ENDPOINT_HOST),
+    )
+
+
+def _decode_mac_key(raw: bytes, devices: Devices) -> rows.MacKey:
+    key = layouts.MacKey.decode(raw)
+    return rows.MacKey(key.vni, key.mac.hex(":"))
+
+
+def _encode_network(value: rows.NetworkValue, devices: Devices) -> bytes:
+    flags = NetworkFlag(0)
+    if value.is_internal:
+        flags |= NetworkFlag.NETWORK_INTERNAL
+    if value.has_unknown:
+        flags |= NetworkFlag.NETWORK_HAS_UNKNOWN
+    return layouts.Network(flags=flags, slot_count=value.slot_count).encode()
+
+
+def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
+    network = layouts.Network.decode(raw)
+    return rows.NetworkValue(
+        is_internal=bool(network.flags & NetworkFlag.NETWORK_INTERNAL),
+        slot_count=network.slot_count,
+        has_unknown=bool(network.flags & NetworkFlag.NETWORK_HAS_UNKNOWN),
+    )
+
+
+def _encode_allowed_key(key: rows.AllowedKey, devices: Devices) -> bytes:
+    bits, address = _encode_prefix(key.prefix)
+    return layouts.AllowedKey(32 + bits, devices.ifindex(key.ifname), address).encode()
+
+
+def _decode_allowed_key(raw: bytes, devices: Devices) -> rows.AllowedKey:
+    key = layouts.AllowedKey.decode(raw)
+    prefix = _decode_prefix(key.prefixlen - 32, key.address)
+    return rows.AllowedKey(devices.name(key.ifindex), prefix)
+
+
+def _encode_subnet_key(key: rows.SubnetKey, devices: Devices) -> bytes:
+    bits, address = _encode_prefix(key.prefix)
+    return layouts.SubnetKey(32 + bits, key.vni, address).encode()
+
+
+def _decode_subnet_key(raw: bytes, devices: Devices) -> rows.SubnetKey:
+    key = layouts.SubnetKey.decode(raw)
+    return rows.SubnetKey(key.vni, _decode_prefix(key.prefixlen - 32, key.address))
+
+
+def _decode_host_prefix_key(raw: bytes, devices: Devices) -> IPNetwork:
+    key = layouts.HostPrefixKey.decode(raw)
+    return _decode_prefix(key.prefixlen, key.address)
+
+
+def _u32(value: int, devices: Devices) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+def _of_u32(raw: bytes, devices: Devices) -> int:
+    return int.from_bytes(raw, "little")
+
+
+def _of_ifindex(raw: bytes, devices: Devices) -> str:
+    return devices.name(int.from_bytes(raw, "little"))
+
+
+PORTS: Codec[str, rows.PortValue] = Codec(
+    "ports_v1",
+    lambda key, devices: _u32(devices.ifindex(key), devices),
+    _of_ifindex,
+    _encode_port,
+    _decode_port,
+)
+ADDRESSES: Codec[rows.AddressKey, rows.AddressValue] = Codec(
+    "addresses_v1", _encode_address_key, _decode_address_key, _encode_endpoint, _decode_endpoint
+)
+MACS: Codec[rows.MacKey, rows.MacValue] = Codec(
+    "macs_v1",
+    lambda key, devices: layouts.MacKey(key.vni, _encode_mac(key.mac)).encode(),
+    _decode_mac_key,
+    _encode_mac_value,
+    _decode_mac_value,
+)
+NETWORKS: Codec[int, rows.NetworkValue] = Codec(
+    "networks_v1", _u32, _of_u32, _encode_network, _decode_network
+)
+FLOOD: Codec[rows.FloodKey, str] = Codec(
+    "flood_v1",
+    lambda key, devices: layouts.FloodKey(*key).encode(),
+    lambda raw, devices: rows.FloodKey(*layouts.FloodKey.decode(raw)),
+    lambda value, devices: layouts.Flood(devices.ifindex(value)).encode(),
+    lambda raw, devices: devices.name(layouts.Flood.decode(raw).ifindex),
+)
+ALLOWED: Codec[rows.AllowedKey, rows.AllowedValue] = Codec(
+    "allowed_v1",
+    _encode_allowed_key,
+    _decode_allowed_key,
+    lambda value, devices: layouts.Allowed(_encode_mac(value.mac)).encode(),
+    lambda raw, devices: rows.AllowedValue(_decode_mac(layouts.Allowed.decode(raw).mac)),
+)
+SUBNETS: Codec[rows.SubnetKey, rows.SubnetValue] = Codec(
+    "subnets_v1",
+    _encode_subnet_key,
+    _decode_subnet_key,
+    lambda value, devices: layouts.Subnet(encode_address(value.gateway)).encode(),
+    lambda raw, devices: rows.SubnetValue(decode_address(layouts.Subnet.decode(raw).gateway)),
+)
+HOST_PREFIXES: Codec[IPNetwork, rows.HostPrefixValue] = Codec(
+    "host_prefixes_v1",
+    lambda key, devices: layouts.HostPrefixKey(*_encode_prefix(key)).encode(),
+    _decode_host_prefix_key,
+    lambda value, devices: layouts.HostPrefix(value.vni).encode(),
+    lambda raw, devices: rows.HostPrefixValue(layouts.HostPrefix.decode(raw).vni),
+)
+RESOLVERS: Codec[IPAddress, rows.ResolverValue] = Codec(
+    "resolvers_v1",
+    lambda key, devices: encode_address(key),
+    lambda raw, devices: _some_address(raw),
+    lambda value, devices: layouts.Resolver().encode(),
+    lambda raw, devices: rows.ResolverValue(),
+)
+
+CODECS: Mapping[str, Codec[Any, Any]] = {
+    rows.PORTS: PORTS,
+    rows.ADDRESSES: ADDRESSES,
+    rows.MACS: MACS,
+    rows.NETWORKS: NETWORKS,
+    rows.FLOOD: FLOOD,
+    rows.ALLOWED: ALLOWED,
+    rows.SUBNETS: SUBNETS,
+    rows.HOST_PREFIXES: HOST_PREFIXES,
+    rows.RESOLVERS: RESOLVERS,
+}
+"""By table."""

@@ -1,0 +1,247 @@
+"""`devices`: the veth pair of each port.
+
+A pair that is finished carries, as the alias of its host's end, a digest of the row that it was
+made from; the alias is written last. So a pair that was left half made, at whatever step, reads
+back as something else than any row and is mended; and 10 000 pairs are checked by one dump.
+The host's end stays down until its program is attached (see `filter_table`).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import secrets
+from collections.abc import Hashable, Iterable, Mapping
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.devices import Devices
+from weft.engine.rows import RowFailure, RowKey
+from weft.errors import ConflictError, KernelError, NotFoundError, WeftError
+from weft.kernel import netns
+from weft.kernel.addresses import add_address
+from weft.kernel.links import (
+    Link,
+    VethEnd,
+    create_veth,
+    delete_group,
+    delete_link,
+    find_link,
+    forbid_link_local,
+    netns_ids,
+    set_alias,
+    set_group,
+    set_mac,
+    set_mtu,
+    set_up,
+)
+from weft.kernel.netlink import Netlink
+from weft.kernel.routes import add_default_route, routes
+
+OWN_NAME = re.compile(r"wef[tc][0-9a-f]{11}")
+"""Both ends of a port's pair, as `control` names them."""
+_HOST_END = re.compile(r"weft[0-9a-f]{11}")
+
+
+class DeviceTable:
+    """See `engine.rows.Table`."""
+
+    name = rows.DEVICES
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._netlink = devices.netlink
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. What is not as desired reads back as words, not as a DeviceValue."""
+        found: dict[Hashable, Hashable] = {}
+        for link in self._devices.all():
+            if not is_host_end(link):
+                continue
+            value = desired.get(link.name)
+            found[link.name] = value if _is_as(link, value) else f"{link.alias} {link.mtu_bytes}"
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        failures = self._delete([str(name) for name in deletes])
+        for name, value in upserts.items():
+            assert isinstance(name, str) and isinstance(value, rows.DeviceValue)
+            try:
+                self._ensure(name, value)
+            except (WeftError, OSError) as error:
+                failures.append(RowFailure(RowKey(self.name, name), str(error)))
+        return failures
+
+    def _ensure(self, name: str, value: rows.DeviceValue) -> None:
+        if not OWN_NAME.fullmatch(name):
+            raise ConflictError(f"device {name}: not a name that Weft gives to a port's device")
+        link = self._devices.look_up(name)
+        if value.netns is None:
+            if link is None or not self._adapt(link, value):
+                self._make(name, value, None)
+            return
+        with netns.opened(value.netns) as fd:
+            self._check_namespace(value)
+            if link is not None and not self._is_in(link, fd):
+                self._delete([name])
+                link = None
+            if link is None:
+                self._make(name, value, fd)
+            else:
+                self._finish(link, value, value.netns)
+
+    def _check_namespace(self, value: rows.DeviceValue) -> None:
+        assert value.netns is not None
+        number = netns.inode(value.netns)
+        if value.netns_inode is not None and number != value.netns_inode:
+            raise NotFoundError(
+                f"network namespace {value.netns}: the workload's is gone, another one is there now"
+            )
+        if number == netns.inode():
+            raise ConflictError(
+                f"network namespace {value.netns}: it is the host's own; use weft expose"
+            )
+
+    def _make(self, name: str, value: rows.DeviceValue, netns_fd: int | None) -> None:
+        """A new pair, the peer born in its namespace under its final name."""
+        peer = VethEnd(value.peer_ifname, value.mac, netns_fd)
+        make = create_veth(VethEnd(name), peer, value.mtu_bytes)
+        try:
+            self._netlink.do(make)
+        except KernelError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            self._clear(name, value, netns_fd)
+            self._netlink.do(make)
+        self._netlink.do(forbid_link_local(name))
+        link = self._devices.look_up(name)
+        if link is None:
+            raise NotFoundError(f"device {name}: it vanished while it was made")
+        self._finish(link, value, value.netns)
+
+    def _clear(self, name: str, value: rows.DeviceValue, netns_fd: int | None) -> None:
+        """One of the names is taken: by a leftover of ours, which goes, or by somebody else."""
+        if netns_fd is None:
+            self._delete([value.peer_ifname] if OWN_NAME.fullmatch(value.peer_ifname) else [])
+        else:
+            assert value.netns is not None
+            with netns.netlink_in(value.netns) as inside:
+                if find_link(inside, value.peer_ifname) is not None:
+                    raise ConflictError(
+                        f"device {value.peer_ifname}: the workload has one of this name; "
+                        "choose another (--ifname)"
+                    )
+        self._delete([name])
+
+    def _finish(self, link: Link, value: rows.DeviceValue, path: str | None) -> None:
+        """Everything after the pair exists; the alias last."""
+        if path is not None:
+            with netns.netlink_in(path) as inside:
+                _configure(inside, link.peer_index, value)
+        if link.mtu_bytes != value.mtu_bytes:
+            self._netlink.do(set_mtu(link.ifindex, value.mtu_bytes))
+        self._netlink.do(set_alias(link.ifindex, alias_of(value)))
+        self._devices.look_up(link.name)
+
+    def _adapt(self, link: Link, value: rows.DeviceValue) -> bool:
+        """Bring a pair whose peer another moves to what is wanted; False: make it anew."""
+        if link.peer_netns_id is None:
+            peer = find_link(self._netlink, link.peer_index)
+            if peer is None or peer.name != value.peer_ifname or peer.mac != value.mac:
+                self._delete([link.name])
+                return False
+            self._netlink.do(set_mtu(peer.ifindex, value.mtu_bytes))
+        elif link.mtu_bytes != value.mtu_bytes:
+            self._set_moved_mtu(link, value.mtu_bytes)
+        self._finish(link, value, None)
+        return True
+
+    def _set_moved_mtu(self, link: Link, mtu_bytes: int) -> None:
+        """Change the MTU of a peer that is in a namespace of which only the kernel's id is known."""
+        for path in netns.paths():
+            try:
+                with netns.opened(path) as fd:
+                    if not self._is_in(link, fd):
+                        continue
+                    with netns.netlink_in(path) as inside:
+                        inside.do(set_mtu(link.peer_index, mtu_bytes))
+                    return
+            except NotFoundError:
+                continue
+
+    def _is_in(self, link: Link, netns_fd: int) -> bool:
+        """Whether a pair's other end is in a namespace that is not the host's."""
+        if link.peer_netns_id is None:
+            return False
+        return netns_ids(self._netlink, [netns_fd]) == [link.peer_netns_id]
+
+    def _delete(self, names: list[str]) -> list[RowFailure]:
+        failures = delete_devices(self._netlink, names)
+        for name in names:
+            self._devices.forget(name)
+        return [RowFailure(RowKey(self.name, name), why) for name, why in failures.items()]
+
+
+def is_host_end(link: Link) -> bool:
+    """Whether it is the host's end of a port's pair (or a stray peer that Docker gave back)."""
+    return link.kind == "veth" and _HOST_END.fullmatch(link.name) is not None
+
+
+def alias_of(value: rows.DeviceValue) -> str:
+    """What `ip link` shows of a pair that is as `value` says."""
+    digest = hashlib.blake2b(repr(tuple(value)).encode(), digest_size=8).hexdigest()
+    return f"weft vni {value.vni} {digest}"
+
+
+def delete_devices(netlink: Netlink, names: list[str]) -> dict[str, str]:
+    """Remove devices; gives those that could not be, and why. Gone already is no failure.
+
+    Several go as one group: the kernel waits 15 ms for its readers once, not for each.
+    """
+    if len(names) > 1:
+        group = secrets.randbelow(1 << 30) + (1 << 30)
+        answers = netlink.run([set_group(name, group) for name in names])
+        if any(answer.error is None for answer in answers):
+            netlink.do(delete_group(group))
+    else:
+        answers = netlink.run([delete_link(name) for name in names])
+    return {
+        name: str(answer.error)
+        for name, answer in zip(names, answers)
+        if answer.error is not None and answer.error.errno != errno.ENODEV
+    }
+
+
+def _is_as(link: Link, value: Hashable) -> bool:
+    if not isinstance(value, rows.DeviceValue):
+        return False
+    is_moved = value.netns is None or link.peer_netns_id is not None
+    return is_moved and link.mtu_bytes == value.mtu_bytes and link.alias == alias_of(value)
+
+
+def _configure(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
+    """MAC, MTU, addresses and routes of the workload's end; what is there already stays."""
+    peer = find_link(inside, ifindex)
+    if peer is None:
+        raise NotFoundError(f"device {value.peer_ifname}: it is not in {value.netns}")
+    requests = []
+    if peer.mac != value.mac:
+        requests.append(set_mac(ifindex, value.mac))
+    if peer.mtu_bytes != value.mtu_bytes:
+        requests.append(set_mtu(ifindex, value.mtu_bytes))
+    requests += [add_address(ifindex, address, length) for address, length in value.addresses]
+    if not peer.is_up:
+        requests.append(set_up(ifindex))
+    inside.do(*requests)
+    if value.gateways:
+        _add_default_routes(inside, ifindex, value)
+
+
+def _add_default_routes(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
+    taken = {route.prefix.version for route in routes(inside) if route.prefix.prefixlen == 0}
+    for gateway in value.gateways:
+        if gateway.version not in taken:
+            inside.do(add_default_route(gateway, ifindex))

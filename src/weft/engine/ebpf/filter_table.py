@@ -1,0 +1,95 @@
+"""`filters`: which program runs on which device.
+
+A row holds when the device's hook runs the very program that is loaded now (by the kernel's id)
+and the device is up: it is brought up only here, so no packet enters before its program does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.device_table import is_host_end
+from weft.engine.ebpf.devices import Devices
+from weft.engine.rows import RowFailure, RowKey
+from weft.errors import NotFoundError
+from weft.kernel.bpf.programs import Program
+from weft.kernel.links import set_up
+from weft.kernel.netlink import Request
+from weft.kernel.tc import Filter, Hook, add_clsact, delete_filter, filters, replace_filter
+
+Programs = Callable[[], Mapping[str, Program]]
+
+
+class FilterTable:
+    """See `engine.rows.Table`."""
+
+    name = rows.FILTERS
+
+    def __init__(self, devices: Devices, programs: Programs) -> None:
+        """`programs` gives the programs that are loaded now, by role."""
+        self._devices = devices
+        self._netlink = devices.netlink
+        self._programs = programs
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. A program that is not the one loaded now reads back with its id."""
+        wanted = {key for key in desired if isinstance(key, rows.FilterKey)}
+        wanted |= {rows.FilterKey(link.name) for link in self._devices.all() if is_host_end(link)}
+        hooks: dict[Hook, rows.FilterKey] = {}
+        for key in wanted:
+            link = self._devices.find(key.ifname)
+            if link is not None:
+                hooks[Hook(link.ifindex, key.hook)] = key
+        roles = {program.id: role for role, program in self._programs().items()}
+        found: dict[Hashable, Hashable] = {}
+        for hook, attached in filters(self._netlink, list(hooks)).items():
+            key = hooks[hook]
+            found[key] = rows.FilterValue(self._describe(key.ifname, attached, roles))
+        return found
+
+    def _describe(self, ifname: str, attached: Filter, roles: Mapping[int, str]) -> str:
+        link = self._devices.find(ifname)
+        role = roles.get(attached.program_id, f"{attached.name} {attached.program_id}")
+        return role if link is not None and link.is_up else f"{role} (down)"
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        failures = self._detach(deletes)
+        requests: list[Request] = []
+        owners: list[rows.FilterKey] = []
+        for key, value in upserts.items():
+            assert isinstance(key, rows.FilterKey) and isinstance(value, rows.FilterValue)
+            try:
+                added = self._attach(key, value)
+            except NotFoundError as error:
+                failures.append(RowFailure(RowKey(self.name, key), str(error)))
+                continue
+            requests += added
+            owners += [key] * len(added)
+        errors: dict[rows.FilterKey, str] = {}
+        for key, answer in zip(owners, self._netlink.run(requests)):
+            if answer.error is not None:
+                errors.setdefault(key, str(answer.error))
+        return failures + [RowFailure(RowKey(self.name, key), why) for key, why in errors.items()]
+
+    def _attach(self, key: rows.FilterKey, value: rows.FilterValue) -> list[Request]:
+        program = self._programs().get(value.program)
+        if program is None:
+            raise NotFoundError(f"program {value.program}: not loaded")
+        ifindex = self._devices.ifindex(key.ifname)
+        attach = replace_filter(Hook(ifindex, key.hook), program.fd, value.program)
+        return [add_clsact(ifindex), attach, set_up(ifindex)]
+
+    def _detach(self, deletes: Iterable[Hashable]) -> list[RowFailure]:
+        """A device that goes takes its filter along, so one that is not there is no failure."""
+        requests = []
+        for key in deletes:
+            assert isinstance(key, rows.FilterKey)
+            link = self._devices.find(key.ifname)
+            if link is not None and not is_host_end(link):
+                requests.append(delete_filter(Hook(link.ifindex, key.hook)))
+        self._netlink.run(requests)
+        return []

@@ -1,0 +1,89 @@
+"""The driver of a table that is a BPF map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
+
+from weft.engine.ebpf.codecs import Codec
+from weft.engine.ebpf.devices import Devices
+from weft.engine.rows import RowFailure, RowKey
+from weft.errors import NotFoundError
+from weft.kernel.bpf.maps import BpfMap
+
+
+class MapTable:
+    """Rows as entries of a pinned map.
+
+    Reading encodes what is desired and compares bytes: 100 000 entries cost no more objects than
+    the desired rows have already. Only what differs is decoded.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        codec: Codec[Any, Any],
+        open_map: Callable[[], BpfMap],
+        devices: Devices,
+    ) -> None:
+        """`open_map` gives the map that is in use now; it may be another after a repair."""
+        self.name = name
+        self._codec = codec
+        self._open_map = open_map
+        self._devices = devices
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`."""
+        codec, devices = self._codec, self._devices
+        raw = self._open_map().read()
+        found: dict[Hashable, Hashable] = {}
+        for key, value in desired.items():
+            try:
+                raw_key = codec.encode_key(key, devices)
+                raw_value = codec.encode_value(value, devices)
+            except NotFoundError:
+                continue
+            if raw.get(raw_key) == raw_value:
+                del raw[raw_key]
+                found[key] = value
+        for raw_key, raw_value in raw.items():
+            key = codec.decode_key(raw_key, devices)
+            found[key] = codec.decode_value(raw_value, devices)
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        failures = self._delete(deletes)
+        codec, devices = self._codec, self._devices
+        items: dict[bytes, bytes] = {}
+        keys: dict[bytes, Hashable] = {}
+        for key, value in upserts.items():
+            try:
+                raw_key = codec.encode_key(key, devices)
+                items[raw_key] = codec.encode_value(value, devices)
+                keys[raw_key] = key
+            except NotFoundError as error:
+                failures.append(RowFailure(RowKey(self.name, key), str(error)))
+        if items:
+            failures += self._failures(self._open_map().update(items), keys)
+        return failures
+
+    def _delete(self, deletes: Iterable[Hashable]) -> list[RowFailure]:
+        """A key whose device is gone is left to the next look, which reads it as ``#IFINDEX``."""
+        keys: dict[bytes, Hashable] = {}
+        for key in deletes:
+            try:
+                keys[self._codec.encode_key(key, self._devices)] = key
+            except NotFoundError:
+                continue
+        return self._failures(self._open_map().delete(keys), keys) if keys else []
+
+    def _failures(
+        self, errors: Mapping[bytes, Exception], keys: Mapping[bytes, Hashable]
+    ) -> list[RowFailure]:
+        return [
+            RowFailure(RowKey(self.name, keys[raw_key]), str(error))
+            for raw_key, error in errors.items()
+        ]

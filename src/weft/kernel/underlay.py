@@ -1,0 +1,103 @@
+"""The underlay: the device towards other hosts, its addresses and MTU, and the host's routes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from weft.errors import InvalidError, UnavailableError
+from weft.kernel.addresses import addresses
+from weft.kernel.links import Link, links
+from weft.kernel.netlink import Netlink
+from weft.kernel.routes import PROTOCOL, Route, routes
+from weft.model.addresses import IPAddress, IPNetwork
+
+OVERHEAD_BYTES = {4: 50, 6: 70}
+"""What VXLAN puts around a packet, by the family of the underlay: outer IP, UDP, VXLAN and the
+inner Ethernet header."""
+_LOOPBACK_MTU_BYTES = 1500
+
+
+class Underlay(NamedTuple):
+    """The way to other hosts."""
+
+    ifname: str
+    ifindex: int
+    mtu_bytes: int
+    addresses: tuple[IPAddress, ...]
+    """The one to use first."""
+
+    @property
+    def network_mtu_bytes(self) -> int:
+        """The largest packet of a network that fits into an underlay packet."""
+        family = self.addresses[0].version if self.addresses else 4
+        return self.mtu_bytes - OVERHEAD_BYTES[family]
+
+
+def find(device: str = "", address: IPAddress | None = None) -> Underlay:
+    """The underlay of the calling thread's namespace; empty settings: by the default route.
+
+    A host without a default route (a laptop off line) uses its first device with a global
+    address, and loopback when there is none: one host alone still works. InvalidError: no such
+    device or address.
+    """
+    with Netlink() as netlink:
+        found = {link.ifindex: link for link in links(netlink)}
+        held: dict[int, list[IPAddress]] = {}
+        for entry in addresses(netlink):
+            if not entry.is_link_local and entry.ifindex in found:
+                held.setdefault(entry.ifindex, []).append(entry.address)
+        link = _choose(device, address, found, held, routes(netlink))
+    own = held.get(link.ifindex, [])
+    if address is not None:
+        if address not in own:
+            raise InvalidError(f"underlay_address {address}: device {link.name} does not hold it")
+        own = [address, *(other for other in own if other != address)]
+    is_loopback = link.name == "lo"
+    mtu_bytes = _LOOPBACK_MTU_BYTES if is_loopback else link.mtu_bytes
+    return Underlay(link.name, link.ifindex, mtu_bytes, tuple(own))
+
+
+def _choose(
+    device: str,
+    address: IPAddress | None,
+    found: dict[int, Link],
+    held: dict[int, list[IPAddress]],
+    known: list[Route],
+) -> Link:
+    if device:
+        for link in found.values():
+            if link.name == device:
+                return link
+        names = ", ".join(sorted(link.name for link in found.values()))
+        raise InvalidError(f"underlay_device {device}: no such device; there are {names}")
+    if address is not None:
+        for ifindex, own in held.items():
+            if address in own:
+                return found[ifindex]
+        raise InvalidError(f"underlay_address {address}: no device of this host holds it")
+    defaults = [route for route in known if route.prefix.prefixlen == 0 and route.ifindex in found]
+    for route in sorted(defaults, key=lambda route: (route.prefix.version, route.metric)):
+        return found[route.ifindex]
+    for ifindex in sorted(held):
+        if found[ifindex].is_up and found[ifindex].name not in ("lo", "weft0"):
+            return found[ifindex]
+    for link in found.values():
+        if link.name == "lo":
+            return link
+    raise UnavailableError("underlay: this network namespace has no device at all")
+
+
+def host_routes() -> list[IPNetwork]:
+    """Prefixes that this host routes somewhere and that are not Weft's; no default routes."""
+    with Netlink() as netlink:
+        own = {link.ifindex for link in links(netlink) if link.name in ("weft0", "weft1")}
+        known = routes(netlink)
+    prefixes = {
+        route.prefix
+        for route in known
+        if route.protocol != PROTOCOL
+        and route.ifindex not in own
+        and route.prefix.prefixlen > 0
+        and not route.prefix.is_link_local
+    }
+    return sorted(prefixes, key=lambda prefix: (prefix.version, prefix))
