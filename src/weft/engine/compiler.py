@@ -18,7 +18,8 @@ from weft.store.memory import index_entries
 
 R = TypeVar("R", bound=Record)
 CompileFunction = Callable[[Any, View], Iterable[Row]]
-"""From a record of one kind and the others to the rows that it wants. Pure."""
+"""From a record of one kind and the others to the rows that it wants. Pure. A row given twice
+counts as it was given first."""
 
 Dependency = tuple[Hashable, ...]
 RecordName = tuple[str, str]
@@ -61,7 +62,7 @@ class Compiler:
         self._functions = functions
         self._view = view
         self._wanted: dict[RowKey, dict[RecordName, Hashable]] = {}
-        self._rows: dict[Key, tuple[Row, ...]] = {}
+        self._rows: dict[Key, tuple[RowKey, ...]] = {}
         self._reads: dict[Key, set[Dependency]] = {}
         self._readers: dict[Dependency, set[Key]] = {}
         self.compile_all()
@@ -97,14 +98,11 @@ class Compiler:
         touched: set[RowKey] = set()
         before: dict[RowKey, Hashable] = {}
         for key in stale:
-            for row in self._rows.get(key, ()):
-                before.setdefault(RowKey(row.table, row.key), self._value(row))
+            for row_key in self._rows.get(key, ()):
+                before.setdefault(row_key, _winner(self._wanted[row_key]))
         for key in stale:
             self._recompute(key, touched, before)
         return self._difference(touched, before)
-
-    def _value(self, row: Row) -> Hashable:
-        return _winner(self._wanted[RowKey(row.table, row.key)])
 
     def _difference(self, touched: set[RowKey], before: dict[RowKey, Hashable]) -> RowChanges:
         upserts: dict[RowKey, Hashable] = {}
@@ -127,24 +125,23 @@ class Compiler:
         name = (kind.KIND, id)
         reads: set[Dependency] = set()
         record = self._view.get(kind, id)
-        rows: tuple[Row, ...] = ()
+        rows: dict[RowKey, Hashable] = {}
         if record is not None:
-            rows = tuple(self._functions[kind](record, TrackingView(self._view, reads)))
+            for row in self._functions[kind](record, TrackingView(self._view, reads)):
+                rows.setdefault(RowKey(row.table, row.key), row.value)
         self._note_reads(key, reads)
         self._drop(key, name, touched)
-        for row in rows:
-            row_key = RowKey(row.table, row.key)
+        for row_key, value in rows.items():
             wanted = self._wanted.setdefault(row_key, {})
             if before is not None and wanted and row_key not in touched:
                 before.setdefault(row_key, _winner(wanted))
-            wanted[name] = row.value
+            wanted[name] = value
             touched.add(row_key)
         if rows:
-            self._rows[key] = rows
+            self._rows[key] = tuple(rows)
 
     def _drop(self, key: Key, name: RecordName, touched: set[RowKey]) -> None:
-        for row in self._rows.pop(key, ()):
-            row_key = RowKey(row.table, row.key)
+        for row_key in self._rows.pop(key, ()):
             wanted = self._wanted[row_key]
             wanted.pop(name, None)
             if not wanted:

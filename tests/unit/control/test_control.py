@@ -230,7 +230,7 @@ async def test_a_host_port_is_published_once() -> None:
     await desk.network("foo", "192.168.1.0/24")
     published = PublishedPort(protocol="tcp", host_port=8080, port=80)
     await desk.port(published=(published,), names=("web",))
-    with pytest.raises(ConflictError, match="8080/tcp.*web"):
+    with pytest.raises(ConflictError, match=r"8080/tcp.*web"):
         await desk.port(published=(published,))
     udp = PublishedPort(protocol="udp", host_port=8080, port=80)
     await desk.port(published=(udp,))

@@ -1,0 +1,136 @@
+"""Records and changes as hypothesis draws them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from hypothesis import strategies as st
+
+from weft.model.ids import (
+    HostId,
+    MacAddress,
+    NameId,
+    NetworkId,
+    PortId,
+    ReservationId,
+    SubnetId,
+    Vni,
+)
+from weft.model.records import (
+    AddressRange,
+    AllowedAddress,
+    Device,
+    DockerNetwork,
+    Host,
+    Name,
+    Network,
+    Owner,
+    Port,
+    PublishedPort,
+    Record,
+    Reservation,
+    ServiceTarget,
+    Subnet,
+)
+
+HOSTS = (HostId("h" * 16), HostId("i" * 16))
+_few = st.integers(0, 3)
+_network_ids = st.builds(lambda n: NetworkId(f"net{n}"), _few)
+_v4 = st.builds(lambda n: IPv4Address(0x0A000000 + n), st.integers(0, 20))
+_v6 = st.builds(lambda n: IPv6Address((0xFD00 << 112) + n), st.integers(0, 20))
+addresses = st.one_of(_v4, _v6)
+prefixes = st.one_of(
+    st.builds(lambda n: IPv4Network((0x0A000000 + (n << 4), 28)), st.integers(0, 3)),
+    st.builds(lambda n: IPv6Network(((0xFD00 << 112) + (n << 4), 124)), st.integers(0, 3)),
+)
+macs = st.builds(lambda n: MacAddress(f"02:00:00:00:00:{n:02x}"), st.integers(0, 9))
+_texts = st.text(st.characters(codec="utf-8"), max_size=8)
+_ranges = st.builds(AddressRange, first=addresses, last=addresses)
+
+hosts = st.builds(
+    Host,
+    id=st.sampled_from(HOSTS),
+    name=_texts,
+    underlay=st.lists(addresses, max_size=2).map(tuple),
+    network_mtu_bytes=st.integers(576, 9000),
+    resolvers=st.lists(addresses, max_size=2, unique=True).map(tuple),
+)
+networks = st.builds(
+    Network,
+    id=_network_ids,
+    name=_texts,
+    vni=st.integers(1, 4).map(Vni),
+    is_internal=st.booleans(),
+    mtu_bytes=st.none() | st.integers(576, 9000),
+)
+subnets = st.builds(
+    Subnet,
+    id=st.builds(lambda n: SubnetId(f"sub{n}"), _few),
+    cidr=prefixes,
+    network_id=st.none() | _network_ids,
+    gateway=st.none() | addresses,
+    ranges=st.lists(_ranges, max_size=2).map(tuple),
+)
+_devices = st.builds(
+    Device,
+    ifname=st.builds(lambda n: f"weft{n}", _few),
+    peer_ifname=st.just("eth0"),
+    netns=st.none() | st.just("/run/netns/x"),
+    is_default_route=st.booleans(),
+)
+_published = st.builds(
+    PublishedPort,
+    protocol=st.sampled_from(["tcp", "udp"]),
+    host_port=st.integers(1, 3),
+    port=st.just(80),
+    host_address=st.none() | addresses,
+)
+ports = st.builds(
+    Port,
+    id=st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)),
+    network_id=_network_ids,
+    host_id=st.sampled_from(HOSTS),
+    mac=macs,
+    slot=st.integers(0, 5),
+    addresses=st.lists(addresses, max_size=3, unique=True).map(tuple),
+    names=st.lists(_texts, max_size=2).map(tuple),
+    allowed=st.lists(
+        st.builds(AllowedAddress, cidr=prefixes, mac=st.none() | macs), max_size=2
+    ).map(tuple),
+    is_spoof_checked=st.booleans(),
+    device=st.none() | _devices,
+    owner=st.builds(Owner, frontend=st.sampled_from(["docker", "cli", "host"])),
+    published=st.lists(_published, max_size=2).map(tuple),
+)
+names = st.builds(
+    Name,
+    id=st.builds(lambda n: NameId(f"name{n}"), _few),
+    name=_texts,
+    network_id=_network_ids,
+    addresses=st.lists(addresses, max_size=2).map(tuple),
+    services=st.lists(
+        st.builds(
+            ServiceTarget,
+            priority=_few,
+            weight=_few,
+            port=_few,
+            target=_texts,
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+reservations = st.builds(
+    Reservation,
+    id=st.builds(lambda n: ReservationId(f"res{n}"), _few),
+    subnet_id=st.builds(lambda n: SubnetId(f"sub{n}"), _few),
+    host_id=st.sampled_from(HOSTS),
+    address=addresses,
+    reason=st.sampled_from(["gateway", "docker", "rest"]),
+    expires_s=st.none() | st.floats(0, 1e10),
+)
+docker_networks = st.builds(
+    DockerNetwork, id=_texts, network_id=_network_ids, host_id=st.sampled_from(HOSTS), name=_texts
+)
+records: st.SearchStrategy[Record] = st.one_of(
+    hosts, networks, subnets, ports, names, reservations, docker_networks
+)
