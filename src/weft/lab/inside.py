@@ -1,0 +1,81 @@
+"""Runs once inside a node's new namespaces and makes them look like a machine of its own.
+
+Called by `node.py` as ``python -m weft.lab.inside NAME RUN ETC``. Uses the standard library
+alone, so that it starts fast. Afterwards no process is left: the bind-mounted namespace files keep
+everything.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from weft.lab.mounts import mounts
+
+
+def main() -> None:
+    """Set up the calling process's mount and UTS namespaces."""
+    name, run, etc = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    socket.sethostname(name)
+    _let_go_of_namespaces()
+    _renew_sys(run)
+    _mount("--bind", run, "/run")
+    for file in etc.iterdir():
+        _cover(Path("/etc") / file.name, file)
+
+
+def _let_go_of_namespaces() -> None:
+    """Our copies of others' namespace files would keep those alive after their owners went."""
+    for mount in reversed(mounts()):
+        if mount.kind == "nsfs":
+            _unmount(mount.target)
+
+
+def _renew_sys(scratch: Path) -> None:
+    """A sysfs that shows this network namespace, with the old one's mounts (cgroups …) on it.
+
+    The bpf file system is a new one: what is pinned here is pinned for this node alone.
+    """
+    old = next((mount for mount in reversed(mounts()) if mount.target == "/sys"), None)
+    if old is None:
+        _mount("-t", "sysfs", "sysfs", "/sys")
+    else:
+        below = [mount.target for mount in mounts() if mount.parent == old.id]
+        keep = scratch / "sys"
+        keep.mkdir()
+        _mount("--rbind", "/sys", keep)
+        _unmount("/sys")
+        _mount("-t", "sysfs", "sysfs", "/sys")
+        for target in below:
+            if target != "/sys/fs/bpf":
+                _mount("--rbind", keep / Path(target).relative_to("/sys"), target)
+        _unmount(keep)
+        keep.rmdir()
+    _mount("-t", "bpf", "bpf", "/sys/fs/bpf")
+
+
+def _cover(target: Path, file: Path) -> None:
+    """Put the node's own file over the machine's.
+
+    Where the machine's is a link into /run (systemd-resolved does this), the node's /run gets it.
+    """
+    target = target.resolve()
+    if target.is_relative_to("/run"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    elif target.exists():
+        _mount("--bind", file, target)
+
+
+def _mount(*arguments: str | Path) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def _unmount(target: str | Path) -> None:
+    subprocess.run(["umount", "--recursive", "--lazy", target], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""A machine of the lab: a network, a mount and a UTS namespace, held by bind-mounted files.
+
+No process is needed to keep them. A node shares the machine's kernel, disk, /tmp and process
+table; it has its own devices, routes and firewall, its own name, /run, /sys, bpf file system and
+the files of /etc that name things.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from weft.errors import NotFoundError, UnavailableError
+from weft.lab import processes
+from weft.lab.command import run
+from weft.lab.layout import NodeLayout
+from weft.lab.mounts import mounts_below
+from weft.lab.namespace import KINDS, NamespaceFile, namespaces_of
+from weft.lab.processes import ProcessId
+
+
+class Node:
+    """One machine of a lab, made or not."""
+
+    def __init__(self, layout: NodeLayout) -> None:
+        self.layout = layout
+        self.name = layout.name
+        self._files = [NamespaceFile(kind, layout.namespaces / kind) for kind in KINDS]
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the namespaces are there and their set-up was finished."""
+        return self._marker.exists() and all(file.is_there for file in self._files)
+
+    @property
+    def enter(self) -> list[str]:
+        """What to put before a command so that it runs on this node.
+
+        nsenter and not ``ip netns exec``, which would hide the cgroup and bpf mounts again.
+        """
+        return ["nsenter", *self._options, "--wdns=/", "--"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For commands on this node: ours without what would lead them elsewhere.
+
+        Both `weft` of this very installation and `docker` then mean this node's.
+        """
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("WEFT_", "DOCKER_")) and key != "HOSTNAME"
+        }
+        here = str(Path(sys.executable).parent)
+        kept["PATH"] = ":".join((here, kept.get("PATH", os.defpath)))
+        kept["WEFT_CONFIG"] = str(self.layout.settings)
+        kept["DOCKER_HOST"] = "unix:///run/docker.sock"
+        return kept
+
+    def run(self, command: Iterable[str], *, text: str | None = None, timeout_s: float = 60) -> str:
+        """Run a command here and return what it printed; UnavailableError when it fails."""
+        return run(
+            [*self.enter, *command], text=text, timeout_s=timeout_s, environment=self.environment
+        )
+
+    def make(self, etc: Mapping[str, str]) -> None:
+        """Make the namespaces; `etc` are files to show in /etc. A half-made node is made anew."""
+        if self.is_made:
+            return
+        self.remove()
+        for directory in (self.layout.run, self.layout.etc, self.layout.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        for name, text in etc.items():
+            (self.layout.etc / name).write_text(text)
+        for file in self._files:
+            file.prepare()
+        inside = [sys.executable, "-m", "weft.lab.inside", self.name]
+        paths = [str(self.layout.run), str(self.layout.etc)]
+        run(["unshare", *self._options, "--propagation", "slave", "--", *inside, *paths])
+        self.run(["ip", "link", "set", "lo", "up"])
+        self._marker.touch()
+
+    def remove(self) -> None:
+        """End every process here and let the namespaces go, whatever state they are in."""
+        stuck = processes.stop(self.processes())
+        if stuck:
+            pids = ", ".join(str(process.pid) for process in stuck)
+            raise UnavailableError(f"{self.name}: processes that do not die: {pids}")
+        self._marker.unlink(missing_ok=True)
+        for file in self._files:
+            file.remove()
+        remove_tree(self.layout.directory)
+
+    def processes(self) -> list[ProcessId]:
+        """Every process in one of this node's namespaces, whoever started it.
+
+        Costs a look at each process of the machine.
+        """
+        ours = {file.inode for file in self._files} - {None}
+        if not ours:
+            return []
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+        here = [pid for pid in pids if pid != os.getpid() and ours & namespaces_of(pid)]
+        return [process for process in map(ProcessId.of, here) if process is not None]
+
+    def has(self, process: ProcessId) -> bool:
+        """Whether a process runs in this node's network namespace."""
+        return process.is_running and self._files[0].inode in namespaces_of(process.pid)
+
+    def check_made(self) -> None:
+        """NotFoundError unless the node is there."""
+        if not self.is_made:
+            raise NotFoundError(
+                f"host {self.name}: lab {self.layout.lab.name!r} has no such host; "
+                "`weft lab status` lists them, `weft lab up --hosts N` makes them"
+            )
+
+    @property
+    def net_file(self) -> Path:
+        """The network namespace."""
+        return self._files[0].path
+
+    @property
+    def _marker(self) -> Path:
+        return self.layout.directory / "made"
+
+    @property
+    def _options(self) -> list[str]:
+        return [file.option for file in self._files]
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory of ours; refuses where something is mounted in it."""
+    held = mounts_below(directory)
+    if held:
+        raise UnavailableError(f"{directory}: cannot remove, {held[0]} is still mounted")
+    if directory.exists():
+        shutil.rmtree(directory)
