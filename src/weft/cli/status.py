@@ -1,0 +1,161 @@
+"""``weft status``: weftd at a glance, then hosts, counters and problems one by one."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from weft.api.schema import CountersInfo, CountersList, HostList, ProblemList, StatusInfo
+from weft.cli.output import (
+    bytes_text,
+    duration_text,
+    json_option,
+    print_facts,
+    print_json,
+    print_table,
+)
+from weft.cli.session import connect
+from weft.config import Settings
+from weft.errors import InvalidError
+from weft.model.codec import convert
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show weftd, hosts, counters and problems.
+
+    \b
+    Examples:
+      weft status
+      weft status ports
+      weft status problems --json
+    """
+    if context.invoked_subcommand is None:
+        _overview(as_json)
+
+
+def _overview(as_json: bool) -> None:
+    answer = connect().get(StatusInfo, "status")
+    if as_json:
+        print_json(answer)
+        return
+    state = "ready" if answer.is_ready else "starting"
+    up = duration_text(time.time() - answer.started_s)
+    click.echo(f"weftd {answer.version} on {answer.host.name}: {state}, pid {answer.pid}, up {up}")
+    underlay = ", ".join(answer.host.underlay) or "no address"
+    print_facts(
+        [
+            ("underlay", f"{underlay}, MTU {answer.host.mtu_bytes}"),
+            ("networks", str(answer.network_count)),
+            ("ports", str(answer.port_count)),
+            ("problems", _problems_text(answer.problem_count)),
+            *_settings_facts(answer),
+        ]
+    )
+
+
+def _problems_text(count: int) -> str:
+    return f"{count}; see weft status problems" if count else "none"
+
+
+def _settings_facts(answer: StatusInfo) -> list[tuple[str, str]]:
+    try:
+        settings = convert(answer.settings, Settings)
+    except InvalidError:
+        return []
+    facts = [("api", str(settings.api_socket))]
+    if settings.docker:
+        facts.append(("docker", f"plugin {settings.docker_plugin_dir}/weft.sock"))
+    if settings.metrics:
+        facts.append(("metrics", f"http://{settings.metrics}/metrics"))
+    return facts
+
+
+@status.command()
+@json_option
+def hosts(as_json: bool) -> None:
+    """Show the hosts.
+
+    \b
+    Examples:
+      weft status hosts
+    """
+    answer = connect().get(HostList, "hosts")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["HOST", "UNDERLAY", "MTU", "VERSION", ""],
+        [
+            [
+                host.name,
+                "\n".join(host.underlay) or "-",
+                str(host.mtu_bytes),
+                host.version or "-",
+                "this host" if host.is_local else "",
+            ]
+            for host in answer.hosts
+        ],
+        right=["MTU"],
+    )
+
+
+@status.command()
+@json_option
+def ports(as_json: bool) -> None:
+    """Show what each port received, sent, and had dropped, by reason.
+
+    \b
+    Examples:
+      weft status ports
+      weft status ports --json
+    """
+    answer = connect().get(CountersList, "counters")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["PORT", "NETWORK", "RX PKT", "RX", "TX PKT", "TX", "DROPPED"],
+        [
+            [
+                one.names[0] if one.names else one.port_id,
+                one.network,
+                str(one.rx_packets),
+                bytes_text(one.rx_bytes),
+                str(one.tx_packets),
+                bytes_text(one.tx_bytes),
+                _drops_text(one),
+            ]
+            for one in answer.counters
+        ],
+        right=["RX PKT", "RX", "TX PKT", "TX"],
+    )
+
+
+@status.command()
+@json_option
+def problems(as_json: bool) -> None:
+    """Show what is wanted and could not be made true. Exit code 1 when there is something.
+
+    \b
+    Examples:
+      weft status problems
+    """
+    answer = connect().get(ProblemList, "problems")
+    if as_json:
+        print_json(answer)
+    elif not answer.problems:
+        click.echo("no problems")
+    for one in () if as_json else answer.problems:
+        click.echo(f"{one.kind} {one.name}: {one.reason}".strip())
+        click.echo(f"  {one.fix}")
+    if answer.problems:
+        click.get_current_context().exit(1)
+
+
+def _drops_text(counters: CountersInfo) -> str:
+    drops = sorted(counters.drops.items(), key=lambda item: -item[1])
+    return "\n".join(f"{count} {reason}" for reason, count in drops) or "0"

@@ -1,0 +1,156 @@
+"""``weft up``: start weftd, wait until it is ready, and say what to do next."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import cast
+
+import click
+
+from weft import config
+from weft.api.client import Client
+from weft.api.schema import Scalar, StatusInfo
+from weft.cli import daemon_process
+from weft.cli.output import json_option, print_json, progress
+from weft.cli.settings_options import Flags, absolute, settings_options, to_environment
+from weft.config import Settings
+from weft.errors import ConflictError, UnavailableError, WeftError
+from weft.model.codec import to_builtins
+
+READY_S = 60.0
+"""How long weftd may take until it is ready."""
+POLL_S = 0.02
+
+
+@click.command()
+@click.option("--foreground", is_flag=True, help="Stay in this process; log to standard error.")
+@json_option
+@settings_options
+def up(foreground: bool, as_json: bool, **flags: object) -> None:
+    """Start weftd on this host. When it runs already, say so and change nothing.
+
+    A flag beats the environment (WEFT_UNDERLAY_DEVICE=eth1), which beats the settings file.
+
+    \b
+    Examples:
+      weft up
+      weft up --underlay-device eth1 --metrics 127.0.0.1:9090
+      weft up --foreground --log-level debug
+    """
+    given = absolute(flags)
+    settings = config.load(given)
+    if os.geteuid() != 0:
+        raise UnavailableError("weft up: needs root, to load BPF programs and make devices")
+    running = _running(settings)
+    if running is not None:
+        _check_same(settings, given, running)
+        _report(running, "running", as_json)
+        return
+    environment = {**os.environ, **to_environment(settings)}
+    if foreground:
+        os.chdir("/")
+        sys.stdout.flush()
+        os.execve(daemon_process.COMMAND[0], daemon_process.COMMAND, environment)
+    with progress("starting weftd"):
+        status = _start(settings, environment)
+    _report(status, "started", as_json)
+
+
+def _running(settings: Settings) -> StatusInfo | None:
+    """The state of the weftd that runs already, ready or nearly so."""
+    try:
+        status = Client(settings.api_socket).get(StatusInfo, "status")
+    except UnavailableError:
+        pid = daemon_process.find(settings)
+        return None if pid is None else _wait_for(settings, pid)
+    return status if status.is_ready else _wait_for(settings, status.pid)
+
+
+def _wait_for(settings: Settings, pid: int) -> StatusInfo:
+    with progress(f"waiting for weftd (pid {pid})"):
+        return _wait(settings, lambda: daemon_process.is_weftd(pid), since=0)
+
+
+def _start(settings: Settings, environment: dict[str, str]) -> StatusInfo:
+    log = daemon_process.log_file(settings)
+    since = log.stat().st_size if log.exists() else 0
+    process = daemon_process.start(settings, environment)
+    try:
+        return _wait(settings, lambda: process.poll() is None, since)
+    except WeftError:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(settings: Settings, is_alive: daemon_process.IsAlive, since: int) -> StatusInfo:
+    client = Client(settings.api_socket, timeout_s=5.0)
+    deadline = time.monotonic() + READY_S
+    reason = "it did not begin to listen"
+    while time.monotonic() < deadline:
+        if not is_alive():
+            raise UnavailableError(_failure(settings, "weftd ended while it started", since))
+        try:
+            status = client.get(StatusInfo, "status")
+            if status.is_ready:
+                return status
+            reason = "it did not finish its first look at the kernel"
+        except UnavailableError as error:
+            reason = str(error)
+        time.sleep(POLL_S)
+    raise UnavailableError(
+        _failure(settings, f"weftd was not ready within {READY_S:g} s: {reason}", since)
+    )
+
+
+def _failure(settings: Settings, what: str, since: int) -> str:
+    log = daemon_process.log_file(settings)
+    lines = daemon_process.last_lines(log, since=since)
+    return "\n".join([f"{what}; the end of {log}:", *(f"  {line}" for line in lines)])
+
+
+def _check_same(settings: Settings, given: Flags, running: StatusInfo) -> None:
+    wanted = cast("dict[str, Scalar]", to_builtins(settings))
+    usual = cast("dict[str, Scalar]", to_builtins(Settings()))
+    different = [
+        f"{name} is {running.settings.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if running.settings.get(name) != value and (name in given or value != usual[name])
+    ]
+    if different:
+        raise ConflictError(
+            f"weftd runs already (pid {running.pid}) with other settings:"
+            f" {'; '.join(different)}. Run weft down, then weft up again; ports go on meanwhile"
+        )
+
+
+def _report(status: StatusInfo, state: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"state": state, "status": status})
+        return
+    if state == "running":
+        click.echo(f"weftd {status.version} runs already on {status.host.name}, pid {status.pid}.")
+        return
+    took_s = max(0.0, time.time() - status.started_s)
+    click.echo(
+        f"weftd {status.version} is ready on {status.host.name} (pid {status.pid}, {took_s:.1f} s)."
+    )
+    click.echo("Next:")
+    click.echo("  weft network create foo --subnet 192.168.1.0/24")
+    click.echo("  weft attach CONTAINER foo")
+    if status.settings.get("docker"):
+        click.echo("  docker network create -d weft --subnet=192.168.2.0/24 bar")
+    if status.problem_count:
+        click.echo(f"{status.problem_count} problems; see: weft status problems")
