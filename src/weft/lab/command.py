@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from weft.errors import UnavailableError
 
+_MAX_WORDS = 1000
+
 
 def run(
     command: Sequence[str],
@@ -15,11 +17,13 @@ def run(
     text: str | None = None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float = 60,
+    shown: str | None = None,
 ) -> str:
     """What the command printed; UnavailableError with its own words when it fails.
 
-    `text` goes to its standard input.
+    `text` goes to its standard input; `shown` stands for the command in the error.
     """
+    shown = shown or shlex.join(command)
     try:
         done = subprocess.run(
             command,
@@ -34,8 +38,8 @@ def run(
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename}: not installed; run make setup") from error
     except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"{shlex.join(command)}: no end after {timeout_s:g} s") from error
+        raise UnavailableError(f"{shown}: no end after {timeout_s:g} s") from error
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip()).replace("\n", "; ")
-        raise UnavailableError(f"{shlex.join(command)}: exit code {done.returncode}: {words}")
+        words = (done.stderr.strip() or done.stdout.strip())[-_MAX_WORDS:].replace("\n", "; ")
+        raise UnavailableError(f"{shown}: exit code {done.returncode}: {words}")
     return done.stdout

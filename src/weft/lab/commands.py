@@ -126,7 +126,9 @@ def status(name: str, as_json: bool) -> None:
         docker = docker if host.docker_socket else "-"
         click.echo(f"{host.name:8}{host.address!s:17}{weftd:16}{docker:16}{link}")
     click.echo(f"{OUTSIDE:8}{now.outside.address!s:17}{now.outside.state:16}{'-':16}up")
-    click.echo(f"logs: {now.hosts[0].logs} and alike")
+    for host in now.hosts:
+        for log in host.logs:
+            click.echo(f"{host.name} log: {log}")
 
 
 @lab.command()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -112,7 +111,7 @@ class Demonstration:
         busy = [port for port in counters if port.rx_packets and port.tx_packets]
         if len(busy) < len(_RUN):
             raise UnavailableError(f"counters: {len(busy)} of {len(_RUN)} ports counted packets")
-        for command in ("weft ps", "weft status"):
+        for command in ("weft ps", "weft status ports"):
             self.console.print(self._shell(command), markup=False)
         self.console.print("  [green]✓ forwarding counters[/green]")
 
@@ -142,9 +141,8 @@ class Demonstration:
 
 
 def _logs(lab: Lab) -> str:
-    host = lab.layout.node("h1")
-    files: Sequence[object] = (host.logs, host.docker / "dockerd.log")
-    return "logs: " + "\n      ".join(str(file) for file in files)
+    host = LabHost(lab.layout.node("h1"))
+    return f"logs: {host.weftd_log}\n      {host.engine.log_file}"
 
 
 def _what_next() -> str:

@@ -41,9 +41,9 @@ class LabHost(Node):
         return self.layout.run / "weft/weftd.sock"
 
     @property
-    def up_log(self) -> Path:
-        """What ``weft up`` and weftd said."""
-        return self.layout.logs / "weftd.log"
+    def weftd_log(self) -> Path:
+        """What weftd says."""
+        return self.layout.state / "weft/log/weftd.log"
 
     def configure(self, settings: Mapping[str, Setting]) -> None:
         """Write the settings file. What is there already stays, so that a user may edit it."""
@@ -60,9 +60,11 @@ class LabHost(Node):
         try:
             self.run([*weft_command(), "up"], timeout_s=60)
         except UnavailableError as error:
-            raise UnavailableError(f"{self.name}: {error}; see {self.up_log}") from error
+            raise UnavailableError(f"{error}; see {self.weftd_log}") from error
         if self.weftd is None:
-            raise UnavailableError(f"{self.name}: weftd ended after its start; see {self.up_log}")
+            raise UnavailableError(
+                f"{self.name}: weftd ended after its start; see {self.weftd_log}"
+            )
         return True
 
     def kill_weftd(self) -> bool:

@@ -171,7 +171,7 @@ class Lab:
             weftd_socket=str(host.api_socket),
             dockerd_pid=host.engine.pid,
             docker_socket=str(host.engine.socket) if wanted.has_docker else None,
-            logs=str(host.layout.logs),
+            logs=[str(host.weftd_log), *([str(host.engine.log_file)] if wanted.has_docker else [])],
         )
 
     def _make_outside(self, wanted: Wanted) -> None:

@@ -8,6 +8,7 @@ the files of /etc that name things.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -62,8 +63,13 @@ class Node:
 
     def run(self, command: Iterable[str], *, text: str | None = None, timeout_s: float = 60) -> str:
         """Run a command here and return what it printed; UnavailableError when it fails."""
+        words = list(command)
         return run(
-            [*self.enter, *command], text=text, timeout_s=timeout_s, environment=self.environment
+            [*self.enter, *words],
+            text=text,
+            timeout_s=timeout_s,
+            environment=self.environment,
+            shown=f"{self.name}$ {shlex.join(words)}",
         )
 
     def make(self, etc: Mapping[str, str]) -> None:

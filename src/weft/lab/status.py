@@ -27,8 +27,8 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     dockerd_pid: int | None
     docker_socket: str | None
     """As the machine sees it; None in a lab without Docker."""
-    logs: str
-    """Directory of its log files."""
+    logs: list[str]
+    """Files."""
 
 
 class OutsideStatus(msgspec.Struct, frozen=True, kw_only=True):
