@@ -193,11 +193,30 @@ class HostAccess(Protocol):
 class Control(Protocol):
     """Everything a frontend may ask for."""
 
-    networks: Networks
-    ports: Ports
-    addresses: Addresses
-    names: Names
-    host_access: HostAccess
+    @property
+    def networks(self) -> Networks:
+        """Networks and their subnets."""
+        ...
+
+    @property
+    def ports(self) -> Ports:
+        """Ports of this host."""
+        ...
+
+    @property
+    def addresses(self) -> Addresses:
+        """Pools and single addresses."""
+        ...
+
+    @property
+    def names(self) -> Names:
+        """DNS names added by hand."""
+        ...
+
+    @property
+    def host_access(self) -> HostAccess:
+        """The host's own place on a network."""
+        ...
 
     @property
     def view(self) -> View:

@@ -29,11 +29,30 @@ log = structlog.get_logger()
 class Counters(Protocol):
     """A port's traffic as its workload sees it; `drops` by reason."""
 
-    rx_packets: int
-    rx_bytes: int
-    tx_packets: int
-    tx_bytes: int
-    drops: Mapping[str, int]
+    @property
+    def rx_packets(self) -> int:
+        """Received."""
+        ...
+
+    @property
+    def rx_bytes(self) -> int:
+        """Received."""
+        ...
+
+    @property
+    def tx_packets(self) -> int:
+        """Sent."""
+        ...
+
+    @property
+    def tx_bytes(self) -> int:
+        """Sent."""
+        ...
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Packets by reason."""
+        ...
 
 
 class Sink(Protocol):
