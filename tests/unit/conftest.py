@@ -1,0 +1,188 @@
+"""A weftd without a kernel: the real API and the real control over records in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import pytest
+
+from weft.api.client import Client
+from weft.api.context import Context as ApiContext
+from weft.api.context import DnsAnswer, DnsRecord
+from weft.api.server import ApiServer
+from weft.config import Settings
+from weft.control.context import Context, NullSettler, Target
+from weft.control.control import Control
+from weft.engine.engine import Counters, Failure
+from weft.errors import InvalidError, NotFoundError
+from weft.metrics import Metrics
+from weft.model.addresses import ip_address
+from weft.model.ids import HostId
+from weft.model.records import Host
+from weft.store.memory import MemoryStore
+
+T = TypeVar("T")
+DEADLINE_S = 10.0
+
+
+class FakeCounters(NamedTuple):
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+    drops: Mapping[str, int] = {}
+
+
+class FakeEngine:
+    """Says what a test tells it to say."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.ready.set()
+        self.reconciles_total = 3
+        self.repairs_total = 1
+        self.failed: list[Failure] = []
+        self.traffic: dict[str, Counters] = {}
+        self.delay_s = 0.0
+
+    def failures(self) -> Sequence[Failure]:
+        return self.failed
+
+    async def counters(self) -> Mapping[str, Counters]:
+        await asyncio.sleep(self.delay_s)
+        return self.traffic
+
+
+class FakeDns:
+    """Knows one name."""
+
+    def upstreams(self) -> Sequence[str]:
+        return ["192.0.2.53"]
+
+    def statistics(self) -> Mapping[str, int]:
+        return {"queries": 7}
+
+    async def lookup(self, name: str, type: str, network_id: str | None) -> DnsAnswer:
+        if type not in ("A", "AAAA", "PTR", "SRV"):
+            raise InvalidError(f"type {type}: unknown")
+        if name != "web":
+            return DnsAnswer(name, "NXDOMAIN", [])
+        return DnsAnswer(
+            name, "NOERROR", [DnsRecord("web.foo.weft.internal.", type, 1, "10.9.0.2")]
+        )
+
+
+class FakeTargets:
+    """Two containers run: web and db."""
+
+    async def resolve(self, target: str) -> Target:
+        if target not in ("web", "db"):
+            raise NotFoundError(f"attach {target}: no container, process or namespace is called so")
+        return Target(f"/run/netns/{target}", hash(target), frozenset({"lo"}), "c" * 64, target)
+
+
+class Weftd:
+    """One served API, its event loop in a thread of its own."""
+
+    def __init__(self, folder: Path, deadline_s: float = DEADLINE_S) -> None:
+        self.settings = Settings(
+            name="h1",
+            run_dir=str(folder / "run"),
+            state_dir=str(folder / "state"),
+            docker_plugin_dir=str(folder / "plugins"),
+        )
+        self.store = MemoryStore(
+            [Host(id=HostId("a" * 16), name="h1", underlay=(ip_address("192.0.2.10"),))]
+        )
+        self.engine = FakeEngine()
+        self.control = Control(
+            Context(
+                store=self.store,
+                settler=NullSettler(),
+                settings=self.settings,
+                host_id=HostId("a" * 16),
+                wall_s=time.time,
+                random_bytes=random.Random(7).randbytes,
+                targets=FakeTargets(),
+            )
+        )
+        self.is_stopped = threading.Event()
+        self._deadline_s = deadline_s
+        self._loop = asyncio.new_event_loop()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def client(self) -> Client:
+        return Client(self.settings.api_socket, timeout_s=DEADLINE_S)
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self._listening.wait(DEADLINE_S)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await something on the daemon's loop."""
+
+        async def call() -> T:
+            return await work()
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(DEADLINE_S)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        dns, started_s = FakeDns(), time.time()
+        metrics = Metrics(self.control, self.engine, dns, started_s)
+        server = ApiServer(
+            ApiContext(
+                settings=self.settings,
+                control=self.control,
+                engine=self.engine,
+                dns=dns,
+                started_s=started_s,
+                stop=self.is_stopped.set,
+                metrics=metrics.text,
+            ),
+            deadline_s=self._deadline_s,
+        )
+        self._task = asyncio.ensure_future(server.run())
+        try:
+            await server.listening.wait()
+            self._listening.set()
+            await self._task
+        except asyncio.CancelledError:
+            pass
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a name short enough for a socket in it."""
+    path = Path(tempfile.mkdtemp(prefix="api-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def weftd(folder: Path) -> Iterator[Weftd]:
+    daemon = Weftd(folder)
+    daemon.start()
+    yield daemon
+    daemon.stop()
