@@ -88,7 +88,8 @@ class Nftables:
         problem = library.nft_ctx_get_error_buffer(context) or b""
         if result != 0:
             text = problem.decode(errors="replace").strip()
-            raise KernelError(operation, _errno_of(text), text)
+            number = _errno_of(text)
+            raise KernelError(operation, number, text.partition("\n")[0].removeprefix("Error: "))
         return str(output.decode())
 
 

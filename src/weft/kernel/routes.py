@@ -43,7 +43,8 @@ _NEXT_HOP = struct.Struct("=HBBi")
 
 PROTOCOL = 87
 """Marks the routes that Weft made (`ip route` shows ``proto 87``)."""
-PROTOCOL_KERNEL = 2
+METRIC = 2000
+"""Of Weft's routes: so high that a route of the host to the same prefix goes before."""
 
 
 class Route(NamedTuple):
@@ -68,7 +69,7 @@ def add_route(
     mtu_bytes: int = 0,
 ) -> Request:
     """Route a prefix straight out of a device, in place of such a route of Weft's."""
-    parts = [_route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0), attribute_u32(_RTA_OIF, ifindex)]
+    parts = [_own_route(prefix, ifindex)]
     if source is not None:
         parts.append(attribute(_RTA_PREFSRC, source.packed))
     if mtu_bytes:
@@ -99,8 +100,7 @@ def delete_default_route(gateway: IPAddress, ifindex: int) -> Request:
 
 def delete_route(prefix: IPNetwork, ifindex: int) -> Request:
     """Take a route of Weft's away. ESRCH: it is gone already."""
-    body = _route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0) + attribute_u32(_RTA_OIF, ifindex)
-    return Request(f"delete route {prefix}", _RTM_DELROUTE, 0, body)
+    return Request(f"delete route {prefix}", _RTM_DELROUTE, 0, _own_route(prefix, ifindex))
 
 
 def routes(netlink: Netlink) -> list[Route]:
@@ -113,6 +113,11 @@ def routes(netlink: Netlink) -> list[Route]:
             if route is not None:
                 found.append(route)
     return found
+
+
+def _own_route(prefix: IPNetwork, ifindex: int) -> bytes:
+    header = _route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0)
+    return header + attribute_u32(_RTA_OIF, ifindex) + attribute_u32(_RTA_PRIORITY, METRIC)
 
 
 def _route(prefix: IPNetwork, scope: int, protocol: int, flags: int) -> bytes:

@@ -160,7 +160,7 @@ class DeviceTable:
         return True
 
     def _set_moved_mtu(self, link: Link, mtu_bytes: int) -> None:
-        """Change the MTU of a peer that is in a namespace of which only the kernel's id is known."""
+        """Change the MTU of a peer in a namespace of which only the kernel's id is known."""
         for path in netns.paths():
             try:
                 with netns.opened(path) as fd:

@@ -58,30 +58,39 @@ class FilterTable:
     ) -> list[RowFailure]:
         """See `Table.write`."""
         failures = self._detach(deletes)
-        requests: list[Request] = []
-        owners: list[rows.FilterKey] = []
+        attach: list[tuple[rows.FilterKey, int, list[Request]]] = []
         for key, value in upserts.items():
             assert isinstance(key, rows.FilterKey) and isinstance(value, rows.FilterValue)
             try:
-                added = self._attach(key, value)
+                attach.append(self._attach(key, value))
             except NotFoundError as error:
                 failures.append(RowFailure(RowKey(self.name, key), str(error)))
-                continue
-            requests += added
-            owners += [key] * len(added)
-        errors: dict[rows.FilterKey, str] = {}
-        for key, answer in zip(owners, self._netlink.run(requests)):
-            if answer.error is not None:
-                errors.setdefault(key, str(answer.error))
+        errors = self._run([(key, requests) for key, _, requests in attach])
+        ready = [(key, ifindex) for key, ifindex, _ in attach if key not in errors]
+        errors |= self._run([(key, [set_up(ifindex)]) for key, ifindex in ready])
+        for key, _ in ready:
+            self._devices.look_up(key.ifname)
         return failures + [RowFailure(RowKey(self.name, key), why) for key, why in errors.items()]
 
-    def _attach(self, key: rows.FilterKey, value: rows.FilterValue) -> list[Request]:
+    def _run(self, work: list[tuple[rows.FilterKey, list[Request]]]) -> dict[rows.FilterKey, str]:
+        """All requests in as few messages as may be; the first error of each key."""
+        owners = [key for key, requests in work for _ in requests]
+        answers = self._netlink.run([request for _, requests in work for request in requests])
+        errors: dict[rows.FilterKey, str] = {}
+        for key, answer in zip(owners, answers):
+            if answer.error is not None:
+                errors.setdefault(key, str(answer.error))
+        return errors
+
+    def _attach(
+        self, key: rows.FilterKey, value: rows.FilterValue
+    ) -> tuple[rows.FilterKey, int, list[Request]]:
         program = self._programs().get(value.program)
         if program is None:
             raise NotFoundError(f"program {value.program}: not loaded")
         ifindex = self._devices.ifindex(key.ifname)
         attach = replace_filter(Hook(ifindex, key.hook), program.fd, value.program)
-        return [add_clsact(ifindex), attach, set_up(ifindex)]
+        return key, ifindex, [add_clsact(ifindex), attach]
 
     def _detach(self, deletes: Iterable[Hashable]) -> list[RowFailure]:
         """A device that goes takes its filter along, so one that is not there is no failure."""

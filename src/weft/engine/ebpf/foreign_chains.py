@@ -1,0 +1,159 @@
+"""A way for Weft's traffic through firewalls that are not Weft's.
+
+Another's chain that drops by default (Docker sets FORWARD to DROP) cannot be overruled from a
+table of our own: in nftables every chain must agree. So an accept rule for weft0 goes to the top
+of such chains of the `filter` tables, marked with a comment, put back when flushed, and removed on
+purge. What may really pass is decided in Weft's own table all the same.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from weft.engine.ebpf.rows import WEFT0
+from weft.errors import KernelError
+from weft.kernel.nftables import Nftables
+from weft.model.service_addresses import ALIAS4, ALIAS6
+
+COMMENT = "weft"
+_FAMILIES = ("ip", "ip6", "inet")
+_TABLE = "filter"
+_HOOKS = ("forward", "input")
+_LEGACY = {4: ("ip_tables_names", "iptables-legacy"), 6: ("ip6_tables_names", "ip6tables-legacy")}
+_LEGACY_TIMEOUT_S = 5
+
+
+class ForeignChain(NamedTuple):
+    """A base chain of somebody else's that drops what nobody accepts."""
+
+    family: str
+    table: str
+    name: str
+    hook: str
+    handles: tuple[int, ...]
+    """Of Weft's rules in it."""
+    is_open: bool
+    """Weft's rules are all there, or are not Weft's to give."""
+
+    @property
+    def path(self) -> str:
+        """As nft names it."""
+        return f"{self.family} {self.table} {self.name}"
+
+
+def dropping_chains(nftables: Nftables) -> list[ForeignChain]:
+    """All foreign base chains at the forward and input hooks that drop or reject."""
+    found: list[ForeignChain] = []
+    for item in nftables.objects("list chains"):
+        chain = item.get("chain", {})
+        if chain.get("hook") not in _HOOKS or chain.get("type") != "filter":
+            continue
+        if chain["family"] not in _FAMILIES or chain["table"] == "weft":
+            continue
+        path = f"{chain['family']} {chain['table']} {chain['name']}"
+        listed = nftables.objects(f"list chain {path}")
+        chain_rules = [entry["rule"] for entry in listed if "rule" in entry]
+        own = [rule for rule in chain_rules if rule.get("comment") == COMMENT]
+        if chain.get("policy") != "drop" and not any(map(_drops, chain_rules)) and not own:
+            continue
+        wanted = len(_rules(chain["family"], chain["hook"]))
+        found.append(
+            ForeignChain(
+                family=chain["family"],
+                table=chain["table"],
+                name=chain["name"],
+                hook=chain["hook"],
+                handles=tuple(rule["handle"] for rule in own),
+                is_open=chain["table"] != _TABLE or len(own) == wanted,
+            )
+        )
+    return found
+
+
+def open_chains(nftables: Nftables) -> None:
+    """Put Weft's rules at the top of every foreign `filter` chain that drops."""
+    commands = []
+    for chain in dropping_chains(nftables):
+        if not chain.is_open:
+            commands += [f"delete rule {chain.path} handle {handle}" for handle in chain.handles]
+            commands += [
+                f'insert rule {chain.path} {rule} counter accept comment "{COMMENT}"'
+                for rule in _rules(chain.family, chain.hook)
+            ]
+    if commands:
+        nftables.run("\n".join(commands))
+
+
+def close_chains(nftables: Nftables) -> None:
+    """Remove Weft's rules from foreign chains, of either iptables."""
+    commands = [
+        f"delete rule {chain.path} handle {handle}"
+        for chain in dropping_chains(nftables)
+        for handle in chain.handles
+    ]
+    if commands:
+        nftables.run("\n".join(commands))
+    for program, arguments in _legacy_rules():
+        while _run_legacy(program, "-C", arguments):
+            _run_legacy(program, "-D", arguments)
+
+
+def is_legacy_open() -> bool:
+    """Whether legacy iptables, where its filter table is in use, has Weft's rules."""
+    return all(_run_legacy(program, "-C", arguments) for program, arguments in _legacy_rules())
+
+
+def open_legacy() -> None:
+    """Put Weft's rules into legacy iptables where its filter table is in use."""
+    for program, arguments in _legacy_rules():
+        if not _run_legacy(program, "-C", arguments) and not _run_legacy(program, "-I", arguments):
+            raise KernelError(f"{program} -I {' '.join(arguments)}", 22, "refused")
+
+
+def _rules(family: str, hook: str) -> list[str]:
+    if hook == "forward":
+        return [f'iifname "{WEFT0}"', f'oifname "{WEFT0}"']
+    aliases = {"ip": (f"ip saddr {ALIAS4}",), "ip6": (f"ip6 saddr {ALIAS6}",)}
+    matches = aliases.get(family, aliases["ip"] + aliases["ip6"])
+    return [f'iifname "{WEFT0}" {match}' for match in matches]
+
+
+def _drops(rule: dict[str, Any]) -> bool:
+    return any(
+        "drop" in part or "reject" in part or (part.get("xt") or {}).get("name") == "REJECT"
+        for part in rule["expr"]
+        if isinstance(part, dict)
+    )
+
+
+def _legacy_rules() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(program, chain and rule) for each legacy filter table that is in use in this namespace."""
+    for version, (names, program) in _LEGACY.items():
+        try:
+            tables = Path("/proc/thread-self/net", names).read_text().split()
+        except OSError:
+            continue
+        if _TABLE not in tables:
+            continue
+        comment = ("-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
+        alias = str(ALIAS4 if version == 4 else ALIAS6)
+        yield program, ("FORWARD", "-i", WEFT0, *comment)
+        yield program, ("FORWARD", "-o", WEFT0, *comment)
+        yield program, ("INPUT", "-i", WEFT0, "-s", alias, *comment)
+
+
+def _run_legacy(program: str, verb: str, arguments: tuple[str, ...]) -> bool:
+    command = [program, "-w", verb, *arguments]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, timeout=_LEGACY_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        # Tables of legacy iptables without its program: made inside a container, nobody's here.
+        return verb == "-C"
+    except subprocess.TimeoutExpired as error:
+        raise KernelError(" ".join(command), 110, "another iptables holds the lock") from error
+    return result.returncode == 0

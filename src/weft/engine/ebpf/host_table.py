@@ -1,0 +1,177 @@
+"""The host's side: the pair weft0/weft1, and the addresses and routes on weft0.
+
+weft0 is the host's door to its networks, weft1 the inner side on which `from_host` runs. Both take
+the largest MTU there is; what a packet may be is said by the routes, so that the host answers
+"too big" itself and nothing is dropped between the two ends.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Hashable, Iterable, Mapping
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.devices import Devices
+from weft.engine.ebpf.rows import WEFT0, WEFT1
+from weft.engine.rows import RowFailure, RowKey
+from weft.kernel import sysctl
+from weft.kernel.addresses import DeviceAddress, add_address, addresses, delete_address
+from weft.kernel.bpf.programs import HostDevices
+from weft.kernel.links import (
+    Link,
+    VethEnd,
+    create_veth,
+    delete_link,
+    forbid_link_local,
+    set_mtu,
+    set_up_without_arp,
+)
+from weft.kernel.netlink import Netlink, Request
+from weft.kernel.routes import PROTOCOL, add_route, delete_route, routes
+from weft.model.addresses import IPAddress, IPNetwork
+
+_MAC0 = "0a:57:45:46:54:00"
+_MAC1 = "0a:57:45:46:54:02"
+_MTU_BYTES = 65535
+
+
+def ensure_pair(devices: Devices) -> HostDevices:
+    """Make weft0 and weft1 unless they are there, and bring weft0 up.
+
+    weft1 comes up with its program (see `filter_table`). Anything else of these names, or a half
+    pair, is made anew.
+    """
+    netlink = devices.netlink
+    weft0, weft1 = devices.look_up(WEFT0), devices.look_up(WEFT1)
+    if weft0 is None or weft1 is None or not _is_pair(weft0, weft1):
+        for link in (weft0, weft1):
+            if link is not None and devices.look_up(link.name) is not None:
+                netlink.do(delete_link(link.name))
+        netlink.do(create_veth(VethEnd(WEFT0, _MAC0), VethEnd(WEFT1, _MAC1), _MTU_BYTES))
+        netlink.do(forbid_link_local(WEFT0), forbid_link_local(WEFT1))
+        weft0, weft1 = devices.look_up(WEFT0), devices.look_up(WEFT1)
+        assert weft0 is not None and weft1 is not None
+    for link in (weft0, weft1):
+        if link.mtu_bytes != _MTU_BYTES:
+            netlink.do(set_mtu(link.ifindex, _MTU_BYTES))
+    if not weft0.is_up or weft0.has_arp:
+        netlink.do(set_up_without_arp(weft0.ifindex))
+    return HostDevices(weft0.ifindex, weft0.mac, weft1.ifindex)
+
+
+def _is_pair(weft0: Link, weft1: Link) -> bool:
+    return (
+        weft0.kind == "veth"
+        and weft0.peer_netns_id is None
+        and weft0.peer_index == weft1.ifindex
+        and weft0.mac == _MAC0
+    )
+
+
+def has_ipv6() -> bool:
+    """Whether this kernel speaks IPv6 at all; if not, rows of IPv6 hold by themselves."""
+    return sysctl.read("net/ipv6/conf/all/forwarding") is not None
+
+
+def _is_moot(key: Hashable) -> bool:
+    return isinstance(key, IPAddress | IPNetwork) and key.version == 6 and not has_ipv6()
+
+
+class HostAddressTable:
+    """`host_addresses`. No prefix routes come with them: routes are rows of their own."""
+
+    name = rows.HOST_ADDRESSES
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._netlink = devices.netlink
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. An address of several prefix lengths reads back as one that is not
+        desired, and is put right."""
+        found: dict[Hashable, Hashable] = {key: desired[key] for key in desired if _is_moot(key)}
+        for entry in self._held():
+            value: Hashable = rows.HostAddressValue(entry.prefix_length)
+            if entry.address in found:
+                value = "several prefix lengths"
+            found[entry.address] = value
+        return found
+
+    def _held(self) -> list[DeviceAddress]:
+        link = self._devices.find(WEFT0)
+        held = addresses(self._netlink, link.ifindex) if link is not None else []
+        return [entry for entry in held if not entry.is_link_local]
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        ifindex = self._devices.ifindex(WEFT0)
+        held: dict[IPAddress, list[int]] = {}
+        for entry in self._held():
+            held.setdefault(entry.address, []).append(entry.prefix_length)
+        requests: list[tuple[Hashable, Request]] = []
+        for address in deletes:
+            assert isinstance(address, IPAddress)
+            for length in held.get(address, []):
+                requests.append((address, delete_address(ifindex, address, length)))
+        for address, value in upserts.items():
+            assert isinstance(address, IPAddress) and isinstance(value, rows.HostAddressValue)
+            for length in held.get(address, []):
+                if length != value.prefix_length:
+                    requests.append((address, delete_address(ifindex, address, length)))
+            add = add_address(ifindex, address, value.prefix_length, has_prefix_route=False)
+            requests.append((address, add))
+        return _run(self._netlink, self.name, requests, errno.EADDRNOTAVAIL)
+
+
+class HostRouteTable:
+    """`host_routes`. Only routes with Weft's mark are Weft's; others on weft0 stay."""
+
+    name = rows.HOST_ROUTES
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._netlink = devices.netlink
+        self.mtu_bytes = 0
+        """What fits into the networks; on every route."""
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. A route with another MTU reads back as words."""
+        found: dict[Hashable, Hashable] = {key: desired[key] for key in desired if _is_moot(key)}
+        link = self._devices.find(WEFT0)
+        for route in routes(self._netlink) if link is not None else []:
+            if route.protocol != PROTOCOL or link is None or route.ifindex != link.ifindex:
+                continue
+            value: Hashable = rows.HostRouteValue(route.source)
+            if route.mtu_bytes != self.mtu_bytes:
+                value = f"mtu {route.mtu_bytes}"
+            found[route.prefix] = value
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        ifindex = self._devices.ifindex(WEFT0)
+        requests: list[tuple[Hashable, Request]] = []
+        for prefix in deletes:
+            assert isinstance(prefix, IPNetwork)
+            requests.append((prefix, delete_route(prefix, ifindex)))
+        for prefix, value in upserts.items():
+            assert isinstance(prefix, IPNetwork) and isinstance(value, rows.HostRouteValue)
+            add = add_route(prefix, ifindex, source=value.source, mtu_bytes=self.mtu_bytes)
+            requests.append((prefix, add))
+        return _run(self._netlink, self.name, requests, errno.ESRCH)
+
+
+def _run(
+    netlink: Netlink, table: str, requests: list[tuple[Hashable, Request]], gone: int
+) -> list[RowFailure]:
+    """Send all; `gone` is what the kernel says of a thing to delete that is not there."""
+    answers = netlink.run([request for _, request in requests])
+    return [
+        RowFailure(RowKey(table, key), str(answer.error))
+        for (key, _), answer in zip(requests, answers)
+        if answer.error is not None and answer.error.errno != gone and not _is_moot(key)
+    ]

@@ -1,0 +1,92 @@
+"""`nftables`: Weft's own table, replaced whole in one transaction.
+
+What the kernel holds is compared with what it listed right after our last write, so that any edit
+by another is seen; nothing is parsed back. A table that is not as we left it reads back as a
+`BROKEN` row beside no others: all desired rows are then written, and that one deleted, by the same
+write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Hashable, Iterable, Mapping
+
+from weft.engine.ebpf import foreign_chains, rows, ruleset
+from weft.engine.rows import RowFailure, RowKey
+from weft.errors import KernelError
+from weft.kernel.nftables import Nftables
+
+BROKEN = rows.NftKey("table", "not as Weft left it")
+CLOSED = rows.NftKey("foreign", "a chain of another's drops what goes through weft0")
+
+
+class NftTable:
+    """See `engine.rows.Table`."""
+
+    name = rows.NFTABLES
+
+    def __init__(self) -> None:
+        """Works in the namespace of the calling thread."""
+        self._nftables = Nftables()
+        self._rows: dict[Hashable, Hashable] = {}
+        self._listing = b""
+        """Digest of the table as it was listed after our last write."""
+        self._generation = -1
+        """Of the kernel's rules when all was last known to be well."""
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._nftables.close()
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`."""
+        generation = self._nftables.generation()
+        found: dict[Hashable, Hashable] = dict(self._rows)
+        if generation != self._generation:
+            if self._listed() != self._listing or not self._listing:
+                return {BROKEN: True}
+            if not all(chain.is_open for chain in foreign_chains.dropping_chains(self._nftables)):
+                found[CLOSED] = True
+            else:
+                self._generation = generation
+        if not foreign_chains.is_legacy_open():
+            found[CLOSED] = True
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`. The table is refused or taken as a whole."""
+        gone = set(deletes)
+        wanted = {key: value for key, value in self._rows.items() if key not in gone}
+        wanted.update(upserts)
+        failures: list[RowFailure] = []
+        try:
+            self._nftables.run(ruleset.render(wanted))
+            self._rows = wanted
+            self._listing = self._listed()
+        except KernelError as error:
+            failures = [RowFailure(RowKey(self.name, key), str(error)) for key in upserts]
+        try:
+            foreign_chains.open_chains(self._nftables)
+            foreign_chains.open_legacy()
+        except KernelError as error:
+            failures.append(RowFailure(RowKey(self.name, CLOSED), str(error)))
+        return failures
+
+    def purge(self) -> None:
+        """Remove the table, and Weft's rules in the chains of others."""
+        foreign_chains.close_chains(self._nftables)
+        self._nftables.run(f"add table {ruleset.TABLE}\ndelete table {ruleset.TABLE}")
+        self._rows, self._listing, self._generation = {}, b"", -1
+
+    def _listed(self) -> bytes:
+        """A digest of the table. Elements of sets come in any order, so all words are sorted
+        there; rules count in theirs."""
+        text = self._nftables.text(f"list table {ruleset.TABLE}")
+        if not text:
+            return b""
+        sets, _, chains = text.partition("\tchain ")
+        words = sorted(re.split(r"[\s,{}]+", sets))
+        return hashlib.blake2b("\0".join((*words, chains)).encode()).digest()

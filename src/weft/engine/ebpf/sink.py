@@ -1,0 +1,223 @@
+"""The ebpf engine's sink: makes the rows of all tables true on this host, and reads them back.
+
+Everything here runs in one thread, in the network namespace in which `start` was called. What
+forwards lives in the kernel: pinned programs and maps, devices, filters, routes, one nftables
+table. A sink that goes away takes none of it along; one that starts finds it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from weft.config import Settings
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.codecs import CODECS
+from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
+from weft.engine.ebpf.devices import Devices
+from weft.engine.ebpf.filter_table import FilterTable
+from weft.engine.ebpf.host_settings import HostSettings
+from weft.engine.ebpf.host_table import HostAddressTable, HostRouteTable, ensure_pair
+from weft.engine.ebpf.map_table import MapTable
+from weft.engine.ebpf.nft_table import NftTable
+from weft.engine.rows import RowFailure, Table
+from weft.errors import KernelError, WeftError
+from weft.kernel import underlay
+from weft.kernel.bpf import programs
+from weft.kernel.bpf.layouts import DropReason
+from weft.kernel.bpf.maps import BpfMap
+from weft.kernel.bpf.programs import DataPlane, HostDevices, Program
+from weft.kernel.netlink import Netlink
+
+_COUNTERS_MAP = "counters_v1"
+Tables = Mapping[str, Mapping[Hashable, Hashable]]
+
+
+class PortCounters(NamedTuple):
+    """A port's traffic as its workload sees it; `drops` by reason, those that are not zero."""
+
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    drops: Mapping[str, int]
+
+
+class Sink:
+    """See `engine.engine.Sink`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bpffs_dir = Path(settings.bpffs_dir)
+        self._host_settings = HostSettings(Path(settings.run_dir))
+        self._devices: Devices | None = None
+        self._plane: DataPlane | None = None
+        self._loaded_for: HostDevices | None = None
+        self._nftables: NftTable | None = None
+        self._routes: HostRouteTable | None = None
+        self._tables: dict[str, Table] = {}
+
+    def start(self) -> None:
+        """Prepare what all rows need. Nothing happens when it is there."""
+        if not self._tables:
+            self._open()
+        self._ensure_base()
+
+    def _open(self) -> None:
+        devices = self._devices = Devices(Netlink())
+        self._nftables = NftTable()
+        self._routes = HostRouteTable(devices)
+        tables: list[Table] = [
+            DeviceTable(devices),
+            FilterTable(devices, self._programs),
+            HostAddressTable(devices),
+            self._routes,
+            self._nftables,
+        ]
+        tables += [
+            MapTable(name, codec, self._opener(codec.map_name), devices)
+            for name, codec in CODECS.items()
+        ]
+        self._tables = {table.name: table for table in tables}
+        assert self._tables.keys() == set(rows.ORDER)
+
+    def _ensure_base(self) -> None:
+        """weft0 and weft1, the host's settings, and programs that know these very devices."""
+        assert self._devices is not None and self._routes is not None
+        self._routes.mtu_bytes = self.network_mtu_bytes()
+        pair = ensure_pair(self._devices)
+        self._host_settings.ensure()
+        programs.mount_bpffs(self._bpffs_dir)
+        former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, pair)
+        if former is not None:
+            former.close()
+
+    def network_mtu_bytes(self) -> int:
+        """The MTU for networks that name none, by the settings and the underlay as it is now."""
+        wanted = self._settings
+        if wanted.mtu_bytes:
+            return wanted.mtu_bytes
+        return underlay.find(wanted.underlay_device, wanted.underlay_address).network_mtu_bytes
+
+    def actual(self, desired: Tables) -> dict[str, dict[Hashable, Hashable]]:
+        """The rows that are there; what they rest on (weft0, programs, maps) is mended first."""
+        self._ensure_base()
+        assert self._devices is not None
+        self._devices.refresh()
+        self._forget_counters()
+        return {name: self._tables[name].read(desired.get(name, {})) for name in rows.ORDER}
+
+    def _forget_counters(self) -> None:
+        """Those of devices that are gone."""
+        assert self._plane is not None and self._devices is not None
+        counters = self._plane.maps[_COUNTERS_MAP]
+        devices = self._devices
+        counters.delete(
+            [
+                key
+                for key in counters.read()
+                if devices.name(int.from_bytes(key, "little")).startswith("#")
+            ]
+        )
+
+    def apply(
+        self, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
+    ) -> list[RowFailure]:
+        """Make the changes: deletes from the last table to the first, then upserts back again.
+
+        nftables' deletes wait for its upserts, for the table is replaced whole.
+        """
+        failures: list[RowFailure] = []
+        for name in reversed(rows.ORDER):
+            if deletes.get(name) and name != rows.NFTABLES:
+                failures += self._tables[name].write({}, deletes[name])
+        for name in rows.ORDER:
+            late = deletes.get(name, ()) if name == rows.NFTABLES else ()
+            if upserts.get(name) or late:
+                failures += self._tables[name].write(upserts.get(name, {}), late)
+        return failures
+
+    def counters(self) -> dict[str, PortCounters]:
+        """Traffic by ifname of the host's end."""
+        assert self._plane is not None and self._devices is not None
+        found: dict[str, PortCounters] = {}
+        for key, numbers in self._plane.maps[_COUNTERS_MAP].read_summed().items():
+            name = self._devices.name(int.from_bytes(key, "little"))
+            if not name.startswith("#"):
+                rx_packets, rx_bytes, tx_packets, tx_bytes, *drops = numbers
+                found[name] = PortCounters(
+                    rx_packets, rx_bytes, tx_packets, tx_bytes, _drops(drops)
+                )
+        return found
+
+    def stop(self) -> None:
+        """Give back file descriptors; what forwards goes on."""
+        if self._plane is not None:
+            self._plane.close()
+            self._plane = None
+        if self._nftables is not None:
+            self._nftables.close()
+            self._nftables = None
+        if self._devices is not None:
+            self._devices.netlink.close()
+            self._devices = None
+        self._tables = {}
+
+    def purge(self) -> None:
+        """Remove all that Weft made on this host and nothing else. Gathers what cannot be."""
+        problems: list[Exception] = []
+        for step in (self._purge_devices, self._purge_rules, self._purge_programs):
+            try:
+                step()
+            except (WeftError, OSError) as error:
+                problems.append(error)
+        with contextlib.suppress(WeftError):
+            self._host_settings.restore()
+        if problems:
+            raise ExceptionGroup("purge: not all of it could be removed", problems)
+
+    def _purge_devices(self) -> None:
+        with Netlink() as netlink:
+            devices = Devices(netlink)
+            devices.refresh()
+            names = [
+                link.name
+                for link in devices.all()
+                if link.kind == "veth"
+                and (OWN_NAME.fullmatch(link.name) or link.name == rows.WEFT0)
+            ]
+            for name, why in delete_devices(netlink, names).items():
+                raise KernelError(f"delete device {name}", 16, why)
+
+    def _purge_rules(self) -> None:
+        table = NftTable()
+        try:
+            table.purge()
+        finally:
+            table.close()
+
+    def _purge_programs(self) -> None:
+        self.stop()
+        programs.purge(self._bpffs_dir)
+
+    def _programs(self) -> Mapping[str, Program]:
+        assert self._plane is not None
+        return self._plane.programs
+
+    def _opener(self, name: str) -> Callable[[], BpfMap]:
+        def open_map() -> BpfMap:
+            assert self._plane is not None
+            return self._plane.maps[name]
+
+        return open_map
+
+
+def _drops(numbers: Sequence[int]) -> dict[str, int]:
+    """Counts by reason, those that are not zero."""
+    return {
+        reason.name.removeprefix("DROP_").lower(): numbers[reason]
+        for reason in DropReason
+        if reason < len(numbers) and numbers[reason]
+    }
