@@ -1,0 +1,133 @@
+"""``weft bench``: the command."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from weft.bench.plan import Plan
+    from weft.bench.results import Results
+
+    Part = Callable[[Plan, Results], None]
+
+PARTS = ("path", "attach", "docker", "daemon", "dns")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Once and briefly: shows that it runs, no more.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(PARTS), help="Only this part; may be repeated."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/bench"),
+    show_default=True,
+    help="Folder for bench.txt, bench.json and bench.png.",
+)
+def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
+    """Measure Weft on this machine, beside what it is compared with.
+
+    Needs root. Makes hosts in a lab of its own, takes about half an hour, and leaves nothing
+    behind. What is missed is said, not failed: machines differ.
+
+    \b
+    weft bench
+    weft bench --only path --only dns
+    weft bench --quick
+    """
+    from weft.bench import report
+    from weft.bench.environment import describe, warn_if_busy
+    from weft.bench.host import NETWORK_MTU_BYTES
+    from weft.bench.plan import Plan
+    from weft.bench.results import Results
+    from weft.errors import WeftError
+    from weft.lab.lab import check_root
+
+    check_root()
+    output.mkdir(parents=True, exist_ok=True)
+    plan = Plan(output, _progress(time.monotonic()), quick)
+    results = Results(environment=describe(NETWORK_MTU_BYTES))
+    for name, part in _parts().items():
+        if only and name not in only:
+            continue
+        try:
+            part(plan, results)
+        except WeftError as error:
+            results.skipped[name] = str(error)
+    warn_if_busy(results)
+    click.echo(report.table(results))
+    for path in report.write(results, output):
+        click.echo(f"written: {path}")
+
+
+def _parts() -> Mapping[str, Part]:
+    return {
+        "path": _path,
+        "attach": _attach,
+        "docker": _docker,
+        "daemon": _daemon,
+        "dns": _dns,
+    }
+
+
+def _path(plan: Plan, results: Results) -> None:
+    from weft.bench import path
+    from weft.bench.host import NETWORK_MTU_BYTES, weft_host
+    from weft.bench.topology import RAW_VETH, WEFT
+    from weft.errors import WeftError
+
+    variants = dict(path.OTHERS)
+    with ExitStack() as stack:
+        try:
+            weft = stack.enter_context(weft_host(plan.say))
+            variants = {RAW_VETH: variants[RAW_VETH], WEFT: weft.pair, **variants}
+        except WeftError as error:
+            results.skipped[WEFT] = str(error)
+        path.measure(plan, results, variants, NETWORK_MTU_BYTES)
+
+
+def _attach(plan: Plan, results: Results) -> None:
+    from weft.bench import attach
+    from weft.bench.host import weft_host
+
+    with weft_host(plan.say) as weft:
+        attach.measure(plan, results, weft)
+
+
+def _docker(plan: Plan, results: Results) -> None:
+    from weft.bench import docker
+    from weft.bench.host import weft_host
+
+    with weft_host(plan.say, has_docker=True) as weft:
+        docker.measure(plan, results, weft)
+
+
+def _daemon(plan: Plan, results: Results) -> None:
+    from weft.bench import daemon
+    from weft.bench.host import weft_host
+
+    with weft_host(plan.say) as weft:
+        daemon.measure(plan, results, weft)
+
+
+def _dns(plan: Plan, results: Results) -> None:
+    from weft.bench import dns
+    from weft.bench.host import weft_host
+
+    with weft_host(plan.say) as weft:
+        dns.measure(plan, results, weft)
+
+
+def _progress(begin: float) -> Callable[[str], None]:
+    def say(text: str) -> None:
+        click.echo(f"[{time.monotonic() - begin:6.0f} s] {text}", err=True)
+
+    return say

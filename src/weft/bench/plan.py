@@ -1,0 +1,44 @@
+"""How much is measured, and where the output goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run of the benchmark."""
+
+    folder: Path
+    """For the results and for what is built on the way."""
+    say: Callable[[str], None]
+    """Shows progress."""
+    is_quick: bool = False
+    """Once and briefly: shows that everything runs, measures nothing worth keeping."""
+
+    @property
+    def rounds(self) -> int:
+        """How often each variant is measured."""
+        return 1 if self.is_quick else 5
+
+    @property
+    def seconds(self) -> float:
+        """Of one sample."""
+        return 0.3 if self.is_quick else 3.0
+
+    @property
+    def idle_s(self) -> float:
+        """How long the idle machine is watched before each sample."""
+        return 0.05 if self.is_quick else 0.5
+
+    @property
+    def attachments(self) -> int:
+        """How often something is attached, and how many containers are run."""
+        return 5 if self.is_quick else 100
+
+    @property
+    def many_ports(self) -> int:
+        """For the restart with many ports."""
+        return 100 if self.is_quick else 10_000
