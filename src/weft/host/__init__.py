@@ -1,0 +1,1 @@
+"""What weftd must know of the machine that it runs on, as records and as answers to control."""

@@ -1,0 +1,41 @@
+"""One weftd a run directory: a locked pid file.
+
+The lock, not the number in the file, says that a weftd runs; the kernel drops it with the
+process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from weft.errors import ConflictError, InvalidError
+
+
+@contextlib.contextmanager
+def only_instance(pid_file: Path) -> Iterator[None]:
+    """Hold the lock and show our pid; ConflictError names the pid of another weftd."""
+    try:
+        pid_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        fd = os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise InvalidError(
+            f"run directory {pid_file.parent}: {error.strerror}; choose another with --run-dir"
+        ) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            raise ConflictError(f"weftd runs already as process {pid} ({pid_file})") from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            pid_file.unlink(missing_ok=True)
+    finally:
+        os.close(fd)

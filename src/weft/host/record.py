@@ -1,0 +1,68 @@
+"""This host's own record, kept true: underlay, MTU, resolvers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+import weft
+from weft.config import Settings
+from weft.errors import WeftError
+from weft.kernel import underlay
+from weft.model.addresses import IPAddress
+from weft.model.ids import HostId
+from weft.model.records import Host
+from weft.store.interface import Put, Store
+
+log = structlog.get_logger()
+
+
+class HostRecord:
+    """Writes the record when what it says has changed."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        host_id: HostId,
+        resolvers: Callable[[], Sequence[IPAddress]],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._host_id = host_id
+        self._resolvers = resolvers
+        self._changed = asyncio.Event()
+
+    async def refresh(self) -> None:
+        """Look and write. Raises when the underlay that the settings name is not there."""
+        found = await asyncio.to_thread(
+            underlay.find, self._settings.underlay_device, self._settings.underlay_address
+        )
+        host = Host(
+            id=self._host_id,
+            name=self._settings.name,
+            underlay=found.addresses,
+            mtu_bytes=found.mtu_bytes,
+            network_mtu_bytes=self._settings.mtu_bytes or found.network_mtu_bytes,
+            resolvers=tuple(sorted(set(self._resolvers()), key=lambda a: (a.version, a))),
+            version=weft.__version__,
+        )
+        if self._store.get(Host, host.id) != host:
+            log.info("host record changed", underlay=found.ifname, mtu_bytes=found.mtu_bytes)
+            await self._store.write([Put(host)])
+
+    def look_again(self) -> None:
+        """Something may have changed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow changes until cancelled. An underlay that goes away leaves the record as it is."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except (WeftError, OSError) as error:
+                log.warning("underlay not found, host record kept", reason=str(error))
