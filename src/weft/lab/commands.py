@@ -98,8 +98,11 @@ def exec_(name: str, host: str, command: tuple[str, ...]) -> None:
     from weft.lab.lab import Lab, check_root
 
     check_root()
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        raise click.UsageError("say what to run: weft lab exec HOST -- COMMAND…")
     sys.stdout.flush()
-    execute(Lab(name).node(host), command)
+    execute(Lab(name).node(host), words)
 
 
 @lab.command()

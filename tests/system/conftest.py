@@ -1,0 +1,87 @@
+"""One lab a test session: one host with a real weftd, and whatever a test plugs into it.
+
+A test gets a host that runs; it may kill, cut and damage it, and the next one gets a sound host
+again. Everything that a test makes goes with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+
+import pytest
+
+from tests.system.workload import Workload, add_network
+from weft.api.client import Client
+from weft.api.schema import NetworkInfo
+from weft.errors import WeftError
+from weft.lab.host import LabHost
+from weft.lab.lab import Lab
+
+SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2, "docker": False}
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    made = Lab(f"system-{os.getpid()}")
+    try:
+        made.up(1, settings=SETTINGS)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def host(lab: Lab) -> Iterator[LabHost]:
+    """h1, its weftd running and without networks; so it is left, too."""
+    h1 = lab.host("h1")
+    h1.start_weftd()
+    yield h1
+    h1.start_weftd()
+    lab.underlay.heal(h1)
+
+
+@pytest.fixture
+def api(host: LabHost) -> Client:
+    """The way to weftd of h1."""
+    return Client(host.api_socket, timeout_s=20)
+
+
+@pytest.fixture
+def new_network(host: LabHost, api: Client) -> Iterator[Callable[..., NetworkInfo]]:
+    """Makes networks: ``new_network("10.1.0.0/24", "fd00:1::/64", is_internal=True)``."""
+    made: list[str] = []
+
+    def make(*cidrs: str, **fields: object) -> NetworkInfo:
+        name = f"net{next(_numbers)}"
+        made.append(name)
+        return add_network(api, name, cidrs, **fields)
+
+    yield make
+    host.start_weftd()
+    for name in made:
+        with suppress(WeftError):
+            api.delete("networks", name)
+
+
+@pytest.fixture
+def new_workload(
+    host: LabHost, api: Client, new_network: Callable[..., NetworkInfo]
+) -> Iterator[Callable[..., Workload]]:
+    """Makes network namespaces and attaches them: ``new_workload(network, addresses=(…,))``."""
+    made: list[Workload] = []
+
+    def make(*networks: NetworkInfo, **fields: object) -> Workload:
+        workload = Workload(host, api, f"w{next(_numbers)}")
+        made.append(workload)
+        for network in networks:
+            workload.attach(network, **fields)
+        return workload
+
+    yield make
+    host.start_weftd()
+    for workload in made:
+        workload.remove()
