@@ -1,0 +1,307 @@
+"""The description holds: every route is in it and nothing else, and real answers fit it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from tests.unit.conftest import FakeCounters, Weftd
+from weft.api.openapi import describe
+from weft.api.routes import ROUTES
+from weft.engine.engine import Failure
+from weft.engine.rows import RowKey
+
+OPERATION_METHODS = ("get", "put", "post", "delete")
+
+
+def exchange(weftd: Weftd, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("weftd", timeout=10)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect(str(weftd.settings.api_socket))
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+class Described:
+    """Requests whose answers are checked against the description that weftd itself serves."""
+
+    def __init__(self, weftd: Weftd) -> None:
+        self._weftd = weftd
+        self.description = json.loads(exchange(weftd, "GET", "/v1/openapi.json")[1])
+        self.seen: set[tuple[str, str]] = set()
+
+    def __call__(self, method: str, target: str, body: object = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        status, answer = exchange(self._weftd, method, target, data)
+        path, operation = self._operation(method, target.partition("?")[0])
+        assert str(status) in operation["responses"], (method, target, status, answer)
+        response = operation["responses"][str(status)]
+        if status < 400:
+            self.seen.add((method, path))
+        if "content" not in response:
+            assert answer == b""
+            return None
+        schema = response["content"]["application/json"]["schema"]
+        value = json.loads(answer)
+        self.validator(schema).validate(value)
+        return value
+
+    def validator(self, schema: dict[str, Any]) -> Any:
+        whole = {**schema, "components": self.description["components"]}
+        return Draft202012Validator(_closed(whole))
+
+    def _operation(self, method: str, path: str) -> tuple[str, Any]:
+        for template, operations in self.description["paths"].items():
+            pattern = re.sub(r"\{\w+\}", "[^/]+", template)
+            if re.fullmatch(pattern, path) and method.lower() in operations:
+                return template, operations[method.lower()]
+        raise AssertionError(f"{method} {path} is not described")
+
+
+def _closed(schema: Any) -> Any:
+    """The same schema, refusing fields that it does not name: a field must be described."""
+    if isinstance(schema, list):
+        return [_closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    if closed.get("type") == "object" and "properties" in closed:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+@pytest.fixture
+def described(weftd: Weftd) -> Described:
+    return Described(weftd)
+
+
+def test_every_route_is_described_and_nothing_else(described: Described) -> None:
+    operations = {
+        (method.upper(), path)
+        for path, operations in described.description["paths"].items()
+        for method in operations
+        if method in OPERATION_METHODS
+    }
+    assert operations == {(route.method, route.path) for route in ROUTES}
+
+
+def test_every_described_operation_is_served(weftd: Weftd, described: Described) -> None:
+    for path, operations in described.description["paths"].items():
+        for method in operations:
+            status, answer = exchange(weftd, method.upper(), path.replace("{", "").replace("}", ""))
+            text = answer.decode()
+            assert status != 405, (method, path)
+            assert "no such path" not in text, (method, path)
+
+
+def test_path_and_query_parameters_are_described(described: Described) -> None:
+    for route in ROUTES:
+        operation = described.description["paths"][route.path][route.method.lower()]
+        by_place: dict[str, set[str]] = {"path": set(), "query": set()}
+        for parameter in operation["parameters"]:
+            by_place[parameter["in"]].add(parameter["name"])
+        assert by_place["path"] == set(route.parameters)
+        assert by_place["query"] == set(route.query.__struct_encode_fields__)
+        assert ("requestBody" in operation) == (route.body is not None)
+
+
+def test_operation_ids_are_unique(described: Described) -> None:
+    ids = [
+        operation["operationId"]
+        for operations in described.description["paths"].values()
+        for operation in operations.values()
+    ]
+    assert len(ids) == len(set(ids))
+
+
+def test_description_is_the_one_that_the_routes_give(described: Described) -> None:
+    assert described.description == json.loads(json.dumps(describe(ROUTES)))
+    for schema in described.description["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: Described) -> None:
+    network = {
+        "name": "foo",
+        "subnets": [
+            {
+                "cidr": "10.9.0.0/24",
+                "ranges": [{"first": "10.9.0.8", "last": "10.9.0.99"}],
+                "excludes": [{"first": "10.9.0.9", "last": "10.9.0.9"}],
+            },
+            {"cidr": "fd00:9::/64"},
+        ],
+        "labels": [["team", "a"]],
+    }
+    described("POST", "/v1/networks", network)
+    described("POST", "/v1/networks", network)  # a conflict fits too
+    described("POST", "/v1/networks", {"nam": "bar"})
+    port = described(
+        "POST",
+        "/v1/ports",
+        {
+            "network": "foo",
+            "target": "db",
+            "mac": "02:00:00:00:00:07",
+            "allowed": [{"cidr": "10.1.0.0/16"}],
+            "published": [{"protocol": "tcp", "host_port": 8080, "port": 80}],
+        },
+    )
+    attached = described("POST", "/v1/attachments", {"target": "web", "network": "foo"})
+    described("PUT", "/v1/networks/foo/host", {})
+    described("POST", "/v1/names", {"name": "n", "network": "foo", "services": ["0 0 80 web"]})
+    weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
+    weftd.engine.failed = [
+        Failure(RowKey("devices", "x"), [("port", attached["id"])], "no netns"),
+        Failure(RowKey("nftables", ("masquerade", "x")), [], "no nft"),
+    ]
+    for path in (
+        "status",
+        "hosts",
+        "facts",
+        "problems",
+        "counters",
+        "networks",
+        "networks/foo",
+        "networks/foo/subnets",
+        "ports",
+        f"ports/{port['id']}",
+        "names",
+        "lookup?name=web",
+        "networks/nosuch",
+        "ports?network=nosuch",
+        "ports?nosuch=1",
+    ):
+        described("GET", f"/v1/{path}")
+    described("DELETE", "/v1/networks/foo")  # in use
+    described("DELETE", "/v1/names/foo/n")
+    described("DELETE", "/v1/networks/foo/host")
+    described("DELETE", "/v1/attachments?target=web&network=foo")
+    described("DELETE", f"/v1/ports/{port['id']}")
+    described("DELETE", "/v1/networks/foo")
+    described("POST", "/v1/shutdown")
+    assert described.seen == {(route.method, route.path) for route in ROUTES}
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["10.9.0.0/24", "10.9.0.5", "foo", "::/0", "web", "0.0.0.0/0", "tcp"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+PLAUSIBLE: dict[str, list[str]] = {
+    "cidr": ["10.9.0.0/24", "fd00:9::/64", "0.0.0.0/0", "240.0.0.0/4", "127.0.0.0/8", "::/0"],
+    "gateway": ["10.9.0.1", "10.9.0.255", "fd00:9::1", "::"],
+    "first": ["10.9.0.10", "10.9.0.0", "fd00:9::10", "0.0.0.0"],
+    "last": ["10.9.0.20", "10.9.0.255", "fd00:9::20", "255.255.255.255"],
+    "addresses": ["10.9.0.15", "10.9.0.16", "10.9.0.1", "fd00:9::15", "224.0.0.1", "::1"],
+    "host_address": ["127.0.0.1", "::1", "0.0.0.0"],
+    "mac": ["02:00:00:00:00:01", "02-00-00-00-00-02", "01:00:00:00:00:01", "0a:57:45:46:54:01"],
+    "network": ["foo", "bar", "default/foo"],
+    "target": ["web", "db", "/run/netns/x", "1"],
+    "name": ["foo", "bar", "_http._tcp.web", "x" * 64],
+    "names": ["web", "db", "WEB", "a.b", "-"],
+    "services": ["0 0 80 web", "0 0 99999 web", "1 2 3"],
+    "ifname": ["eth0", "lo", "x" * 16, "a/b"],
+}
+
+
+def body_for(struct: type) -> st.SearchStrategy[object]:
+    """Objects with the fields of a request: some plausible, some nonsense."""
+    description = describe([route for route in ROUTES if route.body is struct])
+    schemas: Any = description["components"]
+    return _value_for(schemas["schemas"][struct.__name__], schemas["schemas"], "")
+
+
+def _value_for(schema: Any, schemas: Any, field: str) -> st.SearchStrategy[object]:
+    if "$ref" in schema:
+        return _value_for(schemas[schema["$ref"].rpartition("/")[2]], schemas, field)
+    if "anyOf" in schema:
+        return st.one_of([_value_for(one, schemas, field) for one in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    match schema.get("type"):
+        case "object" if "properties" in schema:
+            required = set(schema.get("required", ()))
+            fields = {
+                key: _value_for(one, schemas, key) for key, one in schema["properties"].items()
+            }
+            return st.fixed_dictionaries(
+                {key: value for key, value in fields.items() if key in required},
+                optional={key: value for key, value in fields.items() if key not in required},
+            )
+        case "array":
+            return st.lists(_value_for(schema.get("items") or {}, schemas, field), max_size=2)
+        case "integer":
+            return st.integers(0, 70_000) | st.integers(-(2**70), 2**70)
+        case "boolean":
+            return st.booleans()
+        case "string" if field in PLAUSIBLE:
+            return st.sampled_from(PLAUSIBLE[field] * 4) | st.text(max_size=20)
+        case "string":
+            return st.text(max_size=20)
+    return ANYTHING
+
+
+BODIES = st.one_of(
+    *(
+        st.tuples(
+            st.just(route),
+            st.one_of(*[body_for(route.body)] * 9, ANYTHING),
+        )
+        for route in ROUTES
+        if route.body is not None
+    )
+)
+
+
+@given(request=BODIES)
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_no_body_whatever_makes_weftd_fail(weftd: Weftd, request: tuple[Any, object]) -> None:
+    route, body = request
+    path = route.path.replace("{network}", "foo")
+    exchange(
+        weftd, "POST", "/v1/networks", b'{"name": "foo", "subnets": [{"cidr": "10.9.0.0/24"}]}'
+    )
+    status, answer = exchange(weftd, route.method, path, json.dumps(body).encode())
+    assert status < 500 or status in (503, 507), answer
+    if status >= 400:
+        assert json.loads(answer)["error"]["message"]
+    status, answer = exchange(weftd, "GET", "/v1/ports")
+    assert status == 200, answer
+
+
+@given(segments=st.lists(st.text(max_size=12), min_size=1, max_size=3), query=st.text(max_size=20))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_path_whatever_makes_weftd_fail(weftd: Weftd, segments: list[str], query: str) -> None:
+    from urllib.parse import quote
+
+    path = "/".join(quote(one, safe="") for one in segments)
+    for start in ("/v1/", "/v1/networks/", "/v1/ports/"):
+        for method in ("GET", "DELETE"):
+            status, answer = exchange(weftd, method, f"{start}{path}?{quote(query)}")
+            assert status < 500, answer
