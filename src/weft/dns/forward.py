@@ -1,0 +1,172 @@
+"""Names that are not ours: asked of the host's resolvers, with a cache and one question at a time.
+
+Askers of the same question wait for one answer. A resolver that fails is asked last for a while.
+When none answers in time the asker gets what the cache still has, though expired, or SERVFAIL;
+either holds for a few seconds, so that a host without its resolvers does not wait for each name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import struct
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from weft.dns import response, upstream, wire
+from weft.dns.cache import Cache, Fetched, Key
+from weft.dns.counters import Counters
+from weft.dns.wire import Answer, Query
+from weft.model.addresses import IPAddress
+
+WAITS_S = (1.0, 1.5, 2.0)
+"""How long each resolver may take, in the first, second and third round."""
+TOTAL_WAIT_S = 4.5
+"""For all rounds together: less than the 5 s after which the C library gives up."""
+DOWN_S = 10.0
+"""For how long a resolver that failed is asked only after the others."""
+FAILURE_HOLD_S = 2.0
+"""For how long a question that nobody answered is not asked again (RFC 9520 section 3.2)."""
+MAX_IN_FLIGHT = 256
+"""Questions asked at one time; each has a socket."""
+
+log = structlog.get_logger()
+
+
+class Forwarder:
+    """Asks the resolvers in `servers`. `run` must be running for anything to be asked."""
+
+    def __init__(
+        self,
+        servers: Callable[[], Sequence[IPAddress]],
+        counters: Counters,
+        clock: Callable[[], float],
+        random: random.Random,
+        port: int = 53,
+    ) -> None:
+        self._servers = servers
+        self._counters = counters
+        self._clock = clock
+        self._random = random
+        self._port = port
+        self._cache = Cache(clock)
+        self._in_flight: dict[Key, asyncio.Task[Answer]] = {}
+        self._down_until_s: dict[IPAddress, float] = {}
+        self._without_edns: set[IPAddress] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Own the questions in flight until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None
+
+    def forget_health(self) -> None:
+        """The list of resolvers changed: think nothing bad of any."""
+        self._down_until_s.clear()
+        self._without_edns.clear()
+
+    def cached(self, query: Query) -> Answer | None:
+        """The answer if the cache has it."""
+        return self._cache.get(_key(query))
+
+    async def answer(self, query: Query) -> Answer:
+        """The answer, asked for if need be; within TOTAL_WAIT_S. Never raises but when cancelled.
+
+        The question goes on, for others and for the cache, when one who waits for it is cancelled.
+        """
+        key = _key(query)
+        task = self._in_flight.get(key)
+        if task is None:
+            if self._tasks is None or len(self._in_flight) >= MAX_IN_FLIGHT:
+                self._counters["limited"] += 1
+                return _failure(wire.SERVFAIL)
+            task = self._tasks.create_task(self._fetch(key))
+            self._in_flight[key] = task
+            task.add_done_callback(lambda _: self._in_flight.pop(key))
+        return await asyncio.shield(task)
+
+    async def _fetch(self, key: Key) -> Answer:
+        fetched = await self._ask_all(key)
+        if fetched is not None and fetched.is_usable:
+            self._cache.put(key, fetched)
+            self._counters["forwarded"] += 1
+            return fetched.answer()
+        stale = self._cache.get_stale(key)
+        if stale is not None:
+            self._counters["stale"] += 1
+            return stale
+        self._counters["failed"] += 1
+        rcode = wire.SERVFAIL if fetched is None else fetched.flags & 0xF
+        self._cache.put(key, Fetched(rcode, (0, 0, 0), b"", (), FAILURE_HOLD_S))
+        return _failure(rcode)
+
+    async def _ask_all(self, key: Key) -> Fetched | None:
+        """The first answer that can be used; else the last error that a resolver gave, or None.
+
+        Who is slow is asked again in the next round; who cannot be reached or says no is not.
+        """
+        now_s = self._clock()
+        asked = sorted(self._servers(), key=lambda s: self._down_until_s.get(s, 0.0) > now_s)
+        refusal = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TOTAL_WAIT_S):
+                for wait_s in WAITS_S:
+                    for server in tuple(asked):
+                        try:
+                            async with asyncio.timeout(wait_s):
+                                fetched = await self._ask(server, key)
+                        except TimeoutError:
+                            self._set_down(server, "no answer in time")
+                            continue
+                        except (OSError, ValueError, upstream.BadReplyError) as error:
+                            self._set_down(server, str(error))
+                            asked.remove(server)
+                            continue
+                        self._set_up(server)
+                        if fetched.is_usable:
+                            return fetched
+                        self._counters["upstream_failures"] += 1
+                        refusal = fetched
+                        asked.remove(server)
+        return refusal
+
+    async def _ask(self, server: IPAddress, key: Key) -> Fetched:
+        """Ask one resolver, once more without EDNS if it does not know that."""
+        if server not in self._without_edns:
+            reply = await self._exchange(server, key, wire.opt_record(key.is_dnssec_ok))
+            if response.rcode_of(reply) not in (wire.FORMERR, wire.NOTIMP):
+                return response.read(reply, key.type)
+        fetched = response.read(await self._exchange(server, key, b""), key.type)
+        if fetched.is_usable:
+            self._without_edns.add(server)
+        return fetched
+
+    async def _exchange(self, server: IPAddress, key: Key, opt: bytes) -> bytes:
+        self._counters["upstream_queries"] += 1
+        id = self._random.getrandbits(16)
+        question = key.name + struct.pack(">HH", key.type, wire.IN)
+        query = wire.encode_query(id, wire.RD | key.flags, question, opt)
+        return await upstream.ask(server, self._port, id, question, query)
+
+    def _set_down(self, server: IPAddress, reason: str) -> None:
+        self._counters["upstream_failures"] += 1
+        if server not in self._down_until_s:
+            log.warning("resolver does not answer", resolver=str(server), reason=reason)
+        self._down_until_s[server] = self._clock() + DOWN_S
+
+    def _set_up(self, server: IPAddress) -> None:
+        if self._down_until_s.pop(server, None) is not None:
+            log.info("resolver answers again", resolver=str(server))
+
+
+def _key(query: Query) -> Key:
+    return Key(query.name, query.type, query.flags & (wire.AD | wire.CD), query.is_dnssec_ok)
+
+
+def _failure(rcode: int) -> Answer:
+    return Answer(rcode, (), (0, 0, 0))

@@ -1,0 +1,98 @@
+"""The host's resolvers, as ``/etc/resolv.conf`` lists them; see resolv.conf(5).
+
+Two lists come out of it, since the host and its containers do not see the same:
+
+- `servers`: whom to ask for names that are not ours. Resolvers on loopback are fine, for weftd
+  lives in the host's network namespace. Weft's own addresses are left out, or a host that uses
+  Weft as its resolver would make it ask itself.
+- `intercepted`: whom workloads ask, so whose queries are rewritten to Weft. Container engines copy
+  the host's list without the loopback addresses; where only systemd-resolved's stub is listed
+  they take the list behind it, and where nothing is left Docker puts in public resolvers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from weft.model.addresses import IPAddress, ip_address
+
+SYSTEMD_STUB = ip_address("127.0.0.53")
+SYSTEMD_RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
+DOCKER_DEFAULTS = tuple(
+    ip_address(text)
+    for text in ("8.8.8.8", "8.8.4.4", "2001:4860:4860::8888", "2001:4860:4860::8844")
+)
+LIBC_DEFAULT = ip_address("127.0.0.1")
+"""What the C library asks when no resolver is listed."""
+MAX_SERVERS = 8
+
+
+def parse(text: str) -> tuple[IPAddress, ...]:
+    """The ``nameserver`` addresses, each once; lines that are none are passed over as libc does."""
+    found: dict[IPAddress, None] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                found[ip_address(words[1])] = None
+            except ValueError:
+                continue
+    return tuple(found)[:MAX_SERVERS]
+
+
+class ResolvConf:
+    """The host's list of resolvers, read again when the file changes."""
+
+    def __init__(
+        self,
+        path: Path,
+        own: Collection[IPAddress],
+        systemd_path: Path = SYSTEMD_RESOLV_CONF,
+    ) -> None:
+        self._paths = (path, systemd_path)
+        self._own = frozenset(own)
+        self._seen: tuple[tuple[int, ...] | None, ...] | None = None
+        self.servers: tuple[IPAddress, ...] = ()
+        self.intercepted: tuple[IPAddress, ...] = ()
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Look at the files; True when either list changed. A missing file lists nothing."""
+        seen = tuple(_fingerprint(path) for path in self._paths)
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        before = (self.servers, self.intercepted)
+        listed, behind = (_read(path) for path in self._paths)
+        listed = listed or (LIBC_DEFAULT,)
+        self.servers = self._without_own(listed)
+        self.intercepted = self._without_own(_seen_by_containers(listed, behind))
+        return (self.servers, self.intercepted) != before
+
+    def _without_own(self, addresses: Collection[IPAddress]) -> tuple[IPAddress, ...]:
+        return tuple(address for address in addresses if address not in self._own)
+
+
+def _seen_by_containers(
+    listed: Collection[IPAddress], behind_systemd: Collection[IPAddress]
+) -> tuple[IPAddress, ...]:
+    wanted = [*listed, *(behind_systemd if SYSTEMD_STUB in listed else ())]
+    # A link-local resolver cannot be asked from another link.
+    reachable = [a for a in dict.fromkeys(wanted) if not a.is_loopback and not a.is_link_local]
+    return tuple(reachable or DOCKER_DEFAULTS)
+
+
+def _fingerprint(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def _read(path: Path) -> tuple[IPAddress, ...]:
+    try:
+        return parse(path.read_text(errors="replace"))
+    except OSError:
+        return ()
