@@ -26,7 +26,7 @@ INDEXED: dict[type[Record], tuple[str, ...]] = {
     Network: ("name", "vni"),
     Subnet: ("network_id",),
     Port: ("network_id", "host_id", "addresses", "names"),
-    Name: ("network_id",),
+    Name: ("network_id", "name", "addresses"),
     Reservation: ("subnet_id",),
     DockerNetwork: ("network_id",),
 }
