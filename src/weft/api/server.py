@@ -138,9 +138,7 @@ def listen(path: Path) -> socket.socket:
     A socket that a dead weftd left is replaced; ConflictError when somebody answers on it.
     """
     group = _group()
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True)
-        path.parent.chmod(0o700 if group is None else 0o711)
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -1,0 +1,69 @@
+"""``weft down``: stop weftd; with ``--purge`` remove all that Weft made on this host."""
+
+from __future__ import annotations
+
+import click
+
+from weft import config
+from weft.api.client import Client
+from weft.api.schema import Accepted
+from weft.cli import daemon_process
+from weft.cli.output import json_option, print_json, progress
+from weft.config import Settings
+from weft.errors import UnavailableError
+
+SHUTDOWN_ANSWER_S = 10.0
+
+
+@click.command()
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Remove networks, ports, addresses and names too, and all that is in the kernel.",
+)
+@json_option
+def down(purge: bool, as_json: bool) -> None:
+    """Stop weftd. Ports go on forwarding; the next weft up finds them.
+
+    \b
+    Examples:
+      weft down
+      weft down --purge
+    """
+    settings = config.load()
+    with progress("stopping weftd"):
+        pid = stop(settings)
+    removed: list[str] = []
+    if purge:
+        from weft.cli.purge import purge_host
+
+        with progress("removing what Weft made"):
+            removed = purge_host(settings)
+    if as_json:
+        state = "stopped" if pid is not None else "not-running"
+        print_json({"state": state, "pid": pid, "is_purged": purge, "removed": removed})
+        return
+    _tell(pid, purge)
+
+
+def stop(settings: Settings) -> int | None:
+    """End weftd by its API, else by its pid; the pid that ended, None when none ran."""
+    try:
+        client = Client(settings.api_socket, timeout_s=SHUTDOWN_ANSWER_S)
+        pid = client.send(Accepted, "POST", "shutdown").pid
+    except UnavailableError:
+        found = daemon_process.find(settings)
+        if found is not None:
+            daemon_process.stop(found)
+        return found
+    daemon_process.wait_for_end(pid)
+    return pid
+
+
+def _tell(pid: int | None, purge: bool) -> None:
+    click.echo(f"weftd (pid {pid}) stopped." if pid is not None else "weftd is not running.")
+    if purge:
+        click.echo("All that Weft made on this host is removed.")
+    elif pid is not None:
+        click.echo("Ports go on forwarding. Start it again with weft up; weft down --purge")
+        click.echo("removes all that Weft made.")
