@@ -36,7 +36,13 @@ class ForeignChain(NamedTuple):
     handles: tuple[int, ...]
     """Of Weft's rules in it."""
     is_open: bool
-    """Weft's rules are all there, or are not Weft's to give."""
+    """Weft's rules are all there."""
+
+    @property
+    def can_open(self) -> bool:
+        """Whether Weft puts rules there: into the tables that iptables made; a ruleset that an
+        administrator wrote is theirs to change, and `weft doctor` says what to add."""
+        return self.table == _TABLE
 
     @property
     def path(self) -> str:
@@ -67,7 +73,7 @@ def dropping_chains(nftables: Nftables) -> list[ForeignChain]:
                 name=chain["name"],
                 hook=chain["hook"],
                 handles=tuple(rule["handle"] for rule in own),
-                is_open=chain["table"] != _TABLE or len(own) == wanted,
+                is_open=len(own) == wanted,
             )
         )
     return found
@@ -77,7 +83,7 @@ def open_chains(nftables: Nftables) -> None:
     """Put Weft's rules at the top of every foreign `filter` chain that drops."""
     commands = []
     for chain in dropping_chains(nftables):
-        if not chain.is_open:
+        if chain.can_open and not chain.is_open:
             commands += [f"delete rule {chain.path} handle {handle}" for handle in chain.handles]
             commands += [
                 f'insert rule {chain.path} {rule} counter accept comment "{COMMENT}"'

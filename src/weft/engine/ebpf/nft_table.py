@@ -46,7 +46,8 @@ class NftTable:
         if generation != self._generation:
             if self._listed() != self._listing or not self._listing:
                 return {BROKEN: True}
-            if not all(chain.is_open for chain in foreign_chains.dropping_chains(self._nftables)):
+            chains = foreign_chains.dropping_chains(self._nftables)
+            if any(chain.can_open and not chain.is_open for chain in chains):
                 found[CLOSED] = True
             else:
                 self._generation = generation

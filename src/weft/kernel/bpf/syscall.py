@@ -30,10 +30,12 @@ _libc.syscall.restype = ctypes.c_long
 class Command(IntEnum):
     """enum bpf_cmd."""
 
+    MAP_CREATE = 0
     MAP_LOOKUP = 1
     MAP_UPDATE = 2
     MAP_DELETE = 3
     MAP_NEXT_KEY = 4
+    PROGRAM_LOAD = 5
     PIN = 6
     GET = 7
     TEST_RUN = 10

@@ -1,0 +1,134 @@
+"""What changes in this host's network, as the kernel tells it.
+
+For weftd to mend at once what somebody broke, and to follow the underlay's MTU and address.
+Nothing rests on it: whatever is missed here is found by the next periodic look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from weft.kernel.links import parse_link
+from weft.kernel.netlink import attributes, messages, open_socket
+
+_NETFILTER = 12
+_ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
+"""Devices, filters, addresses and routes of both families (RTMGRP_*)."""
+_NFTABLES_GROUP = 1 << 6
+_NFT_MSG_NEWGEN = 10 << 8 | 15
+_NFTA_GEN_PROC_PID = 2
+
+Subject = Literal["device", "address", "route", "filter", "rules", "lost"]
+_SUBJECTS: dict[int, tuple[Subject, bool]] = {
+    16: ("device", False),
+    17: ("device", True),
+    20: ("address", False),
+    21: ("address", True),
+    24: ("route", False),
+    25: ("route", True),
+    37: ("filter", True),
+    44: ("filter", False),
+    45: ("filter", True),
+}
+
+
+class KernelEvent(NamedTuple):
+    """Something changed. ``lost``: more happened than could be told, anything may be different."""
+
+    subject: Subject
+    is_gone: bool = False
+    ifname: str = ""
+    """Of a device; else empty."""
+    ifindex: int = 0
+    is_up: bool = False
+    mtu_bytes: int = 0
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether something of Weft's may have been broken (or was removed by Weft itself).
+
+        Rules changed by this process never count; a device of Weft's that is down does.
+        """
+        if self.subject == "device":
+            return self.ifname.startswith("weft") and (self.is_gone or not self.is_up)
+        if self.subject in ("rules", "lost"):
+            return True
+        return self.is_gone
+
+
+OnEvents = Callable[[Sequence[KernelEvent]], None]
+
+
+class KernelEvents:
+    """Listens in the namespace in which `run` is called."""
+
+    def __init__(self, on_events: OnEvents, *, quiet_s: float = 0.2) -> None:
+        """`on_events` is called on the event loop, with all that came within `quiet_s`."""
+        self._on_events = on_events
+        self._quiet_s = quiet_s
+        self._pending: list[KernelEvent] = []
+        self._arrived = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        sockets = (
+            open_socket(socket.NETLINK_ROUTE, _ROUTE_GROUPS),
+            open_socket(_NETFILTER, _NFTABLES_GROUP),
+        )
+        try:
+            for sock in sockets:
+                sock.setblocking(False)
+                loop.add_reader(sock, self._receive, sock)
+            while True:
+                await self._arrived.wait()
+                await asyncio.sleep(self._quiet_s)
+                self._arrived.clear()
+                pending, self._pending = self._pending, []
+                self._on_events(pending)
+        finally:
+            for sock in sockets:
+                loop.remove_reader(sock)
+                sock.close()
+
+    def _receive(self, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self._add(KernelEvent("lost"))
+            return
+        for kind, _, _, body in messages(data):
+            event = parse(kind, body)
+            if event is not None:
+                self._add(event)
+
+    def _add(self, event: KernelEvent) -> None:
+        if len(self._pending) > 10_000:
+            self._pending = [KernelEvent("lost")]
+        self._pending.append(event)
+        self._arrived.set()
+
+
+def parse(kind: int, body: bytes) -> KernelEvent | None:
+    """What a message says; None: nothing of interest, or rules that this process changed."""
+    if kind == _NFT_MSG_NEWGEN:
+        changer = int.from_bytes(attributes(body, 4).get(_NFTA_GEN_PROC_PID, b""), "big")
+        return None if changer == os.getpid() else KernelEvent("rules")
+    if kind not in _SUBJECTS:
+        return None
+    subject, is_gone = _SUBJECTS[kind]
+    if subject == "device":
+        link = parse_link(body)
+        return KernelEvent(subject, is_gone, link.name, link.ifindex, link.is_up, link.mtu_bytes)
+    ifindex = 0 if subject == "route" else struct.unpack_from("=i", body, 4)[0]
+    return KernelEvent(subject, is_gone, ifindex=ifindex)
