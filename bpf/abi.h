@@ -47,8 +47,10 @@ struct address_key {
 };
 
 enum endpoint_flag {
-	ENDPOINT_GATEWAY = 1 << 0, /* the subnet's gateway: answered here */
-	ENDPOINT_HOST = 1 << 1,	   /* the host's own place: deliver to weft0 */
+	ENDPOINT_GATEWAY = 1 << 0,  /* the subnet's gateway: answered here */
+	ENDPOINT_HOST = 1 << 1,	    /* the host's own place: deliver to weft0 */
+	ENDPOINT_REDIRECT = 1 << 2, /* by way of the device's egress: a tap, or a veth whose peer
+				     * is in the host's namespace */
 };
 
 struct endpoint {

@@ -63,6 +63,7 @@ class EndpointFlag(IntFlag):
 
     ENDPOINT_GATEWAY = 0x1
     ENDPOINT_HOST = 0x2
+    ENDPOINT_REDIRECT = 0x4
 
 
 class NetworkFlag(IntFlag):

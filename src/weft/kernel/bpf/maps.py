@@ -30,20 +30,21 @@ class BpfMap:
     up to 8 bytes (`cpu_count`, `stride`).
     """
 
-    def __init__(self, fd: int) -> None:
-        """Owns `fd` from now on."""
+    def __init__(self, fd: int, name: str = "") -> None:
+        """Owns `fd` from now on. `name` is for messages; the kernel's has at most 15 letters."""
         self.fd = fd
         self.info = syscall.map_info(fd)
         self.key_size = self.info.key_size
         self.is_per_cpu = self.info.type in _PER_CPU
         self.stride = (self.info.value_size + 7) // 8 * 8 if self.is_per_cpu else 0
         self.value_size = self.stride * cpu_count() if self.is_per_cpu else self.info.value_size
+        self.name = name or self.info.name
         self._has_batches = True
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """The map pinned at `path`."""
-        return cls(syscall.get_pinned(path))
+        return cls(syscall.get_pinned(path), path.name)
 
     def close(self) -> None:
         """The map stays while it is pinned or a program uses it."""
@@ -56,11 +57,6 @@ class BpfMap:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def name(self) -> str:
-        """The kernel's name of it, at most 15 letters."""
-        return self.info.name
 
     def lookup(self, key: bytes) -> bytes | None:
         """One value; of an LPM trie that of the longest prefix that covers `key`."""

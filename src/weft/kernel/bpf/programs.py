@@ -12,14 +12,27 @@ ours, is made anew, empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from weft.errors import KernelError, UnavailableError
+from weft.kernel.bpf import layouts, syscall
+from weft.kernel.bpf.bpffs import mount_bpffs, purge
+from weft.kernel.bpf.libbpf import Object, ObjectMap
 from weft.kernel.bpf.maps import BpfMap
+
+__all__ = ["OBJECTS", "ROLES", "DataPlane", "HostDevices", "Program", "mount_bpffs", "purge"]
 
 ROLES = ("from_port", "from_host")
 """One object file, and one program in it, each."""
+OBJECTS = Path(__file__).parent / "objects"
+
+_CONSTANTS = ".rodata.weft"
+_CLASSIFIER = 3
 
 
 class HostDevices(NamedTuple):
@@ -45,30 +58,153 @@ class Program(NamedTuple):
 class DataPlane:
     """All programs and maps of one host, open. Made by `load`."""
 
-    programs: Mapping[str, Program]
-    """By role."""
-    maps: Mapping[str, BpfMap]
-    """By name: ``ports_v1``, ``addresses_v1``, …"""
+    def __init__(self) -> None:
+        self.programs: dict[str, Program] = {}
+        """By role."""
+        self.maps: dict[str, BpfMap] = {}
+        """By name: ``ports_v1``, ``addresses_v1``, …"""
+        self.new_maps: set[str] = set()
+        """Maps that `load` had to make; they are empty."""
 
     @classmethod
-    def load(cls, bpffs_dir: Path, devices: HostDevices) -> DataPlane:
+    def load(cls, bpffs_dir: Path, devices: HostDevices, objects: Path = OBJECTS) -> Self:
         """Open what is pinned; load what is not, or is out of date. KernelError says why not.
 
-        Takes about 10 ms when nothing is to be loaded, 50 ms otherwise. May be called again at
-        any time, for instance when weft0 was made anew or a map was removed.
+        `bpffs_dir` is on a bpf file system (`mount_bpffs`). May be called again at any time, for
+        instance when weft0 was made anew or a map was removed.
         """
-        raise NotImplementedError
+        plane = cls()
+        try:
+            for folder in ("maps", "programs"):
+                (bpffs_dir / folder).mkdir(parents=True, exist_ok=True)
+            for role in ROLES:
+                plane._load_role(bpffs_dir, role, objects / f"{role}.o", devices)
+        except BaseException:
+            plane.close()
+            raise
+        return plane
 
     def close(self) -> None:
         """Close all fds. What is pinned or attached goes on."""
-        raise NotImplementedError
+        for program in self.programs.values():
+            os.close(program.fd)
+        for each in self.maps.values():
+            each.close()
+        self.programs.clear()
+        self.maps.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _load_role(self, bpffs_dir: Path, role: str, file: Path, devices: HostDevices) -> None:
+        pin = bpffs_dir / "programs" / role
+        with Object(file) as source:
+            source.check_layouts()
+            declared = [each for each in source.maps.values() if not each.is_internal]
+            for each in declared:
+                self._open_map(bpffs_dir / "maps" / each.name, each)
+            constants = _constants(file, devices)
+            wanted = {self.maps[each.name].info.id for each in declared if each.name in self.maps}
+            program = None
+            if len(wanted) == len(declared):
+                program = _open_current(pin, role, constants, wanted)
+            if program is None:
+                program = self._load_program(source, pin, role, constants)
+            self.programs[role] = program
+
+    def _open_map(self, pin: Path, declared: ObjectMap) -> None:
+        """Open a pinned map, unless its layout is another; then the pin goes."""
+        if declared.name in self.maps or not pin.exists():
+            return
+        with contextlib.suppress(KernelError):  # some other kind of object, or a broken one
+            found = BpfMap.open(pin)
+            if _is_same_layout(found, declared):
+                self.maps[declared.name] = found
+                return
+            found.close()
+        pin.unlink()
+
+    def _load_program(
+        self, source: Object, pin: Path, role: str, constants: layouts.Constants
+    ) -> Program:
+        for name, known in self.maps.items():
+            if name in source.maps:
+                source.maps[name].reuse(known.fd)
+        if _CONSTANTS not in source.maps:
+            raise UnavailableError(f"BPF object {source.path}: holds no section {_CONSTANTS}")
+        source.maps[_CONSTANTS].set_initial(constants.encode())
+        source.load()
+        for name, each in source.maps.items():
+            if not each.is_internal and name not in self.maps:
+                self.maps[name] = BpfMap(each.duplicate_fd(), name)
+                self.new_maps.add(name)
+                syscall.pin(self.maps[name].fd, pin.parent.parent / "maps" / name)
+        fd = source.duplicate_program_fd(role)
+        _repin(fd, pin)
+        info = syscall.program_info(fd)
+        return Program(role, fd, info.id, info.tag, True)
 
 
-def purge(bpffs_dir: Path) -> None:
-    """Remove all pins and the folder; filters must be gone before. Nothing there is no error."""
-    raise NotImplementedError
+def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
+    constants = layouts.Constants(
+        weft0_ifindex=devices.weft0_ifindex,
+        weft1_ifindex=devices.weft1_ifindex,
+        weft0_mac=bytes.fromhex(devices.weft0_mac.replace(":", "")),
+    )
+    digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
+    return constants._replace(build=digest[:16])
 
 
-def mount_bpffs(bpffs_dir: Path) -> None:
-    """Make `bpffs_dir`, and mount a bpf file system on its parent unless it lies on one."""
-    raise NotImplementedError
+def _is_same_layout(found: BpfMap, declared: ObjectMap) -> bool:
+    info = found.info
+    return (
+        info.type == declared.type
+        and info.key_size == declared.key_size
+        and info.value_size == declared.value_size
+        and info.max_entries == declared.max_entries
+        and info.flags == declared.flags
+    )
+
+
+def _open_current(
+    pin: Path, role: str, constants: layouts.Constants, wanted: set[int]
+) -> Program | None:
+    """The pinned program, when it is what loading would give."""
+    try:
+        fd = syscall.get_pinned(pin)
+    except KernelError:
+        return None
+    with contextlib.suppress(KernelError):  # the pin may be of another kind
+        info = syscall.program_info(fd)
+        if info.type == _CLASSIFIER and _is_current(info, constants, wanted):
+            return Program(role, fd, info.id, info.tag, False)
+    os.close(fd)
+    return None
+
+
+def _is_current(info: syscall.ProgramInfo, constants: layouts.Constants, wanted: set[int]) -> bool:
+    used = set()
+    values = []
+    for each in _open_maps(info.map_ids):
+        if each.info.name == _CONSTANTS:
+            values.append(each.lookup(bytes(4)))
+        elif ".rodata" not in each.info.name:
+            used.add(each.info.id)
+    return values == [constants.encode()] and used <= wanted
+
+
+def _open_maps(ids: tuple[int, ...]) -> Iterator[BpfMap]:
+    for number in ids:
+        with BpfMap(syscall.map_fd(number)) as each:
+            yield each
+
+
+def _repin(fd: int, pin: Path) -> None:
+    """Put a program at `pin` instead of the one there; somebody who opens it sees one of both."""
+    new = pin.with_name(f"{pin.name}-new")  # the file system refuses names with a dot
+    new.unlink(missing_ok=True)
+    syscall.pin(fd, new)
+    new.rename(pin)

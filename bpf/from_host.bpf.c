@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* What the host sends into its networks: on the ingress of weft1, the inner end of weft0. The host
+ * has routed it, so its hop limit is right and no MAC on it means anything yet. */
+#include "maps.h"
+#include "lib/count.h"
+#include "lib/dns.h"
+#include "lib/packet.h"
+#include "lib/parse.h"
+#include "lib/route.h"
+
+static __always_inline int into_network(struct packet *packet)
+{
+	const struct host_prefix *prefix = host_prefix_of(&packet->destination);
+	struct address_key key = { .address = packet->destination };
+	const struct endpoint *endpoint;
+
+	if (!prefix)
+		return drop(packet, DROP_NO_ROUTE);
+	key.vni = prefix->vni;
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	if (!endpoint || endpoint->flags & (ENDPOINT_GATEWAY | ENDPOINT_HOST))
+		return drop(packet, DROP_UNKNOWN_ADDRESS);
+	if (endpoint->tunnel || !endpoint->ifindex)
+		return drop(packet, DROP_NO_ROUTE);
+	return send_to_port(packet, endpoint);
+}
+
+SEC("tc")
+int from_host(struct __sk_buff *skb)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	int verdict;
+
+	skb->cb[TRACE_TARGET] = 0;
+	skb->cb[TRACE_REASON] = DROP_NONE;
+	count_sent(&packet);
+	if (skb->vlan_present)
+		return drop(&packet, DROP_RESERVED);
+	verdict = parse(&packet);
+	if (verdict != NEXT)
+		return verdict;
+	if (!is_ip(&packet))
+		return drop(&packet, DROP_RESERVED);
+	verdict = handle_answer(&packet);
+	return verdict != NEXT ? verdict : into_network(&packet);
+}
+
+char program_license[] SEC("license") = "GPL";

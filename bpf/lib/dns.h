@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* DNS without flags: a query to a resolver of the host, or to a gateway, becomes one to weftd's
+ * server, from an alias that names the port; the answer is turned back. The kernel's own TCP and
+ * UDP do the rest. */
+#ifndef WEFT_DNS_H
+#define WEFT_DNS_H
+
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "deliver.h"
+#include "packet.h"
+
+#define DNS_PORT bpf_htons(53)
+
+#define CHECKSUM_OF(protocol)                                       \
+	((protocol) == IPPROTO_UDP ? offsetof(struct udphdr, check) \
+				   : offsetof(struct tcphdr, check))
+
+static __always_inline struct address server_address(bool is_ipv4)
+{
+	if (is_ipv4)
+		return from_ipv4(bpf_htonl(WEFT_DNS4));
+	return (struct address){ {
+		bpf_htonl(WEFT_PREFIX6_HIGH),
+		bpf_htonl(WEFT_PREFIX6_LOW),
+		0,
+		bpf_htonl(WEFT_DNS6_LAST),
+	} };
+}
+
+static __always_inline struct address alias_of(__u32 ifindex, bool is_ipv4)
+{
+	if (is_ipv4)
+		return from_ipv4(bpf_htonl(WEFT_ALIAS4 | ifindex));
+	return (struct address){ {
+		bpf_htonl(WEFT_PREFIX6_HIGH),
+		bpf_htonl(WEFT_PREFIX6_LOW | 1),
+		0,
+		bpf_htonl(ifindex),
+	} };
+}
+
+/* The port that an alias names; 0: it is none. */
+static __always_inline __u32 port_of_alias(const struct address *address)
+{
+	__u32 last = bpf_ntohl(address->words_be[3]);
+
+	if (is_mapped(address))
+		return (last & WEFT_ALIAS4_MASK) == WEFT_ALIAS4 ? last & ~WEFT_ALIAS4_MASK : 0;
+	return address->words_be[0] == bpf_htonl(WEFT_PREFIX6_HIGH) &&
+			       address->words_be[1] == bpf_htonl(WEFT_PREFIX6_LOW | 1) &&
+			       !address->words_be[2]
+		       ? last
+		       : 0;
+}
+
+/* Source and destination port of TCP or UDP; false for anything else and for fragments. */
+static __always_inline bool load_ports(struct packet *packet, __be16 ports[2])
+{
+	__u32 size =
+		packet->protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+
+	if ((packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP) ||
+	    packet->is_fragment || packet->l4 + size > packet->end)
+		return false;
+	return !bpf_skb_load_bytes(packet->skb, packet->l4, ports, 4);
+}
+
+static __always_inline int rewrite4(struct packet *packet, const struct address *source,
+				    const struct address *destination)
+{
+	__be32 from[2] = { packet->source.words_be[3], packet->destination.words_be[3] };
+	__be32 to[2] = { source->words_be[3], destination->words_be[3] };
+	__u32 checksum = packet->l4 + CHECKSUM_OF(packet->protocol);
+	__u64 flags =
+		BPF_F_PSEUDO_HDR | (packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+	__s64 difference = bpf_csum_diff(from, sizeof(from), to, sizeof(to), 0);
+
+	return bpf_l4_csum_replace(packet->skb, checksum, 0, difference, flags) ||
+	       bpf_l3_csum_replace(packet->skb, ETH_HLEN + offsetof(struct iphdr, check), 0,
+				   difference, 0) ||
+	       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct iphdr, saddr), to,
+				   sizeof(to), 0);
+}
+
+static __always_inline int rewrite6(struct packet *packet, const struct address *source,
+				    const struct address *destination)
+{
+	struct address from[2] = { packet->source, packet->destination };
+	struct address to[2] = { *source, *destination };
+	__u32 checksum = packet->l4 + CHECKSUM_OF(packet->protocol);
+	__u64 flags =
+		BPF_F_PSEUDO_HDR | (packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+	__s64 difference = bpf_csum_diff((__be32 *)from, sizeof(from), (__be32 *)to, sizeof(to), 0);
+
+	return bpf_l4_csum_replace(packet->skb, checksum, 0, difference, flags) ||
+	       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct ipv6hdr, saddr), to,
+				   sizeof(to), 0);
+}
+
+static __always_inline int rewrite_addresses(struct packet *packet, const struct address *source,
+					     const struct address *destination)
+{
+	if (packet->ethertype == bpf_htons(ETH_P_IP))
+		return rewrite4(packet, source, destination);
+	return rewrite6(packet, source, destination);
+}
+
+/* One write a flow: a TCP connection does not write for each of its segments. */
+static __always_inline int remember(const struct dns_flow_key *key, const struct dns_flow *flow)
+{
+	const struct dns_flow *known = bpf_map_lookup_elem(&dns_flows_v1, key);
+
+	if (known && is_same_address(&known->client, &flow->client) &&
+	    is_same_address(&known->resolver, &flow->resolver) &&
+	    is_same_mac(&known->mac, &flow->mac))
+		return 0;
+	return bpf_map_update_elem(&dns_flows_v1, key, flow, BPF_ANY);
+}
+
+static __noinline int send_query(struct packet *packet, __be16 source_port)
+{
+	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
+	struct address source = alias_of(packet->ifindex, is_ipv4);
+	struct address server = server_address(is_ipv4);
+	struct dns_flow_key key = {
+		.ifindex = packet->ifindex,
+		.port_be = source_port,
+		.protocol = packet->protocol,
+		.family = is_ipv4 ? 4 : 6,
+	};
+	struct dns_flow flow = {
+		.client = packet->source,
+		.resolver = packet->destination,
+		.mac = packet->source_mac,
+	};
+
+	if (remember(&key, &flow) || rewrite_addresses(packet, &source, &server))
+		return drop(packet, DROP_KERNEL);
+	return put_on_weft0(packet);
+}
+
+/* from_port: takes queries, lets everything else go on. */
+static __always_inline int handle_query(struct packet *packet, bool is_to_gateway)
+{
+	__be16 ports[2];
+
+	if (!load_ports(packet, ports) || ports[1] != DNS_PORT)
+		return NEXT;
+	if (!is_to_gateway) {
+		struct address server = server_address(packet->ethertype == bpf_htons(ETH_P_IP));
+
+		if (!is_same_address(&packet->destination, &server) &&
+		    !bpf_map_lookup_elem(&resolvers_v1, &packet->destination))
+			return NEXT;
+	}
+	return send_query(packet, ports[0]);
+}
+
+/* from_host: takes what is sent to an alias. */
+static __always_inline int handle_answer(struct packet *packet)
+{
+	struct address server = server_address(packet->ethertype == bpf_htons(ETH_P_IP));
+	struct dns_flow_key key = {
+		.ifindex = port_of_alias(&packet->destination),
+		.protocol = packet->protocol,
+		.family = packet->ethertype == bpf_htons(ETH_P_IP) ? 4 : 6,
+	};
+	const struct dns_flow *known;
+	struct endpoint endpoint = {};
+	struct dns_flow flow;
+	struct mac macs[2];
+	__be16 ports[2];
+
+	if (!key.ifindex)
+		return NEXT;
+	if (!is_same_address(&packet->source, &server) || !load_ports(packet, ports) ||
+	    ports[0] != DNS_PORT)
+		return drop(packet, DROP_RESERVED);
+	key.port_be = ports[1];
+	known = bpf_map_lookup_elem(&dns_flows_v1, &key);
+	if (!known || !bpf_map_lookup_elem(&ports_v1, &key.ifindex))
+		return drop(packet, DROP_UNKNOWN_ADDRESS);
+	flow = *known;
+	macs[0] = flow.mac;
+	macs[1] = gateway_mac;
+	if (rewrite_addresses(packet, &flow.resolver, &flow.client) ||
+	    bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0))
+		return drop(packet, DROP_KERNEL);
+	endpoint.ifindex = key.ifindex;
+	return deliver_to_port(packet, &endpoint);
+}
+
+#endif

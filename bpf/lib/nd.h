@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Neighbour discovery (RFC 4861), answered from the records, link-local addresses included: they
+ * follow from the MACs. */
+#ifndef WEFT_ND_H
+#define WEFT_ND_H
+
+#include "deliver.h"
+#include "flood.h"
+#include "packet.h"
+#include "parse.h"
+#include "spoof.h"
+
+#define ND_RS	    133
+#define ND_RA	    134
+#define ND_NA	    136
+#define ND_REDIRECT 137
+
+#define ND_SOURCE_MAC 1
+#define ND_TARGET_MAC 2
+
+#define ND_ROUTER    0x80
+#define ND_SOLICITED 0x40
+#define ND_OVERRIDE  0x20
+
+#define ND_OPTIONS_MAX 8
+
+struct nd_message {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__u8 flags;
+	__u8 reserved[3];
+	struct address target;
+};
+
+struct nd_mac_option {
+	__u8 type;
+	__u8 length; /* in units of 8 bytes */
+	struct mac mac;
+};
+
+static __always_inline bool is_nd(const struct packet *packet)
+{
+	return packet->icmp_type >= ND_RS && packet->icmp_type <= ND_REDIRECT;
+}
+
+/* MACs in the options must be that which the frame comes from. */
+static __noinline int check_nd_options(struct packet *packet, __u32 first)
+{
+	for (int i = 0; i < ND_OPTIONS_MAX; i++) {
+		struct nd_mac_option option;
+
+		if (first == packet->end)
+			return NEXT;
+		if (first + sizeof(option) > packet->end ||
+		    bpf_skb_load_bytes(packet->skb, first, &option, sizeof(option)) ||
+		    !option.length)
+			break;
+		if ((option.type == ND_SOURCE_MAC || option.type == ND_TARGET_MAC) &&
+		    !is_same_mac(&option.mac, &packet->source_mac))
+			return drop(packet, DROP_SPOOFED_MAC);
+		first += option.length * 8;
+	}
+	return first == packet->end ? NEXT : drop(packet, DROP_MALFORMED);
+}
+
+static __always_inline int check_nd(struct packet *packet, const struct port *port,
+				    const struct nd_message *message)
+{
+	/* Options begin behind the target, in a router solicitation where the target would be. */
+	__u32 options = packet->l4 + (packet->icmp_type == ND_RS ? 8 : sizeof(*message));
+
+	if (packet->icmp_type == ND_RA || packet->icmp_type == ND_REDIRECT)
+		return drop(packet, DROP_RESERVED);
+	if (packet->icmp_type == ND_NA) {
+		enum drop_reason reason = check_sender(packet, port, &message->target);
+
+		if (reason != DROP_NONE)
+			return drop(packet, reason);
+	}
+	return check_nd_options(packet, options);
+}
+
+static __always_inline __be16 folded(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* An advertisement to who asked, or to all when nobody in particular did (DAD, 7.2.4). */
+static __noinline int answer_ns(struct packet *packet, const struct nd_message *question,
+				const struct mac *mac, bool is_router)
+{
+	bool is_probe = is_zero_address(&packet->source);
+	struct {
+		struct address source;
+		struct address destination;
+		__be32 length;
+		__be32 protocol;
+	} pseudo = {
+		.source = question->target,
+		.destination = packet->source,
+		.length = bpf_htonl(sizeof(struct nd_message) + sizeof(struct nd_mac_option)),
+		.protocol = bpf_htonl(IPPROTO_ICMPV6),
+	};
+	struct {
+		struct nd_message message;
+		struct nd_mac_option option;
+	} body = {
+		.message = {
+			.type = ND_NA,
+			.flags = (is_router ? ND_ROUTER : 0) | (is_probe ? 0 : ND_SOLICITED) |
+				 ND_OVERRIDE,
+			.target = question->target,
+		},
+		.option = {.type = ND_TARGET_MAC, .length = 1, .mac = *mac},
+	};
+	struct {
+		__be32 first; /* version, class, flow */
+		__be16 length;
+		__u8 next;
+		__u8 hop_limit;
+		struct address source;
+		struct address destination;
+	} ip = {
+		.first = bpf_htonl(0x60000000),
+		.length = bpf_htons(sizeof(body)),
+		.next = IPPROTO_ICMPV6,
+		.hop_limit = 255,
+		.source = question->target,
+	};
+	struct ethernet ethernet = {
+		.destination = packet->source_mac,
+		.source = *mac,
+		.type = bpf_htons(ETH_P_IPV6),
+	};
+	__u32 sum;
+
+	if (is_probe) { /* ff02::1 */
+		pseudo.destination =
+			(struct address){ { bpf_htonl(0xff020000), 0, 0, bpf_htonl(1) } };
+		ethernet.destination =
+			(struct mac){ { bpf_htons(0x3333), bpf_htons(0), bpf_htons(1) } };
+	}
+	ip.destination = pseudo.destination;
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&body, sizeof(body), sum);
+	body.message.checksum = folded(sum);
+	if (bpf_skb_change_tail(packet->skb, sizeof(ethernet) + sizeof(ip) + sizeof(body), 0) ||
+	    bpf_skb_store_bytes(packet->skb, 0, &ethernet, sizeof(ethernet), 0) ||
+	    bpf_skb_store_bytes(packet->skb, sizeof(ethernet), &ip, sizeof(ip), 0) ||
+	    bpf_skb_store_bytes(packet->skb, sizeof(ethernet) + sizeof(ip), &body, sizeof(body), 0))
+		return drop(packet, DROP_KERNEL);
+	return deliver_to_sender(packet);
+}
+
+/* A link-local address belongs to the port whose MAC it is made from. */
+static __always_inline int answer_link_local(struct packet *packet,
+					     const struct nd_message *question)
+{
+	struct mac_key key = { .vni = packet->vni };
+	const struct endpoint *endpoint;
+
+	if (!mac_of_link_local(&question->target, &key.mac))
+		return flood_unknown(packet);
+	if (is_same_mac(&key.mac, &gateway_mac))
+		return answer_ns(packet, question, &gateway_mac, true);
+	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+	if (!endpoint)
+		return flood_unknown(packet);
+	if (endpoint->ifindex == packet->ifindex)
+		return absorb();
+	return answer_ns(packet, question, &key.mac, false);
+}
+
+static __always_inline int handle_solicitation(struct packet *packet,
+					       const struct nd_message *question)
+{
+	struct address_key key = { .vni = packet->vni, .address = question->target };
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+
+	if (endpoint && endpoint->flags & ENDPOINT_GATEWAY)
+		return answer_ns(packet, question, &gateway_mac, true);
+	if (endpoint && endpoint->ifindex == packet->ifindex)
+		return absorb();
+	if (endpoint)
+		return answer_ns(packet, question, &endpoint->mac, false);
+	if (is_link_local(&question->target))
+		return answer_link_local(packet, question);
+	return flood_unknown(packet);
+}
+
+/* What is no solicitation, or is sent to a port's own MAC, goes on as any packet does. */
+static __noinline int handle_nd(struct packet *packet, const struct port *port)
+{
+	bool is_to_gateway = is_same_mac(&packet->destination_mac, &gateway_mac);
+	struct nd_message message = {};
+	__u32 size = packet->icmp_type == ND_RS ? 8 : sizeof(message);
+	int verdict;
+
+	/* RFC 4861 6.1, 7.1: off-link packets are no discovery; RFC 6980: nor are fragments. */
+	if (packet->hop_limit != 255 || packet->is_fragment || packet->l4 + size > packet->end ||
+	    bpf_skb_load_bytes(packet->skb, packet->l4, &message, 8) ||
+	    (size > 8 && bpf_skb_load_bytes(packet->skb, packet->l4 + 8, &message.target,
+					    sizeof(message.target))))
+		return drop(packet, DROP_MALFORMED);
+	if (is_checked(port)) {
+		verdict = check_nd(packet, port, &message);
+		if (verdict != NEXT)
+			return verdict;
+	}
+	if (packet->icmp_type == ND_NS &&
+	    (is_to_gateway || is_multicast_mac(&packet->destination_mac)))
+		return handle_solicitation(packet, &message);
+	return is_to_gateway ? absorb() : NEXT;
+}
+
+#endif

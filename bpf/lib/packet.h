@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* One packet on its way through the stages. A stage takes it, and returns what becomes of it: a
+ * TC_ACT_… or NEXT for "the next stage decides". Header fields are copied here once, since packet
+ * pointers die with every helper that may move the data. Nothing writes through packet pointers:
+ * a program that does gets a prologue that unclones every packet. */
+#ifndef WEFT_PACKET_H
+#define WEFT_PACKET_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../abi.h"
+
+#define NEXT (-100)
+
+#define IPV4_MAPPED bpf_htonl(0x0000ffff) /* third word of ::ffff:a.b.c.d */
+
+struct ethernet {
+	struct mac destination;
+	struct mac source;
+	__be16 type;
+};
+
+struct packet {
+	struct __sk_buff *skb;
+	struct counters *counters; /* of the sender; NULL: the map is full */
+	__u32 ifindex;		   /* of the device it came in by */
+	__u32 vni;
+	struct mac source_mac;
+	struct mac destination_mac;
+	__be16 ethertype;
+	__u8 protocol; /* behind all extension headers */
+	__u8 hop_limit;
+	__u8 icmp_type;		/* ICMPv6 only, else 0 */
+	bool is_fragment;	/* any but a whole packet */
+	bool is_later_fragment; /* has no layer 4 header */
+	__u32 l4;		/* offset of the layer 4 header */
+	__u32 end;		/* offset behind the IP packet */
+	__be16 source_port;	/* UDP only, else 0 */
+	__be16 destination_port;
+	struct address source;
+	struct address destination;
+};
+
+static const struct mac gateway_mac = { {
+	(__u16)0x570a,
+	(__u16)0x4645,
+	(__u16)0x0154,
+} };
+
+static __always_inline bool is_same_mac(const struct mac *a, const struct mac *b)
+{
+	return !((a->words_be[0] ^ b->words_be[0]) | (a->words_be[1] ^ b->words_be[1]) |
+		 (a->words_be[2] ^ b->words_be[2]));
+}
+
+static __always_inline bool is_zero_mac(const struct mac *mac)
+{
+	return !(mac->words_be[0] | mac->words_be[1] | mac->words_be[2]);
+}
+
+/* Broadcast is a multicast too. */
+static __always_inline bool is_multicast_mac(const struct mac *mac)
+{
+	return mac->words_be[0] & bpf_htons(0x0100);
+}
+
+static __always_inline bool is_same_address(const struct address *a, const struct address *b)
+{
+	return !((a->words_be[0] ^ b->words_be[0]) | (a->words_be[1] ^ b->words_be[1]) |
+		 (a->words_be[2] ^ b->words_be[2]) | (a->words_be[3] ^ b->words_be[3]));
+}
+
+static __always_inline bool is_zero_address(const struct address *address)
+{
+	return !(address->words_be[0] | address->words_be[1] | address->words_be[2] |
+		 address->words_be[3]);
+}
+
+static __always_inline struct address from_ipv4(__be32 ipv4)
+{
+	return (struct address){ { 0, 0, IPV4_MAPPED, ipv4 } };
+}
+
+static __always_inline bool is_mapped(const struct address *address)
+{
+	return !(address->words_be[0] | address->words_be[1]) &&
+	       address->words_be[2] == IPV4_MAPPED;
+}
+
+/* fe80::/10 */
+static __always_inline bool is_link_local(const struct address *address)
+{
+	return (address->words_be[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* The link-local address that is made from a MAC (modified EUI-64, RFC 4291 appendix A). */
+static __always_inline struct address link_local_of(const struct mac *mac)
+{
+	__u32 first = bpf_ntohs(mac->words_be[0]);
+	__u32 second = bpf_ntohs(mac->words_be[1]);
+	__u32 third = bpf_ntohs(mac->words_be[2]);
+
+	return (struct address){ {
+		bpf_htonl(0xfe800000),
+		0,
+		bpf_htonl((first ^ 0x0200) << 16 | (second & 0xff00) | 0xff),
+		bpf_htonl(0xfe000000 | (second & 0xff) << 16 | third),
+	} };
+}
+
+/* The opposite; false when the address is not made from a MAC. */
+static __always_inline bool mac_of_link_local(const struct address *address, struct mac *mac)
+{
+	__u32 high = bpf_ntohl(address->words_be[2]);
+	__u32 low = bpf_ntohl(address->words_be[3]);
+
+	if (address->words_be[0] != bpf_htonl(0xfe800000) || address->words_be[1] ||
+	    (high & 0xff) != 0xff || low >> 24 != 0xfe)
+		return false;
+	mac->words_be[0] = bpf_htons((high >> 16) ^ 0x0200);
+	mac->words_be[1] = bpf_htons((high & 0xff00) | ((low >> 16) & 0xff));
+	mac->words_be[2] = bpf_htons(low & 0xffff);
+	return true;
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The gateway: what is sent to its MAC is routed between the subnets of a network, or handed to the
+ * host, whose own routing leads outside. */
+#ifndef WEFT_ROUTE_H
+#define WEFT_ROUTE_H
+
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+
+#include "deliver.h"
+#include "dns.h"
+#include "echo.h"
+#include "packet.h"
+
+/* One hop less, with the checksum of the IPv4 header (RFC 1624). */
+static __always_inline int age(struct packet *packet)
+{
+	__u8 hop_limit = packet->hop_limit - 1;
+
+	if (packet->ethertype == bpf_htons(ETH_P_IPV6))
+		return bpf_skb_store_bytes(packet->skb,
+					   ETH_HLEN + offsetof(struct ipv6hdr, hop_limit),
+					   &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
+	return bpf_l3_csum_replace(packet->skb, ETH_HLEN + offsetof(struct iphdr, check),
+				   bpf_htons(packet->hop_limit << 8), bpf_htons(hop_limit << 8),
+				   2) ||
+	       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct iphdr, ttl), &hop_limit,
+				   sizeof(hop_limit), 0);
+}
+
+/* To a port, as its gateway sends it. */
+static __always_inline int send_to_port(struct packet *packet, const struct endpoint *endpoint)
+{
+	struct mac macs[2] = { endpoint->mac, gateway_mac };
+
+	if (bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0))
+		return drop(packet, DROP_KERNEL);
+	return deliver_to_port(packet, endpoint);
+}
+
+static __always_inline int route_to_port(struct packet *packet, const struct endpoint *endpoint)
+{
+	if (packet->hop_limit <= 1)
+		return drop(packet, DROP_TTL);
+	if (age(packet))
+		return drop(packet, DROP_KERNEL);
+	return send_to_port(packet, endpoint);
+}
+
+/* Addresses that are never routed: this host's, multicast, Weft's own. Alias and DNS server are
+ * reached by way of dns.h alone. */
+static __always_inline bool is_unroutable(const struct address *address)
+{
+	__u32 last = bpf_ntohl(address->words_be[3]);
+	__u32 first = bpf_ntohl(address->words_be[0]);
+
+	if (is_mapped(address))
+		return last >> 24 == 0 || last >> 24 == 127 || last >= 0xe0000000 ||
+		       last == WEFT_DNS4;
+	return is_link_local(address) || first >> 24 == 0xff ||
+	       (first == WEFT_PREFIX6_HIGH &&
+		(bpf_ntohl(address->words_be[1]) & 0xffff0000) == WEFT_PREFIX6_LOW) ||
+	       (!address->words_be[0] && !address->words_be[1] && !address->words_be[2] &&
+		last <= 1);
+}
+
+static __always_inline const struct host_prefix *host_prefix_of(const struct address *address)
+{
+	struct host_prefix_key key = { .prefixlen = 128, .address = *address };
+
+	return bpf_map_lookup_elem(&host_prefixes_v1, &key);
+}
+
+static __noinline int route_outside(struct packet *packet, const struct port *port)
+{
+	const struct host_prefix *prefix;
+	const struct subnet *subnet;
+	int verdict = handle_query(packet, false);
+
+	if (verdict != NEXT)
+		return verdict;
+	if (is_unroutable(&packet->destination))
+		return drop(packet, DROP_RESERVED);
+	if (subnet_of(packet, &packet->destination))
+		return drop(packet, DROP_UNKNOWN_ADDRESS);
+	prefix = host_prefix_of(&packet->destination);
+	if (prefix)
+		return drop(packet,
+			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
+	if (port->flags & PORT_INTERNAL)
+		return drop(packet, DROP_INTERNAL);
+	subnet = subnet_of(packet, &packet->source);
+	if (!subnet)
+		return drop(packet, DROP_SPOOFED_ADDRESS);
+	if (is_zero_address(&subnet->gateway))
+		return drop(packet, DROP_NO_ROUTE);
+	return put_on_weft0(packet);
+}
+
+/* What the gateway does not answer itself belongs to a connection of the host's (a published port
+ * whose client is hidden behind the gateway). */
+static __noinline int to_gateway(struct packet *packet)
+{
+	int verdict = handle_echo(packet);
+
+	if (verdict != NEXT)
+		return verdict;
+	verdict = handle_query(packet, true);
+	return verdict != NEXT ? verdict : deliver_to_host(packet);
+}
+
+static __always_inline int route(struct packet *packet, const struct port *port)
+{
+	struct address_key key = { .vni = packet->vni, .address = packet->destination };
+	struct address link_local = link_local_of(&gateway_mac);
+	const struct endpoint *endpoint;
+
+	if (!is_ip(packet))
+		return drop(packet, DROP_RESERVED);
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	if (!endpoint)
+		return is_same_address(&packet->destination, &link_local)
+			       ? to_gateway(packet)
+			       : route_outside(packet, port);
+	if (endpoint->flags & ENDPOINT_GATEWAY)
+		return to_gateway(packet);
+	if (endpoint->flags & ENDPOINT_HOST)
+		return deliver_to_host(packet);
+	if (endpoint->tunnel || !endpoint->ifindex)
+		return drop(packet, DROP_NO_ROUTE);
+	return route_to_port(packet, endpoint);
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Frames between the ports of one network, by MAC. Unknown unicast goes nowhere: every MAC of a
+ * network is in macs_v1. */
+#ifndef WEFT_SWITCH_H
+#define WEFT_SWITCH_H
+
+#include "deliver.h"
+#include "packet.h"
+
+/* Protocols between a switch and its neighbours: 01:80:c2:00:00:0x (IEEE 802.1D 7.12.6). */
+static __always_inline bool is_reserved_mac(const struct mac *mac)
+{
+	return mac->words_be[0] == bpf_htons(0x0180) && mac->words_be[1] == bpf_htons(0xc200) &&
+	       !(mac->words_be[2] & bpf_htons(0xfff0));
+}
+
+static __always_inline bool is_vlan(const struct packet *packet)
+{
+	return packet->ethertype == bpf_htons(ETH_P_8021Q) ||
+	       packet->ethertype == bpf_htons(ETH_P_8021AD) ||
+	       packet->ethertype == bpf_htons(ETH_P_QINQ1);
+}
+
+static __always_inline int switch_frame(struct packet *packet)
+{
+	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+
+	if (!endpoint || endpoint->ifindex == packet->ifindex)
+		return drop(packet, DROP_UNKNOWN_MAC);
+	if (endpoint->flags & ENDPOINT_HOST)
+		return deliver_to_host(packet);
+	if (endpoint->tunnel || !endpoint->ifindex)
+		return drop(packet, DROP_NO_ROUTE);
+	return deliver_to_port(packet, endpoint);
+}
+
+#endif

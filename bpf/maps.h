@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* The maps of the packet path. Layouts are in abi.h.
+ *
+ * All are pinned by name and shared by all programs of a host. Unless a comment says otherwise a
+ * map is written and read back by weftd, read by programs, and nothing is evicted: what weftd does
+ * not delete stays, and when a map is full weftd is told so and says it. Entries are allocated as
+ * they come (NO_PREALLOC), so a size costs 16 bytes an entry at most.
+ */
+#ifndef WEFT_MAPS_H
+#define WEFT_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/* ifindex of a port's device on the host -> the sender behind it. Read once a packet.
+ * 65536: six times the ports that a host is measured with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, struct port);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} ports_v1 SEC(".maps");
+
+/* (VNI, address) -> where it lives. Read for ARP, ND and routed packets.
+ * 262144: every address of all networks that have a port on this host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct address_key);
+	__type(value, struct endpoint);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} addresses_v1 SEC(".maps");
+
+/* (VNI, MAC) -> where it lives. Read for switched packets.
+ * 262144: as addresses_v1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct mac_key);
+	__type(value, struct endpoint);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} macs_v1 SEC(".maps");
+
+/* VNI -> the network. Read for what is flooded.
+ * 16384: networks with a port on this host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, struct network);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} networks_v1 SEC(".maps");
+
+/* (VNI, slot) -> a port that broadcast reaches; slots are dense, holes are skipped.
+ * 65536: as ports_v1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct flood_key);
+	__type(value, struct flood);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} flood_v1 SEC(".maps");
+
+/* (ifindex, prefix) -> sources that a port may use beside its first address of each family.
+ * Read only when the source is not one of these two.
+ * 131072: two for every port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct allowed_key);
+	__type(value, struct allowed);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} allowed_v1 SEC(".maps");
+
+/* (VNI, prefix) -> a subnet of the network. Read for what is routed to no known address.
+ * 65536: four for every network. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct subnet_key);
+	__type(value, struct subnet);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} subnets_v1 SEC(".maps");
+
+/* Prefix -> the network to which the host sends what goes there (networks may overlap, the host's
+ * routing table cannot). Read for packets to and from the host.
+ * 65536: as subnets_v1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct host_prefix_key);
+	__type(value, struct host_prefix);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} host_prefixes_v1 SEC(".maps");
+
+/* Address -> (nothing): a resolver of the host, queries to which are weftd's. Read for port 53.
+ * 256: resolv.conf names three. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct address);
+	__type(value, struct resolver);
+	__uint(max_entries, 256);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} resolvers_v1 SEC(".maps");
+
+/* (port, protocol, source port) -> what a query looked like before it was rewritten. Written by
+ * from_port, read by from_host, by weftd never. The least recently used goes when it is full.
+ * 16384: queries on their way, of which each lives for seconds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct dns_flow_key);
+	__type(value, struct dns_flow);
+	__uint(max_entries, 16384);
+} dns_flows_v1 SEC(".maps");
+
+/* ifindex -> what the workload behind it sent, received and lost; for weft1 the host is the
+ * workload. Made and written by programs, read by weftd, which deletes it with the port.
+ * 65536: as ports_v1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__type(key, __u32);
+	__type(value, struct counters);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} counters_v1 SEC(".maps");
+
+/* Facts of this host, set by the loader. Not a map to C: the verifier sees constants. */
+const volatile struct constants weft SEC(".rodata.weft");
+
+#endif

@@ -1,0 +1,68 @@
+"""The folder for pins, on a bpf file system that Weft mounts where there is none.
+
+A mount of ours has the source ``weft`` in /proc/mounts, so that it is found again and removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from pathlib import Path
+
+from weft.errors import KernelError
+
+STANDARD = Path("/sys/fs/bpf")
+_MAGIC = 0xCAFE4A11
+_SOURCE = "weft"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount_bpffs(bpffs_dir: Path) -> None:
+    """Make `bpffs_dir`, mounting a bpf file system on it unless it would lie on one.
+
+    For a folder right under /sys/fs/bpf that place itself is mounted, as systemd would.
+    """
+    at = STANDARD if bpffs_dir.parent == STANDARD else bpffs_dir
+    if not _is_on_bpffs(bpffs_dir):
+        at.mkdir(parents=True, exist_ok=True)
+        if _libc.mount(_SOURCE.encode(), os.fsencode(at), b"bpf", 0, b"mode=0700") < 0:
+            raise KernelError(f"mount a bpf file system on {at}", ctypes.get_errno())
+    bpffs_dir.mkdir(parents=True, exist_ok=True)
+
+
+def purge(bpffs_dir: Path) -> None:
+    """Remove all pins, the folder, and the mount if it was ours and holds nothing else.
+
+    Filters must be gone before: the kernel keeps a program that is attached. Nothing there is no
+    error.
+    """
+    for folder in ("maps", "programs"):
+        with contextlib.suppress(FileNotFoundError):
+            for pin in (bpffs_dir / folder).iterdir():
+                pin.unlink()
+            (bpffs_dir / folder).rmdir()
+    _unmount_if_ours(bpffs_dir)
+    with contextlib.suppress(FileNotFoundError):
+        bpffs_dir.rmdir()
+    _unmount_if_ours(bpffs_dir.parent)
+
+
+def _unmount_if_ours(place: Path) -> None:
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    ours = [each[1] for each in mounts if each[0] == _SOURCE and each[2] == "bpf"]
+    # Its root shows two files of the kernel's own, of which we made none.
+    if str(place) not in ours or any(not each.name.endswith(".debug") for each in place.iterdir()):
+        return
+    if _libc.umount2(os.fsencode(place), 0) < 0:
+        raise KernelError(f"unmount {place}", ctypes.get_errno())
+
+
+def _is_on_bpffs(path: Path) -> bool:
+    """Whether `path`, or where it would be made, is on a bpf file system."""
+    while not path.exists():
+        path = path.parent
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statfs(os.fsencode(path), buffer) < 0:
+        raise KernelError(f"look at the file system of {path}", ctypes.get_errno())
+    return ctypes.c_ulong.from_buffer(buffer).value & 0xFFFFFFFF == _MAGIC
