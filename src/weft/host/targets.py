@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from weft.control.context import Target
-from weft.errors import InvalidError, NotFoundError
+from weft.errors import InvalidError, NotFoundError, UnavailableError
 from weft.kernel import netns
 from weft.kernel.links import links
 from weft.model.records import Device
@@ -40,8 +40,13 @@ class HostTargets:
         """See `control.context.Targets`. A bare number is a pid."""
         if "/" in target or target.isdigit():
             return await asyncio.to_thread(_target, netns.path_of(target), "", "")
+        silent = ""
         for finder in self._finders:
-            container = await finder.find_container(target)
+            try:
+                container = await finder.find_container(target)
+            except UnavailableError as error:
+                silent = f" ({error})"
+                continue
             if container is not None:
                 return await asyncio.to_thread(
                     _target, container.netns, container.id, container.name
@@ -50,7 +55,7 @@ class HostTargets:
         if await asyncio.to_thread(netns.exists, path):
             return await asyncio.to_thread(_target, path, "", target)
         raise NotFoundError(
-            f"attach {target}: no running container, named network namespace or pid; "
+            f"attach {target}: no running container, pid or named network namespace{silent}; "
             "a namespace may be given by its path"
         )
 

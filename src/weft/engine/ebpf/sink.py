@@ -152,6 +152,12 @@ class Sink:
                 )
         return found
 
+    def ifname(self, ifindex: int) -> str | None:
+        """Name of a device as of the last look; for any thread. None: there is none."""
+        devices = self._devices
+        name = devices.name(ifindex) if devices is not None else "#"
+        return None if name.startswith("#") else name
+
     def stop(self) -> None:
         """Give back file descriptors; what forwards goes on."""
         if self._plane is not None:

@@ -1,0 +1,224 @@
+"""weftd: wires the parts together and runs them until told to stop. Nobody imports it.
+
+    settings -> store -> engine (sink) -> control -> dns, api, docker
+
+Stopping, even by SIGKILL, leaves all that forwards in the kernel; the next start finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import weft
+from weft import config, logs
+
+# isort: split
+import structlog
+
+from weft.api.context import Context as ApiContext
+from weft.api.server import ApiServer
+from weft.config import Settings
+from weft.control.context import Context, HostRoute
+from weft.control.control import Control
+from weft.control.janitor import Janitor
+from weft.dns.service import DnsService
+from weft.engine.ebpf.compile import functions
+from weft.engine.ebpf.sink import Sink
+from weft.engine.engine import Engine
+from weft.errors import WeftError
+from weft.frontends.docker.finder import DockerFinder
+from weft.frontends.docker.service import DockerFrontend
+from weft.host.instance import only_instance
+from weft.host.ports_by_device import PortsByDevice
+from weft.host.record import HostRecord
+from weft.host.targets import HostTargets, is_namespace_there
+from weft.kernel import underlay
+from weft.kernel.events import KernelEvent, KernelEvents
+from weft.metrics import Metrics
+from weft.model.ids import HostId, new_id
+from weft.store.sqlite import SqliteStore
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """The process: settings from file and environment, log on standard error, exit code 0 or 1."""
+    problems: list[BaseException] = []
+    try:
+        settings = config.load()
+        logs.set_up(settings.log_level)
+        with only_instance(settings.pid_file):
+            asyncio.run(serve(settings))
+    except* WeftError as errors:
+        problems = leaves(errors)
+    for problem in problems:
+        print(f"weftd: {problem}", file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+def leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    """The errors of a group, however deep."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM, SIGINT or a request to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened_store(settings) as (store, host_id):
+        await Daemon(settings, store, host_id, stop.set).run_until(stop)
+
+
+@contextlib.asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[tuple[SqliteStore, HostId]]:
+    """The records, and who this host is: an id chosen at its first start and kept."""
+    store = SqliteStore(settings.database, time.time, settings.name)
+    try:
+        if store.set_aside is not None:
+            log.error("database was unreadable, set aside", path=str(store.set_aside))
+        for bad in store.quarantined:
+            log.warning("record quarantined", kind=bad.kind, id=bad.id, reason=bad.reason)
+        known = await store.read_fact("host_id")
+        if known is None:
+            known = new_id(os.urandom)
+            await store.write_fact("host_id", known)
+        yield store, HostId(known)
+    finally:
+        await store.close()
+
+
+class Daemon:
+    """All long-lived parts of one weftd."""
+
+    def __init__(
+        self, settings: Settings, store: SqliteStore, host_id: HostId, stop: Callable[[], None]
+    ) -> None:
+        started_s = time.time()
+        sink = Sink(settings)
+        self._settings = settings
+        self._engine = Engine(store, functions(host_id), sink, reconcile_s=settings.reconcile_s)
+        context = Context(
+            store=store,
+            settler=self._engine,
+            settings=settings,
+            host_id=host_id,
+            wall_s=time.time,
+            random_bytes=os.urandom,
+            host_routes=host_routes,
+            targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
+        )
+        self._control = Control(context)
+        self._dns = DnsService(
+            settings,
+            store,
+            PortsByDevice(store, sink.ifname).of_ifindex,
+            time.monotonic,
+            random.SystemRandom(),
+        )
+        self._host_record = HostRecord(store, settings, host_id, self._dns.resolvers)
+        self._janitor = Janitor(
+            context, self._control.ports, self._control.addresses, is_namespace_there
+        )
+        self._api = ApiServer(
+            ApiContext(
+                settings=settings,
+                control=self._control,
+                engine=self._engine,
+                dns=self._dns,
+                started_s=started_s,
+                stop=stop,
+                metrics=Metrics(self._control, self._engine, self._dns, started_s).text,
+            )
+        )
+        self._kernel_events = KernelEvents(self._on_kernel_events)
+        self._sweep_due = asyncio.Event()
+        self._engine.on_reconciled = self._sweep_due.set
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Run all parts; the first that fails ends the others and is raised."""
+        await self._host_record.refresh()
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(part, name=name) for name, part in self._parts().items()]
+            await stop.wait()
+            log.info("weftd stops; what forwards goes on")
+            for task in running:
+                task.cancel()
+
+    def _parts(self) -> Mapping[str, Coroutine[None, None, None]]:
+        parts = {
+            "engine": self._engine.run(),
+            "kernel events": self._kernel_events.run(),
+            "host record": self._host_record.run(),
+            "janitor": self._sweep(),
+            "dns": self._serve_names(),
+            "api": self._api.run(),
+            "ready": self._tell_ready(),
+        }
+        if self._settings.docker:
+            parts["docker"] = self._serve_docker()
+        return parts
+
+    async def _serve_names(self) -> None:
+        await self._engine.ready.wait()
+        self._dns.watch_resolvers(lambda resolvers: self._host_record.look_again())
+        await self._dns.run()
+
+    async def _serve_docker(self) -> None:
+        await self._engine.ready.wait()
+        await DockerFrontend(self._settings, self._control).run()
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._sweep_due.wait()
+            self._sweep_due.clear()
+            try:
+                await self._janitor.sweep()
+            except WeftError as error:
+                log.warning("sweep not finished", reason=str(error))
+
+    async def _tell_ready(self) -> None:
+        await self._engine.ready.wait()
+        log.info("weftd is ready", host=self._settings.name, version=weft.__version__)
+        notify_service_manager("READY=1")
+
+    def _on_kernel_events(self, events: Sequence[KernelEvent]) -> None:
+        if any(event.is_damage for event in events):
+            self._engine.repair_soon()
+        if any(
+            event.subject in ("device", "address", "route", "lost")
+            and not event.ifname.startswith("wef")
+            for event in events
+        ):
+            self._host_record.look_again()
+
+
+def host_routes() -> list[HostRoute]:
+    """Routes of this host that are not Weft's."""
+    return [HostRoute(prefix, str(prefix)) for prefix in underlay.host_routes()]
+
+
+def notify_service_manager(message: str) -> None:
+    """Tell systemd, if it started us (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+        out.sendto(message.encode(), "\0" + path[1:] if path.startswith("@") else path)
+
+
+if __name__ == "__main__":
+    main()
