@@ -1,0 +1,141 @@
+"""Imports point down only, and each dependency is used where docs/dependencies.md says."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import weft
+
+ROOT = Path(weft.__file__).parent
+
+LAYERS = (
+    {"errors"},
+    {"model"},
+    {"config"},
+    {"ipam", "store", "kernel", "logs"},
+    {"engine"},
+    {"control"},
+    {"host", "dns"},
+    {"api", "frontends"},
+    {"metrics", "doctor"},
+    {"lab"},
+    {"cli", "bench"},
+    {"daemon"},
+)
+"""From the bottom up. What shares a line is independent of each other."""
+
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+USERS_OF_KERNEL = {"kernel", "engine", "host", "doctor", "cli", "bench", "daemon"}
+"""Everybody else asks control, and the engine does it."""
+
+PURE = ("model", "ipam", "engine/compiler.py", "engine/ebpf/compile.py")
+IMPURE = {"asyncio", "os", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "threading"}
+
+USERS_OF = {
+    "aiodocker": {"frontends"},
+    "aiohttp": {"api", "frontends", "lab"},
+    "click": {"cli", "lab", "bench"},
+    "dns": {"dns", "lab"},
+    "matplotlib": {"bench"},
+    "prometheus_client": {"metrics"},
+    "pyroute2": {"kernel"},
+    "rich": {"cli", "lab"},
+    "sqlite3": {"store"},
+}
+"""Third parties, and who may know them. ctypes is for the kernel's calls."""
+
+
+class Import(NamedTuple):
+    file: Path
+    line: int
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
+
+
+def layer(file: Path) -> str:
+    return file.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imports(file: Path) -> Iterator[Import]:
+    """Every import of a file, those in functions and for the type checker included."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(file, node.lineno, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}:{node.lineno} imports relatively"
+            module = node.module or ""
+            if module == "weft":
+                for alias in node.names:
+                    yield Import(file, node.lineno, f"weft.{alias.name}")
+            yield Import(file, node.lineno, module)
+
+
+IMPORTS = [found for file in sorted(ROOT.rglob("*.py")) for found in imports(file)]
+
+
+def layer_of_module(module: str) -> str | None:
+    """None: not ours, or the package itself (its version)."""
+    parts = module.split(".")
+    if parts[0] != "weft" or len(parts) == 1 or parts[1].startswith("__"):
+        return None
+    return parts[1]
+
+
+def test_every_module_has_a_layer() -> None:
+    found = {layer(file) for file in ROOT.rglob("*.py")} - {"__init__"}
+    assert found <= set(RANKS), "name the layer of the new part in LAYERS"
+
+
+def test_imports_point_down() -> None:
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if (to := layer_of_module(one.module)) is not None
+        and to != layer(one.file)
+        and RANKS[to] >= RANKS[layer(one.file)]
+    ]
+    assert wrong == []
+
+
+def test_only_those_above_the_engine_who_must_touch_the_kernel() -> None:
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if layer_of_module(one.module) == "kernel" and layer(one.file) not in USERS_OF_KERNEL
+    ]
+    assert wrong == []
+
+
+def test_nobody_imports_the_daemon() -> None:
+    assert [str(one) for one in IMPORTS if layer_of_module(one.module) == "daemon"] == []
+
+
+@pytest.mark.parametrize("part", PURE)
+def test_pure_parts_do_no_io(part: str) -> None:
+    inside = ROOT / part
+    assert inside.exists()
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if (one.file == inside or inside in one.file.parents) and one.module.split(".")[0] in IMPURE
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", sorted(USERS_OF))
+def test_a_dependency_is_known_to_one_part_alone(library: str) -> None:
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if one.module.split(".")[0] == library and layer(one.file) not in USERS_OF[library]
+    ]
+    assert wrong == []
