@@ -33,7 +33,7 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
     load = Traffic(plan.folder)
     results.announce(_FIGURE, (_DNSMASQ, _WEFT))
     gateway = str(weft.create_network(_NETWORK, "10.96.0.0/16").subnets[0].gateway)
-    weft.host.run(["weft", "dns", "add", "web", _ADDRESS, "--network", _NETWORK])
+    weft.host.run(["weft", "dns", "add", "web", _NETWORK, _ADDRESS])
     with topology.raw_veth(NETWORK_MTU_BYTES) as pair, Namespace("asker") as asker:
         weft.attach(asker, _NETWORK)
         with _dnsmasq(pair.server, pair.address):
