@@ -7,20 +7,20 @@ again. Everything that a test makes goes with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 
 import pytest
 
-from tests.system.workload import Workload, add_network
+from tests.system.workload import NewNetwork, NewWorkload, Workload, add_network
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo
 from weft.errors import WeftError
 from weft.lab.host import LabHost
 from weft.lab.lab import Lab
 
-SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2, "docker": False}
+SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2}
 _numbers = count(1)
 
 
@@ -51,14 +51,26 @@ def api(host: LabHost) -> Client:
 
 
 @pytest.fixture
-def new_network(host: LabHost, api: Client) -> Iterator[Callable[..., NetworkInfo]]:
-    """Makes networks: ``new_network("10.1.0.0/24", "fd00:1::/64", is_internal=True)``."""
+def outside(lab: Lab) -> tuple[str, str]:
+    """IPv4 and IPv6 address of the outside."""
+    layout = lab.outside.layout
+    return str(layout.address4), str(layout.address6)
+
+
+@pytest.fixture
+def new_network(host: LabHost, api: Client) -> Iterator[NewNetwork]:
+    """Makes networks: ``new_network("10.1.0.0/24", is_internal=True)``.
+
+    Without a prefix it has one of each family that no other test has.
+    """
     made: list[str] = []
 
     def make(*cidrs: str, **fields: object) -> NetworkInfo:
-        name = f"net{next(_numbers)}"
+        number = next(_numbers)
+        name = f"net{number}"
         made.append(name)
-        return add_network(api, name, cidrs, **fields)
+        usual = (f"10.77.{number % 250}.0/24", f"fd77:{number:x}::/64")
+        return add_network(api, name, cidrs or usual, **fields)
 
     yield make
     host.start_weftd()
@@ -68,9 +80,7 @@ def new_network(host: LabHost, api: Client) -> Iterator[Callable[..., NetworkInf
 
 
 @pytest.fixture
-def new_workload(
-    host: LabHost, api: Client, new_network: Callable[..., NetworkInfo]
-) -> Iterator[Callable[..., Workload]]:
+def new_workload(host: LabHost, api: Client, new_network: NewNetwork) -> Iterator[NewWorkload]:
     """Makes network namespaces and attaches them: ``new_workload(network, addresses=(…,))``."""
     made: list[Workload] = []
 

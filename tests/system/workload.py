@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
+from typing import Protocol
 
 from weft.api.client import Client
 from weft.api.schema import CountersInfo, CountersList, NetworkInfo, PortInfo
@@ -19,6 +20,18 @@ from weft.lab.node import Node
 
 _FRAMES = Path(__file__).with_name("frames.py")
 _COUNT = re.compile(r"(\d+) packets transmitted, (\d+) received")
+
+
+class NewNetwork(Protocol):
+    """The fixture `new_network`."""
+
+    def __call__(self, *cidrs: str, **fields: object) -> NetworkInfo: ...
+
+
+class NewWorkload(Protocol):
+    """The fixture `new_workload`: on all of these networks, with the same fields."""
+
+    def __call__(self, *networks: NetworkInfo, **fields: object) -> Workload: ...
 
 
 class Workload:

@@ -45,6 +45,19 @@ class LabHost(Node):
         """What weftd says."""
         return self.layout.state / "weft/log/weftd.log"
 
+    def make(self, etc: Mapping[str, str]) -> None:
+        """Also give it the engine's own /etc/docker: weftd puts a file there, before Docker starts.
+
+        The engine mounts the same directory there once more.
+        """
+        if self.is_made:
+            return
+        super().make(etc)
+        directory = self.layout.docker / "etc"
+        directory.mkdir(parents=True, exist_ok=True)
+        self.run(["mkdir", "-p", "/etc/docker"])
+        self.run(["mount", "--bind", str(directory), "/etc/docker"])
+
     def configure(self, settings: Mapping[str, Setting]) -> None:
         """Write the settings file. What is there already stays, so that a user may edit it."""
         if self.layout.settings.exists():
@@ -84,7 +97,7 @@ class LabHost(Node):
 
     def discard(self) -> None:
         """End everything here, containers included, and let the namespaces go."""
-        if self.is_made and self.layout.docker.exists():
+        if self.is_made and self.engine.log_file.exists():
             self.engine.discard()
         self.remove()
 

@@ -1,12 +1,13 @@
 """Runs once inside a node's new namespaces and makes them look like a machine of its own.
 
-Called by `node.py` as ``python -m weft.lab.inside NAME RUN ETC``. Uses the standard library
-alone, so that it starts fast. Afterwards no process is left: the bind-mounted namespace files keep
-everything.
+Called by `node.py` as ``python -m weft.lab.inside NAME RUN``, on its standard input the files that
+the node shall have in /etc. Uses the standard library alone, so that it starts fast. Afterwards
+no process is left: the bind-mounted namespace files keep everything.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -17,13 +18,12 @@ from weft.lab.mounts import mounts
 
 def main() -> None:
     """Set up the calling process's mount and UTS namespaces."""
-    name, run, etc = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    name, run = sys.argv[1], Path(sys.argv[2])
     socket.sethostname(name)
     _let_go_of_namespaces()
     _renew_sys(run)
+    _cover_etc(json.load(sys.stdin), run)
     _mount("--bind", run, "/run")
-    for file in etc.iterdir():
-        _cover(Path("/etc") / file.name, file)
 
 
 def _let_go_of_namespaces() -> None:
@@ -56,17 +56,20 @@ def _renew_sys(scratch: Path) -> None:
     _mount("-t", "bpf", "bpf", "/sys/fs/bpf")
 
 
-def _cover(target: Path, file: Path) -> None:
-    """Put the node's own file over the machine's.
-
-    Where the machine's is a link into /run (systemd-resolved does this), the node's /run gets it.
-    """
-    target = target.resolve()
-    if target.is_relative_to("/run"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-    elif target.exists():
-        _mount("--bind", file, target)
+def _cover_etc(files: dict[str, str], scratch: Path) -> None:
+    """Lay the node's own files, and all that it will write there, over the machine's /etc."""
+    keep = scratch / "etc"
+    keep.mkdir()
+    _mount("-t", "tmpfs", "tmpfs", keep)
+    upper, work = keep / "upper", keep / "work"
+    upper.mkdir(mode=0o755)
+    work.mkdir()
+    for name, text in files.items():
+        (upper / name).write_text(text)
+    layers = f"lowerdir=/etc,upperdir={upper},workdir={work}"
+    _mount("-t", "overlay", "overlay", "-o", layers, "/etc")
+    _unmount(keep)
+    keep.rmdir()
 
 
 def _mount(*arguments: str | Path) -> None:

@@ -92,11 +92,6 @@ class NodeLayout:
         return self.directory / "run"
 
     @property
-    def etc(self) -> Path:
-        """Files that the node sees in /etc in place of the machine's."""
-        return self.state / "etc"
-
-    @property
     def namespaces(self) -> Path:
         """One bind-mounted file for each namespace: ``net``, ``mnt``, ``uts``."""
         return self.directory / "ns"

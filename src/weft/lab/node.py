@@ -7,6 +7,7 @@ the files of /etc that name things.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -73,19 +74,20 @@ class Node:
         )
 
     def make(self, etc: Mapping[str, str]) -> None:
-        """Make the namespaces; `etc` are files to show in /etc. A half-made node is made anew."""
+        """Make the namespaces; `etc`: files of its own. A half-made node is made anew."""
         if self.is_made:
             return
         self.remove()
-        for directory in (self.layout.run, self.layout.etc, self.layout.logs):
+        for directory in (self.layout.run, self.layout.logs):
             directory.mkdir(parents=True, exist_ok=True)
-        for name, text in etc.items():
-            (self.layout.etc / name).write_text(text)
         for file in self._files:
             file.prepare()
-        inside = [sys.executable, "-m", "weft.lab.inside", self.name]
-        paths = [str(self.layout.run), str(self.layout.etc)]
-        run(["unshare", *self._options, "--propagation", "slave", "--", *inside, *paths])
+        inside = [sys.executable, "-m", "weft.lab.inside", self.name, str(self.layout.run)]
+        run(
+            ["unshare", *self._options, "--propagation", "slave", "--", *inside],
+            text=json.dumps(dict(etc)),
+            shown=f"setting {self.name} up",
+        )
         self.run(["ip", "link", "set", "lo", "up"])
         self._marker.touch()
 

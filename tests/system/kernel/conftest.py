@@ -1,0 +1,77 @@
+"""A host of one's own: each test runs inside a fresh network namespace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from weft.config import Settings
+from weft.engine.ebpf.sink import Sink
+from weft.kernel import netns
+from weft.kernel.netlink import Netlink
+
+_numbers = count(1)
+
+
+def run(command: str) -> str:
+    """What a command prints, in the namespace of the calling thread."""
+    return subprocess.run(
+        command, shell=True, check=True, capture_output=True, text=True, timeout=20
+    ).stdout
+
+
+@pytest.fixture
+def new_netns() -> Iterator[Callable[[], str]]:
+    """Makes network namespaces; gives their paths."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"kern-{os.getpid()}-{next(_numbers)}"
+        run(f"ip netns add {name}")
+        made.append(name)
+        return f"/run/netns/{name}"
+
+    yield make
+    for name in made:
+        subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+@pytest.fixture
+def host_netns(new_netns: Callable[[], str]) -> Iterator[str]:
+    """The test itself runs inside this namespace, as weftd does in the host's."""
+    path = new_netns()
+    with netns.entered(path):
+        run("ip link set lo up")
+        yield path
+
+
+@pytest.fixture
+def netlink(host_netns: str) -> Iterator[Netlink]:
+    with Netlink() as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(host_netns: str, tmp_path: Path) -> Settings:
+    return Settings(
+        name="kern",
+        run_dir=str(tmp_path / "run"),
+        state_dir=str(tmp_path / "state"),
+        bpffs_dir=str(tmp_path / "bpf"),
+        mtu_bytes=1400,
+    )
+
+
+@pytest.fixture
+def sink(settings: Settings) -> Iterator[Sink]:
+    made = Sink(settings)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.purge()
