@@ -1,0 +1,256 @@
+"""What Weft asks of a Docker engine's API, and the few facts of its answers that it uses.
+
+Only background work comes here, never the answer to a plugin call: dockerd may be waiting for it.
+The one module that knows aiodocker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from aiodocker import Docker, DockerError
+from msgspec import field
+
+from weft.errors import UnavailableError
+
+DRIVER = "weft"
+TIMEOUT_S = 10.0
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of an answer; what is not named here is ignored."""
+
+
+class NetworkEndpoint(Facts, frozen=True, kw_only=True):
+    """An endpoint in a network's `containers`."""
+
+    endpoint: str = field(name="EndpointID", default="")
+
+
+class PoolConfig(Facts, frozen=True, kw_only=True):
+    """One subnet, as its maker gave it."""
+
+    subnet: str = field(name="Subnet", default="")
+    ip_range: str = field(name="IPRange", default="")
+    gateway: str = field(name="Gateway", default="")
+    auxiliary: dict[str, str] | None = field(name="AuxiliaryAddresses", default=None)
+
+
+class Ipam(Facts, frozen=True, kw_only=True):
+    """Who gives addresses, and from what."""
+
+    driver: str = field(name="Driver", default="")
+    config: list[PoolConfig] | None = field(name="Config", default=None)
+
+
+class NetworkFacts(Facts, frozen=True, kw_only=True):
+    """A network of Docker's."""
+
+    id: str = field(name="Id")
+    name: str = field(name="Name")
+    is_internal: bool = field(name="Internal", default=False)
+    is_ipv6: bool = field(name="EnableIPv6", default=False)
+    options: dict[str, str] | None = field(name="Options", default=None)
+    ipam: Ipam = field(name="IPAM", default_factory=Ipam)
+    containers: dict[str, NetworkEndpoint] | None = field(name="Containers", default=None)
+    """Endpoints by container id, or by ``ep-`` and the endpoint's id. Only in `Dockerd.network`."""
+
+
+class EndpointFacts(Facts, frozen=True, kw_only=True):
+    """A container's place on one network."""
+
+    network: str = field(name="NetworkID", default="")
+    endpoint: str = field(name="EndpointID", default="")
+    aliases: list[str] | None = field(name="Aliases", default=None)
+    dns_names: list[str] | None = field(name="DNSNames", default=None)
+
+
+class ContainerNetworks(Facts, frozen=True, kw_only=True):
+    """All places of a container, by the network's name."""
+
+    networks: dict[str, EndpointFacts] | None = field(name="Networks", default=None)
+
+
+class ContainerConfig(Facts, frozen=True, kw_only=True):
+    """What the container's maker asked for."""
+
+    hostname: str = field(name="Hostname", default="")
+
+
+class ContainerState(Facts, frozen=True, kw_only=True):
+    """How it goes."""
+
+    status: str = field(name="Status", default="")
+    pid: int = field(name="Pid", default=0)
+    error: str = field(name="Error", default="")
+    """Why it could not be started."""
+
+
+class RestartPolicy(Facts, frozen=True, kw_only=True):
+    """``no``, ``always``, ``unless-stopped``, ``on-failure``."""
+
+    name: str = field(name="Name", default="")
+
+
+class HostConfig(Facts, frozen=True, kw_only=True):
+    """What the container's maker asked of the host."""
+
+    network_mode: str = field(name="NetworkMode", default="")
+    restart: RestartPolicy = field(name="RestartPolicy", default_factory=RestartPolicy)
+
+
+class ContainerFacts(Facts, frozen=True, kw_only=True):
+    """A container."""
+
+    id: str = field(name="Id")
+    name: str = field(name="Name", default="")
+    """Begins with a slash."""
+    config: ContainerConfig = field(name="Config", default_factory=ContainerConfig)
+    state: ContainerState = field(name="State", default_factory=ContainerState)
+    host: HostConfig = field(name="HostConfig", default_factory=HostConfig)
+    networks: ContainerNetworks = field(name="NetworkSettings", default_factory=ContainerNetworks)
+
+
+class ListedContainer(Facts, frozen=True, kw_only=True):
+    """A container in a list."""
+
+    id: str = field(name="Id")
+    networks: ContainerNetworks = field(name="NetworkSettings", default_factory=ContainerNetworks)
+
+
+class Actor(Facts, frozen=True, kw_only=True):
+    """What an event is about."""
+
+    id: str = field(name="ID", default="")
+    attributes: dict[str, str] = field(name="Attributes", default_factory=dict)
+
+
+class Event(Facts, frozen=True, kw_only=True):
+    """Something has happened."""
+
+    type: str = field(name="Type", default="")
+    action: str = field(name="Action", default="")
+    actor: Actor = field(name="Actor", default_factory=Actor)
+
+
+F = TypeVar("F")
+
+
+class Dockerd:
+    """A connection to an engine. Every method raises UnavailableError when it does not answer."""
+
+    def __init__(self, docker: Docker) -> None:
+        self._docker = docker
+
+    async def networks(self) -> list[NetworkFacts]:
+        """All networks of Weft's driver."""
+        filters = {"driver": [DRIVER]}
+        with _translated("list networks"):
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._docker.networks.list(filters=filters)
+        return [_facts(item, NetworkFacts) for item in answer]
+
+    async def network(self, id: str) -> NetworkFacts | None:
+        """One network with its endpoints; None: it is gone."""
+        with _translated("inspect network"):
+            async with asyncio.timeout(TIMEOUT_S):
+                try:
+                    network = await self._docker.networks.get(id)
+                    return _facts(await network.show(), NetworkFacts)
+                except DockerError as error:
+                    if error.status == 404:
+                        return None
+                    raise
+
+    async def container(self, id: str) -> ContainerFacts | None:
+        """One container; None: it is gone. Waits while Docker starts it."""
+        with _translated("inspect container"):
+            async with asyncio.timeout(TIMEOUT_S):
+                try:
+                    answer = await self._docker.containers.container(id).show()
+                except DockerError as error:
+                    if error.status == 404:
+                        return None
+                    raise
+        return _facts(answer, ContainerFacts)
+
+    async def stopped_containers(self) -> list[ListedContainer]:
+        """All that do not run."""
+        filters = {"status": ["created", "exited"]}
+        with _translated("list containers"):
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await self._docker.containers.list(all=True, filters=_json(filters))
+        return [_facts(container._container, ListedContainer) for container in found]
+
+    async def start(self, id: str) -> None:
+        """Start a container."""
+        with _translated("start container"):
+            async with asyncio.timeout(6 * TIMEOUT_S):
+                await self._docker.containers.container(id).start()
+
+    async def events(self, since_s: float) -> AsyncIterator[Event]:
+        """Events of networks and containers from a wall clock time on, until Docker ends."""
+        subscriber = self._docker.events.subscribe(create_task=False)  # type: ignore[no-untyped-call]
+        filters = _json({"type": ["network", "container"]})
+        reader = asyncio.create_task(
+            self._docker.events.run(since=f"{since_s:.9f}", filters=filters), name="docker events"
+        )
+        try:
+            while (item := await subscriber.get()) is not None:
+                item.pop("time", None)
+                yield _facts(item, Event)
+            with _translated("follow events"):
+                await reader
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+@asynccontextmanager
+async def connect(socket: str) -> AsyncIterator[Dockerd]:
+    """A connection to the engine behind a unix socket."""
+    # Without a deadline of its own: each call has one, the stream of events must have none.
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with Docker(url=f"unix://{socket}", timeout=timeout) as docker:
+        yield Dockerd(docker)
+
+
+def now_s() -> float:
+    """The wall clock by which Docker stamps events."""
+    return time.time()
+
+
+def container_names(container: ContainerFacts, endpoint: EndpointFacts) -> Iterable[str]:
+    """What a container is called on one of its networks, most telling first."""
+    yield container.name.lstrip("/")
+    yield from endpoint.aliases or ()
+    yield from endpoint.dns_names or ()
+    if container.config.hostname:
+        yield container.config.hostname
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Makes whatever can go wrong with a call one error of Weft's."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, TimeoutError, DockerError) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError(f"docker, {what}: {reason}") from error
+
+
+def _facts(value: object, wanted: type[F]) -> F:
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        raise UnavailableError(f"docker answers what weft does not understand: {error}") from error
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

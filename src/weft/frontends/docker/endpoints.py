@@ -1,0 +1,185 @@
+"""Endpoints of the network driver: a container's place on a network, from create to delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weft.control.specs import PortSpec
+from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.frontends.docker.options import parse_address
+from weft.frontends.docker.protocol import (
+    EXPOSED_PORTS,
+    MAC_ADDRESS,
+    PORT_MAP,
+    CreateEndpoint,
+    Empty,
+    EndpointCreated,
+    EndpointFacts,
+    EndpointReference,
+    Interface,
+    InterfaceName,
+    Join,
+    Joined,
+    PortBinding,
+    ProgramExternalConnectivity,
+    StaticRoute,
+    convert,
+)
+from weft.frontends.docker.published import HostPorts, binding_of
+from weft.frontends.docker.state import DockerState, port_id_of
+from weft.model.addresses import IPAddress
+from weft.model.ids import MacAddress
+from weft.model.records import Device, Network, Owner, Port, Subnet
+
+
+class EndpointCalls:
+    """Calls about endpoints."""
+
+    def __init__(self, state: DockerState, host_ports: HostPorts) -> None:
+        self._state = state
+        self._control = state.control
+        self._host_ports = host_ports
+
+    async def create(self, request: CreateEndpoint) -> EndpointCreated:
+        """CreateEndpoint. The answer names only what the request left open."""
+        self._state.touch(request.endpoint)
+        network = self._network(request.network)
+        wanted = request.interface or Interface()
+        convert(f"option {PORT_MAP}", (request.options or {}).get(PORT_MAP), PortBinding)
+        addresses = _addresses(wanted)
+        port = self._state.port(request.endpoint)
+        if port is None:
+            for address in addresses:
+                await self._state.evict(network, address, request.endpoint)
+            port = await self._control.ports.add_with_id(
+                PortSpec(
+                    network=network.id,
+                    addresses=addresses,
+                    is_exact=bool(addresses),
+                    mac=MacAddress(wanted.mac) if wanted.mac else None,
+                    owner=Owner(frontend="docker", reference=request.endpoint),
+                ),
+                port_id_of(request.endpoint),
+            )
+        _check_same(port, network, addresses, wanted.mac)
+        return EndpointCreated(interface=self._answer(port, network, wanted))
+
+    async def delete(self, request: EndpointReference) -> Empty:
+        """DeleteEndpoint, with or without a Leave before it."""
+        await self._control.ports.remove(port_id_of(request.endpoint))
+        return Empty()
+
+    async def info(self, request: EndpointReference) -> EndpointFacts:
+        """EndpointOperInfo."""
+        port = self._port(request.endpoint)
+        bindings = [binding_of(published) for published in port.published]
+        exposed = [{"Proto": b["Proto"], "Port": b["Port"]} for b in bindings]
+        return EndpointFacts(
+            value={MAC_ADDRESS: port.mac, PORT_MAP: bindings, EXPOSED_PORTS: exposed}
+        )
+
+    async def join(self, request: Join) -> Joined:
+        """Join: plug the port in; Docker moves the device's inner end into the container."""
+        port = self._port(request.endpoint)
+        self._state.touch(request.endpoint)
+        network = self._network(request.network)
+        ifname, peer_ifname = self._control.ports.device_names(port.id)
+        await self._control.ports.plug(port.id, Device(ifname=ifname, peer_ifname=peer_ifname))
+        subnets = self._control.networks.subnets(network)
+        gateways = {} if network.is_internal else _gateways(port, subnets)
+        return Joined(
+            interface_name=InterfaceName(source=peer_ifname, prefix="eth"),
+            gateway=str(gateways.get(4, "")),
+            gateway6=str(gateways.get(6, "")),
+            routes=tuple(_routes(port, subnets)),
+            # Docker looks only at the IPv4 gateway before it adds docker_gwbridge; but with one,
+            # the endpoint must count as the container's way out, or another network brings it.
+            disables_gateway_service=4 not in gateways,
+        )
+
+    async def leave(self, request: EndpointReference) -> Empty:
+        """Leave: the device goes, the addresses stay until DeleteEndpoint."""
+        port = self._state.port(request.endpoint)
+        if port is not None:
+            await self._control.ports.unplug(port.id)
+        return Empty()
+
+    async def program(self, request: ProgramExternalConnectivity) -> Empty:
+        """ProgramExternalConnectivity: publish the container's ports here."""
+        port = self._port(request.endpoint)
+        wanted = (request.options or {}).get(PORT_MAP)
+        bindings = convert(f"option {PORT_MAP}", wanted, PortBinding)
+        await self._host_ports.publish(port, bindings)
+        return Empty()
+
+    async def revoke(self, request: EndpointReference) -> Empty:
+        """RevokeExternalConnectivity: the container's way out is elsewhere now."""
+        port = self._state.port(request.endpoint)
+        if port is not None and port.published:
+            await self._control.ports.update(port.id, published=())
+        return Empty()
+
+    def _network(self, docker_id: str) -> Network:
+        network = self._state.network(docker_id)
+        if network is None:
+            raise NotFoundError(
+                f"network {docker_id[:12]}: weft does not know it; "
+                "remove it in Docker and create it again"
+            )
+        return network
+
+    def _port(self, endpoint_id: str) -> Port:
+        port = self._state.port(endpoint_id)
+        if port is None:
+            raise NotFoundError(
+                f"endpoint {endpoint_id[:12]}: weft does not know it; restart the container"
+            )
+        return port
+
+    def _answer(self, port: Port, network: Network, wanted: Interface) -> Interface:
+        answer = {4: "", 6: ""}
+        if not wanted.address and not wanted.address6:
+            for address in port.addresses:
+                subnet = self._state.subnet_of(network, address)
+                if subnet is not None:
+                    answer[address.version] = f"{address}/{subnet.cidr.prefixlen}"
+        return Interface(
+            address=answer[4], address6=answer[6], mac="" if wanted.mac else str(port.mac)
+        )
+
+
+def _addresses(wanted: Interface) -> tuple[IPAddress, ...]:
+    texts = [text for text in (wanted.address, wanted.address6) if text]
+    return tuple(parse_address("address", text) for text in texts)
+
+
+def _check_same(port: Port, network: Network, addresses: Sequence[IPAddress], mac: str) -> None:
+    """The same endpoint again must be the same in all that was asked for."""
+    if port.network_id != network.id:
+        raise ConflictError(f"endpoint {port.owner.reference[:12]}: is on another network already")
+    if addresses and set(addresses) != set(port.addresses):
+        held = ", ".join(map(str, port.addresses))
+        raise ConflictError(f"endpoint {port.owner.reference[:12]}: has {held} already")
+    if mac and mac.lower() != port.mac:
+        raise InvalidError(f"endpoint {port.owner.reference[:12]}: has MAC {port.mac} already")
+
+
+def _gateways(port: Port, subnets: Sequence[Subnet]) -> dict[int, IPAddress]:
+    """By family: the gateway of the subnet in which the port's first address lies."""
+    gateways: dict[int, IPAddress] = {}
+    for address in port.addresses:
+        for subnet in subnets:
+            if address in subnet.cidr and subnet.gateway is not None:
+                gateways.setdefault(address.version, subnet.gateway)
+    return gateways
+
+
+def _routes(port: Port, subnets: Sequence[Subnet]) -> list[StaticRoute]:
+    """To the network's other subnets, also where there is no default route."""
+    gateways = _gateways(port, subnets)
+    return [
+        StaticRoute(destination=str(subnet.cidr), next_hop=str(gateways[subnet.cidr.version]))
+        for subnet in subnets
+        if subnet.cidr.version in gateways
+        and not any(address in subnet.cidr for address in port.addresses)
+    ]

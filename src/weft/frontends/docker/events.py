@@ -1,0 +1,130 @@
+"""Follows Docker's event stream, and looks at everything whenever the stream begins.
+
+The plugin protocol says neither what a network nor what a container is called, and nothing at all
+about what happened while weftd or dockerd was away. This is where Weft learns it: in the
+background, never while a plugin call waits for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from weft.errors import WeftError
+from weft.frontends.docker.dockerd import DRIVER, Dockerd, Event, connect, now_s
+from weft.frontends.docker.garbage import Reconciler
+from weft.frontends.docker.state import DockerState
+
+log = structlog.get_logger()
+
+_FIRST_RETRY_S = 0.25
+_LAST_RETRY_S = 3.0
+_AT_ONCE = 8
+_QUEUE_SIZE = 1024
+"""Events that wait for their turn. When it is full they are dropped: the next look mends it."""
+
+
+class EventFollower:
+    """Keeps a connection to Docker as long as there is one to be had."""
+
+    def __init__(
+        self, socket: str, state: DockerState, reconciler: Reconciler, interval_s: float
+    ) -> None:
+        self._socket = socket
+        self._state = state
+        self._reconciler = reconciler
+        self._interval_s = interval_s
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self.is_connected = False
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        retry_s = _FIRST_RETRY_S
+        while True:
+            try:
+                await self._follow()
+                retry_s = _FIRST_RETRY_S
+            except* WeftError as errors:
+                log.debug("docker cannot be followed", reason=str(errors.exceptions[0]))
+            finally:
+                self._leave()
+            await asyncio.sleep(retry_s)
+            retry_s = min(retry_s * 2, _LAST_RETRY_S)
+
+    async def _follow(self) -> None:
+        """One connection: from its making until Docker ends it."""
+        async with connect(self._socket) as docker:
+            queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_SIZE)
+            since_s = now_s()
+            await self._reconciler.reconcile(docker, is_first=True)
+            self.is_connected = True
+            log.info("docker followed", socket=self._socket)
+            reader = asyncio.create_task(_read(docker, since_s, queue), name="docker event reader")
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    await self._handle(docker, queue, tasks)
+            finally:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+
+    async def _handle(
+        self, docker: Dockerd, queue: asyncio.Queue[Event | None], tasks: asyncio.TaskGroup
+    ) -> None:
+        """Each event in a task of its own: Docker answers about a container that it is starting
+        only when that is done."""
+        loop = asyncio.get_running_loop()
+        next_look = loop.time() + self._interval_s
+        while True:
+            try:
+                async with asyncio.timeout_at(next_look):
+                    event = await queue.get()
+            except TimeoutError:
+                await self._reconciler.reconcile(docker, is_first=False)
+                next_look = loop.time() + self._interval_s
+                continue
+            if event is None:
+                return
+            tasks.create_task(self._follow_up(docker, event))
+
+    async def _follow_up(self, docker: Dockerd, event: Event) -> None:
+        async with self._at_once:
+            try:
+                await self._learn(docker, event)
+            except WeftError as error:
+                log.debug("docker event not followed up", action=event.action, reason=str(error))
+
+    async def _learn(self, docker: Dockerd, event: Event) -> None:
+        actor = event.actor
+        if event.type == "network" and actor.attributes.get("type") == DRIVER:
+            if event.action == "create":
+                await self._reconciler.learn_network(actor.id, actor.attributes.get("name", ""))
+            elif event.action == "connect":
+                container_id = actor.attributes.get("container", "")
+                await self._reconciler.learn_container(docker, container_id)
+        elif (event.type, event.action) == ("container", "rename") and any(
+            port.owner.container_id == actor.id for port in self._state.ports()
+        ):
+            await self._reconciler.learn_container(docker, actor.id)
+
+    def _leave(self) -> None:
+        self._state.learn_endpoints(None)
+        if self.is_connected:
+            log.info("docker is gone", socket=self._socket)
+        self.is_connected = False
+
+
+async def _read(docker: Dockerd, since_s: float, queue: asyncio.Queue[Event | None]) -> None:
+    """Move events into the queue; None at the end of the stream."""
+    try:
+        async for event in docker.events(since_s):
+            if queue.full():
+                log.warning("docker events dropped", waiting=queue.qsize())
+                queue.get_nowait()
+            queue.put_nowait(event)
+    except WeftError as error:
+        log.debug("docker event stream ended", reason=str(error))
+    finally:
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(None)

@@ -1,0 +1,221 @@
+"""Makes Weft's records agree with what Docker has: names learnt, the forgotten removed.
+
+dockerd killed, weftd killed, calls lost between them: after any of it, one look at all that
+Docker has settles it. Things that Docker has spoken of within `GRACE_S` are left alone, since
+they may be on their way into Docker's own store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from msgspec.structs import replace
+
+from weft.errors import ConflictError, InvalidError, WeftError
+from weft.frontends.docker import protocol
+from weft.frontends.docker.dockerd import (
+    ContainerFacts,
+    Dockerd,
+    NetworkFacts,
+    container_names,
+)
+from weft.frontends.docker.ipam import IpamCalls
+from weft.frontends.docker.names import dns_names
+from weft.frontends.docker.networks import ADDRESS_SPACE, NetworkCalls
+from weft.frontends.docker.plugin_socket import ABSENT
+from weft.frontends.docker.state import DockerState, is_made_by_docker, provisional_name
+from weft.model.records import DockerNetwork, Network, Port, Subnet
+
+log = structlog.get_logger()
+
+_REVIVED = ("always", "unless-stopped", "on-failure")
+
+
+class Reconciler:
+    """Compares Docker with Weft. Only the follower of events calls it, one call at a time."""
+
+    def __init__(self, state: DockerState, networks: NetworkCalls, ipam: IpamCalls) -> None:
+        self._state = state
+        self._control = state.control
+        self._networks = networks
+        self._ipam = ipam
+        self._kept_names: set[str] = set()
+
+    async def reconcile(self, docker: Dockerd, *, is_first: bool) -> None:
+        """One look at everything. `is_first`: since this connection was made."""
+        networks = await self._inspect(docker)
+        containers: dict[str, None] = {}
+        endpoints: set[str] = set()
+        for network in networks:
+            await self._restore(network)
+            await self.learn_network(network.id, network.name)
+            for container_id, endpoint in (network.containers or {}).items():
+                endpoints.add(endpoint.endpoint)
+                port = self._state.port(endpoint.endpoint)
+                if port is not None and (is_first or not port.owner.container_id):
+                    containers[container_id] = None
+        self._state.learn_endpoints(frozenset(endpoints))
+        await self._remove_ports()
+        await self._remove_networks({network.id for network in networks})
+        await self._remove_pools()
+        for container_id in containers:
+            await self.learn_container(docker, container_id)
+        if is_first:
+            await self._revive(docker, {network.id for network in networks})
+
+    async def learn_network(self, docker_id: str, name: str) -> None:
+        """Docker's name for a network: recorded, and given to the network that was made for it."""
+        async with self._networks.lock:
+            record = self._state.docker_network(docker_id)
+            network = self._state.network(docker_id)
+            if record is None or network is None or not name:
+                return
+            if record.name != name:
+                await self._control.put_docker_network(replace(record, name=name))
+            if network.name != provisional_name(docker_id):
+                return
+            try:
+                await self._control.networks.rename(network.id, name)
+            except (ConflictError, InvalidError) as error:
+                if docker_id not in self._kept_names:
+                    log.warning(
+                        "network keeps its provisional name",
+                        network=network.name,
+                        docker_name=name,
+                        reason=str(error),
+                    )
+                self._kept_names.add(docker_id)
+            else:
+                self._kept_names.discard(docker_id)
+
+    async def learn_container(self, docker: Dockerd, container_id: str) -> None:
+        """A container's names, for its ports."""
+        if container_id.startswith("ep-"):
+            return
+        try:
+            container = await docker.container(container_id)
+            if container is not None:
+                await self._name_ports(container)
+        except WeftError as error:
+            log.debug("container not learnt", container=container_id[:12], reason=str(error))
+
+    async def _name_ports(self, container: ContainerFacts) -> None:
+        for endpoint in (container.networks.networks or {}).values():
+            port = self._state.port(endpoint.endpoint) if endpoint.endpoint else None
+            if port is None:
+                continue
+            owner = replace(
+                port.owner,
+                container_id=container.id,
+                container_name=container.name.lstrip("/"),
+            )
+            names = dns_names(container_names(container, endpoint))
+            if (owner, names) != (port.owner, port.names):
+                await self._control.ports.update(port.id, names=names, owner=owner)
+
+    async def _inspect(self, docker: Dockerd) -> list[NetworkFacts]:
+        found = [await docker.network(network.id) for network in await docker.networks()]
+        return [network for network in found if network is not None]
+
+    async def _restore(self, facts: NetworkFacts) -> None:
+        """Docker has a network that Weft has lost: make it again from what Docker knows."""
+        if self._state.network(facts.id) is not None or self._state.is_fresh(facts.id):
+            return
+        try:
+            await self._networks.create(await self._request_again(facts))
+        except WeftError as error:
+            log.error(
+                "docker network cannot be restored",
+                network=facts.name,
+                reason=str(error),
+                fix="remove it in Docker and create it again",
+            )
+        else:
+            log.warning("docker network restored", network=facts.name)
+
+    async def _request_again(self, facts: NetworkFacts) -> protocol.CreateNetwork:
+        is_ours = facts.ipam.driver == ADDRESS_SPACE
+        pools: dict[int, list[protocol.Pool]] = {4: [], 6: []}
+        for config in facts.ipam.config or ():
+            if not config.subnet:
+                continue
+            if is_ours:
+                await self._ipam.request_pool(
+                    protocol.RequestPool(pool=config.subnet, sub_pool=config.ip_range)
+                )
+            length = config.subnet.partition("/")[2]
+            gateway = config.gateway.partition("/")[0]
+            pools[6 if ":" in config.subnet else 4].append(
+                protocol.Pool(
+                    address_space=ADDRESS_SPACE if is_ours else "",
+                    pool=config.subnet,
+                    gateway=f"{gateway}/{length}" if gateway else "",
+                    auxiliary=config.auxiliary,
+                )
+            )
+        return protocol.CreateNetwork(
+            network=facts.id,
+            options={
+                protocol.GENERIC: facts.options or {},
+                protocol.INTERNAL: facts.is_internal,
+                protocol.ENABLE_IPV6: facts.is_ipv6,
+            },
+            ipv4=pools[4],
+            ipv6=pools[6],
+        )
+
+    async def _remove_ports(self) -> None:
+        for port in list(self._state.ports()):
+            if self._state.is_gone(port.owner.reference):
+                log.info("port removed, docker has it no more", port=_label(port))
+                await self._control.ports.remove(port.id)
+
+    async def _remove_networks(self, known: Iterable[str]) -> None:
+        alive = set(known)
+        host_id = self._control.host.id
+        async with self._networks.lock:
+            for record in list(self._control.view.list(DockerNetwork)):
+                is_own = record.host_id == host_id
+                if is_own and record.id not in alive and not self._state.is_fresh(record.id):
+                    log.info("docker network is gone", name=record.name or record.id[:12])
+                    await self._networks.remove(record.id)
+            for network in list(self._control.view.list(Network)):
+                if is_made_by_docker(network, host_id):
+                    await self._networks.remove_if_unused(network)
+
+    async def _remove_pools(self) -> None:
+        """Pools whose network never came. One that is met for the first time gets its grace."""
+        for subnet in list(self._control.view.list(Subnet)):
+            if subnet.network_id is not None:
+                continue
+            if not self._state.has_touched(subnet.id):
+                self._state.touch(subnet.id)
+            elif not self._state.is_fresh(subnet.id):
+                log.info("address pool removed, no network came for it", cidr=str(subnet.cidr))
+                await self._control.addresses.release_pool(subnet.id)
+
+    async def _revive(self, docker: Dockerd, networks: set[str]) -> None:
+        """Start what Docker would have started, had weftd been there at the time."""
+        for listed in await docker.stopped_containers():
+            places = (listed.networks.networks or {}).values()
+            if not any(place.network in networks for place in places):
+                continue
+            container = await docker.container(listed.id)
+            if container is None or ABSENT not in container.state.error:
+                continue
+            if container.host.restart.name in _REVIVED:
+                await self._start(docker, container)
+
+    async def _start(self, docker: Dockerd, container: ContainerFacts) -> None:
+        name = container.name.lstrip("/")
+        try:
+            await docker.start(container.id)
+        except WeftError as error:
+            log.warning("container not started", container=name, reason=str(error))
+        else:
+            log.info("container started, weftd is back", container=name)
+
+
+def _label(port: Port) -> str:
+    return port.owner.container_name or port.owner.reference[:12]

@@ -1,0 +1,186 @@
+"""The IPAM driver: Weft gives Docker's subnets and addresses.
+
+A pool's id is that of its subnet record and the prefix, so that Docker's networks survive the
+loss of Weft's records. What Docker asks for is a reservation until an endpoint takes it over.
+"""
+
+from __future__ import annotations
+
+from weft.control.specs import SubnetSpec
+from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.frontends.docker.networks import ADDRESS_SPACE
+from weft.frontends.docker.options import parse_address, parse_pool_options, parse_prefix
+from weft.frontends.docker.protocol import (
+    ADDRESS_TYPE,
+    GATEWAY,
+    AddressGiven,
+    AddressSpaces,
+    Empty,
+    IpamCapabilities,
+    PoolGiven,
+    ReleaseAddress,
+    ReleasePool,
+    RequestAddress,
+    RequestPool,
+)
+from weft.frontends.docker.state import DockerState
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import SubnetId
+from weft.model.records import AddressRange, Network, Reservation, Subnet
+
+UNUSED_S = 120.0
+"""An address asked for on a network that exists is taken by an endpoint within a moment, or was
+forgotten by a Docker that died."""
+
+
+class IpamCalls:
+    """All calls of the IPAM driver."""
+
+    def __init__(self, state: DockerState) -> None:
+        self._state = state
+        self._control = state.control
+
+    async def capabilities(self, _: Empty) -> IpamCapabilities:
+        """GetCapabilities: our state is on disk, nothing has to be replayed."""
+        return IpamCapabilities()
+
+    async def address_spaces(self, _: Empty) -> AddressSpaces:
+        """GetDefaultAddressSpaces."""
+        return AddressSpaces(local=ADDRESS_SPACE, cluster=ADDRESS_SPACE)
+
+    async def request_pool(self, request: RequestPool) -> PoolGiven:
+        """RequestPool: a named prefix, a network's (``--ipam-opt network=``), or the next free."""
+        join, excludes = parse_pool_options(request.options)
+        cidr = parse_prefix("subnet", request.pool) if request.pool else None
+        if cidr is None and request.sub_pool:
+            raise InvalidError(f"ip-range {request.sub_pool}: needs --subnet as well")
+        if cidr is not None and request.is_ipv6 and cidr.version == 4:
+            raise InvalidError(f"subnet {cidr}: an IPv6 one is needed")
+        family = cidr.version if cidr is not None else 6 if request.is_ipv6 else 4
+        if join:
+            subnet = self._subnet_of_network(join, cidr, family)
+        else:
+            subnet = await self._control.addresses.request_pool(
+                SubnetSpec(
+                    cidr=cidr,
+                    has_gateway=False,
+                    ranges=_ranges(cidr, request.sub_pool) if cidr is not None else (),
+                    excludes=excludes,
+                ),
+                family=family,
+            )
+        self._state.touch(subnet.id)
+        data = {}
+        if subnet.network_id is not None and subnet.gateway is not None:
+            data[GATEWAY] = f"{subnet.gateway}/{subnet.cidr.prefixlen}"
+        return PoolGiven(id=f"{subnet.id}/{subnet.cidr}", pool=str(subnet.cidr), data=data)
+
+    async def release_pool(self, request: ReleasePool) -> Empty:
+        """ReleasePool. A pool that has become a network's goes with that."""
+        subnet = self._subnet(request.pool)
+        if subnet is not None:
+            await self._control.addresses.release_pool(subnet.id)
+        return Empty()
+
+    async def request_address(self, request: RequestAddress) -> AddressGiven:
+        """RequestAddress: a gateway, an auxiliary address or a container's."""
+        subnet = self._known_subnet(request.pool)
+        self._state.touch(subnet.id)
+        wanted = parse_address("address", request.address) if request.address else None
+        is_gateway = (request.options or {}).get(ADDRESS_TYPE) == GATEWAY
+        if is_gateway and subnet.network_id is not None:
+            address = _gateway_of(subnet, wanted)
+        else:
+            address = await self._reserve(subnet, wanted, is_gateway=is_gateway)
+        return AddressGiven(address=f"{address}/{subnet.cidr.prefixlen}")
+
+    async def release_address(self, request: ReleaseAddress) -> Empty:
+        """ReleaseAddress. A network's gateway stays as long as the network."""
+        subnet = self._subnet(request.pool)
+        if subnet is None or not request.address:
+            return Empty()
+        address = parse_address("address", request.address)
+        if subnet.network_id is None or address != subnet.gateway:
+            await self._control.addresses.release(subnet.id, address)
+        return Empty()
+
+    async def _reserve(
+        self, subnet: Subnet, wanted: IPAddress | None, *, is_gateway: bool
+    ) -> IPAddress:
+        reason = "gateway" if is_gateway else "docker"
+        lifetime_s = UNUSED_S if subnet.network_id is not None else None
+        if wanted is not None:
+            held = self._reservation(subnet, wanted)
+            if held is not None and _is_repeated(held, reason):
+                return wanted
+            network = self._control.view.get(Network, subnet.network_id or "")
+            if network is not None:
+                await self._state.evict(network, wanted)
+        reservation = await self._control.addresses.reserve(
+            subnet.id, wanted, reason, lifetime_s=lifetime_s
+        )
+        return reservation.address
+
+    def _reservation(self, subnet: Subnet, address: IPAddress) -> Reservation | None:
+        held = self._control.view.by(Reservation, "subnet_id", subnet.id)
+        return next((r for r in held if r.address == address), None)
+
+    def _subnet_of_network(self, join: str, cidr: IPNetwork | None, family: int) -> Subnet:
+        network = self._control.networks.find(join)
+        subnets = self._control.networks.subnets(network)
+        for subnet in subnets:
+            if subnet.cidr == cidr or (cidr is None and subnet.cidr.version == family):
+                return subnet
+        known = ", ".join(str(subnet.cidr) for subnet in subnets)
+        wanted = f"subnet {cidr}" if cidr is not None else f"an IPv{family} subnet"
+        raise InvalidError(f"{wanted}: network {network.name} has only {known}")
+
+    def _subnet(self, pool_id: str) -> Subnet | None:
+        id, _, cidr = pool_id.partition("/")
+        subnet = self._control.view.get(Subnet, SubnetId(id))
+        if subnet is not None or not cidr:
+            return subnet
+        prefix = parse_prefix("pool", cidr)
+        subnets = self._control.view.list(Subnet)
+        return next((s for s in subnets if s.cidr == prefix and s.tenant == "default"), None)
+
+    def _known_subnet(self, pool_id: str) -> Subnet:
+        subnet = self._subnet(pool_id)
+        if subnet is None:
+            raise NotFoundError(
+                f"address pool {pool_id}: weft does not know it; "
+                "remove the network in Docker and create it again"
+            )
+        return subnet
+
+
+def _is_repeated(held: Reservation, reason: str) -> bool:
+    """Whether Docker asks again for what it was given: its client repeats a call whose answer was
+    lost. An auxiliary address has no lifetime, and asking for it is a conflict."""
+    if held.reason != reason:
+        return False
+    return reason == "gateway" or held.expires_s is not None
+
+
+def _gateway_of(subnet: Subnet, wanted: IPAddress | None) -> IPAddress:
+    if subnet.gateway is None:
+        raise ConflictError(f"subnet {subnet.cidr}: has no gateway, and is in use as it is")
+    if wanted is not None and wanted != subnet.gateway:
+        raise ConflictError(
+            f"gateway {wanted}: subnet {subnet.cidr} has {subnet.gateway}; "
+            f"add --gateway={subnet.gateway}"
+        )
+    return subnet.gateway
+
+
+def _ranges(cidr: IPNetwork, sub_pool: str) -> tuple[AddressRange, ...]:
+    if not sub_pool:
+        return ()
+    part = parse_prefix("ip-range", sub_pool)
+    if part.version != cidr.version or not _contains(cidr, part):
+        raise InvalidError(f"ip-range {part}: lies outside subnet {cidr}")
+    return (AddressRange(first=part.network_address, last=part.broadcast_address),)
+
+
+def _contains(outer: IPNetwork, inner: IPNetwork) -> bool:
+    return inner.network_address in outer and inner.broadcast_address in outer

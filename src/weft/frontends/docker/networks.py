@@ -1,0 +1,231 @@
+"""Networks of the network driver: create and remove.
+
+Docker does not say what it calls a network, so it is made under a provisional name; the follower
+of events renames it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from weft.control.specs import NetworkSpec, SubnetSpec
+from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
+from weft.frontends.docker.options import (
+    NetworkOptions,
+    parse_address,
+    parse_network_options,
+    parse_prefix,
+)
+from weft.frontends.docker.protocol import (
+    CheckGateway,
+    CreateNetwork,
+    Empty,
+    GatewaysChecked,
+    NetworkAllocated,
+    NetworkReference,
+    Pool,
+)
+from weft.frontends.docker.state import (
+    MADE_BY,
+    DockerState,
+    is_made_by_docker,
+    provisional_name,
+)
+from weft.model.ids import SubnetId
+from weft.model.records import AddressRange, DockerNetwork, Network, Subnet
+
+log = structlog.get_logger()
+
+ADDRESS_SPACE = "weft"
+"""Pools of Weft's own IPAM driver are known by it."""
+
+
+class NetworkCalls:
+    """Calls about networks. One at a time: they are rare, and the garbage search joins in."""
+
+    def __init__(self, state: DockerState) -> None:
+        self._state = state
+        self._control = state.control
+        self.lock = asyncio.Lock()
+
+    async def create(self, request: CreateNetwork) -> Empty:
+        """CreateNetwork."""
+        async with self.lock:
+            self._state.touch(request.network)
+            known = self._state.docker_network(request.network)
+            if known is not None and self._state.network(request.network) is not None:
+                return Empty()
+            options = parse_network_options(request.options)
+            pools = _pools(request)
+            if options.join:
+                network = self._control.networks.find(options.join)
+                self._check_joined(network, pools, options)
+            else:
+                network = await self._make(request.network, options, pools)
+            try:
+                await self._control.put_docker_network(
+                    DockerNetwork(
+                        id=request.network,
+                        network_id=network.id,
+                        host_id=self._control.host.id,
+                    )
+                )
+            except BaseException:
+                if not options.join:
+                    await asyncio.shield(self._control.networks.remove(network.id))
+                raise
+        log.info("docker network created", network=network.name, docker_id=request.network[:12])
+        return Empty()
+
+    async def delete(self, request: NetworkReference) -> Empty:
+        """DeleteNetwork."""
+        async with self.lock:
+            await self.remove(request.network)
+        return Empty()
+
+    async def remove(self, docker_id: str) -> None:
+        """Forget a Docker network; the Weft network that was made for it goes with its last.
+
+        With `lock` held. Something that was attached by other means keeps the Weft network.
+        """
+        record = self._state.docker_network(docker_id)
+        if record is None:
+            return
+        await self._control.remove_docker_network(docker_id)
+        network = self._control.view.get(Network, record.network_id)
+        if network is not None:
+            await self.remove_if_unused(network)
+
+    async def remove_if_unused(self, network: Network) -> None:
+        """With `lock` held: remove a network made for Docker that Docker needs no more."""
+        users = self._control.view.by(DockerNetwork, "network_id", network.id)
+        if not is_made_by_docker(network, self._control.host.id) or any(users):
+            return
+        for port in list(self._state.ports()):
+            if port.network_id == network.id:
+                await self._control.ports.remove(port.id)
+        try:
+            await self._control.networks.remove(network.id)
+        except InUseError as error:
+            log.warning("network kept after docker removed it", reason=str(error))
+        except NotFoundError:
+            return
+        else:
+            log.info("docker network removed", network=network.name)
+
+    async def check_gateway(self, request: CheckGateway) -> GatewaysChecked:
+        """GwAllocCheck: only subnets that are there already, without a gateway, need none."""
+        options = parse_network_options(request.options)
+        if not options.join:
+            return GatewaysChecked()
+        subnets = self._control.networks.subnets(self._control.networks.find(options.join))
+        has = {s.cidr.version: s.gateway is not None for s in subnets}
+        return GatewaysChecked(skips_ipv4=not has.get(4, True), skips_ipv6=not has.get(6, True))
+
+    async def allocate(self, request: CreateNetwork) -> NetworkAllocated:
+        """AllocateNetwork: swarm managers only; our scope is local, nothing needs to be kept."""
+        parse_network_options({"com.docker.network.generic": request.options or {}})
+        return NetworkAllocated(options={})
+
+    async def free(self, request: NetworkReference) -> Empty:
+        """FreeNetwork."""
+        return Empty()
+
+    async def _make(
+        self, docker_id: str, options: NetworkOptions, pools: Sequence[Pool]
+    ) -> Network:
+        adopted = [self._waiting_pool(p) for p in pools if p.address_space == ADDRESS_SPACE]
+        spec = NetworkSpec(
+            name=options.name or provisional_name(docker_id),
+            subnets=tuple(_subnet_specs(pools, options.excludes)),
+            is_ipv6=options.is_ipv6 and not pools,
+            is_internal=options.is_internal,
+            mtu_bytes=options.mtu_bytes,
+            is_forced=options.is_forced,
+            labels=((MADE_BY, self._control.host.id),),
+        )
+        try:
+            return await self._control.networks.create(spec, adopt=adopted)
+        except ConflictError as error:
+            raise ConflictError(self._with_hint(str(error), options, pools)) from error
+
+    def _waiting_pool(self, pool: Pool) -> SubnetId:
+        cidr = parse_prefix("subnet", pool.pool)
+        for subnet in self._control.view.list(Subnet):
+            if subnet.cidr == cidr and subnet.tenant == "default":
+                network = self._control.view.get(Network, subnet.network_id or "")
+                if network is None:
+                    return subnet.id
+                raise ConflictError(
+                    f"subnet {cidr}: belongs to network {network.name}; choose another, or join "
+                    f"that network with -o network={network.name}"
+                )
+        raise NotFoundError(f"subnet {cidr}: weft has not given it; create the network again")
+
+    def _with_hint(self, message: str, options: NetworkOptions, pools: Sequence[Pool]) -> str:
+        """Say how to join, when what is in the way is a network of Weft's."""
+        for network in self._control.networks.list():
+            cidrs = {str(s.cidr) for s in self._control.networks.subnets(network)}
+            if network.name == options.name or cidrs & {pool.pool for pool in pools}:
+                return f"{message}; to join network {network.name}, add -o network={network.name}"
+        return message
+
+    def _check_joined(
+        self, network: Network, pools: Sequence[Pool], options: NetworkOptions
+    ) -> None:
+        subnets = {s.cidr: s for s in self._control.networks.subnets(network)}
+        known = " ".join(f"--subnet={cidr}" for cidr in subnets)
+        for pool in pools:
+            subnet = subnets.get(parse_prefix("subnet", pool.pool))
+            if subnet is None:
+                raise InvalidError(
+                    f"subnet {pool.pool}: is none of network {network.name}'s; add {known}, or "
+                    f"--ipam-driver weft --ipam-opt network={network.name}"
+                )
+            gateway = parse_address("gateway", pool.gateway) if pool.gateway else None
+            if gateway is not None and subnet.gateway is not None and gateway != subnet.gateway:
+                raise ConflictError(
+                    f"gateway {gateway}: network {network.name} has {subnet.gateway}; "
+                    f"add --gateway={subnet.gateway}"
+                )
+        if options.is_internal and not network.is_internal:
+            raise InvalidError(
+                f"--internal: network {network.name} is not; join it without, or make another"
+            )
+
+
+def _pools(request: CreateNetwork) -> list[Pool]:
+    """The subnets that Docker names. Its `null` IPAM driver says 0.0.0.0/0, which is none."""
+    given = [*(request.ipv4 or ()), *(request.ipv6 or ())]
+    return [pool for pool in given if pool.pool and not pool.pool.endswith("/0")]
+
+
+def _subnet_specs(pools: Sequence[Pool], excludes: Sequence[AddressRange]) -> Iterable[SubnetSpec]:
+    used = 0
+    for pool in pools:
+        cidr = parse_prefix("subnet", pool.pool)
+        auxiliary = [
+            parse_address(f"aux-address {name}", text)
+            for name, text in sorted((pool.auxiliary or {}).items())
+        ]
+        inside = [r for r in excludes if r.first in cidr]
+        used += len(inside)
+        is_ours = pool.address_space == ADDRESS_SPACE
+        kept = () if is_ours else tuple(AddressRange(first=a, last=a) for a in auxiliary)
+        yield SubnetSpec(
+            cidr=cidr,
+            gateway=parse_address("gateway", pool.gateway) if pool.gateway else None,
+            has_gateway=bool(pool.gateway),
+            excludes=(*inside, *kept),
+            allocator="weft" if is_ours else "docker",
+        )
+    if pools and used < len(excludes):
+        outside = next(r for r in excludes if not any(_is_in(r, pool) for pool in pools))
+        raise InvalidError(f"-o exclude={outside.first}: lies in no subnet of the network")
+
+
+def _is_in(range: AddressRange, pool: Pool) -> bool:
+    return range.first in parse_prefix("subnet", pool.pool)

@@ -1,0 +1,137 @@
+"""The ``-o`` options that Weft knows, and what Docker adds to a network's options by itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from weft.errors import InvalidError
+from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL
+from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
+from weft.model.records import AddressRange
+
+DOCKER_PREFIX = "com.docker.network."
+_DOCKER_MTU = "com.docker.network.driver.mtu"
+NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force")
+POOL_KEYS = ("network", "id", "exclude")
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
+
+
+class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a Docker network is to be made."""
+
+    join: str = ""
+    """The Weft network (name or id) that the Docker network shall be; empty: a new one."""
+    name: str = ""
+    """Name of the new one; empty: Docker's, once it is known."""
+    mtu_bytes: int | None = None
+    excludes: tuple[AddressRange, ...] = ()
+    is_forced: bool = False
+    is_internal: bool = False
+    is_ipv6: bool = False
+
+
+def parse_network_options(options: Mapping[str, object] | None) -> NetworkOptions:
+    """From the Options of CreateNetwork; InvalidError for what nobody knows."""
+    given = options or {}
+    generic = given.get(GENERIC) or {}
+    if not isinstance(generic, Mapping):
+        raise InvalidError(f"option {GENERIC}: must be a map, is {generic!r}")
+    values = {str(key): str(value) for key, value in generic.items()}
+    check_known(values, NETWORK_KEYS, "-o")
+    mtu = values.get("mtu") or values.get(_DOCKER_MTU) or ""
+    join = _one_of(values, "network", "id")
+    name = values.get("name", "")
+    if join and name:
+        raise InvalidError(
+            f"-o name={name}: cannot be given with -o network={join}, which joins a network that "
+            "has its name"
+        )
+    return NetworkOptions(
+        join=join,
+        name=name,
+        mtu_bytes=_number("mtu", mtu) if mtu else None,
+        excludes=parse_ranges(values.get("exclude", "")),
+        is_forced=_flag("-o force", values.get("force", "")),
+        is_internal=_flag(INTERNAL, given.get(INTERNAL, "")),
+        is_ipv6=_flag(ENABLE_IPV6, given.get(ENABLE_IPV6, "")),
+    )
+
+
+def parse_pool_options(options: Mapping[str, str] | None) -> tuple[str, tuple[AddressRange, ...]]:
+    """From ``--ipam-opt``: the network whose subnet is wanted, and addresses to keep out."""
+    values = dict(options or {})
+    check_known(values, POOL_KEYS, "--ipam-opt")
+    return _one_of(values, "network", "id"), parse_ranges(values.get("exclude", ""))
+
+
+def check_known(keys: Iterable[str], known: tuple[str, ...], flag: str) -> None:
+    """InvalidError for an option that is neither Weft's nor Docker's."""
+    for key in keys:
+        if key in known or key.startswith(DOCKER_PREFIX):
+            continue
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise InvalidError(f"{flag} {key}: unknown option; {hint}")
+
+
+def parse_ranges(text: str) -> tuple[AddressRange, ...]:
+    """``10.0.0.5,10.0.0.8-10.0.0.20,10.0.0.64/28`` as ranges."""
+    return tuple(_range(part.strip()) for part in text.split(",") if part.strip())
+
+
+def parse_prefix(what: str, text: str) -> IPNetwork:
+    """A prefix; InvalidError says what is wrong with it."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        try:
+            meant = ip_network(text, strict=False)
+        except ValueError:
+            raise InvalidError(f"{what} {text}: not a prefix such as 10.0.0.0/24") from error
+        raise InvalidError(f"{what} {text}: has host bits set; did you mean {meant}?") from error
+
+
+def parse_address(what: str, text: str) -> IPAddress:
+    """An address, with or without a prefix length behind it."""
+    try:
+        return ip_address(text.partition("/")[0])
+    except ValueError as error:
+        raise InvalidError(f"{what} {text!r}: not an IP address") from error
+
+
+def _range(text: str) -> AddressRange:
+    if "/" in text:
+        prefix = parse_prefix("exclude", text)
+        return AddressRange(first=prefix.network_address, last=prefix.broadcast_address)
+    first, _, last = text.partition("-")
+    start = parse_address("exclude", first)
+    end = parse_address("exclude", last or first)
+    if start.version != end.version or int(start) > int(end):
+        raise InvalidError(f"exclude {text}: the first address must not lie behind the last")
+    return AddressRange(first=start, last=end)
+
+
+def _one_of(values: Mapping[str, str], *keys: str) -> str:
+    given = {values[key] for key in keys if values.get(key)}
+    if len(given) > 1:
+        raise InvalidError(f"options {' and '.join(keys)}: say the same; give one of them")
+    return given.pop() if given else ""
+
+
+def _number(key: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InvalidError(f"-o {key}={text}: not a number") from error
+
+
+def _flag(key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text not in (*_TRUE, *_FALSE):
+        raise InvalidError(f"{key}={value}: say true or false")
+    return text in _TRUE

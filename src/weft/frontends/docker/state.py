@@ -1,0 +1,109 @@
+"""What both drivers and the follower of events share: how Docker's things are found among Weft's
+records, and what has been learnt of Docker in the background.
+
+Docker's endpoint is a port whose id follows from the endpoint's, so nothing has to be searched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from weft.control.interface import Control
+from weft.model.addresses import IPAddress
+from weft.model.ids import HostId, PortId, derived_id
+from weft.model.records import DockerNetwork, Network, Port, Subnet
+
+MADE_BY = "docker"
+"""Label of a network that was made for a Docker network: it goes when the last of those goes."""
+GRACE_S = 30.0
+"""A thing that Weft has just been asked for may not have reached Docker's own store yet."""
+_MEMORY_S = 600.0
+
+
+class DockerState:
+    """Records by Docker's ids. Owned by `DockerFrontend`; all on the event loop."""
+
+    def __init__(self, control: Control, clock: Callable[[], float] = time.monotonic) -> None:
+        self.control = control
+        self._clock = clock
+        self._touched: dict[str, float] = {}
+        self._endpoints: frozenset[str] | None = None
+
+    def touch(self, id: str) -> None:
+        """Docker speaks of this network, endpoint or pool now: it is no garbage for a while."""
+        now = self._clock()
+        self._touched = {key: at for key, at in self._touched.items() if at > now - _MEMORY_S}
+        self._touched[id] = now
+
+    def has_touched(self, id: str) -> bool:
+        """Whether Docker, or the search for garbage, has spoken of it lately."""
+        return id in self._touched
+
+    def is_fresh(self, id: str) -> bool:
+        """Whether Docker spoke of it within `GRACE_S`."""
+        return self._clock() - self._touched.get(id, -GRACE_S) < GRACE_S
+
+    def learn_endpoints(self, endpoints: frozenset[str] | None) -> None:
+        """All endpoints that Docker has on Weft's networks. None: Docker cannot be asked now."""
+        self._endpoints = endpoints
+
+    def is_gone(self, endpoint_id: str) -> bool:
+        """Whether Docker is known to have this endpoint no more."""
+        known = self._endpoints
+        return known is not None and endpoint_id not in known and not self.is_fresh(endpoint_id)
+
+    def docker_network(self, docker_id: str) -> DockerNetwork | None:
+        """By Docker's id."""
+        return self.control.view.get(DockerNetwork, docker_id)
+
+    def network(self, docker_id: str) -> Network | None:
+        """The Weft network that a Docker network is."""
+        record = self.docker_network(docker_id)
+        return self.control.view.get(Network, record.network_id) if record is not None else None
+
+    def port(self, endpoint_id: str) -> Port | None:
+        """The port that an endpoint is."""
+        return self.control.view.get(Port, port_id_of(endpoint_id))
+
+    def ports(self) -> Iterator[Port]:
+        """All ports of this host's Docker."""
+        for port in self.control.view.by(Port, "host_id", self.control.host.id):
+            if port.owner.frontend == "docker":
+                yield port
+
+    def subnet_of(self, network: Network, address: IPAddress) -> Subnet | None:
+        """The network's subnet in which an address lies."""
+        subnets = self.control.networks.subnets(network)
+        return next((s for s in subnets if address in s.cidr), None)
+
+    async def evict(self, network: Network, address: IPAddress, endpoint_id: str = "") -> None:
+        """Take an address from an endpoint of this host that Docker has no more.
+
+        Where Docker gives the addresses, its giving one is proof enough that it is free.
+        """
+        subnet = self.subnet_of(network, address)
+        is_given_by_docker = subnet is not None and subnet.allocator == "docker" and endpoint_id
+        for holder in self.control.holders(address, network):
+            if not isinstance(holder, Port) or holder.owner.frontend != "docker":
+                continue
+            reference = holder.owner.reference
+            if holder.host_id != self.control.host.id or reference == endpoint_id:
+                continue
+            if is_given_by_docker or self.is_gone(reference):
+                await self.control.ports.remove(holder.id)
+
+
+def port_id_of(endpoint_id: str) -> PortId:
+    """The id of the port that an endpoint is."""
+    return PortId(derived_id("docker-endpoint", endpoint_id))
+
+
+def provisional_name(docker_id: str) -> str:
+    """What a network is called until Docker's name for it is known."""
+    return f"docker-{docker_id[:12]}"
+
+
+def is_made_by_docker(network: Network, host_id: HostId) -> bool:
+    """Whether it was made for a network of this host's Docker."""
+    return (MADE_BY, host_id) in network.labels
