@@ -132,12 +132,12 @@ def test_a_thousand_links_are_read_in_a_moment(netlink: Netlink) -> None:
     assert {link.mtu_bytes for link in found} == {1450}
 
 
-def test_namespace_that_is_none_is_refused(host_netns: str) -> None:
+def test_namespace_that_is_none_is_refused(host_netns: str, new_netns: Callable[[], str]) -> None:
     for path in ("/proc/self/ns/uts", "/run/netns/not-there", "/etc/hostname"):
         with pytest.raises(NotFoundError, match=path), netns.opened(path):
             pass
     assert netns.is_own(host_netns)
-    assert not netns.is_own("/proc/1/ns/net")
+    assert not netns.is_own(new_netns())
 
 
 def test_entering_a_namespace_leads_back(host_netns: str, new_netns: Callable[[], str]) -> None:

@@ -99,8 +99,7 @@ class HostAddressTable:
 
     def _held(self) -> list[DeviceAddress]:
         link = self._devices.find(WEFT0)
-        held = addresses(self._netlink, link.ifindex) if link is not None else []
-        return [entry for entry in held if not entry.is_link_local]
+        return addresses(self._netlink, link.ifindex) if link is not None else []
 
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
