@@ -37,6 +37,7 @@ from weft.engine.engine import Engine
 from weft.errors import WeftError
 from weft.frontends.docker.finder import DockerFinder
 from weft.frontends.docker.service import DockerFrontend
+from weft.host import memory
 from weft.host.instance import only_instance
 from weft.host.ports_by_device import PortsByDevice
 from weft.host.record import HostRecord
@@ -53,6 +54,7 @@ log = structlog.get_logger()
 def main() -> None:
     """The process: settings from file and environment, log on standard error, exit code 0 or 1."""
     problems: list[BaseException] = []
+    memory.limit_arenas()
     try:
         settings = config.load()
         logs.set_up(settings.log_level)
@@ -192,6 +194,7 @@ class Daemon:
 
     async def _tell_ready(self) -> None:
         await self._engine.ready.wait()
+        memory.settle()
         log.info("weftd is ready", host=self._settings.name, version=weft.__version__)
         notify_service_manager("READY=1")
 

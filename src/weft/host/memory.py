@@ -1,0 +1,33 @@
+"""Keeps weftd small: what the C library frees goes back to the system.
+
+glibc gives each thread an arena of its own and keeps freed memory; loading the BPF objects and the
+first look at the kernel would leave 15 MB behind for good. One arena costs nothing here, for the
+threads take turns under the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+
+_M_TRIM_THRESHOLD = -1
+_M_ARENA_MAX = -8
+"""malloc.h"""
+_TRIM_THRESHOLD_BYTES = 128 * 1024
+
+
+def limit_arenas() -> None:
+    """Before the first thread starts. Nothing happens with another C library than glibc."""
+    with contextlib.suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+
+
+def settle() -> None:
+    """Once started: what is there stays, so it need not be looked through for garbage again."""
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
