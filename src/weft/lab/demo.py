@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +19,7 @@ from rich.markup import escape
 from weft.api.client import Client
 from weft.api.schema import CountersList
 from weft.errors import UnavailableError, WeftError
-from weft.lab.host import LabHost
+from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab, Progress
 from weft.lab.zone import OUTSIDE_NAME
 
@@ -45,12 +47,12 @@ def run_demo(hosts: int) -> bool:
         demonstration.run()
     except (WeftError, ExceptionGroup) as error:
         console.print(f"[bold red]failed:[/bold red] {escape(str(error))}")
-        console.print(_logs(lab))
+        console.print(_logs(lab), markup=False, soft_wrap=True)
         return False
     console.print(
         f"\n[bold green]All of it worked[/bold green] ({time.monotonic() - began:.1f} s)."
     )
-    console.print(_what_next())
+    console.print(_what_next(), markup=False, soft_wrap=True)
     return True
 
 
@@ -74,7 +76,7 @@ class Demonstration:
             self._make_container(name)
         outside = self.lab.outside.layout.address4
         ping = f"docker exec {_CLIENT} ping -c 3 -W 2"
-        wget = f"docker exec {_CLIENT} wget -T 5 -q -O -"
+        wget = f"docker exec {_CLIENT} wget -q -O -"
         greeting = f"outside greets {self.host.layout.address4}"
         self._prove("ping by address", f"{ping} {self._address(_SERVER)}", " 0% packet loss")
         self._prove("ping by name", f"{ping} {_SERVER}", " 0% packet loss")
@@ -146,14 +148,17 @@ def _logs(lab: Lab) -> str:
 
 
 def _what_next() -> str:
-    weft = f"weft lab exec --name {NAME} h1 --"
-    lines: dict[str, str] = {
-        "a shell in a container": f"{weft} docker exec -it {_CLIENT} sh",
-        "one more container": f"{weft} docker run --rm -it --net={_NETWORK} busybox",
-        "networks and counters": f"{weft} weft status",
-        "all hosts": f"weft lab status --name {NAME}",
-        "stop and remove all": "make demo-down",
-    }
-    return "Go on (with .venv/bin in PATH):\n" + "\n".join(
-        f"  {what + ':':24}{line}" for what, line in lines.items()
-    )
+    script = Path(weft_command()[0])
+    is_found = shutil.which("weft") == str(script)
+    here = Path.cwd()
+    weft = "weft" if is_found else str(script).removeprefix(f"{here}/")
+    return f"""
+Go on, in a shell on that host, where docker and weft mean its own:
+  {weft} lab exec --name {NAME} h1 -- bash
+  docker exec -it {_CLIENT} sh
+  docker run -it --rm --net={_NETWORK} busybox
+  weft status; weft ps; weft doctor
+See all hosts and logs:
+  {weft} lab status --name {NAME}
+Stop it and remove all that it made:
+  make demo-down, or {weft} lab demo --down"""

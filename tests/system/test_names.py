@@ -1,0 +1,120 @@
+"""Names as a workload asks for them: through the resolver that it finds in /etc/resolv.conf."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from tests.system.workload import NewNetwork, NewWorkload, Workload
+from weft.api.client import Client
+from weft.api.schema import NameInfo, NetworkInfo
+from weft.control.specs import NameSpec
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def network(new_network: NewNetwork) -> NetworkInfo:
+    return new_network()
+
+
+def dig(workload: Workload, *words: str) -> list[str]:
+    """Lines of the answer."""
+    return workload.run("dig", "+short", "+tries=2", "+time=2", *words).splitlines()
+
+
+def status(workload: Workload, *words: str) -> str:
+    """``NOERROR``, ``NXDOMAIN`` …"""
+    output = workload.run("dig", "+tries=2", "+time=2", *words)
+    return output.partition("status: ")[2].partition(",")[0]
+
+
+def test_names_of_the_network(network: NetworkInfo, new_workload: NewWorkload) -> None:
+    server = new_workload(network, names=("web", "www"))
+    client = new_workload(network)
+    full = f"web.{network.name}.weft.internal"
+    for name in ("web", "www", "WEB", full, full.upper()):
+        assert dig(client, name) == [server.address4]
+        assert dig(client, "AAAA", name) == [server.address6]
+    for address in (server.address4, server.address6):
+        assert f"web.{network.name}.weft.internal." in dig(client, "-x", address)
+    assert (status(client, "MX", full), dig(client, "MX", full)) == ("NOERROR", [])
+    assert status(client, f"nobody.{network.name}.weft.internal") == "NXDOMAIN"
+
+
+def test_programs_resolve_without_any_flag(network: NetworkInfo, new_workload: NewWorkload) -> None:
+    new_workload(network, names=("db",))
+    client = new_workload(network)
+    client.run("ping", "-n", "-c", "1", "-W", "2", "db")
+    client.run("ping", "-6", "-n", "-c", "1", "-W", "2", "db")
+    assert "outside greets" in client.run("curl", "-sS", "-m", "5", "http://outside.example/")
+
+
+def test_all_holders_of_a_name_are_answered(
+    network: NetworkInfo, new_workload: NewWorkload
+) -> None:
+    holders = [new_workload(network, names=("pool",)) for _ in range(3)]
+    client = new_workload(network)
+    wanted = sorted(holder.address4 for holder in holders)
+    orders = {tuple(dig(client, "pool")) for _ in range(12)}
+    assert all(sorted(order) == wanted for order in orders)
+    assert len(orders) > 1
+
+
+def test_names_of_other_networks_need_their_full_form(
+    network: NetworkInfo, new_network: NewNetwork, new_workload: NewWorkload
+) -> None:
+    other = new_network()
+    stranger = new_workload(other, names=("hidden",))
+    client = new_workload(network)
+    assert dig(client, "hidden") == []
+    assert dig(client, f"hidden.{other.name}.weft.internal") in ([], [stranger.address4])
+
+
+def test_a_name_goes_with_its_port(network: NetworkInfo, new_workload: NewWorkload) -> None:
+    server, client = new_workload(network, names=("brief",)), new_workload(network)
+    assert dig(client, "brief") == [server.address4]
+    server.detach(network)
+    assert dig(client, "brief") == []
+
+
+def test_added_names(network: NetworkInfo, new_workload: NewWorkload, api: Client) -> None:
+    client = new_workload(network)
+    printer = NameSpec(name="printer", network=network.name, addresses=(ip_address("192.0.2.9"),))
+    service = NameSpec(name="_http._tcp.shop", network=network.name, services=("1 5 8080 printer",))
+    for spec in (printer, service):
+        api.send(NameInfo, "POST", "names", body=spec)
+    assert dig(client, "printer") == ["192.0.2.9"]
+    domain = f"{network.name}.weft.internal"
+    assert dig(client, "SRV", f"_http._tcp.shop.{domain}") == [f"1 5 8080 printer.{domain}."]
+    api.delete("names", network.name, "printer")
+    assert dig(client, "printer") == []
+
+
+def test_the_outside_is_resolved_over_udp_and_tcp(
+    network: NetworkInfo, new_workload: NewWorkload, outside: tuple[str, str]
+) -> None:
+    client = new_workload(network)
+    for resolver in outside:
+        for transport in ("+notcp", "+tcp"):
+            asked = (f"@{resolver}", transport, "outside.example")
+            assert dig(client, *asked) == [outside[0]]
+            assert dig(client, "AAAA", *asked) == [outside[1]]
+    assert status(client, "nothing.example") == "NXDOMAIN"
+    assert len(" ".join(dig(client, "TXT", "big.outside.example"))) > 3000
+
+
+def test_names_work_on_an_internal_network(
+    new_network: NewNetwork, new_workload: NewWorkload
+) -> None:
+    network = new_network(is_internal=True)
+    server, client = new_workload(network, names=("inner",)), new_workload(network)
+    assert dig(client, "inner") == [server.address4]
+
+
+def test_the_gateway_is_a_resolver_too(network: NetworkInfo, new_workload: NewWorkload) -> None:
+    server, client = new_workload(network, names=("near",)), new_workload(network)
+    gateway = next(subnet.gateway for subnet in network.subnets if "." in subnet.cidr)
+    assert gateway is not None
+    assert dig(client, f"@{gateway}", "near") == [server.address4]

@@ -1,0 +1,162 @@
+"""weftd may die, stop or be upgraded: not one packet is lost, and what was promised stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import weft
+from tests.system.workload import NewNetwork, NewWorkload, Workload, ping_counts, until
+from weft.api.client import Client
+from weft.api.schema import NetworkInfo, PortList
+from weft.lab.host import LabHost, weft_command
+from weft.lab.lab import Lab
+
+pytestmark = pytest.mark.root
+
+
+class Traffic:
+    """A ping every 10 ms in each family and a TCP stream, until told to end."""
+
+    def __init__(self, one: Workload, two: Workload) -> None:
+        ping = ("ping", "-n", "-q", "-i", "0.01", "-W", "2")
+        self._pings = [one.start(*ping, address) for address in (two.address4, two.address6)]
+        server = two.start("iperf3", "--server", "--one-off", "--forceflush")
+        assert server.stdout is not None
+        while "Server listening" not in server.stdout.readline():
+            assert server.poll() is None
+        # A paced stream: losses show as retransmissions, not as a full queue.
+        stream = ("iperf3", "--client", two.address4, "--bitrate", "200M", "--time", "60")
+        self._stream = one.start(*stream, "--interval", "0.5", "--json")
+        self._two = two
+        before = two.counters().rx_bytes
+        until("the stream flows", lambda: two.counters().rx_bytes > before + 10_000_000)
+
+    def end(self) -> None:
+        """End it; nothing may be lost, and the stream never have paused."""
+        for ping in self._pings:
+            ping.send_signal(signal.SIGINT)
+        for ping in self._pings:
+            output, _ = ping.communicate(timeout=10)
+            sent, answered = ping_counts(output)
+            assert sent > 100
+            assert sent == answered, output
+        assert self._stream.poll() is None, self._stream.communicate()[0]
+        self._stream.send_signal(signal.SIGINT)
+        output, _ = self._stream.communicate(timeout=10)
+        report = json.loads(output)
+        whole = [i["sum"] for i in report["intervals"] if i["sum"]["seconds"] > 0.4]
+        assert len(whole) >= 2
+        assert all(interval["bytes"] > 0 for interval in whole)
+        assert sum(interval["retransmits"] for interval in whole) == 0
+
+
+@pytest.fixture
+def network(new_network: NewNetwork) -> NetworkInfo:
+    return new_network()
+
+
+@pytest.fixture
+def two_workloads(network: NetworkInfo, new_workload: NewWorkload) -> tuple[Workload, Workload]:
+    one, two = new_workload(network), new_workload(network, names=("two",))
+    assert one.reaches(two.address4)
+    assert one.reaches(two.address6)
+    return one, two
+
+
+def programs(host: LabHost) -> str:
+    """Ids of the programs on the host's devices."""
+    return host.run(["sh", "-c", "bpftool -j net show"])
+
+
+def test_kill_and_start_lose_nothing(
+    host: LabHost, two_workloads: tuple[Workload, Workload]
+) -> None:
+    before = programs(host)
+    traffic = Traffic(*two_workloads)
+    for _ in range(3):
+        assert host.kill_weftd()
+        host.start_weftd()
+    traffic.end()
+    assert programs(host) == before
+
+
+def test_a_changed_program_loses_nothing(
+    host: LabHost, two_workloads: tuple[Workload, Workload], tmp_path: Path
+) -> None:
+    """An upgrade: weftd starts from another copy of the package, with other object files."""
+    shutil.copytree(Path(weft.__file__).parent, tmp_path / "weft")
+    for program in (tmp_path / "weft/kernel/bpf/objects").glob("*.o"):
+        program.write_bytes(program.read_bytes() + bytes(16))
+    before = programs(host)
+    traffic = Traffic(*two_workloads)
+    assert host.kill_weftd()
+    environment = {**host.environment, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([*host.enter, *weft_command(), "up"], env=environment, check=True, timeout=60)
+    upgraded = programs(host)
+    assert host.kill_weftd()
+    host.start_weftd()
+    traffic.end()
+    assert upgraded != before
+    assert programs(host) != upgraded
+
+
+def test_ports_go_on_while_weftd_is_down(
+    host: LabHost, two_workloads: tuple[Workload, Workload], outside: tuple[str, str]
+) -> None:
+    one, two = two_workloads
+    host.run([*weft_command(), "down"])
+    assert host.weftd is None
+    for address in (two.address4, two.address6, *outside):
+        assert one.reaches(address)
+    two.run("ip", "neigh", "flush", "all")
+    assert two.reaches(one.address4)
+
+
+def test_everything_is_known_again_after_a_kill(
+    host: LabHost, two_workloads: tuple[Workload, Workload], network: NetworkInfo, api: Client
+) -> None:
+    one, two = two_workloads
+    ports = api.get(PortList, "ports")
+    counted = two.counters()
+    assert host.kill_weftd()
+    host.start_weftd()
+    assert api.get(PortList, "ports") == ports
+    assert api.get(NetworkInfo, "networks", network.name) == api.get(
+        NetworkInfo, "networks", network.name
+    )
+    assert two.counters().rx_packets >= counted.rx_packets
+    assert one.run("dig", "+short", "+time=2", "two").strip() == two.address4
+
+
+def test_a_kill_in_the_middle_of_attaching_leaves_no_half_port(
+    lab: Lab, host: LabHost, network: NetworkInfo, new_workload: NewWorkload, api: Client
+) -> None:
+    """Whenever it dies, a port is there with its device, or neither is."""
+    for delay_ms in (0, 2, 5, 10, 20):
+        workload = new_workload()
+        attach = subprocess.Popen(
+            [*host.enter, *weft_command(), "attach", workload.path, network.name],
+            env=host.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        is_asked = f"the request {delay_ms} ms"
+        if delay_ms:
+            try:
+                attach.wait(0.3 + delay_ms / 1000)
+            except subprocess.TimeoutExpired:
+                is_asked += " late"
+        host.kill_weftd()
+        attach.wait(30)
+        host.start_weftd()
+        workload.attach(network)
+        assert workload.reaches(workload.address4), is_asked
+        devices = host.run(["ip", "-brief", "link"]).count("weft")
+        ports = [p for p in api.get(PortList, "ports").ports if p.device]
+        assert devices == len(ports) + 2, "weft0, weft1 and one device a port"
