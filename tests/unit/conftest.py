@@ -16,11 +16,11 @@ import pytest
 
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
-from weft.api.context import DnsAnswer, DnsRecord
 from weft.api.server import ApiServer
 from weft.config import Settings
 from weft.control.context import Context, NullSettler, Target
 from weft.control.control import Control
+from weft.dns.lookup import LookupAnswer, LookupRecord
 from weft.engine.engine import Counters, Failure
 from weft.errors import InvalidError, NotFoundError
 from weft.metrics import Metrics
@@ -62,7 +62,10 @@ class FakeEngine:
 
 
 class FakeDns:
-    """Knows one name."""
+    """Knows one name and one address."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, str] = {}
 
     def upstreams(self) -> Sequence[str]:
         return ["192.0.2.53"]
@@ -70,13 +73,15 @@ class FakeDns:
     def statistics(self) -> Mapping[str, int]:
         return {"queries": 7}
 
-    async def lookup(self, name: str, type: str, network_id: str | None) -> DnsAnswer:
+    async def lookup(self, name: str, type: str, network_id: str | None) -> LookupAnswer:
         if type not in ("A", "AAAA", "PTR", "SRV"):
             raise InvalidError(f"type {type}: unknown")
+        if type == "PTR" and name == "2.0.9.10.in-addr.arpa":
+            return LookupAnswer(name, "NOERROR", [LookupRecord(name, "PTR", 1, "web.foo.")])
         if name != "web":
-            return DnsAnswer(name, "NXDOMAIN", [])
-        return DnsAnswer(
-            name, "NOERROR", [DnsRecord("web.foo.weft.internal.", type, 1, "10.9.0.2")]
+            return LookupAnswer(name, "NXDOMAIN", [])
+        return LookupAnswer(
+            name, "NOERROR", [LookupRecord("web.foo.weft.internal.", type, 1, "10.9.0.2")]
         )
 
 
@@ -103,6 +108,7 @@ class Weftd:
             [Host(id=HostId("a" * 16), name="h1", underlay=(ip_address("192.0.2.10"),))]
         )
         self.engine = FakeEngine()
+        self.dns = FakeDns()
         self.control = Control(
             Context(
                 store=self.store,
@@ -116,7 +122,6 @@ class Weftd:
         )
         self.is_stopped = threading.Event()
         self._deadline_s = deadline_s
-        self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -142,14 +147,12 @@ class Weftd:
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(DEADLINE_S)
 
     def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._serve())
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
-        dns, started_s = FakeDns(), time.time()
+        dns, started_s = self.dns, time.time()
         metrics = Metrics(self.control, self.engine, dns, started_s)
         server = ApiServer(
             ApiContext(

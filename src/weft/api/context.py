@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from weft.config import Settings
 from weft.control.interface import Control
 from weft.engine.engine import Counters, Failure
+
+if TYPE_CHECKING:
+    from weft.dns.lookup import LookupAnswer
 
 
 class EngineFacts(Protocol):
@@ -28,25 +31,13 @@ class EngineFacts(Protocol):
         ...
 
 
-class DnsRecord(NamedTuple):
-    """One record of an answer, in DNS's own text forms."""
-
-    name: str
-    type: str
-    ttl_s: int
-    data: str
-
-
-class DnsAnswer(NamedTuple):
-    """The answer to one question."""
-
-    name: str
-    rcode: str
-    records: Sequence[DnsRecord]
-
-
 class DnsFacts(Protocol):
     """What the API reads of the DNS server."""
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """What is not served now, and why."""
+        ...
 
     def upstreams(self) -> Sequence[str]:
         """Where queries for other domains are sent."""
@@ -56,8 +47,8 @@ class DnsFacts(Protocol):
         """Counts since the start, by name."""
         ...
 
-    async def lookup(self, name: str, type: str, network_id: str | None) -> DnsAnswer:
-        """Answer as to a workload of the network; None: as to nobody in particular.
+    async def lookup(self, name: str, type: str, network_id: str | None) -> LookupAnswer:
+        """Answer as to a workload of the network; None: as to the host.
 
         InvalidError: the name or the type is none.
         """

@@ -17,6 +17,7 @@ from weft.api.schema import (
 )
 from weft.control.specs import NameSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from weft.model.addresses import ip_address
 
 
 async def list_names(context: Context, call: Call[None, NetworkQuery]) -> NameList:
@@ -45,15 +46,23 @@ async def look_up(context: Context, call: Call[None, LookupQuery]) -> LookupInfo
     """What DNS answers."""
     asked = call.query
     network = context.control.networks.find(asked.network) if asked.network else None
-    answer = await context.dns.lookup(
-        asked.name, asked.type.upper(), network.id if network else None
-    )
+    name, type_ = _question(asked)
+    answer = await context.dns.lookup(name, type_, network.id if network else None)
     return LookupInfo(
         name=answer.name,
-        type=asked.type.upper(),
+        type=type_,
         rcode=answer.rcode,
         records=tuple(LookupRecord(**record._asdict()) for record in answer.records),
     )
+
+
+def _question(asked: LookupQuery) -> tuple[str, str]:
+    try:
+        reverse = ip_address(asked.name).reverse_pointer
+    except ValueError:
+        return asked.name, (asked.type or "A").upper()
+    type_ = (asked.type or "PTR").upper()
+    return (reverse if type_ == "PTR" else asked.name), type_
 
 
 ROUTES: tuple[AnyRoute, ...] = (

@@ -239,7 +239,8 @@ class Problem(Answer, frozen=True, kw_only=True):
     """Something that is wanted and could not be made true."""
 
     kind: str
-    """Of the record: ``port``, ``network`` …; empty when it belongs to no record."""
+    """Of the record: ``port``, ``network`` …; ``dns`` for a socket of the DNS server; empty when
+    it belongs to no record."""
     id: str
     name: str
     reason: str
@@ -352,6 +353,8 @@ class LookupQuery(Spec, frozen=True, kw_only=True):
     """A DNS question."""
 
     name: str
-    type: str = "A"
+    """An address stands for its reverse name when the type is PTR."""
+    type: str | None = None
+    """null: PTR for an address, A for anything else."""
     network: str | None = None
-    """Ask as a workload of this network would; null: as nobody in particular."""
+    """Ask as a workload of this network would; null: as the host would."""

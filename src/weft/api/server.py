@@ -50,9 +50,9 @@ class ApiServer:
         """Until cancelled. ConflictError: another weftd serves on this socket."""
         settings = self._context.settings
         async with contextlib.AsyncExitStack() as stack:
-            api = await stack.enter_async_context(_runner(self._application()))
-            listener = listen(settings.api_socket)
+            listener = stack.enter_context(listen(settings.api_socket))
             stack.callback(settings.api_socket.unlink, missing_ok=True)
+            api = await stack.enter_async_context(_runner(self._application()))
             await web.SockSite(api, listener).start()
             if settings.metrics:
                 runner = await stack.enter_async_context(_runner(self._metrics_application()))

@@ -31,6 +31,8 @@ from weft.errors import UnavailableError
 from weft.model.codec import to_builtins
 from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
 
+TRIES_AGAIN = "run weft doctor; weftd tries again by itself"
+
 
 async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
     """The state of weftd."""
@@ -44,7 +46,7 @@ async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
         settings=cast("dict[str, Scalar]", to_builtins(context.settings)),
         network_count=len(control.networks.list()),
         port_count=len(control.ports.list()),
-        problem_count=len(context.engine.failures()),
+        problem_count=len(_all_problems(context)),
     )
 
 
@@ -69,13 +71,7 @@ async def list_counters(context: Context, call: Call[None, Empty]) -> CountersLi
 
 async def list_problems(context: Context, call: Call[None, Empty]) -> ProblemList:
     """What could not be made true."""
-    return ProblemList(
-        problems=tuple(
-            problem
-            for failure in context.engine.failures()
-            for problem in _problems(context, failure)
-        )
-    )
+    return ProblemList(problems=_all_problems(context))
 
 
 async def facts(context: Context, call: Call[None, Empty]) -> FactsInfo:
@@ -115,13 +111,29 @@ def _counters_info(context: Context, port: Port, counters: Counters) -> Counters
     )
 
 
+def _all_problems(context: Context) -> tuple[Problem, ...]:
+    rows = [
+        problem for failure in context.engine.failures() for problem in _problems(context, failure)
+    ]
+    sockets = [
+        Problem(kind="dns", id="", name=name, reason=reason, fix=TRIES_AGAIN)
+        for name, reason in context.dns.failures.items()
+    ]
+    return (*rows, *sockets)
+
+
 def _problems(context: Context, failure: Failure) -> list[Problem]:
-    fix = "run weft doctor; weftd tries again by itself"
     if not failure.records:
         name = f"{failure.row.table} {failure.row.key}"
-        return [Problem(kind="", id="", name=name, reason=failure.reason, fix=fix)]
+        return [Problem(kind="", id="", name=name, reason=failure.reason, fix=TRIES_AGAIN)]
     return [
-        Problem(kind=kind, id=id, name=_name_of(context, kind, id), reason=failure.reason, fix=fix)
+        Problem(
+            kind=kind,
+            id=id,
+            name=_name_of(context, kind, id),
+            reason=failure.reason,
+            fix=TRIES_AGAIN,
+        )
         for kind, id in failure.records
     ]
 

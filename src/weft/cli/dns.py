@@ -104,17 +104,17 @@ def rm(name: str, network: str, addresses: tuple[IPAddress, ...], as_json: bool)
 
 @dns.command()
 @click.argument("name")
-@click.option("--type", "type_", default="A", show_default=True, help="A, AAAA, PTR, SRV …")
+@click.option("--type", "type_", help="A, AAAA, PTR, SRV … [A; PTR for an address]")
 @click.option("--network", type=types.NETWORK, help="Ask as a workload of this network would.")
 @json_option
-def lookup(name: str, type_: str, network: str | None, as_json: bool) -> None:
+def lookup(name: str, type_: str | None, network: str | None, as_json: bool) -> None:
     """Ask weftd's DNS server. Exit code 1: there is no such name.
 
     \b
     Examples:
       weft dns lookup web.foo.weft.internal
       weft dns lookup web --network foo --type AAAA
-      weft dns lookup 192.168.1.9 --type PTR
+      weft dns lookup 192.168.1.9
     """
     with progress(f"looking up {name}"):
         answer = connect().get(

@@ -190,6 +190,8 @@ def test_names_are_those_added_and_those_of_ports(weftd: Weftd) -> None:
 def test_lookup_asks_dns(weftd: Weftd) -> None:
     answer = weftd.client.get(LookupInfo, "lookup", query={"name": "web", "type": "a"})
     assert (answer.rcode, answer.type, answer.records[0].data) == ("NOERROR", "A", "10.9.0.2")
+    reverse = weftd.client.get(LookupInfo, "lookup", query={"name": "10.9.0.2"})
+    assert (reverse.type, reverse.records[0].data) == ("PTR", "web.foo.")
     with pytest.raises(InvalidError, match="type NOPE"):
         weftd.client.get(LookupInfo, "lookup", query={"name": "web", "type": "nope"})
 
@@ -224,6 +226,12 @@ def test_failed_rows_show_at_the_port_and_as_problems(weftd: Weftd) -> None:
     assert problem.fix
     assert weftd.client.get(PortInfo, "ports", port.id).problems == ("no netns",)
     assert weftd.client.get(StatusInfo, "status").problem_count == 1
+
+
+def test_dns_socket_that_is_not_served_is_a_problem(weftd: Weftd) -> None:
+    weftd.dns.failures = {"udp 169.254.53.53 port 53": "address in use"}
+    (problem,) = weftd.client.get(ProblemList, "problems").problems
+    assert (problem.kind, problem.reason) == ("dns", "address in use")
 
 
 def test_status_names_host_settings_and_readiness(weftd: Weftd) -> None:
@@ -358,6 +366,7 @@ def test_only_root_may_use_the_socket(weftd: Weftd) -> None:
 def test_second_weftd_on_a_socket_is_refused(weftd: Weftd) -> None:
     with pytest.raises(ConflictError, match="another weftd"):
         listen(weftd.settings.api_socket)
+    assert weftd.client.get(StatusInfo, "status").is_ready
 
 
 def test_socket_of_a_dead_weftd_is_replaced(folder: Path) -> None:
