@@ -204,7 +204,11 @@ class Engine:
                 waiter.set_result(None)
 
     async def _look(self) -> None:
-        """One reconcile step. The first must succeed; a later one that fails is shown."""
+        """One reconcile step. The first must succeed; a later one that fails is shown.
+
+        It takes pending changes over, so `settle` must not pass meanwhile.
+        """
+        self._is_busy = True
         try:
             await self._reconcile()
         except (WeftError, OSError) as error:
@@ -213,6 +217,8 @@ class Engine:
             self.problem = str(error)
             log.error("reconcile failed", reason=self.problem)
             return
+        finally:
+            self._is_busy = False
         self.problem = ""
         self.ready.set()
         self.on_reconciled()

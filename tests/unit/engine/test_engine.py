@@ -1,0 +1,87 @@
+"""The engine's loop over a sink in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mapping
+
+import pytest
+
+from weft.engine.engine import Counters, Engine, Tables
+from weft.engine.rows import Row, RowFailure
+from weft.model.ids import NetworkId, Vni
+from weft.model.records import Network, Record
+from weft.store.interface import Put, View
+from weft.store.memory import MemoryStore
+
+DEADLINE_S = 5.0
+
+
+class SlowSink:
+    """Rows in a dict. A look at them waits until it is let through."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[Hashable, Hashable]] = {}
+        self.is_looking = threading.Event()
+        self.may_look = threading.Event()
+        self.may_look.set()
+
+    def start(self) -> None:
+        pass
+
+    def actual(self, desired: Tables) -> dict[str, dict[Hashable, Hashable]]:
+        self.is_looking.set()
+        assert self.may_look.wait(DEADLINE_S)
+        return {table: dict(rows) for table, rows in self.rows.items()}
+
+    def apply(
+        self, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
+    ) -> list[RowFailure]:
+        for table, rows in upserts.items():
+            self.rows.setdefault(table, {}).update(rows)
+        return []
+
+    def counters(self) -> Mapping[str, Counters]:
+        return {}
+
+    def stop(self) -> None:
+        pass
+
+
+def network_rows(record: Record, view: View) -> Iterable[Row]:
+    assert isinstance(record, Network)
+    return [Row("networks", record.vni, record.name)]
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[tuple[MemoryStore, SlowSink, Engine]]:
+    store, sink = MemoryStore(), SlowSink()
+    engine = Engine(store, {Network: network_rows}, sink, reconcile_s=3600)
+    task = asyncio.create_task(engine.run())
+    async with asyncio.timeout(DEADLINE_S):
+        await engine.ready.wait()
+    yield store, sink, engine
+    sink.may_look.set()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_settle_waits_for_a_change_that_a_look_at_the_kernel_took_over(
+    running: tuple[MemoryStore, SlowSink, Engine],
+) -> None:
+    store, sink, engine = running
+    sink.may_look.clear()
+    sink.is_looking.clear()
+    engine.repair_soon()
+    await store.write([Put(Network(id=NetworkId("1" * 16), name="foo", vni=Vni(7)))])
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.to_thread(sink.is_looking.wait, DEADLINE_S)
+        settled = asyncio.ensure_future(engine.settle())
+        await asyncio.sleep(0)
+        assert not settled.done()
+        sink.may_look.set()
+        await settled
+    assert sink.rows == {"networks": {7: "foo"}}
