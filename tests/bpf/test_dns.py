@@ -1,0 +1,177 @@
+"""Queries become weftd's, and the answers look as if they came from where the query went."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from tests.bpf import wire
+from tests.bpf.world import (
+    ANN,
+    BOB,
+    EXTRA4,
+    INA,
+    RESOLVER4,
+    RESOLVER6,
+    WEFT0_MAC,
+    Workload,
+    World,
+)
+from weft.kernel.bpf import layouts
+from weft.kernel.bpf.layouts import ServiceAddress
+from weft.model.service_addresses import (
+    ALIAS4,
+    ALIAS6,
+    DNS4,
+    DNS6,
+    GATEWAY_MAC,
+    ifindex_of_alias,
+)
+
+QUESTION = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01"
+
+
+def query(
+    to_mac: str,
+    from_mac: str,
+    source: str,
+    destination: str,
+    protocol: int,
+    ports: tuple[int, int],
+    data: bytes = QUESTION,
+) -> bytes:
+    make = wire.udp if protocol == wire.UDP else wire.tcp
+    segment = make(source, destination, ports, data)
+    if ":" in source:
+        packet = wire.ipv6(source, destination, protocol, segment)
+        return wire.ether(to_mac, from_mac, wire.IPV6, packet)
+    packet = wire.ipv4(source, destination, protocol, segment)
+    return wire.ether(to_mac, from_mac, wire.IPV4, packet)
+
+
+def alias(world: World, workload: Workload, version: int) -> str:
+    ifindex = world.ifindexes[workload.device]
+    if version == 4:
+        return str(IPv4Address(int(ALIAS4.network_address) | ifindex))
+    return str(IPv6Address(int(ALIAS6.network_address) | ifindex))
+
+
+@pytest.mark.parametrize("protocol", [wire.UDP, wire.TCP])
+@pytest.mark.parametrize(
+    ("source", "resolver"),
+    [
+        (ANN.ipv4, RESOLVER4),
+        (ANN.ipv4, "10.1.0.1"),
+        (ANN.ipv4, "10.1.1.1"),
+        (ANN.ipv4, str(DNS4)),
+        (EXTRA4, RESOLVER4),
+        (ANN.ipv6, RESOLVER6),
+        (ANN.ipv6, "fd00:1::1"),
+        (ANN.ipv6, str(DNS6)),
+    ],
+)
+def test_there_and_back(world: World, protocol: int, source: str, resolver: str) -> None:
+    version = 6 if ":" in source else 4
+    server = str(DNS6 if version == 6 else DNS4)
+    known_as = alias(world, ANN, version)
+    ports, back = (40000, 53), (53, 40000)
+
+    sent = query(GATEWAY_MAC, ANN.mac, source, resolver, protocol, ports)
+    expected = query(WEFT0_MAC, ANN.mac, known_as, server, protocol, ports)
+    assert world.send(ANN, sent) == ("weft0", "", expected)
+
+    answer = query(WEFT0_MAC, WEFT0_MAC, server, known_as, protocol, back, b"answer")
+    expected = query(ANN.mac, GATEWAY_MAC, resolver, source, protocol, back, b"answer")
+    assert world.send_from_host(answer) == (ANN.device, "", expected)
+
+
+def test_alias_tells_the_port(world: World) -> None:
+    for version in (4, 6):
+        address = alias(world, ANN, version)
+        text = IPv6Address(address) if version == 6 else IPv4Address(address)
+        assert ifindex_of_alias(text) == world.ifindexes[ANN.device]
+
+
+def test_zero_udp_checksum_stays_zero(world: World) -> None:
+    packet = bytearray(query(GATEWAY_MAC, ANN.mac, ANN.ipv4, RESOLVER4, wire.UDP, (40000, 53)))
+    packet[40:42] = b"\0\0"
+    outcome = world.send(ANN, bytes(packet))
+    assert outcome.target == "weft0"
+    assert outcome.packet[40:42] == b"\0\0"
+
+
+def test_other_ports_and_other_servers_are_left_alone(world: World) -> None:
+    sent = query(GATEWAY_MAC, ANN.mac, ANN.ipv4, RESOLVER4, wire.UDP, (40000, 54))
+    assert world.send(ANN, sent) == ("weft0", "", wire.mac_bytes(WEFT0_MAC) + sent[6:])
+    sent = query(GATEWAY_MAC, ANN.mac, ANN.ipv4, "192.0.2.54", wire.UDP, (40000, 53))
+    assert world.send(ANN, sent) == ("weft0", "", wire.mac_bytes(WEFT0_MAC) + sent[6:])
+    sent = query(BOB.mac, ANN.mac, ANN.ipv4, BOB.ipv4, wire.UDP, (40000, 53))
+    assert world.send(ANN, sent) == (BOB.device, "", sent)
+
+
+def test_internal_networks_have_names_too(world: World) -> None:
+    sent = query(GATEWAY_MAC, INA.mac, INA.ipv4, RESOLVER4, wire.UDP, (40000, 53))
+    assert world.send(INA, sent).target == "weft0"
+    sent = query(GATEWAY_MAC, INA.mac, INA.ipv4, "192.0.2.54", wire.UDP, (40000, 53))
+    assert world.send(INA, sent).reason == "internal"
+
+
+def test_same_address_and_port_in_two_networks(world: World) -> None:
+    """Bob and Ina have one address; each gets its own answer."""
+    for workload in (BOB, INA):
+        sent = query(GATEWAY_MAC, workload.mac, workload.ipv4, RESOLVER4, wire.UDP, (5353, 53))
+        assert world.send(workload, sent).target == "weft0"
+    for workload in (BOB, INA):
+        known_as = alias(world, workload, 4)
+        answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (53, 5353))
+        outcome = world.send_from_host(answer)
+        assert outcome.target == workload.device
+        assert outcome.packet[:6] == wire.mac_bytes(workload.mac)
+
+
+def test_fragment_is_no_query(world: World) -> None:
+    segment = wire.udp(ANN.ipv4, RESOLVER4, (40000, 53), QUESTION)
+    packet = wire.ipv4(ANN.ipv4, RESOLVER4, wire.UDP, segment, fragment=0x2000)
+    sent = wire.ether(GATEWAY_MAC, ANN.mac, wire.IPV4, packet)
+    assert world.send(ANN, sent) == ("weft0", "", wire.mac_bytes(WEFT0_MAC) + sent[6:])
+
+
+def test_answer_nobody_asked_for(world: World) -> None:
+    known_as = alias(world, ANN, 4)
+    answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (53, 40000))
+    assert world.send_from_host(answer).reason == "unknown_address"
+    other = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (80, 40000))
+    assert world.send_from_host(other).reason == "reserved"
+    other = query(WEFT0_MAC, WEFT0_MAC, "192.0.2.1", known_as, wire.UDP, (53, 40000))
+    assert world.send_from_host(other).reason == "reserved"
+
+
+def test_answer_to_a_port_that_is_gone(world: World) -> None:
+    sent = query(GATEWAY_MAC, ANN.mac, ANN.ipv4, RESOLVER4, wire.UDP, (40000, 53))
+    world.send(ANN, sent)
+    world.plane.maps["ports_v1"].delete([struct.pack("<I", world.ifindexes[ANN.device])])
+    known_as = alias(world, ANN, 4)
+    answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (53, 40000))
+    assert world.send_from_host(answer).reason == "unknown_address"
+
+
+def test_flow_holds_what_is_needed_to_go_back(world: World) -> None:
+    sent = query(GATEWAY_MAC, ANN.mac, ANN.ipv4, RESOLVER4, wire.UDP, (40000, 53))
+    world.send(ANN, sent)
+    ((key, value),) = world.plane.maps["dns_flows_v1"].read().items()
+    flow_key, flow = layouts.DnsFlowKey.decode(key), layouts.DnsFlow.decode(value)
+    assert flow_key == (world.ifindexes[ANN.device], struct.pack(">H", 40000), wire.UDP, 4)
+    assert flow.client[12:] == IPv4Address(ANN.ipv4).packed
+    assert flow.resolver[12:] == IPv4Address(RESOLVER4).packed
+    assert flow.mac == wire.mac_bytes(ANN.mac)
+
+
+def test_addresses_are_those_of_the_model() -> None:
+    high, low = ServiceAddress.WEFT_PREFIX6_HIGH, ServiceAddress.WEFT_PREFIX6_LOW
+    assert int(DNS4) == ServiceAddress.WEFT_DNS4
+    assert int(ALIAS4.network_address) == ServiceAddress.WEFT_ALIAS4
+    assert int(ALIAS4.netmask) == ServiceAddress.WEFT_ALIAS4_MASK
+    assert int(DNS6) == high << 96 | low << 64 | ServiceAddress.WEFT_DNS6_LAST
+    assert int(ALIAS6.network_address) == high << 96 | (low | 1) << 64
