@@ -94,8 +94,8 @@ def test_neighbours_are_answered_from_the_records(
     table = one.run("ip", "neigh", "show")
     assert table.count(two.mac) >= 2
     one.send(udp(one.mac, two.mac, one.address4, two.address4, MARKER))
-    asked = [frame for frame in listener.frames() if frame[12:14] == b"\x08\x06"]
-    assert not [frame for frame in asked if frame[6:12].hex(":") == one.mac]
+    requests = [f for f in listener.frames() if f[12:14] == b"\x08\x06" and f[20:22] == b"\0\1"]
+    assert requests == []
 
 
 def test_a_workload_on_several_networks(new_network: NewNetwork, new_workload: NewWorkload) -> None:

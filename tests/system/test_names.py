@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.system.workload import NewNetwork, NewWorkload, Workload
+from tests.system.workload import NewNetwork, NewWorkload, Workload, gateway
 from weft.api.client import Client
 from weft.api.schema import NameInfo, NetworkInfo
 from weft.control.specs import NameSpec
@@ -105,16 +105,13 @@ def test_the_outside_is_resolved_over_udp_and_tcp(
     assert len(" ".join(dig(client, "TXT", "big.outside.example"))) > 3000
 
 
-def test_names_work_on_an_internal_network(
-    new_network: NewNetwork, new_workload: NewWorkload
+@pytest.mark.parametrize("is_internal", [False, True], ids=["open", "internal"])
+def test_the_gateways_are_resolvers_too(
+    new_network: NewNetwork, new_workload: NewWorkload, is_internal: bool
 ) -> None:
-    network = new_network(is_internal=True)
-    server, client = new_workload(network, names=("inner",)), new_workload(network)
-    assert dig(client, "inner") == [server.address4]
-
-
-def test_the_gateway_is_a_resolver_too(network: NetworkInfo, new_workload: NewWorkload) -> None:
+    network = new_network(is_internal=is_internal)
     server, client = new_workload(network, names=("near",)), new_workload(network)
-    gateway = next(subnet.gateway for subnet in network.subnets if "." in subnet.cidr)
-    assert gateway is not None
-    assert dig(client, f"@{gateway}", "near") == [server.address4]
+    for family in (4, 6):
+        for transport in ("+notcp", "+tcp"):
+            asked = (f"@{gateway(network, family)}", transport, "near")
+            assert dig(client, *asked) == [server.address4]

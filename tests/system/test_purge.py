@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.workload import Workload, add_network
+from tests.system.workload import Workload, add_network, until
 from weft.api.client import Client
 from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab
@@ -21,13 +21,16 @@ def fresh() -> Iterator[LabHost]:
     lab = Lab(f"purge-{os.getpid()}")
     try:
         lab.up(1, has_weftd=False)
-        yield lab.host("h1")
+        h1 = lab.host("h1")
+        h1.run(["mkdir", "-p", "/run/docker/plugins", "/etc/docker/plugins"])  # Docker's own
+        yield h1
     finally:
         lab.down()
 
 
-def kernel_state(host: LabHost) -> dict[str, str]:
-    """Everything in the kernel that a host may be seen by."""
+def kernel_state(host: LabHost) -> dict[str, list[str]]:
+    """All in the kernel and on disk by which a host may be told from another, line by line."""
+    until("addresses settled", lambda: "tentative" not in host.run(["ip", "address"]))
     commands = {
         "links": "ip -o link | cut -d' ' -f2-",
         "addresses": "ip -o address | cut -d' ' -f2-",
@@ -36,11 +39,11 @@ def kernel_state(host: LabHost) -> dict[str, str]:
         "neighbours": "ip neigh show dev lo",
         "rules": "nft list ruleset",
         "pins": "find /sys/fs/bpf -name '*weft*'",
-        "run": "ls /run",
+        "run": "find /run -name 'weft*'",
         "docker": "find /etc/docker",
         "sysctls": "sysctl -a 2>/dev/null | grep -E 'ip_forward|forwarding|route_localnet'",
     }
-    return {what: host.run(["sh", "-c", line]) for what, line in commands.items()}
+    return {what: host.run(["sh", "-c", line]).splitlines() for what, line in commands.items()}
 
 
 def test_purge_leaves_nothing(fresh: LabHost) -> None:
@@ -65,8 +68,8 @@ def test_purge_leaves_nothing(fresh: LabHost) -> None:
     assert process is not None
     fresh.run([*weft_command(), "down", "--purge"])
     assert not process.is_running
-    after = kernel_state(fresh)
-    assert after == before
+    for what, lines in kernel_state(fresh).items():
+        assert lines == before[what]
     assert not any((fresh.layout.state / "weft").glob("*.db*"))
     fresh.run([*weft_command(), "down", "--purge"])
     assert kernel_state(fresh) == before

@@ -116,10 +116,11 @@ def status(name: str, as_json: bool) -> None:
       weft lab status --json
     """
     from weft.lab.lab import Lab
+    from weft.model.codec import encode
 
     now = Lab(name).status()
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(now), indent=2).decode())
+        click.echo(msgspec.json.format(encode(now), indent=2).decode())
         return
     click.echo(f"{'HOST':8}{'ADDRESS':17}{'WEFTD':16}{'DOCKER':16}LINK")
     for host in now.hosts:
