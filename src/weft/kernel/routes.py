@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from weft.kernel.netlink import (
@@ -31,9 +32,11 @@ _RTA_MULTIPATH = 9
 _RTA_TABLE = 15
 _RTAX_MTU = 2
 _RT_TABLE_MAIN = 254
+_RT_TABLE_LOCAL = 255
 _RT_SCOPE_UNIVERSE = 0
 _RT_SCOPE_LINK = 253
 _RTN_UNICAST = 1
+_RTN_LOCAL = 2
 _RTNH_F_ONLINK = 4
 _RTPROT_STATIC = 4
 _RTM_F_CLONED = 0x200
@@ -76,6 +79,15 @@ def add_route(
         parts.append(nested(_RTA_METRICS, attribute_u32(_RTAX_MTU, mtu_bytes)))
     flags = NLM_F_CREATE | NLM_F_REPLACE
     return Request(f"add route {prefix}", _RTM_NEWROUTE, flags, b"".join(parts))
+
+
+def add_local_route(address: IPv6Address, ifindex: int) -> Request:
+    """Take what arrives on a device for this address of the host's, which another device holds."""
+    header = _RTMSG.pack(10, 128, 0, 0, _RT_TABLE_LOCAL, PROTOCOL, 0, _RTN_LOCAL, 0)
+    body = header + attribute(_RTA_DST, address.packed) + attribute_u32(_RTA_OIF, ifindex)
+    body += attribute_u32(_RTA_PRIORITY, METRIC)
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Request(f"add local route {address}", _RTM_NEWROUTE, flags, body)
 
 
 def add_default_route(gateway: IPAddress, ifindex: int) -> Request:

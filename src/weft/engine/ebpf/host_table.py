@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Hashable, Iterable, Mapping
+from ipaddress import IPv6Address
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
@@ -27,12 +28,13 @@ from weft.kernel.links import (
     set_up_without_arp,
 )
 from weft.kernel.netlink import Netlink, Request
-from weft.kernel.routes import PROTOCOL, add_route, delete_route, routes
+from weft.kernel.routes import PROTOCOL, add_local_route, add_route, delete_route, routes
 from weft.model.addresses import IPAddress, IPNetwork
 
 _MAC0 = "0a:57:45:46:54:00"
 _MAC1 = "0a:57:45:46:54:02"
 _MTU_BYTES = 65535
+_LOOPBACK6 = IPv6Address("::1")
 
 
 def ensure_pair(devices: Devices) -> HostDevices:
@@ -56,6 +58,10 @@ def ensure_pair(devices: Devices) -> HostDevices:
             netlink.do(set_mtu(link.ifindex, _MTU_BYTES))
     if not weft0.is_up or weft0.has_arp:
         netlink.do(set_up_without_arp(weft0.ifindex))
+    if has_ipv6():
+        # Answers to what the host sent from ::1 to a published port: its source is the gateway on
+        # the way, so ::1 itself never arrives from outside (the kernel drops that before NAT).
+        netlink.do(add_local_route(_LOOPBACK6, weft0.ifindex))
     return HostDevices(weft0.ifindex, weft0.mac, weft1.ifindex)
 
 
