@@ -1,0 +1,282 @@
+"""Real packets between real namespaces: what BPF_PROG_TEST_RUN does not show."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from tests.bpf import wire
+from tests.bpf.lan import OUTSIDE4, OUTSIDE6, Lan, made, wait_for
+from tests.bpf.world import (
+    ANN,
+    BOB,
+    CYD,
+    DAN,
+    EVE,
+    INA,
+    RESOLVER4,
+    RESOLVER6,
+    Workload,
+    host_devices,
+)
+from weft.kernel.bpf import layouts, programs
+from weft.kernel.bpf.layouts import EndpointFlag
+from weft.kernel.bpf.programs import DataPlane
+from weft.model.service_addresses import DNS4, DNS6, GATEWAY_MAC, ifindex_of_alias
+
+GATEWAY4, GATEWAY6 = "10.1.0.1", "fd00:1::1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("bpffs-lan")
+    programs.mount_bpffs(place)
+    yield place
+    programs.purge(place)
+
+
+@pytest.fixture(scope="module")
+def lan(folder: Path, objects: Path) -> Iterator[Lan]:
+    with made(folder, objects) as lan:
+        yield lan
+
+
+@pytest.mark.parametrize("target", [BOB.ipv4, BOB.ipv6, CYD.ipv4, CYD.ipv6])
+def test_ping(lan: Lan, target: str) -> None:
+    assert lan.pings(ANN, target)
+
+
+def test_ping_by_link_local_address(lan: Lan) -> None:
+    assert lan.pings(ANN, f"{BOB.link_local}%eth0")
+
+
+@pytest.mark.parametrize("target", [GATEWAY4, GATEWAY6, OUTSIDE4, OUTSIDE6])
+@pytest.mark.parametrize("size", [56, 3000, 20000])
+def test_ping_gateway_and_outside(lan: Lan, target: str, size: int) -> None:
+    assert lan.pings(ANN, target, f"-s {size}")
+
+
+@pytest.mark.parametrize("target", [BOB.ipv4, BOB.ipv6])
+def test_large_ping_between_ports(lan: Lan, target: str) -> None:
+    assert lan.pings(ANN, target, "-s 20000")
+
+
+def test_networks_do_not_reach_each_other(lan: Lan) -> None:
+    for sender, target in ((ANN, DAN), (DAN, ANN), (INA, ANN), (ANN, INA)):
+        assert not lan.pings(sender, target.ipv6, "-W 1")
+    assert not lan.pings(DAN, BOB.ipv4, "-W 1")
+    assert not lan.pings(INA, OUTSIDE4, "-W 1")
+
+
+def test_host_reaches_a_port(lan: Lan) -> None:
+    for target in (BOB.ipv4, BOB.ipv6):
+        source = OUTSIDE6 if ":" in target else OUTSIDE4
+        assert " 0% packet loss" in lan.host.run(f"ping -c 2 -i 0.05 -q -I {source} {target}")
+
+
+def test_neighbours_are_learnt_from_the_answers(lan: Lan) -> None:
+    lan.pings(ANN, BOB.ipv4)
+    lan.pings(ANN, GATEWAY6)
+    neighbours = lan.at(ANN, "ip neighbour show")
+    assert f"{BOB.ipv4} dev eth0 lladdr {BOB.mac}" in neighbours
+    assert f"{GATEWAY6} dev eth0 lladdr {GATEWAY_MAC} router" in neighbours
+
+
+def test_duplicate_address_is_detected(lan: Lan) -> None:
+    lan.at(EVE, f"ip -6 address add {BOB.ipv6}/64 dev eth0")
+    try:
+        wait_for(lambda: "dadfailed" in lan.at(EVE, "ip -6 address show dev eth0"))
+    finally:
+        lan.at(EVE, f"ip -6 address delete {BOB.ipv6}/64 dev eth0")
+
+
+def stream(lan: Lan, sender: Workload, target: Workload, address: str) -> float:
+    """Gigabits per second of one TCP stream."""
+    with lan.insides[target].entered():
+        server = subprocess.Popen(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: ":5201" in lan.at(target, "ss -Hltn"))
+        report = json.loads(lan.at(sender, f"iperf3 -J -t 1 -c {address}"))
+        return float(report["end"]["sum_received"]["bits_per_second"]) / 1e9
+    finally:
+        server.wait(10)
+
+
+@pytest.mark.parametrize("target", [BOB.ipv4, BOB.ipv6, CYD.ipv4, CYD.ipv6])
+def test_tcp_stream_in_large_segments(lan: Lan, target: str) -> None:
+    """Without segmentation offload the mean packet would be no larger than the MTU."""
+    receiver = BOB if target in (BOB.ipv4, BOB.ipv6) else CYD
+    before = lan.world.counters(receiver.device)
+    assert stream(lan, ANN, receiver, target) > 0.5
+    after = lan.world.counters(receiver.device)
+    received = after.rx_bytes - before.rx_bytes
+    assert received > 50_000_000
+    assert received / (after.rx_packets - before.rx_packets) > 5000
+
+
+def listener(lan: Lan, workload: Workload, group: str) -> socket.socket:
+    with lan.insides[workload].entered():
+        family = socket.AF_INET6 if ":" in group else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_DGRAM)
+        listening.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 9999))
+        if family == socket.AF_INET6:
+            index = socket.if_nametoindex("eth0")
+            request = socket.inet_pton(family, group) + struct.pack("I", index)
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+        elif group.startswith("2") and not group.startswith("255"):
+            request = socket.inet_aton(group) + socket.inet_aton(workload.ipv4)
+            listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        listening.settimeout(5)
+        return listening
+
+
+@pytest.mark.parametrize("group", ["255.255.255.255", "10.1.0.255", "239.1.2.3", "ff05::1234"])
+def test_broadcast_and_multicast(lan: Lan, group: str) -> None:
+    """Bob and Cyd hear Ann once each; Dan and Ina, in other networks, hear nothing of it."""
+    hearing = [listener(lan, each, group) for each in (BOB, EVE)]
+    deaf = [listener(lan, each, group) for each in (DAN, INA)]
+    before = [lan.world.counters(each.device).rx_packets for each in (DAN, INA)]
+    with lan.insides[ANN].entered():
+        family = socket.AF_INET6 if ":" in group else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            scope = (group, 9999, 0, socket.if_nametoindex("eth0"))
+            sender.sendto(b"hello", scope if ":" in group else scope[:2])
+    try:
+        assert [each.recv(100) for each in hearing] == [b"hello"] * 2
+        for each in deaf:
+            each.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                each.recv(100)
+        assert [lan.world.counters(each.device).rx_packets for each in (DAN, INA)] == before
+    finally:
+        for each in hearing + deaf:
+            each.close()
+
+
+def test_other_protocols_arrive(lan: Lan) -> None:
+    kind = 0x88B5
+    with lan.insides[BOB].entered():
+        receiver = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
+        receiver.bind(("eth0", kind))
+        receiver.settimeout(5)
+    frame = wire.ether(BOB.mac, ANN.mac, kind, b"an experiment".ljust(50, b"."))
+    with lan.insides[ANN].entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind(("eth0", kind))
+        sender.send(frame)
+    with receiver:
+        assert receiver.recv(2000) == frame
+
+
+def test_delivery_by_way_of_the_device(lan: Lan) -> None:
+    """A tap, or a veth that stays in the host's namespace."""
+    endpoint = layouts.Endpoint(
+        lan.world.ifindexes[BOB.device],
+        EndpointFlag.ENDPOINT_REDIRECT,
+        wire.mac_bytes(BOB.mac),
+    )
+    key = layouts.MacKey(BOB.vni, wire.mac_bytes(BOB.mac)).encode()
+    macs = lan.world.plane.maps["macs_v1"]
+    former = macs.lookup(key)
+    assert former is not None
+    macs.update({key: endpoint.encode()})
+    try:
+        assert lan.pings(ANN, BOB.ipv4)
+    finally:
+        macs.update({key: former})
+
+
+class DnsServer:
+    """Answers every query, UDP or TCP, with the address that it came from."""
+
+    def __init__(self, lan: Lan, address: str) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with lan.host.entered():
+            self.udp = socket.socket(family, socket.SOCK_DGRAM)
+            self.tcp = socket.socket(family, socket.SOCK_STREAM)
+        for each in (self.udp, self.tcp):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind((address, 53))
+            each.settimeout(10)
+        self.tcp.listen()
+        self.threads = [threading.Thread(target=each) for each in (self._udp, self._tcp)]
+        for thread in self.threads:
+            thread.start()
+
+    def _udp(self) -> None:
+        _, client = self.udp.recvfrom(500)
+        self.udp.sendto(client[0].encode(), client)
+
+    def _tcp(self) -> None:
+        connection, client = self.tcp.accept()
+        with connection:
+            connection.recv(500)
+            connection.sendall(client[0].encode() * 3000)
+
+    def close(self) -> None:
+        for thread in self.threads:
+            thread.join()
+        self.udp.close()
+        self.tcp.close()
+
+
+@pytest.mark.parametrize(
+    ("server", "resolver"),
+    [(str(DNS4), RESOLVER4), (str(DNS4), GATEWAY4), (str(DNS6), RESOLVER6), (str(DNS6), GATEWAY6)],
+)
+def test_query_and_answer(lan: Lan, server: str, resolver: str) -> None:
+    family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
+    answering = DnsServer(lan, server)
+    ifindex = lan.world.ifindexes[ANN.device]
+    try:
+        with lan.insides[ANN].entered():
+            udp = socket.socket(family, socket.SOCK_DGRAM)
+            tcp = socket.socket(family, socket.SOCK_STREAM)
+        with udp, tcp:
+            udp.settimeout(5)
+            tcp.settimeout(5)
+            udp.sendto(b"query", (resolver, 53))
+            answer, source = udp.recvfrom(500)
+            assert source[0] == resolver
+            assert ifindex_of_alias(ip_address(answer.decode())) == ifindex
+            tcp.connect((resolver, 53))
+            tcp.sendall(b"query")
+            received = b""
+            while piece := tcp.recv(65536):
+                received += piece
+            assert received == answer * 3000
+    finally:
+        answering.close()
+
+
+def test_programs_are_replaced_without_losing_a_packet(
+    lan: Lan, folder: Path, objects: Path
+) -> None:
+    with lan.insides[ANN].entered():
+        flood = subprocess.Popen(
+            ["ping", "-i", "0.002", "-c", "1000", "-q", BOB.ipv4], stdout=subprocess.PIPE, text=True
+        )
+    right = host_devices(lan.world.ifindexes)
+    ids = set()
+    try:
+        for number in range(20):
+            other = right._replace(weft1_ifindex=10_000 + number)
+            with DataPlane.load(folder, other, objects) as plane:
+                ids.add(plane.programs["from_port"].id)
+                for workload in (ANN, BOB):
+                    lan.attach(folder, workload.device, "from_port")
+        output, _ = flood.communicate(timeout=30)
+    finally:
+        with DataPlane.load(folder, right, objects):
+            for workload in (ANN, BOB):
+                lan.attach(folder, workload.device, "from_port")
+    assert len(ids) == 20
+    assert " 0% packet loss" in output
