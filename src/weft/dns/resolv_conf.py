@@ -7,7 +7,8 @@ Two lists come out of it, since the host and its containers do not see the same:
   Weft as its resolver would make it ask itself.
 - `intercepted`: whom workloads ask, so whose queries are rewritten to Weft. Container engines copy
   the host's list without the loopback addresses; where only systemd-resolved's stub is listed
-  they take the list behind it, and where nothing is left Docker puts in public resolvers.
+  they take the list behind it, and where nothing is left Docker puts in public resolvers. Weft's
+  own addresses stay in it: a workload that asks them is known by its alias too.
 """
 
 from __future__ import annotations
@@ -66,21 +67,22 @@ class ResolvConf:
         before = (self.servers, self.intercepted)
         listed, behind = (_read(path) for path in self._paths)
         listed = listed or (LIBC_DEFAULT,)
-        self.servers = self._without_own(listed)
-        self.intercepted = self._without_own(_seen_by_containers(listed, behind))
+        self.servers = tuple(address for address in listed if address not in self._own)
+        self.intercepted = _seen_by_containers(listed, behind)
         return (self.servers, self.intercepted) != before
-
-    def _without_own(self, addresses: Collection[IPAddress]) -> tuple[IPAddress, ...]:
-        return tuple(address for address in addresses if address not in self._own)
 
 
 def _seen_by_containers(
     listed: Collection[IPAddress], behind_systemd: Collection[IPAddress]
 ) -> tuple[IPAddress, ...]:
-    wanted = [*listed, *(behind_systemd if SYSTEMD_STUB in listed else ())]
-    # A link-local resolver cannot be asked from another link.
-    reachable = [a for a in dict.fromkeys(wanted) if not a.is_loopback and not a.is_link_local]
-    return tuple(reachable or DOCKER_DEFAULTS)
+    wanted = dict.fromkeys([*listed, *(behind_systemd if SYSTEMD_STUB in listed else ())])
+    return tuple(address for address in wanted if _is_askable(address)) or DOCKER_DEFAULTS
+
+
+def _is_askable(address: IPAddress) -> bool:
+    """Whether a query can leave a workload for it. IPv4's link-local addresses are routed like all
+    others (clouds have resolvers there); IPv6's belong to one link of the host's."""
+    return not address.is_loopback and not (address.version == 6 and address.is_link_local)
 
 
 def _fingerprint(path: Path) -> tuple[int, ...] | None:

@@ -43,13 +43,11 @@ class TcpServer:
         responder: Responder,
         askers: Askers,
         counters: Counters,
-        idle_s: float = IDLE_S,
     ) -> None:
         self._sock = sock
         self._responder = responder
         self._askers = askers
         self._counters = counters
-        self._idle_s = idle_s
         self._connections: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -86,7 +84,7 @@ class TcpServer:
         try:
             with sock:
                 sock.setblocking(False)
-                await _Connection(sock, asker, scope, self._responder, self._idle_s).run()
+                await _Connection(sock, asker, scope, self._responder).run()
         finally:
             self._connections[asker] -= 1
             if not self._connections[asker]:
@@ -100,13 +98,11 @@ class _Connection:
         asker: str,
         scope: Scope,
         responder: Responder,
-        idle_s: float,
     ) -> None:
         self._sock = sock
         self._asker = asker
         self._scope = scope
         self._responder = responder
-        self._idle_s = idle_s
         self._sending = asyncio.Lock()
         self._room = asyncio.Semaphore(MAX_WAITING)
 
@@ -125,7 +121,7 @@ class _Connection:
     async def _next(self, reader: FrameReader) -> bytes | None:
         """None at the end of the stream, whichever way it ends."""
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(IDLE_S):
                 return await reader.read()
         except (OSError, TimeoutError):
             return None
@@ -140,7 +136,7 @@ class _Connection:
         """Nothing more is sent, nor read, after one that was not taken."""
         loop = asyncio.get_running_loop()
         try:
-            async with self._sending, asyncio.timeout(self._idle_s):
+            async with self._sending, asyncio.timeout(IDLE_S):
                 await loop.sock_sendall(self._sock, frame(response))
         except (OSError, TimeoutError):
             with contextlib.suppress(OSError):

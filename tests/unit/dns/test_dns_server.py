@@ -1,0 +1,457 @@
+"""The whole service over real sockets: ephemeral ports on loopback, real `dig`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.dns import resolver
+from tests.unit.dns.resolver import FakeResolver
+from tests.unit.dns.world import DEADLINE_S, added, eventually, network, port, two_tenants
+from weft.config import Settings
+from weft.dns import askers, forward, responder, service, tcp
+from weft.dns.endpoint import Endpoint, open_tcp, open_udp
+from weft.dns.service import DnsService
+from weft.dns.zone import Zone
+from weft.errors import InvalidError
+from weft.model.records import Port, Record
+from weft.store.interface import Put
+from weft.store.memory import MemoryStore
+
+needs_dig = pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed")
+
+
+class Running:
+    """A service that serves on 127.0.0.1 and, where there is IPv6, on ::1."""
+
+    def __init__(self, store: MemoryStore, served: DnsService, port: int) -> None:
+        self.store = store
+        self.service = served
+        self.port = port
+
+    async def dig(self, *arguments: str) -> str:
+        """What dig prints."""
+        process = await asyncio.create_subprocess_exec(
+            "dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=5", *arguments,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S)
+        return output.decode()
+
+    async def send(self, data: bytes) -> bytes:
+        """One datagram and the response to it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect(("127.0.0.1", self.port))
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, data)
+            return await asyncio.wait_for(loop.sock_recv(sock, 65535), DEADLINE_S)
+
+    async def ask(self, name: str, type: str = "A", **options: int) -> dns.message.Message:
+        query = dns.message.make_query(name, type, **options)  # type: ignore[arg-type]
+        response = dns.message.from_wire(await self.send(query.to_wire()))
+        assert query.is_response(response)
+        return response
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        number: int = sock.getsockname()[1]
+        return number
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    tmp_path: Path,
+    *records: Record,
+    port_of_ifindex: Callable[[int], Port | None] = lambda ifindex: None,
+    upstream: FakeResolver | None = None,
+) -> AsyncIterator[Running]:
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.2\n")
+    store = MemoryStore(records or two_tenants())
+    number = free_port()
+    served = DnsService(
+        Settings(resolv_conf=str(resolv_conf)),
+        store,
+        port_of_ifindex,
+        time.monotonic,
+        random.Random(1),
+        endpoints=[Endpoint(ip_address("127.0.0.1"), number), Endpoint(ip_address("::1"), number)],
+        upstream_port=upstream.port if upstream else free_port(),
+    )
+    task = asyncio.create_task(served.run())
+    try:
+        await asyncio.wait_for(served.ready.wait(), DEADLINE_S)
+        assert not any("127.0.0.1" in where for where in served.failures)
+        yield Running(store, served, number)
+        assert not task.done()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def data(message: dns.message.Message) -> list[str]:
+    return sorted(rdata.to_text() for rrset in message.answer for rdata in rrset)
+
+
+@pytest.fixture
+def as_workload(monkeypatch: pytest.MonkeyPatch) -> Callable[[Record], None]:
+    """Queries from 127.0.0.1 come from a port, as if from its alias."""
+
+    def set_port(record: Record) -> None:
+        assert isinstance(record, Port)
+        monkeypatch.setattr(
+            askers.Askers, "_find", lambda self, address: self._zone.scope_of_port(record)
+        )
+
+    return set_port
+
+
+@needs_dig
+async def test_dig_gets_every_type(tmp_path: Path) -> None:
+    records = [*two_tenants(), added("foo", "_http._tcp.web", services=["0 5 80 web"])]
+    async with serving(tmp_path, *records) as running:
+        for arguments, expected in (
+            (["web.foo.weft.internal"], "192.168.1.2\n"),
+            (["WEB.foo.weft.INTERNAL", "AAAA"], "fd00:1::2\n"),
+            (["web.foo.weft.internal", "+tcp"], "192.168.1.2\n"),
+            (["web.foo.weft.internal", "+noedns", "+noall", "+answer"], "192.168.1.2\n"),
+            (["-x", "192.168.1.2"], "web.foo.weft.internal.\n"),
+            (["-x", "fd00:1::2"], "web.foo.weft.internal.\n"),
+            (["_http._tcp.web.foo.weft.internal", "SRV"], "0 5 80 web.foo.weft.internal.\n"),
+        ):
+            assert (await running.dig("+short", *arguments)).endswith(expected), arguments
+
+
+@needs_dig
+async def test_dig_sees_status_and_flags(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        known = await running.dig("web.foo.weft.internal")
+        assert "status: NOERROR" in known and "flags: qr aa rd ra;" in known
+        assert "EDNS: version: 0" in known and "WARNING" not in known
+        assert "status: NXDOMAIN" in await running.dig("nobody.foo.weft.internal")
+        empty = await running.dig("web.foo.weft.internal", "MX")
+        assert "status: NOERROR" in empty and "ANSWER: 0, AUTHORITY: 1" in empty
+        assert "status: BADVERS" in await running.dig(
+            "+edns=1", "+noednsneg", "web.foo.weft.internal"
+        )
+        assert "status: NOTIMP" in await running.dig("+opcode=NOTIFY", "weft.internal")
+        assert "status: REFUSED" in await running.dig("version.bind", "CH", "TXT")
+        assert "RFC8482" in await running.dig("web.foo.weft.internal", "ANY")
+        assert "Transfer failed" in await running.dig("example.org", "AXFR")
+
+
+@needs_dig
+async def test_dig_retries_truncated_answers_over_tcp(tmp_path: Path) -> None:
+    ports = [port("foo", ["many"], f"10.0.{n >> 8}.{n & 255}") for n in range(300)]
+    async with serving(tmp_path, network("foo"), *ports) as running:
+        udp = await running.dig("+ignore", "+noedns", "many.foo.weft.internal")
+        assert " tc " in udp and udp.count("\tA\t") == 29
+        retried = await running.dig("many.foo.weft.internal")
+        assert "retrying in TCP" in retried and retried.count("\tA\t") == 300
+        assert (await running.dig("+tcp", "+short", "many.foo.weft.internal")).count("\n") == 300
+
+
+async def test_changes_show_in_the_next_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        assert (await running.ask("new.foo.weft.internal")).rcode() == dns.rcode.NXDOMAIN
+        await running.store.write([Put(port("foo", ["new"], "192.168.1.99"))])
+        assert data(await running.ask("new.foo.weft.internal")) == ["192.168.1.99"]
+
+
+async def test_alone_names_and_forwarding_for_a_workload(
+    tmp_path: Path, as_workload: Callable[[Record], None]
+) -> None:
+    fake = FakeResolver(resolver.records(60, "A 203.0.113.5"))
+    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
+        as_workload(port("foo", ["me"], "192.168.1.8"))
+        assert data(await running.ask("web")) == ["192.168.1.2"]
+        assert data(await running.ask("intranet")) == ["203.0.113.5"]
+        assert data(await running.ask("www.Example.org")) == ["203.0.113.5"]
+        assert data(await running.ask("www.example.org")) == ["203.0.113.5"]
+        asked = [query.question[0].name.to_text() for query in fake.udp_queries]
+        assert asked == ["intranet.", "www.example.org."]
+        await running.ask("nobody.foo.weft.internal")
+        await running.ask("77.1.168.192.in-addr.arpa", "PTR")
+        assert len(fake.udp_queries) == 2  # names of ours never leave the host
+
+
+async def test_workload_on_internal_networks_only_gets_nothing_from_outside(
+    tmp_path: Path, as_workload: Callable[[Record], None]
+) -> None:
+    fake = FakeResolver(resolver.records(60, "A 203.0.113.5"))
+    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
+        as_workload(port("bar", ["me"], "192.168.2.8"))
+        assert data(await running.ask("web")) == ["192.168.2.2"]
+        assert (await running.ask("secret.attacker.example")).rcode() == dns.rcode.NXDOMAIN
+        assert not fake.udp_queries
+        assert running.service.statistics()["internal"] == 1
+
+
+async def test_resolvers_down_is_servfail_and_ours_still_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        assert (await running.ask("www.example.org")).rcode() == dns.rcode.SERVFAIL
+        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
+
+
+async def test_forwarded_answers_obey_the_askers_size(tmp_path: Path) -> None:
+    many = [f"A 192.0.2.{n}" for n in range(150)]
+    fake = FakeResolver(resolver.truncated(resolver.records(60, *many)))
+    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
+        small = await running.ask("big.example", use_edns=-1)
+        assert small.flags & dns.flags.TC and 20 < len(data(small)) <= 30 and small.edns == -1
+        large = await running.ask("big.example", use_edns=0, payload=4096)
+        assert large.flags & dns.flags.TC and 60 < len(data(large)) < 80 and large.edns == 0
+        async with running.connected() as (reader, writer):
+            writer.write(dns.message.make_query("big.example", "A").to_wire(prepend_length=True))
+            assert len(data(await read_frame(reader))) == 150
+
+
+async def read_frame(reader: asyncio.StreamReader) -> dns.message.Message:
+    async with asyncio.timeout(DEADLINE_S):
+        (length,) = struct.unpack(">H", await reader.readexactly(2))
+        return dns.message.from_wire(await reader.readexactly(length))
+
+
+async def test_tcp_answers_many_queries_and_the_ready_ones_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "WAITS_S", (0.5,))
+    fake = FakeResolver(resolver.silent)
+    async with (
+        fake.serving("127.0.0.2"),
+        serving(tmp_path, upstream=fake) as running,
+        running.connected() as (reader, writer),
+    ):
+        slow = dns.message.make_query("slow.example", "A")
+        ours = [dns.message.make_query("web.foo.weft.internal", "A") for _ in range(20)]
+        frames = b"".join(query.to_wire(prepend_length=True) for query in (slow, *ours))
+        for at in range(0, len(frames), 7):  # cut anywhere
+            writer.write(frames[at : at + 7])
+            await writer.drain()
+        ids = [(await read_frame(reader)).id for _ in ours]
+        assert ids == [query.id for query in ours]
+        writer.write_eof()
+        last = await read_frame(reader)
+        assert (last.id, last.rcode()) == (slow.id, dns.rcode.SERVFAIL)
+        assert await reader.read() == b""
+
+
+async def test_idle_tcp_connections_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "IDLE_S", 0.1)
+    async with serving(tmp_path) as running, running.connected() as (reader, writer):
+        writer.write(b"\0")  # not even a length
+        assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+
+
+async def is_served(running: Running, connections: contextlib.AsyncExitStack) -> bool:
+    """Whether a new connection, left open, gets an answer."""
+    reader, writer = await connections.enter_async_context(running.connected())
+    writer.write(dns.message.make_query("x.weft.internal", "A").to_wire(prepend_length=True))
+    try:
+        await read_frame(reader)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return False
+    return True
+
+
+async def test_one_asker_holds_a_bounded_number_of_connections(tmp_path: Path) -> None:
+    async with serving(tmp_path) as running:
+        async with contextlib.AsyncExitStack() as connections:
+            served = [
+                await is_served(running, connections)
+                for _ in range(tcp.MAX_CONNECTIONS_OF_ASKER + 3)
+            ]
+            assert served == [True] * tcp.MAX_CONNECTIONS_OF_ASKER + [False] * 3
+        async with contextlib.AsyncExitStack() as connections:  # once it saw the others go
+            await eventually(lambda: is_served(running, connections))
+
+
+async def test_one_askers_waiting_queries_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responder, "MAX_PENDING", 3)
+    fake = FakeResolver(resolver.silent)
+    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
+        waiting = [asyncio.create_task(running.ask(f"n{n}.example")) for n in range(3)]
+
+        async def all_asked() -> bool:
+            return len(fake.udp_queries) == 3
+
+        await eventually(all_asked)
+        assert (await running.ask("more.example")).rcode() == dns.rcode.SERVFAIL
+        assert running.service.statistics()["limited"] == 1
+        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
+        for task in waiting:
+            task.cancel()
+
+
+async def test_alias_of_a_port_is_that_port_and_strangers_get_nothing() -> None:
+    records = two_tenants()
+    (acme,) = (r for r in records if isinstance(r, Port) and r.network_id == "acme/foo")
+    zone = Zone(MemoryStore(records), "weft.internal")
+    now_s = 0.0
+    found: dict[int, Port] = {}
+    known = askers.Askers(zone, found.get, lambda: now_s)
+    assert known.scope("240.0.0.7") is None  # not known yet, and not remembered as such
+    found[7] = acme
+    for alias in ("240.0.0.7", "fd77:6566:7400:1::7"):
+        assert known.scope(alias) is zone.scope_of_port(acme)
+    assert known.scope("240.0.0.8") is None
+    assert known.scope("127.0.0.5") is zone.scope_of_host()
+    for stranger in ("192.0.2.1", "2001:db8::1", "224.0.0.1", "0.0.0.0", "fd77:6566:7400::53"):
+        assert known.scope(stranger) is None, stranger
+    del found[7]
+    now_s = askers.OWN_ADDRESS_HOLD_S
+    assert known.scope("240.0.0.7") is None
+
+
+async def test_own_addresses_are_known_from_the_kernel() -> None:
+    assert askers.is_own(ip_address("127.0.0.1"))
+    assert askers.is_own(ip_address("::1"))
+    assert not askers.is_own(ip_address("192.0.2.1"))
+
+
+async def test_port_taken_is_served_once_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weft.dns.server.RETRY_S", 0.05)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        served = DnsService(
+            Settings(resolv_conf=str(tmp_path / "none")),
+            MemoryStore(two_tenants()),
+            lambda ifindex: None,
+            time.monotonic,
+            random.Random(1),
+            endpoints=[Endpoint(ip_address("127.0.0.1"), number)],
+        )
+        task = asyncio.create_task(served.run())
+        await asyncio.wait_for(served.ready.wait(), DEADLINE_S)
+        assert list(served.failures) == [f"tcp 127.0.0.1 port {number}"]
+        running = Running(MemoryStore(), served, number)
+        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
+
+    async def all_served() -> bool:
+        return not served.failures
+
+    await eventually(all_served)
+    async with running.connected():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_address_need_not_be_there_yet() -> None:
+    for text in ("169.254.53.53", "fd77:6566:7400::53"):
+        endpoint = Endpoint(ip_address(text), free_port())
+        open_udp(endpoint).close()
+        open_tcp(endpoint).close()
+
+
+async def test_ending_closes_all_sockets(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as connections:
+        async with serving(tmp_path) as running:
+            reader, _ = await connections.enter_async_context(running.connected())
+            await running.ask("web.foo.weft.internal")
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+        with pytest.raises(ConnectionError):
+            await connections.enter_async_context(running.connected())
+
+
+async def test_changed_list_of_resolvers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOK_S", 0.02)
+    async with serving(tmp_path) as running:
+        told: list[list[str]] = []
+        changed = asyncio.Event()
+
+        def listener(resolvers: object) -> None:
+            told.append([str(address) for address in resolvers])  # type: ignore[attr-defined]
+            changed.set()
+
+        end = running.service.watch_resolvers(listener)
+        changed.clear()
+        (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.9\nnameserver 127.0.0.9\n")
+        await asyncio.wait_for(changed.wait(), DEADLINE_S)
+        assert told[-1] == ["192.0.2.9"] and len(told) == 2
+        assert running.service.upstreams() == ["192.0.2.9", "127.0.0.9"]
+        end()
+
+
+async def test_lookup_answers_as_to_a_workload_or_the_host(tmp_path: Path) -> None:
+    fake = FakeResolver(resolver.records(60, 'TXT "out side"'))
+    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
+        lookup = running.service.lookup
+        alone = await lookup("web", "A", "foo")
+        assert (alone.name, alone.rcode) == ("web.", "NOERROR")
+        assert [tuple(r) for r in alone.records] == [("web.", "A", 1, "192.168.1.2")]
+        assert (await lookup("x.foo.weft.internal", "A", None)).rcode == "NXDOMAIN"
+        outside = await lookup("web", "TXT", None)
+        assert [record.data for record in outside.records] == ['"out side"']
+        assert (await lookup("café.example", "TXT", None)).name == "xn--caf-dma.example."
+        for name, type in (("a..b", "A"), ("x" * 64, "A"), ("web", "NONSENSE"), ("", "A" * 300)):
+            with pytest.raises(InvalidError):
+                await lookup(name, type, None)
+
+
+async def test_fault_of_our_own_is_servfail_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as running:
+        with monkeypatch.context() as patch:
+            patch.setattr("weft.dns.zone.Zone.answer", lambda *_: 1 // 0)
+            query = dns.message.make_query("web.foo.weft.internal", "A")
+            response = dns.message.from_wire(await running.send(query.to_wire()))
+            assert (response.id, response.rcode()) == (query.id, dns.rcode.SERVFAIL)
+        assert running.service.statistics()["errors"] == 1
+        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=30))
+async def test_hostile_octets_do_no_harm(tmp_path: Path, packets: list[bytes]) -> None:
+    async with serving(tmp_path) as running:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for packet in packets:
+                sock.sendto(packet, ("127.0.0.1", running.port))
+        async with running.connected() as (_, writer):
+            writer.write(b"".join(packets))
+        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
+        assert running.service.statistics()["errors"] == 0
