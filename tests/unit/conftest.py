@@ -66,6 +66,8 @@ class FakeDns:
 
     def __init__(self) -> None:
         self.failures: dict[str, str] = {}
+        self.ready = asyncio.Event()
+        self.ready.set()
 
     def upstreams(self) -> Sequence[str]:
         return ["192.0.2.53"]

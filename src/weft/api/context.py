@@ -35,6 +35,11 @@ class DnsFacts(Protocol):
     """What the API reads of the DNS server."""
 
     @property
+    def ready(self) -> asyncio.Event:
+        """Set once every socket has been opened or has failed."""
+        ...
+
+    @property
     def failures(self) -> Mapping[str, str]:
         """What is not served now, and why."""
         ...

@@ -40,6 +40,8 @@ def host_info(context: Context, host: Host) -> HostInfo:
         name=host.name,
         underlay=tuple(str(address) for address in host.underlay),
         mtu_bytes=host.mtu_bytes,
+        network_mtu_bytes=host.network_mtu_bytes,
+        resolvers=tuple(str(address) for address in host.resolvers),
         version=host.version,
         is_local=host.id == context.control.host.id,
     )

@@ -33,6 +33,10 @@ class HostInfo(Answer, frozen=True, kw_only=True):
     """Addresses under which other hosts reach it."""
     mtu_bytes: int
     """Of the underlay device."""
+    network_mtu_bytes: int
+    """For networks that name none: what the underlay carries, less the encapsulation."""
+    resolvers: tuple[str, ...]
+    """DNS servers whose queries from workloads weftd answers."""
     version: str
     is_local: bool
     """Whether it is the host that answers."""
@@ -259,7 +263,7 @@ class StatusInfo(Answer, frozen=True, kw_only=True):
 
     version: str
     is_ready: bool
-    """Whether the kernel holds what the records say, as far as it can."""
+    """Whether the kernel holds what the records say, as far as it can, and DNS is served."""
     pid: int
     started_s: float
     host: HostInfo

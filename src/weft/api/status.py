@@ -39,7 +39,7 @@ async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
     control = context.control
     return StatusInfo(
         version=weft.__version__,
-        is_ready=context.engine.ready.is_set(),
+        is_ready=context.engine.ready.is_set() and context.dns.ready.is_set(),
         pid=os.getpid(),
         started_s=context.started_s,
         host=host_info(context, control.host),

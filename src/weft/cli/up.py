@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import cast
 
 import click
@@ -22,6 +23,8 @@ from weft.model.codec import to_builtins
 
 READY_S = 60.0
 """How long weftd may take until it is ready."""
+PLUGIN_S = 5.0
+"""And until Docker can reach it, if it is to serve Docker."""
 POLL_S = 0.02
 
 
@@ -56,6 +59,7 @@ def up(foreground: bool, as_json: bool, **flags: object) -> None:
         os.execve(daemon_process.COMMAND[0], daemon_process.COMMAND, environment)
     with progress("starting weftd"):
         status = _start(settings, environment)
+        _wait_for_plugin(settings)
     _report(status, "started", as_json)
 
 
@@ -113,6 +117,17 @@ def _wait(settings: Settings, is_alive: daemon_process.IsAlive, since: int) -> S
     raise UnavailableError(
         _failure(settings, f"weftd was not ready within {READY_S:g} s: {reason}", since)
     )
+
+
+def _wait_for_plugin(settings: Settings) -> None:
+    """Docker may be asked at once, so its plugin should be there; weft doctor says why if not."""
+    link = Path(settings.docker_plugin_dir) / "weft.sock"
+    deadline = time.monotonic() + PLUGIN_S
+    while settings.docker and not link.exists():
+        if time.monotonic() > deadline:
+            click.echo("weft: Docker's plugin is not served; see weft doctor", err=True)
+            return
+        time.sleep(POLL_S)
 
 
 def _failure(settings: Settings, what: str, since: int) -> str:

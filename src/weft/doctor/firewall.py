@@ -1,0 +1,61 @@
+"""Firewalls of others that drop what goes to and from networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.doctor.finding import Finding, Subject
+from weft.engine.ebpf import foreign_chains
+from weft.engine.ebpf.foreign_chains import ForeignChain
+from weft.engine.ebpf.rows import WEFT0
+from weft.kernel.nftables import Nftables
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    """Foreign chains at the forward and input hooks, of nftables and of legacy iptables."""
+    nftables = Nftables()
+    try:
+        chains = foreign_chains.dropping_chains(nftables)
+        has_table = bool(nftables.objects("list table inet weft"))
+    finally:
+        nftables.close()
+    is_running = subject.daemon is not None
+    findings = [_chain(chain, is_running) for chain in chains]
+    if is_running and not has_table:
+        findings.append(_repairable("Weft's own table inet weft is not there", subject))
+    if is_running and not foreign_chains.is_legacy_open():
+        findings.append(_repairable("legacy iptables drops what Weft forwards", subject))
+    yield from findings or [Finding(name="firewall", state="ok", detail="nobody else's drops")]
+
+
+def _chain(chain: ForeignChain, is_running: bool) -> Finding:
+    name = f"firewall: {chain.path}"
+    if chain.is_open:
+        return Finding(name=name, state="ok", detail=f"drops by default; lets {WEFT0} through")
+    if chain.can_open and not is_running:
+        return Finding(name=name, state="ok", detail="drops by default; weftd will open it")
+    if chain.can_open:
+        return Finding(
+            name=name,
+            state="failed",
+            detail=f"drops what goes through {WEFT0}",
+            fix="weftd repairs this at its next look; if it stays, see weft status problems",
+        )
+    side = "iifname" if chain.hook == "input" else "oifname"
+    return Finding(
+        name=name,
+        state="warning",
+        detail=f"may drop what goes through {WEFT0}; it is not Weft's to change",
+        fix=f'let it through there, as: nft insert rule {chain.path} iifname "{WEFT0}" accept'
+        + (f'; nft insert rule {chain.path} {side} "{WEFT0}" accept' if side == "oifname" else ""),
+    )
+
+
+def _repairable(detail: str, subject: Subject) -> Finding:
+    return Finding(
+        name="firewall",
+        state="failed",
+        detail=detail,
+        fix=f"weftd repairs this within {subject.settings.reconcile_s:g} s; if it stays,"
+        " see weft status problems",
+    )
