@@ -27,7 +27,7 @@ def workload(network: NetworkInfo, new_workload: NewWorkload) -> Workload:
 
 
 def host_reaches(host: LabHost, address: str) -> bool:
-    words = ["ping", "-n", "-c", "2", "-i", "0.1", "-W", "1", "-w", "2", address]
+    words = ["ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", address]
     return subprocess.run([*host.enter, *words], capture_output=True, check=False).returncode == 0
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import subprocess
+from typing import NamedTuple
 
 import pytest
 
@@ -13,7 +13,6 @@ from weft.api.schema import NetworkInfo, PortList, ProblemList
 from weft.lab.host import LabHost
 
 pytestmark = pytest.mark.root
-Break = Callable[[LabHost, Workload, Workload], None]
 
 
 @pytest.fixture
@@ -28,60 +27,54 @@ def two_workloads(network: NetworkInfo, new_workload: NewWorkload) -> tuple[Work
     return one, two
 
 
-def delete_filter(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["tc", "filter", "del", "dev", one.device, "ingress"])
+class Damage(NamedTuple):
+    """What is done, and a command that succeeds only while it is not done; shell, $DEVICE known."""
+
+    name: str
+    command: str
+    witness: str
 
 
-def delete_qdisc(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["tc", "qdisc", "del", "dev", one.device, "clsact"])
-
-
-def set_device_down(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["ip", "link", "set", one.device, "down"])
-
-
-def remove_map_pin(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["rm", "/sys/fs/bpf/weft/maps/addresses_v1"])
-
-
-def remove_all_pins(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["rm", "-r", "/sys/fs/bpf/weft/maps", "/sys/fs/bpf/weft/programs"])
-
-
-def empty_map(host: LabHost, one: Workload, two: Workload) -> None:
-    path = "/sys/fs/bpf/weft/maps/ports_v1"
-    for entry in json.loads(host.run(["bpftool", "-j", "map", "dump", "pinned", path])):
-        key = entry.get("key", [])
-        host.run(["bpftool", "map", "delete", "pinned", path, "key", "hex", *map(_byte, key)])
-
-
-def _byte(text: str) -> str:
-    return text.removeprefix("0x")
-
-
-def flush_rules(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["nft", "flush", "ruleset"])
-
-
-def delete_host_pair(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["ip", "link", "del", "weft0"])
-
-
-def delete_host_device(host: LabHost, one: Workload, two: Workload) -> None:
-    host.run(["ip", "link", "del", one.device])
-
-
-DAMAGES: list[Break] = [
-    delete_filter,
-    delete_qdisc,
-    set_device_down,
-    remove_map_pin,
-    remove_all_pins,
-    empty_map,
-    flush_rules,
-    delete_host_pair,
-    delete_host_device,
+BPF = "/sys/fs/bpf/weft"
+EMPTY_PORTS = f"""
+bpftool -j map dump pinned {BPF}/maps/ports_v1 |
+python3 -c 'import json, sys; [print(*row["key"]) for row in json.load(sys.stdin)]' |
+while read -r key; do bpftool map delete pinned {BPF}/maps/ports_v1 key $key; done"""
+DAMAGES = [
+    Damage(
+        "filter",
+        "tc filter del dev $DEVICE ingress",
+        "tc filter show dev $DEVICE ingress | grep from_port",
+    ),
+    Damage(
+        "qdisc",
+        "tc qdisc del dev $DEVICE clsact",
+        "tc filter show dev $DEVICE ingress | grep from_port",
+    ),
+    Damage(
+        "link down",
+        "ip link set $DEVICE down",
+        "ip link show up dev $DEVICE | grep $DEVICE",
+    ),
+    Damage("map pin", f"rm {BPF}/maps/addresses_v1", f"test -e {BPF}/maps/addresses_v1"),
+    Damage(
+        "all pins",
+        f"rm -r {BPF}/maps {BPF}/programs",
+        f"test -e {BPF}/maps/ports_v1 && ls {BPF}/programs/from_port*",
+    ),
+    Damage("map", EMPTY_PORTS, f"bpftool map dump pinned {BPF}/maps/ports_v1 | grep value"),
+    Damage("rules", "nft flush ruleset", "nft list table inet weft | grep masquerade"),
+    Damage("table", "nft delete table inet weft", "nft list table inet weft | grep masquerade"),
+    Damage("host pair", "ip link del weft0", "ip link show weft0"),
+    Damage("host route", "ip route flush dev weft0", "ip route show dev weft0 | grep 10.77"),
+    Damage("device", "ip link del $DEVICE", "ip link show $DEVICE"),
 ]
+
+
+def succeeds(host: LabHost, device: str, command: str) -> bool:
+    """Whether a shell command on the host does."""
+    line = [*host.enter, "env", f"DEVICE={device}", "sh", "-c", command]
+    return subprocess.run(line, capture_output=True, check=False).returncode == 0
 
 
 def is_sound(one: Workload, two: Workload, outside: tuple[str, str]) -> bool:
@@ -90,23 +83,30 @@ def is_sound(one: Workload, two: Workload, outside: tuple[str, str]) -> bool:
     return near and all(one.reaches(address) for address in outside) and two.reaches(one.address4)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name.replace(" ", "-"))
 @pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
 def test_damage_is_repaired(
     host: LabHost,
+    network: NetworkInfo,
     two_workloads: tuple[Workload, Workload],
+    new_workload: NewWorkload,
     outside: tuple[str, str],
-    damage: Break,
+    damage: Damage,
     is_running: bool,
     api: Client,
 ) -> None:
     one, two = two_workloads
+    assert succeeds(host, one.device, damage.witness)
     if not is_running:
         host.kill_weftd()
-    damage(host, one, two)
-    host.start_weftd()
+    assert succeeds(host, one.device, damage.command)
+    if not is_running:
+        assert not succeeds(host, one.device, damage.witness)
+        host.start_weftd()
+    until("it is repaired", lambda: succeeds(host, one.device, damage.witness))
     until("everything works again", lambda: is_sound(one, two, outside), timeout_s=15)
     until("no problem is left", lambda: not api.get(ProblemList, "problems").problems)
+    assert new_workload(network).reaches(one.address4)
 
 
 def test_repair_leaves_the_sound_alone(
@@ -119,7 +119,7 @@ def test_repair_leaves_the_sound_alone(
     try:
         before = host.run(["ip", "-brief", "link", "show", two.device])
         rules = host.run(["nft", "list", "table", "inet", "stranger"])
-        delete_filter(host, one, two)
+        host.run(["tc", "filter", "del", "dev", one.device, "ingress"])
         until("everything works again", lambda: is_sound(one, two, outside), timeout_s=15)
         assert host.run(["ip", "-brief", "link", "show", two.device]) == before
         assert host.run(["nft", "list", "table", "inet", "stranger"]) == rules

@@ -217,13 +217,20 @@ def heal(name: str, host: str) -> None:
 @lab.command(hidden=True)
 @click.option("--hosts", type=click.IntRange(1, 100), default=1)
 @click.option("--down", "is_down", is_flag=True, help="End the demonstration's lab.")
-def demo(hosts: int, is_down: bool) -> None:
-    """What `make demo` runs."""
+@click.option("--name", default="demo", show_default=True)
+def demo(hosts: int, is_down: bool, name: str) -> None:
+    """Run a demonstration that proves each of its steps (make demo).
+
+    \b
+    Examples:
+      weft lab demo
+      weft lab demo --down
+    """
     from weft.lab.demo import run_demo, stop_demo
 
     if is_down:
-        stop_demo(_say)
-    elif not run_demo(hosts):
+        stop_demo(name, _say)
+    elif not run_demo(name, hosts):
         raise SystemExit(1)
 
 

@@ -23,7 +23,6 @@ from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab, Progress
 from weft.lab.zone import OUTSIDE_NAME
 
-NAME = "demo"
 _NETWORK = "foo"
 _CREATE = f"docker network create -d weft --subnet=192.168.1.0/24 {_NETWORK}"
 _SERVER = "web"
@@ -35,11 +34,11 @@ _RUN = {
 _PAGE = "hello from weft"
 
 
-def run_demo(hosts: int) -> bool:
+def run_demo(name: str, hosts: int) -> bool:
     """Run it, on the terminal. True: everything really worked."""
     console = Console(highlight=False, width=min(80, Console().width))
     began = time.monotonic()
-    lab = Lab(NAME, lambda what: console.print(f"  [dim]{escape(what)}[/dim]"))
+    lab = Lab(name, lambda what: console.print(f"  [dim]{escape(what)}[/dim]"))
     console.print("[bold]Weft: real containers on a network of their own[/bold]\n")
     try:
         lab.up(hosts, has_docker=True)
@@ -52,13 +51,13 @@ def run_demo(hosts: int) -> bool:
     console.print(
         f"\n[bold green]All of it worked[/bold green] ({time.monotonic() - began:.1f} s)."
     )
-    console.print(_what_next(), markup=False, soft_wrap=True)
+    console.print(_what_next(name), markup=False, soft_wrap=True)
     return True
 
 
-def stop_demo(progress: Progress) -> None:
+def stop_demo(name: str, progress: Progress) -> None:
     """Remove all that the demonstration made."""
-    Lab(NAME, progress).down()
+    Lab(name, progress).down()
 
 
 @dataclass
@@ -147,18 +146,18 @@ def _logs(lab: Lab) -> str:
     return f"logs: {host.weftd_log}\n      {host.engine.log_file}"
 
 
-def _what_next() -> str:
+def _what_next(name: str) -> str:
     script = Path(weft_command()[0])
     is_found = shutil.which("weft") == str(script)
     here = Path.cwd()
     weft = "weft" if is_found else str(script).removeprefix(f"{here}/")
     return f"""
 Go on, in a shell on that host, where docker and weft mean its own:
-  {weft} lab exec --name {NAME} h1 -- bash
+  {weft} lab exec --name {name} h1 -- bash
   docker exec -it {_CLIENT} sh
   docker run -it --rm --net={_NETWORK} busybox
   weft status; weft ps; weft doctor
 See all hosts and logs:
-  {weft} lab status --name {NAME}
+  {weft} lab status --name {name}
 Stop it and remove all that it made:
   make demo-down, or {weft} lab demo --down"""
