@@ -23,6 +23,9 @@ from weft.store.interface import Changed, Store
 
 T = TypeVar("T")
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
+MIN_SPACING_S = 0.2
+SPACING_FACTOR = 20
+"""Between two looks at the kernel that somebody asked for: this many times what one takes."""
 log = structlog.get_logger()
 
 
@@ -116,7 +119,9 @@ class Engine:
         self._deletes: set[RowKey] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
-        self._is_repair_due = True
+        self._look_due_s = 0.0
+        self._looked_s = 0.0
+        self._spacing_s = MIN_SPACING_S
         self._is_busy = False
         self._failures: dict[RowKey, str] = {}
         self.ready = asyncio.Event()
@@ -130,11 +135,18 @@ class Engine:
 
     async def run(self) -> None:
         """Until cancelled; then what forwards goes on forwarding."""
+        now_s = asyncio.get_running_loop().time
         try:
             await self._in_thread(self._sink.start)
             while True:
-                if self._is_repair_due:
+                if now_s() >= self._look_due_s:
+                    began_s = now_s()
                     await self._look()
+                    self._looked_s = now_s()
+                    self._spacing_s = max(
+                        MIN_SPACING_S, SPACING_FACTOR * (self._looked_s - began_s)
+                    )
+                    self._look_due_s = self._looked_s + self._reconcile_s
                 await self._apply_pending()
                 await self._sleep()
         finally:
@@ -154,8 +166,12 @@ class Engine:
         await waiter
 
     def repair_soon(self) -> None:
-        """Look at the kernel without waiting for the next turn."""
-        self._is_repair_due = True
+        """Look at the kernel without waiting for the next turn.
+
+        However often it is called, looking takes a small part of the time: Weft's own changes
+        look like damage from outside, and a look is linear in the number of ports.
+        """
+        self._look_due_s = min(self._look_due_s, self._looked_s + self._spacing_s)
         self._wake.set()
 
     def failures(self) -> Sequence[Failure]:
@@ -167,6 +183,8 @@ class Engine:
 
     def failures_of(self, record: Record) -> Sequence[str]:
         """Why something that a record wants is not in force."""
+        if self.problem:
+            return [self.problem]
         name = (record.KIND, record.id)
         return [failure.reason for failure in self.failures() if name in failure.records]
 
@@ -186,11 +204,9 @@ class Engine:
 
     async def _sleep(self) -> None:
         if not (self._upserts or self._deletes or self._waiters):
-            try:
-                async with asyncio.timeout(self._reconcile_s):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._look_due_s):
                     await self._wake.wait()
-            except TimeoutError:
-                self._is_repair_due = True
         self._wake.clear()
 
     async def _apply_pending(self) -> None:
@@ -224,7 +240,6 @@ class Engine:
         self.on_reconciled()
 
     async def _reconcile(self) -> None:
-        self._is_repair_due = False
         desired = self._compiler.rows()
         self._upserts, self._deletes = {}, set()
         actual = await self._in_thread(lambda: self._sink.actual(desired))
