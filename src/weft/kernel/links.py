@@ -85,6 +85,8 @@ class VethEnd(NamedTuple):
     """None: the kernel chooses."""
     netns_fd: int | None = None
     """The namespace to make it in; None: this one."""
+    ifindex: int = 0
+    """0: the kernel chooses. EBUSY when it is taken."""
 
 
 def create_veth(end: VethEnd, peer: VethEnd, mtu_bytes: int) -> Request:
@@ -93,13 +95,13 @@ def create_veth(end: VethEnd, peer: VethEnd, mtu_bytes: int) -> Request:
     One queue an end: veth takes no transmit lock, and the default is one queue for every CPU the
     machine could have, which costs memory for nothing.
     """
-    peer_info = _IFINFO.pack(0, 0, 0, 0, 0) + _veth_end(peer, mtu_bytes)
+    peer_info = _IFINFO.pack(0, 0, peer.ifindex, 0, 0) + _veth_end(peer, mtu_bytes)
     info = nested(
         _IFLA_LINKINFO,
         attribute_text(_IFLA_INFO_KIND, "veth"),
         nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer_info)),
     )
-    body = _IFINFO.pack(0, 0, 0, 0, 0) + _veth_end(end, mtu_bytes) + info
+    body = _IFINFO.pack(0, 0, end.ifindex, 0, 0) + _veth_end(end, mtu_bytes) + info
     return Request(
         f"create veth pair {end.name} and {peer.name}",
         _RTM_NEWLINK,

@@ -3,7 +3,8 @@
 A pair that is finished carries, as the alias of its host's end, a digest of the row that it was
 made from; the alias is written last. So a pair that was left half made, at whatever step, reads
 back as something else than any row and is mended; and 10 000 pairs are checked by one dump.
-The host's end stays down until its program is attached (see `filter_table`).
+The host's end stays down until its program is attached (see `filter_table`). A pair that must be
+made anew keeps its ifindex, so rows of other tables that name it stay true; its filter goes.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ class DeviceTable:
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
         self._netlink = devices.netlink
+        self._remade: set[str] = set()
+
+    def take_remade(self) -> set[str]:
+        """Devices that were made anew since the last call, in place of one that was there."""
+        remade, self._remade = self._remade, set()
+        return remade
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. What is not as desired reads back as words, not as a DeviceValue."""
@@ -80,18 +87,17 @@ class DeviceTable:
             raise ConflictError(f"device {name}: not a name that Weft gives to a port's device")
         link = self._devices.look_up(name)
         if value.netns is None:
-            if link is None or not self._adapt(link, value):
-                self._make(name, value, None)
+            if link is not None and self._is_waiting(link, value):
+                self._adapt(link, value)
+            else:
+                self._make(name, value, None, link)
             return
         with netns.opened(value.netns) as fd:
             self._check_namespace(value)
-            if link is not None and not self._is_in(link, fd):
-                self._delete([name])
-                link = None
-            if link is None:
-                self._make(name, value, fd)
-            else:
+            if link is not None and self._is_in(link, fd):
                 self._finish(link, value, value.netns)
+            else:
+                self._make(name, value, fd, link)
 
     def _check_namespace(self, value: rows.DeviceValue) -> None:
         assert value.netns is not None
@@ -105,16 +111,22 @@ class DeviceTable:
                 f"network namespace {value.netns}: it is the host's own; use weft expose"
             )
 
-    def _make(self, name: str, value: rows.DeviceValue, netns_fd: int | None) -> None:
+    def _make(
+        self, name: str, value: rows.DeviceValue, netns_fd: int | None, former: Link | None
+    ) -> None:
         """A new pair, the peer born in its namespace under its final name."""
+        if former is not None:
+            self._delete([name])
+            self._remade.add(name)
+        end = VethEnd(name, ifindex=former.ifindex if former else 0)
         peer = VethEnd(value.peer_ifname, value.mac, netns_fd)
-        make = create_veth(VethEnd(name), peer, value.mtu_bytes)
+        make = create_veth(end, peer, value.mtu_bytes)
         try:
             self._netlink.do(make)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
-            self._clear(name, value, netns_fd)
+            self._clear(value, netns_fd)
             self._netlink.do(make)
         self._netlink.do(forbid_link_local(name))
         link = self._devices.look_up(name)
@@ -122,8 +134,8 @@ class DeviceTable:
             raise NotFoundError(f"device {name}: it vanished while it was made")
         self._finish(link, value, value.netns)
 
-    def _clear(self, name: str, value: rows.DeviceValue, netns_fd: int | None) -> None:
-        """One of the names is taken: by a leftover of ours, which goes, or by somebody else."""
+    def _clear(self, value: rows.DeviceValue, netns_fd: int | None) -> None:
+        """The peer's name is taken: by a leftover of ours, which goes, or by somebody else."""
         if netns_fd is None:
             self._delete([value.peer_ifname] if OWN_NAME.fullmatch(value.peer_ifname) else [])
         else:
@@ -134,7 +146,6 @@ class DeviceTable:
                         f"device {value.peer_ifname}: the workload has one of this name; "
                         "choose another (--ifname)"
                     )
-        self._delete([name])
 
     def _finish(self, link: Link, value: rows.DeviceValue, path: str | None) -> None:
         """Everything after the pair exists; the alias last."""
@@ -146,18 +157,19 @@ class DeviceTable:
         self._netlink.do(set_alias(link.ifindex, alias_of(value)))
         self._devices.look_up(link.name)
 
-    def _adapt(self, link: Link, value: rows.DeviceValue) -> bool:
-        """Bring a pair whose peer another moves to what is wanted; False: make it anew."""
+    def _is_waiting(self, link: Link, value: rows.DeviceValue) -> bool:
+        """Whether a pair whose peer another moves serves: moved already, or as it must be."""
+        if link.peer_netns_id is not None:
+            return True
+        peer = find_link(self._netlink, link.peer_index)
+        return peer is not None and (peer.name, peer.mac) == (value.peer_ifname, value.mac)
+
+    def _adapt(self, link: Link, value: rows.DeviceValue) -> None:
         if link.peer_netns_id is None:
-            peer = find_link(self._netlink, link.peer_index)
-            if peer is None or peer.name != value.peer_ifname or peer.mac != value.mac:
-                self._delete([link.name])
-                return False
-            self._netlink.do(set_mtu(peer.ifindex, value.mtu_bytes))
+            self._netlink.do(set_mtu(link.peer_index, value.mtu_bytes))
         elif link.mtu_bytes != value.mtu_bytes:
             self._set_moved_mtu(link, value.mtu_bytes)
         self._finish(link, value, None)
-        return True
 
     def _set_moved_mtu(self, link: Link, mtu_bytes: int) -> None:
         """Change the MTU of a peer in a namespace of which only the kernel's id is known."""

@@ -6,7 +6,7 @@ and the device is up: it is brought up only here, so no packet enters before its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.device_table import is_host_end
@@ -31,9 +31,20 @@ class FilterTable:
         self._devices = devices
         self._netlink = devices.netlink
         self._programs = programs
+        self._wanted: dict[Hashable, Hashable] = {}
+
+    def reattach(self, ifnames: Set[str]) -> list[RowFailure]:
+        """Attach again what devices of these names should run: they were made anew."""
+        lost: dict[Hashable, Hashable] = {
+            key: value
+            for key, value in self._wanted.items()
+            if isinstance(key, rows.FilterKey) and key.ifname in ifnames
+        }
+        return self.write(lost, ())
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. A program that is not the one loaded now reads back with its id."""
+        self._wanted = dict(desired)
         wanted = {key for key in desired if isinstance(key, rows.FilterKey)}
         wanted |= {rows.FilterKey(link.name) for link in self._devices.all() if is_host_end(link)}
         hooks: dict[Hook, rows.FilterKey] = {}
@@ -57,7 +68,11 @@ class FilterTable:
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
         """See `Table.write`."""
-        failures = self._detach(deletes)
+        gone = list(deletes)
+        for key in gone:
+            self._wanted.pop(key, None)
+        self._wanted.update(upserts)
+        failures = self._detach(gone)
         attach: list[tuple[rows.FilterKey, int, list[Request]]] = []
         for key, value in upserts.items():
             assert isinstance(key, rows.FilterKey) and isinstance(value, rows.FilterValue)

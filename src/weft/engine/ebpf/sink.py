@@ -69,9 +69,11 @@ class Sink:
         devices = self._devices = Devices(Netlink())
         self._nftables = NftTable()
         self._routes = HostRouteTable(devices)
+        self._device_table = DeviceTable(devices)
+        self._filter_table = FilterTable(devices, self._programs)
         tables: list[Table] = [
-            DeviceTable(devices),
-            FilterTable(devices, self._programs),
+            self._device_table,
+            self._filter_table,
             HostAddressTable(devices),
             self._routes,
             self._nftables,
@@ -137,6 +139,9 @@ class Sink:
             late = deletes.get(name, ()) if name == rows.NFTABLES else ()
             if upserts.get(name) or late:
                 failures += self._tables[name].write(upserts.get(name, {}), late)
+            if name == rows.FILTERS:
+                remade = self._device_table.take_remade()
+                failures += self._filter_table.reattach(remade) if remade else []
         return failures
 
     def counters(self) -> dict[str, PortCounters]:
