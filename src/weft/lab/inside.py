@@ -13,24 +13,31 @@ import subprocess
 import sys
 from pathlib import Path
 
-from weft.lab.mounts import mounts
+from weft.lab.mounts import mounts, mounts_below
 
 
 def main() -> None:
     """Set up the calling process's mount and UTS namespaces."""
     name, run = sys.argv[1], Path(sys.argv[2])
     socket.sethostname(name)
-    _let_go_of_namespaces()
+    _let_go_of_run()
     _renew_sys(run)
     _cover_etc(json.load(sys.stdin), run)
     _mount("--bind", run, "/run")
 
 
-def _let_go_of_namespaces() -> None:
-    """Our copies of others' namespace files would keep those alive after their owners went."""
-    for mount in reversed(mounts()):
-        if mount.kind == "nsfs":
-            _unmount(mount.target)
+def _let_go_of_run() -> None:
+    """Unmount our copies of what is mounted below the machine's /run, which ours will cover.
+
+    Above all others' namespace files, which we would keep alive after their owners let them go.
+    The machine's own mounts stay: ours are slaves of them. One that it unmounts while we look is
+    gone here as well, so only what is left in the end counts.
+    """
+    for target in reversed(mounts_below(Path("/run"))):
+        subprocess.run(["umount", "--lazy", target], capture_output=True, check=False)
+    left = mounts_below(Path("/run"))
+    if left:
+        raise SystemExit(f"cannot unmount {', '.join(left)}")
 
 
 def _renew_sys(scratch: Path) -> None:
