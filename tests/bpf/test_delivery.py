@@ -140,7 +140,7 @@ def listener(lan: Lan, workload: Workload, group: str) -> socket.socket:
 
 @pytest.mark.parametrize("group", ["255.255.255.255", "10.1.0.255", "239.1.2.3", "ff05::1234"])
 def test_broadcast_and_multicast(lan: Lan, group: str) -> None:
-    """Bob and Cyd hear Ann once each; Dan and Ina, in other networks, hear nothing of it."""
+    """Bob and Eve hear Ann once each; Dan and Ina, in other networks, hear nothing of it."""
     hearing = [listener(lan, each, group) for each in (BOB, EVE)]
     deaf = [listener(lan, each, group) for each in (DAN, INA)]
     before = [lan.world.counters(each.device).rx_packets for each in (DAN, INA)]
@@ -174,6 +174,22 @@ def test_other_protocols_arrive(lan: Lan) -> None:
         sender.send(frame)
     with receiver:
         assert receiver.recv(2000) == frame
+
+
+@pytest.mark.parametrize("kind", [wire.IPV4, wire.IPV6, wire.ARP])
+@pytest.mark.parametrize("length", [0, 1, 19, 27])
+def test_truncated_headers(lan: Lan, kind: int, length: int) -> None:
+    """Shorter than BPF_PROG_TEST_RUN takes."""
+
+    def malformed() -> int:
+        return lan.world.counters(ANN.device).drops.get("malformed", 0)
+
+    before = malformed()
+    frame = wire.ether(BOB.mac, ANN.mac, kind, b"\x45".ljust(length, b"\0")[:length])
+    with lan.insides[ANN].entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind(("eth0", 0))
+        sender.send(frame)
+    wait_for(lambda: malformed() == before + 1)
 
 
 def test_delivery_by_way_of_the_device(lan: Lan) -> None:

@@ -125,7 +125,7 @@ class BpfMap:
         key_at = syscall.address_of(keys) + first * self.key_size
         value_at = syscall.address_of(values) + first * self.value_size if values else 0
         attribute = bytearray(
-            struct.pack("<QQQQIIQQ", 0, 0, key_at, value_at, count, self.fd, 0, 0)
+            struct.pack("<QQQQIiQQ", 0, 0, key_at, value_at, count, self.fd, 0, 0)
         )
         _, error = syscall.try_call(command, attribute)
         if not error:
@@ -151,7 +151,7 @@ class BpfMap:
             raise ValueError(f"BPF map {self.name}: a key is not {self.key_size} bytes")
         value_at = syscall.address_of(value) if value else 0
         key_at = syscall.address_of(key)
-        attribute = bytearray(struct.pack("<IIQQQ", self.fd, 0, key_at, value_at, 0))
+        attribute = bytearray(struct.pack("<iIQQQ", self.fd, 0, key_at, value_at, 0))
         return syscall.try_call(command, attribute)[1]
 
     def _read_batches(self) -> dict[bytes, bytes] | None:
@@ -165,7 +165,7 @@ class BpfMap:
             at = syscall.address_of(position)
             attribute = bytearray(
                 struct.pack(
-                    "<QQQQIIQQ",
+                    "<QQQQIiQQ",
                     0 if is_first else at,
                     at,
                     syscall.address_of(keys),
@@ -199,7 +199,7 @@ class BpfMap:
             following = bytearray(self.key_size)
             key_at = syscall.address_of(key) if key is not None else 0
             attribute = bytearray(
-                struct.pack("<IIQQQ", self.fd, 0, key_at, syscall.address_of(following), 0)
+                struct.pack("<iIQQQ", self.fd, 0, key_at, syscall.address_of(following), 0)
             )
             _, error = syscall.try_call(Command.MAP_NEXT_KEY, attribute)
             if error == errno.ENOENT:
