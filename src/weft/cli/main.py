@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,10 +98,10 @@ def cli(config: Path | None, run_dir: Path | None) -> None:
         os.environ["WEFT_RUN_DIR"] = str(run_dir.absolute())
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: errors become a sentence on standard error and an exit code."""
     try:
-        cli.main(prog_name="weft", standalone_mode=True)
+        cli.main(arguments, prog_name="weft", standalone_mode=True)
     except WeftError as error:
         _report(error)
     except ExceptionGroup as group:
