@@ -211,7 +211,7 @@ class Daemon:
 
 def host_routes() -> list[HostRoute]:
     """Routes of this host that are not Weft's."""
-    return [HostRoute(prefix, str(prefix)) for prefix in underlay.host_routes()]
+    return [HostRoute(*route) for route in underlay.host_routes()]
 
 
 def notify_service_manager(message: str) -> None:

@@ -87,17 +87,31 @@ def _choose(
     raise UnavailableError("underlay: this network namespace has no device at all")
 
 
-def host_routes() -> list[IPNetwork]:
-    """Prefixes that this host routes somewhere and that are not Weft's; no default routes."""
+class ForeignRoute(NamedTuple):
+    """A route of the host that is not Weft's."""
+
+    prefix: IPNetwork
+    description: str
+    """As `ip route` shows it: ``10.0.0.0/8 via 192.0.2.1 dev eth0``."""
+
+
+def host_routes() -> list[ForeignRoute]:
+    """What this host routes somewhere and is not Weft's; no default routes."""
     with Netlink() as netlink:
-        own = {link.ifindex for link in links(netlink) if link.name in ("weft0", "weft1")}
+        names = {link.ifindex: link.name for link in links(netlink)}
         known = routes(netlink)
-    prefixes = {
-        route.prefix
+    found = {
+        route.prefix: ForeignRoute(route.prefix, _described(route, names))
         for route in known
         if route.protocol != PROTOCOL
-        and route.ifindex not in own
+        and names.get(route.ifindex) not in ("weft0", "weft1")
         and route.prefix.prefixlen > 0
         and not route.prefix.is_link_local
     }
-    return sorted(prefixes, key=lambda prefix: (prefix.version, prefix))
+    return sorted(found.values(), key=lambda route: (route.prefix.version, route.prefix))
+
+
+def _described(route: Route, names: dict[int, str]) -> str:
+    via = f" via {route.gateway}" if route.gateway is not None else ""
+    device = f" dev {names[route.ifindex]}" if route.ifindex in names else ""
+    return f"{route.prefix}{via}{device}"

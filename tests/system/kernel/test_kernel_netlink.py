@@ -158,7 +158,7 @@ def test_underlay_is_the_device_of_the_default_route(netlink: Netlink) -> None:
     assert (found.mtu_bytes, found.network_mtu_bytes) == (1300, 1250)
     assert underlay.find("up1").addresses == (ip_address("198.51.100.1"),)
     assert underlay.find(address=ip_address("198.51.100.1")).ifname == "up1"
-    known = set(underlay.host_routes())
+    known = {route.prefix for route in underlay.host_routes()}
     assert known == {
         ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
     }
