@@ -70,6 +70,6 @@ def next_subnet(
 def overlapping(cidr: IPNetwork, others: Iterable[IPNetwork]) -> IPNetwork | None:
     """The first of `others` that shares an address with `cidr`."""
     for other in others:
-        if other.version == cidr.version and cidr.overlaps(other):  # type: ignore[arg-type]
+        if other.version == cidr.version and cidr.overlaps(other):
             return other
     return None
