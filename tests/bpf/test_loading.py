@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import KernelError, UnavailableError
-from weft.kernel.bpf import libbpf, programs, syscall
+from weft.kernel.bpf import layouts, programs, syscall
 from weft.kernel.bpf.libbpf import Object
 from weft.kernel.bpf.programs import ROLES, DataPlane, HostDevices
 
@@ -158,8 +158,8 @@ def test_refused_program_shows_the_verifiers_words(objects: Path, tmp_path: Path
 
 
 def test_other_layouts_are_refused(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    members = libbpf.layouts.STRUCTS["port"]
+    members = layouts.STRUCTS["port"]
     swapped = (members[1]._replace(offset=0), members[0]._replace(offset=4), *members[2:])
-    monkeypatch.setitem(libbpf.layouts.STRUCTS, "port", swapped)
+    monkeypatch.setitem(layouts.STRUCTS, "port", swapped)
     with Object(objects / "from_port.o") as source, pytest.raises(UnavailableError, match="port"):
         source.check_layouts()

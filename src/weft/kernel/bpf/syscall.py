@@ -161,13 +161,15 @@ def program_fd(program_id: int) -> int:
 
 def map_info(fd: int) -> MapInfo:
     """Facts of a map; KernelError when the fd is none."""
+    _check_kind(fd, "bpf-map")
     raw = _info(fd, 88)
     numbers, name = struct.unpack_from("<6I", raw), raw[24:40]
     return MapInfo._make((*numbers, name.rstrip(b"\0").decode()))
 
 
 def program_info(fd: int) -> ProgramInfo:
-    """Facts of a program, with the maps that it uses."""
+    """Facts of a program, with the maps that it uses; KernelError when the fd is none."""
+    _check_kind(fd, "bpf-prog")
     count = struct.unpack_from("<I", _info(fd, 80), 52)[0]
     ids = bytearray(4 * count)
     request = bytearray(80)
@@ -254,6 +256,16 @@ def query_tcx(ifindex: int, attach_type: AttachType) -> list[Attachment]:
 def is_unsupported(error: int) -> bool:
     """Whether this errno of a batch call means that the map type has none."""
     return error in (ENOTSUPP, errno.EINVAL, errno.EOPNOTSUPP)
+
+
+def _check_kind(fd: int, kind: str) -> None:
+    """The kernel gives the facts of any object of its own, each with another layout."""
+    try:
+        found = Path(f"/proc/self/fd/{fd}").readlink().name
+    except OSError as error:
+        raise KernelError(f"read facts of a {kind}", errno.EBADF) from error
+    if found != f"anon_inode:{kind}":
+        raise KernelError(f"read facts of a {kind}", errno.EINVAL, f"this is a {found}")
 
 
 def _info(fd: int, size: int, request: bytearray | None = None) -> bytearray:
