@@ -336,6 +336,20 @@ async def test_alias_of_a_port_is_that_port_and_strangers_get_nothing() -> None:
     assert known.scope("240.0.0.7") is None
 
 
+async def test_known_askers_see_changes_at_once() -> None:
+    records = two_tenants()
+    (web,) = (r for r in records if isinstance(r, Port) and r.network_id == "bar")
+    store = MemoryStore(records)
+    zone = Zone(store, "weft.internal")
+    store.watch(zone.changed)
+    known = askers.Askers(zone, lambda ifindex: web, lambda: 0.0)
+    before = known.scope("240.0.0.7")
+    assert before is not None and not before.is_outside_seen
+    await store.write([Put(network("bar"))])  # no longer internal
+    after = known.scope("240.0.0.7")
+    assert after is not None and after.is_outside_seen
+
+
 async def test_own_addresses_are_known_from_the_kernel() -> None:
     assert askers.is_own(ip_address("127.0.0.1"))
     assert askers.is_own(ip_address("::1"))
