@@ -76,11 +76,10 @@ class Client:
             connection.request(method, target, body=data, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise UnavailableError(
-                f"weftd is not running on this host (no socket {self._path});"
-                " start it with: weft up"
-            ) from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise self._not_running(f"no socket {self._path}") from error
+        except ConnectionRefusedError as error:
+            raise self._not_running(f"nobody serves on {self._path}") from error
         except PermissionError as error:
             raise UnavailableError(
                 f"socket {self._path}: permission denied; run as root or as a member of the"
@@ -94,6 +93,11 @@ class Client:
             raise UnavailableError(f"socket {self._path}: {error!r}") from error
         finally:
             connection.close()
+
+    def _not_running(self, why: str) -> UnavailableError:
+        return UnavailableError(
+            f"weftd is not running on this host ({why}); start it with: weft up"
+        )
 
     def _error(self, status: int, answer: bytes) -> WeftError:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from weft.api.schema import PortInfo
@@ -44,5 +45,12 @@ def holder(port: PortInfo) -> str:
     if owner.container_id:
         return owner.container_id[:12]
     if port.device is not None and port.device.netns:
-        return port.device.netns
+        return _namespace(port.device.netns)
     return owner.reference or "-"
+
+
+def _namespace(path: str) -> str:
+    """A namespace as people call it: by its pid or its name under /run/netns."""
+    if match := re.fullmatch(r"/proc/(\d+)/ns/net", path):
+        return f"pid {match[1]}"
+    return path.removeprefix("/run/netns/").removeprefix("/var/run/netns/")

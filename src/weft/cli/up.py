@@ -162,10 +162,17 @@ def _report(status: StatusInfo, state: str, as_json: bool) -> None:
     click.echo(
         f"weftd {status.version} is ready on {status.host.name} (pid {status.pid}, {took_s:.1f} s)."
     )
+    if status.network_count:
+        click.echo(f"{status.network_count} networks, {status.port_count} ports; see: weft ps")
+    else:
+        _tell_next(status)
+    if status.problem_count:
+        click.echo(f"{status.problem_count} problems; see: weft status problems")
+
+
+def _tell_next(status: StatusInfo) -> None:
     click.echo("Next:")
     click.echo("  weft network create foo --subnet 192.168.1.0/24")
     click.echo("  weft attach CONTAINER foo")
     if status.settings.get("docker"):
         click.echo("  docker network create -d weft --subnet=192.168.2.0/24 bar")
-    if status.problem_count:
-        click.echo(f"{status.problem_count} problems; see: weft status problems")

@@ -357,6 +357,13 @@ def test_client_says_how_to_start_weftd(folder: Path) -> None:
         client.get(StatusInfo, "status")
 
 
+def test_client_says_so_too_when_weftd_left_its_socket(folder: Path) -> None:
+    path = folder / "weftd.sock"
+    listen(path).close()
+    with pytest.raises(UnavailableError, match="nobody serves on"):
+        Client(path).get(StatusInfo, "status")
+
+
 def test_only_root_may_use_the_socket(weftd: Weftd) -> None:
     mode = weftd.settings.api_socket.stat().st_mode
     assert stat.S_IMODE(mode) in (0o600, 0o660)
