@@ -6,9 +6,10 @@ first scrape, for most hosts are never scraped.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import weft
 from weft.api.context import DnsFacts, EngineFacts
@@ -18,9 +19,21 @@ from weft.model.records import KINDS, Network, Port
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.process_collector import ProcessCollector
     from prometheus_client.registry import CollectorRegistry
 
 PORT_LABELS = ("port", "network", "name")
+
+
+class _Collected:
+    """Families that have been collected already, where prometheus-client wants a registry."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        """As `CollectorRegistry.collect`."""
+        return self._families
 
 
 class Metrics:
@@ -33,35 +46,28 @@ class Metrics:
         self._engine = engine
         self._dns = dns
         self._started_s = started_s
-        self._registry: CollectorRegistry | None = None
+        self._process: ProcessCollector | None = None
         self._counters: Mapping[str, Counters] = {}
 
     async def text(self) -> bytes:
-        """The exposition, format 0.0.4."""
+        """The exposition, format 0.0.4. Written in a thread: 10 000 ports make some megabytes."""
         from prometheus_client.exposition import generate_latest
+        from prometheus_client.process_collector import ProcessCollector
 
         self._counters = await self._engine.counters()
-        if self._registry is None:
-            self._registry = self._make_registry()
-        return generate_latest(self._registry)
+        if self._process is None:
+            self._process = ProcessCollector(namespace="weft", registry=None)
+        families = _Collected([*self.collect(), *self._process.collect()])
+        return await asyncio.to_thread(generate_latest, cast("CollectorRegistry", families))
 
     def collect(self) -> Iterator[Metric]:
-        """For prometheus-client: all families of ours."""
+        """All families of ours."""
         yield from self._daemon()
         yield from self._records()
         yield from self._reconcile()
         yield from self._ports()
         yield self._drops()
         yield from self._names()
-
-    def _make_registry(self) -> CollectorRegistry:
-        from prometheus_client.process_collector import ProcessCollector
-        from prometheus_client.registry import CollectorRegistry
-
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        ProcessCollector(namespace="weft", registry=registry)
-        return registry
 
     def _daemon(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
