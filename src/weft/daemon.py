@@ -32,6 +32,7 @@ from weft.control.control import Control
 from weft.control.janitor import Janitor
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions
+from weft.engine.ebpf.rows import WEFT0, WEFT1
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
 from weft.errors import WeftError
@@ -110,7 +111,7 @@ class Daemon:
         self, settings: Settings, store: SqliteStore, host_id: HostId, stop: Callable[[], None]
     ) -> None:
         started_s = time.time()
-        sink = Sink(settings)
+        self._sink = sink = Sink(settings)
         self._settings = settings
         self._engine = Engine(store, functions(host_id), sink, reconcile_s=settings.reconcile_s)
         context = Context(
@@ -124,10 +125,11 @@ class Daemon:
             targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
         )
         self._control = Control(context)
+        self._ports = PortsByDevice(store, sink.ifname)
         self._dns = DnsService(
             settings,
             store,
-            PortsByDevice(store, sink.ifname).of_ifindex,
+            self._ports.of_ifindex,
             time.monotonic,
             random.SystemRandom(),
         )
@@ -199,14 +201,25 @@ class Daemon:
         notify_service_manager("READY=1")
 
     def _on_kernel_events(self, events: Sequence[KernelEvent]) -> None:
-        if any(event.is_damage for event in events):
+        if any(event.is_damage and self._is_wanted(event) for event in events):
             self._engine.repair_soon()
         if any(
             event.subject in ("device", "address", "route", "lost")
-            and not event.ifname.startswith("wef")
+            and not self._device_of(event).startswith("wef")
             for event in events
         ):
             self._host_record.look_again()
+
+    def _is_wanted(self, event: KernelEvent) -> bool:
+        """Whether it is about something that shall be there: not what Weft itself just removed."""
+        if event.subject in ("rules", "lost"):
+            return True
+        ifname = self._device_of(event)
+        return ifname in (WEFT0, WEFT1) or self._ports.of_ifname(ifname) is not None
+
+    def _device_of(self, event: KernelEvent) -> str:
+        """Empty: a device that weftd has not met, or that is gone."""
+        return event.ifname or self._sink.ifname(event.ifindex) or ""
 
 
 def host_routes() -> list[HostRoute]:

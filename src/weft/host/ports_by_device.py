@@ -21,7 +21,11 @@ class PortsByDevice:
     def of_ifindex(self, ifindex: int) -> Port | None:
         """The port whose host's end has this ifindex now."""
         ifname = self._ifname_of(ifindex)
-        port_id = self._ids.get(ifname) if ifname is not None else None
+        return self.of_ifname(ifname) if ifname is not None else None
+
+    def of_ifname(self, ifname: str) -> Port | None:
+        """The port whose host's end has this name."""
+        port_id = self._ids.get(ifname)
         return self._store.get(Port, port_id) if port_id is not None else None
 
     def _note(self, changed: Sequence[Changed]) -> None:

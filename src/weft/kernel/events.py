@@ -23,6 +23,11 @@ _ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
 _NFTABLES_GROUP = 1 << 6
 _NFT_MSG_NEWGEN = 10 << 8 | 15
 _NFTA_GEN_PROC_PID = 2
+_IFI_CHANGE_AT = 12  # in struct ifinfomsg
+_IFF_UP = 1
+_ALL_FLAGS = 0xFFFFFFFF  # what the kernel says of a device that is new
+_RTMSG_BYTES = 12
+_RTA_OIF = 4
 
 Subject = Literal["device", "address", "route", "filter", "rules", "lost"]
 _SUBJECTS: dict[int, tuple[Subject, bool]] = {
@@ -46,17 +51,19 @@ class KernelEvent(NamedTuple):
     ifname: str = ""
     """Of a device; else empty."""
     ifindex: int = 0
-    is_up: bool = False
+    """Of the device that changed, or on which something did; 0: none."""
+    has_gone_down: bool = False
+    """A device that was up. One that is new is down at first, which is no change."""
     mtu_bytes: int = 0
 
     @property
     def is_damage(self) -> bool:
-        """Whether something of Weft's may have been broken (or was removed by Weft itself).
+        """Whether something may have been broken (or was removed by Weft itself).
 
-        Rules changed by this process never count; a device of Weft's that is down does.
+        Rules changed by this process never count.
         """
         if self.subject == "device":
-            return self.ifname.startswith("weft") and (self.is_gone or not self.is_up)
+            return self.is_gone or self.has_gone_down
         if self.subject in ("rules", "lost"):
             return True
         return self.is_gone
@@ -129,6 +136,10 @@ def parse(kind: int, body: bytes) -> KernelEvent | None:
     subject, is_gone = _SUBJECTS[kind]
     if subject == "device":
         link = parse_link(body)
-        return KernelEvent(subject, is_gone, link.name, link.ifindex, link.is_up, link.mtu_bytes)
-    ifindex = 0 if subject == "route" else struct.unpack_from("=i", body, 4)[0]
-    return KernelEvent(subject, is_gone, ifindex=ifindex)
+        changed = struct.unpack_from("=I", body, _IFI_CHANGE_AT)[0]
+        has_gone_down = changed != _ALL_FLAGS and bool(changed & _IFF_UP) and not link.is_up
+        return KernelEvent(subject, is_gone, link.name, link.ifindex, has_gone_down, link.mtu_bytes)
+    if subject == "route":
+        device = attributes(body, _RTMSG_BYTES).get(_RTA_OIF, bytes(4))
+        return KernelEvent(subject, is_gone, ifindex=struct.unpack("=I", device)[0])
+    return KernelEvent(subject, is_gone, ifindex=struct.unpack_from("=i", body, 4)[0])

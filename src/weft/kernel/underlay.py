@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from weft.errors import InvalidError, UnavailableError
 from weft.kernel.addresses import addresses
-from weft.kernel.links import Link, links
+from weft.kernel.links import Link, find_link, links
 from weft.kernel.netlink import Netlink
 from weft.kernel.routes import PROTOCOL, Route, routes
 from weft.model.addresses import IPAddress, IPNetwork
@@ -41,12 +42,11 @@ def find(device: str = "", address: IPAddress | None = None) -> Underlay:
     device or address.
     """
     with Netlink() as netlink:
-        found = {link.ifindex: link for link in links(netlink)}
         held: dict[int, list[IPAddress]] = {}
         for entry in addresses(netlink):
-            if not entry.is_link_local and entry.ifindex in found:
+            if not entry.is_link_local:
                 held.setdefault(entry.ifindex, []).append(entry.address)
-        link = _choose(device, address, found, held, routes(netlink))
+        link = _choose(netlink, device, address, held)
     own = held.get(link.ifindex, [])
     if address is not None:
         if address not in own:
@@ -58,33 +58,32 @@ def find(device: str = "", address: IPAddress | None = None) -> Underlay:
 
 
 def _choose(
-    device: str,
-    address: IPAddress | None,
-    found: dict[int, Link],
-    held: dict[int, list[IPAddress]],
-    known: list[Route],
+    netlink: Netlink, device: str, address: IPAddress | None, held: dict[int, list[IPAddress]]
 ) -> Link:
+    """Asks for single devices: a host with 10 000 ports must not list them all for this."""
     if device:
-        for link in found.values():
-            if link.name == device:
-                return link
-        names = ", ".join(sorted(link.name for link in found.values()))
-        raise InvalidError(f"underlay_device {device}: no such device; there are {names}")
+        link = find_link(netlink, device)
+        if link is None:
+            names = ", ".join(sorted(link.name for link in links(netlink)))
+            raise InvalidError(f"underlay_device {device}: no such device; there are {names}")
+        return link
     if address is not None:
         for ifindex, own in held.items():
-            if address in own:
-                return found[ifindex]
+            if address in own and (link := find_link(netlink, ifindex)) is not None:
+                return link
         raise InvalidError(f"underlay_address {address}: no device of this host holds it")
-    defaults = [route for route in known if route.prefix.prefixlen == 0 and route.ifindex in found]
+    defaults = [route for route in routes(netlink) if route.prefix.prefixlen == 0 and route.ifindex]
     for route in sorted(defaults, key=lambda route: (route.prefix.version, route.metric)):
-        return found[route.ifindex]
-    for ifindex in sorted(held):
-        if found[ifindex].is_up and found[ifindex].name not in ("lo", "weft0"):
-            return found[ifindex]
-    for link in found.values():
-        if link.name == "lo":
+        if (link := find_link(netlink, route.ifindex)) is not None:
             return link
-    raise UnavailableError("underlay: this network namespace has no device at all")
+    for ifindex in sorted(held):
+        link = find_link(netlink, ifindex)
+        if link is not None and link.is_up and link.name not in ("lo", "weft0"):
+            return link
+    loopback = find_link(netlink, "lo")
+    if loopback is None:
+        raise UnavailableError("underlay: this network namespace has no device at all")
+    return loopback
 
 
 class ForeignRoute(NamedTuple):
@@ -98,8 +97,8 @@ class ForeignRoute(NamedTuple):
 def host_routes() -> list[ForeignRoute]:
     """What this host routes somewhere and is not Weft's; no default routes."""
     with Netlink() as netlink:
-        names = {link.ifindex: link.name for link in links(netlink)}
         known = routes(netlink)
+        names = _names(netlink, {route.ifindex for route in known if route.ifindex})
     found = {
         route.prefix: ForeignRoute(route.prefix, _described(route, names))
         for route in known
@@ -109,6 +108,11 @@ def host_routes() -> list[ForeignRoute]:
         and not route.prefix.is_link_local
     }
     return sorted(found.values(), key=lambda route: (route.prefix.version, route.prefix))
+
+
+def _names(netlink: Netlink, ifindexes: Iterable[int]) -> dict[int, str]:
+    found = (find_link(netlink, ifindex) for ifindex in ifindexes)
+    return {link.ifindex: link.name for link in found if link is not None}
 
 
 def _described(route: Route, names: dict[int, str]) -> str:
