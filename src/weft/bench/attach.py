@@ -76,7 +76,7 @@ def leftovers(weft: WeftHost) -> set[str]:
     ports = weft.api.get(PortList, "ports").ports
     return {
         *(f"link {line.split()[0].partition('@')[0]}" for line in links),
-        *(f"route {line}" for line in routes),
+        *(f"route {line}" for line in routes if " dev weft" in line),
         *(f"port {port.id}" for port in ports),
     }
 
