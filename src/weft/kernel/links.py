@@ -30,6 +30,7 @@ _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MTU = 4
 _IFLA_LINK = 5
+_IFLA_OPERSTATE = 16
 _IFLA_LINKINFO = 18
 _IFLA_IFALIAS = 20
 _IFLA_AF_SPEC = 26
@@ -50,6 +51,7 @@ _NETNSA_FD = 3
 _RTEXT_FILTER_SKIP_STATS = 8
 
 _AF_INET6 = 10
+_IF_OPER_UP = 6
 _IFF_UP = 0x1
 _IFF_NOARP = 0x80
 _IFINFO = struct.Struct("=BxHiII")
@@ -75,6 +77,8 @@ class Link(NamedTuple):
     """This namespace's id for the one that holds the other end; None: the same namespace."""
     alias: str
     has_arp: bool
+    is_ready: bool
+    """Up, with a carrier, and the kernel has taken note: packets are sent, not dropped."""
 
 
 class VethEnd(NamedTuple):
@@ -239,7 +243,8 @@ def links(netlink: Netlink, kind: str = "") -> list[Link]:
 
 _WANTED = frozenset(
     (_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_IFALIAS)
-) | {_IFLA_LINK_NETNSID}
+) | {_IFLA_LINK_NETNSID, _IFLA_OPERSTATE}
+_READY = bytes((_IF_OPER_UP,))
 
 
 def parse_link(body: bytes) -> Link:
@@ -268,6 +273,7 @@ def parse_link(body: bytes) -> Link:
         peer_netns_id=None if netns_id is None else _int(netns_id),
         alias=_text(found.get(_IFLA_IFALIAS)),
         has_arp=not flags & _IFF_NOARP,
+        is_ready=found.get(_IFLA_OPERSTATE) == _READY,
     )
 
 

@@ -73,7 +73,7 @@ def port_of(wish: Wish, places: dict[tuple[int, int], str]) -> Port:
 
 
 @settings(
-    max_examples=15,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

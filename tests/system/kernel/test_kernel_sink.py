@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 
@@ -97,6 +98,14 @@ def settle(sink: Sink, desired: Rows) -> None:
     assert difference(desired, sink.actual(desired)) == ({}, {})
 
 
+def until_gone(ifname: str) -> None:
+    """The kernel takes a dead namespace's devices apart in its own time."""
+    deadline_s = time.monotonic() + 10
+    while f"{ifname}@" in run("ip -o link"):
+        assert time.monotonic() < deadline_s, f"{ifname} is still there"
+        time.sleep(0.01)
+
+
 def snapshot(bpffs: Path) -> dict[str, str]:
     """Everything of a host that Weft could have touched."""
     commands = {
@@ -164,6 +173,19 @@ def test_workload_finds_its_end_ready(sink: Sink, new_netns: Callable[[], str]) 
         assert "default via fd05::1" in run("ip -6 route")
 
 
+def test_first_packet_of_a_workload_is_answered(sink: Sink, new_netns: Callable[[], str]) -> None:
+    """A lost ARP request would cost a second."""
+    settle(sink, rows_of())
+    attached: list[Port] = []
+    for number in range(1, 9):
+        path = new_netns()
+        before = rows_of(*attached)
+        attached.append(port(number, path=path))
+        assert sink.apply(*difference(rows_of(*attached), before)) == []
+        with netns.entered(path):
+            run("ping -n -c 1 -W 0.5 10.5.0.1")
+
+
 def test_a_default_route_that_is_there_stays(sink: Sink, new_netns: Callable[[], str]) -> None:
     path = new_netns()
     with netns.entered(path):
@@ -184,6 +206,7 @@ def test_a_dead_containers_port_is_told_and_the_rest_works(
     dead, alive = port(1, path=path), port(2)
     settle(sink, rows_of(dead, alive))
     run(f"ip netns del {Path(path).name}")
+    until_gone("weft00000000001")
     desired = rows_of(dead, alive)
     upserts, deletes = difference(desired, sink.actual(desired))
     assert rows.DEVICES in upserts
@@ -201,6 +224,7 @@ def test_another_namespace_at_the_same_path_is_refused(
     made = port(1, path=path)
     assert made.device is not None
     run(f"ip netns del {Path(path).name}; touch {path}; mount --bind {other} {path}")
+    until_gone("weft00000000001")
     desired = rows_of(made)
     reasons = [failure.reason for failure in sink.apply(*difference(desired, {}))]
     assert any("another one is there now" in reason for reason in reasons)

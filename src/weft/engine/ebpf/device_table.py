@@ -9,10 +9,12 @@ made anew keeps its ifindex, so rows of other tables that name it stay true; its
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Hashable, Iterable, Mapping
 
 from weft.engine.ebpf import rows
@@ -42,6 +44,8 @@ from weft.kernel.routes import add_default_route, routes
 OWN_NAME = re.compile(r"wef[tc][0-9a-f]{11}")
 """Both ends of a port's pair, as `control` names them."""
 _HOST_END = re.compile(r"weft[0-9a-f]{11}")
+_READY_S = 0.2
+_READY_POLL_S = 0.0005
 
 
 class DeviceTable:
@@ -53,6 +57,24 @@ class DeviceTable:
         self._devices = devices
         self._netlink = devices.netlink
         self._remade: set[str] = set()
+        self._rising: dict[str, tuple[str, int]] = {}
+
+    def await_ready(self) -> None:
+        """Wait until the workloads' ends that were made since the last call really send.
+
+        Call it once their hosts' ends are up. The kernel starts a device some time after its
+        carrier came, 60 ms on a busy machine; an ARP request before that is lost, and the next
+        one follows a second later. A kernel since 6.8 catches up when it is asked.
+        """
+        rising, self._rising = self._rising, {}
+        deadline_s = time.monotonic() + _READY_S
+        for path, ifindex in rising.values():
+            with contextlib.suppress(NotFoundError), netns.netlink_in(path) as inside:
+                while time.monotonic() < deadline_s:
+                    link = find_link(inside, ifindex)
+                    if link is None or link.is_ready:
+                        break
+                    time.sleep(_READY_POLL_S)
 
     def take_remade(self) -> set[str]:
         """Devices that were made anew since the last call, in place of one that was there."""
@@ -152,6 +174,7 @@ class DeviceTable:
         if path is not None:
             with netns.netlink_in(path) as inside:
                 _configure(inside, link.peer_index, value)
+            self._rising[link.name] = (path, link.peer_index)
         if link.mtu_bytes != value.mtu_bytes:
             self._netlink.do(set_mtu(link.ifindex, value.mtu_bytes))
         self._netlink.do(set_alias(link.ifindex, alias_of(value)))

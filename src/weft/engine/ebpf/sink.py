@@ -142,6 +142,7 @@ class Sink:
             if name == rows.FILTERS:
                 remade = self._device_table.take_remade()
                 failures += self._filter_table.reattach(remade) if remade else []
+                self._device_table.await_ready()
         return failures
 
     def counters(self) -> dict[str, PortCounters]:
