@@ -1,0 +1,69 @@
+"""The text of Weft's nftables table."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
+from weft.engine.ebpf.ruleset import disjoint, render
+from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
+
+prefixes4 = st.builds(
+    lambda number, length: ip_network((0x0A000000 | number, length), strict=False),
+    st.integers(0, 255),
+    st.integers(22, 32),
+)
+prefixes6 = st.builds(
+    lambda number, length: ip_network(((0xFD00 << 112) | number, length), strict=False),
+    st.integers(0, 255),
+    st.integers(118, 128),
+)
+
+
+@given(
+    st.sampled_from((prefixes4, prefixes6)).flatmap(lambda kind: st.lists(kind, max_size=6)),
+    st.integers(0, 0x3FF),
+)
+def test_each_address_gets_the_value_of_its_longest_prefix(
+    prefixes: list[IPNetwork], offset: int
+) -> None:
+    values = {prefix: prefix[0] for prefix in prefixes}
+    ranges = disjoint(values)
+    for (_, last, _), (first, _, _) in pairwise(ranges):
+        assert last < first  # type: ignore[operator]
+    base = ip_address("10.0.0.0" if not prefixes or prefixes[0].version == 4 else "fd00::")
+    address = base + offset
+    found = [value for first, last, value in ranges if first <= address <= last]  # type: ignore[operator]
+    covering = [prefix for prefix in prefixes if address in prefix]
+    longest = max(covering, key=lambda prefix: prefix.prefixlen, default=None)
+    wanted: list[IPAddress] = [] if longest is None else [values[longest]]
+    assert found == wanted
+
+
+def test_rows_appear_in_the_set_of_their_family() -> None:
+    text = render(
+        {
+            NftKey("masquerade", ip_network("10.1.0.0/24")): True,
+            NftKey("internal", ip_network("fd01::/64")): True,
+            NftKey("gateway", ip_network("10.1.0.0/24")): ip_address("10.1.0.1"),
+            NftKey("publish", PublishKey("tcp", 8080, None, 4)): PublishTarget(
+                ip_address("10.1.0.9"), 80
+            ),
+            NftKey("publish", PublishKey("udp", 53, ip_address("::1"), 6)): PublishTarget(
+                ip_address("fd01::9"), 5353
+            ),
+        }
+    )
+    lines = {
+        line.split()[1]: line for line in text.splitlines() if line.startswith(("  set", "  map"))
+    }
+    assert "elements = { 10.1.0.0/24 }" in lines["masquerade4"]
+    assert "elements" not in lines["masquerade6"]
+    assert "elements = { fd01::/64 }" in lines["internal6"]
+    assert "10.1.0.0-10.1.0.255 : 10.1.0.1" in lines["gateway4"]
+    assert "tcp . 8080 : 10.1.0.9 . 80" in lines["publish4"]
+    assert "::1 . udp . 53 : fd01::9 . 5353" in lines["publish_at6"]
+    assert "elements" not in lines["publish6"]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.system.kernel.conftest import run
+from weft.kernel import probes
+from weft.kernel.events import KernelEvent, KernelEvents
+from weft.kernel.nftables import Nftables
+
+pytestmark = pytest.mark.root
+DEADLINE_S = 10.0
+
+
+class Heard:
+    """All events until now, and a wait for one."""
+
+    def __init__(self) -> None:
+        self.events: list[KernelEvent] = []
+        self._more = asyncio.Event()
+
+    def add(self, events: Sequence[KernelEvent]) -> None:
+        self.events += events
+        self._more.set()
+
+    async def until(self, wanted: Callable[[KernelEvent], bool]) -> KernelEvent:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                for event in self.events:
+                    if wanted(event):
+                        return event
+                self._more.clear()
+                await self._more.wait()
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Heard]:
+    heard = Heard()
+    task = asyncio.ensure_future(KernelEvents(heard.add, quiet_s=0.02).run())
+    await asyncio.sleep(0)
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_device_that_goes_is_damage(host_netns: str) -> None:
+    run("ip link add weft0000000000a type veth peer name other; ip link set weft0000000000a up")
+    async with listening() as heard:
+        run("ip link set weft0000000000a mtu 1300")
+        changed = await heard.until(lambda event: event.mtu_bytes == 1300)
+        assert (changed.subject, changed.ifname) == ("device", "weft0000000000a")
+        assert not changed.is_damage
+        run("ip link set weft0000000000a down")
+        await heard.until(lambda event: event.is_damage and not event.is_gone)
+        run("ip link del weft0000000000a")
+        gone = await heard.until(lambda event: event.is_gone and event.subject == "device")
+        assert gone.is_damage
+
+
+async def test_addresses_routes_and_filters_are_told(host_netns: str) -> None:
+    async with listening() as heard:
+        run("ip addr add 10.1.0.1/24 dev lo; ip route add 10.2.0.0/24 dev lo")
+        await heard.until(lambda event: event.subject == "address" and event.ifindex == 1)
+        await heard.until(lambda event: event.subject == "route")
+        run("ip route del 10.2.0.0/24 dev lo")
+        await heard.until(lambda event: event.subject == "route" and event.is_damage)
+
+
+async def test_rules_changed_by_others_are_damage_and_our_own_are_not(host_netns: str) -> None:
+    async with listening() as heard:
+        own = Nftables()
+        own.run("add table inet ours")
+        own.close()
+        run("ip addr add 10.1.0.1/24 dev lo")
+        await heard.until(lambda event: event.subject == "address")
+        assert not any(event.subject == "rules" for event in heard.events)
+        run("nft flush ruleset")
+        assert (await heard.until(lambda event: event.subject == "rules")).is_damage
+
+
+def test_probes_pass_here_and_leave_nothing(host_netns: str) -> None:
+    before = run("ip -o link; nft list ruleset")
+    results = probes.run()
+    assert [result for result in results if result.is_needed and not result.is_ok] == []
+    assert len({result.name for result in results}) == len(results) > 5
+    assert all(result.consequence for result in results)
+    assert run("ip -o link; nft list ruleset") == before
