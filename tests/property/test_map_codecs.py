@@ -9,7 +9,7 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.devices import Devices
 from weft.kernel.links import Link
-from weft.model.addresses import ip_network
+from weft.model.addresses import IPAddress, ip_network
 
 
 class KnownDevices(Devices):
@@ -25,6 +25,11 @@ class KnownDevices(Devices):
         self._names = {link.ifindex: link.name for link in self._by_name.values()}
 
 
+def is_plain(address: IPAddress) -> bool:
+    """Neither zero nor an IPv4 address in the form of IPv6: a map cannot tell those apart."""
+    return int(address) != 0 and getattr(address, "ipv4_mapped", None) is None
+
+
 DEVICES = KnownDevices()
 ifnames = st.integers(1, 9).map(lambda number: f"d{number}")
 u32 = st.integers(0, 2**32 - 1)
@@ -32,7 +37,7 @@ vnis = st.integers(1, 2**24 - 1)
 macs = st.binary(min_size=6, max_size=6).filter(any).map(lambda octets: octets.hex(":"))
 addresses = st.one_of(
     st.ip_addresses(v=4),
-    st.ip_addresses(v=6).filter(lambda it: it.ipv4_mapped is None and int(it) != 0),
+    st.ip_addresses(v=6).filter(is_plain),
 )
 prefixes = st.builds(
     lambda address, share: ip_network(
@@ -54,8 +59,7 @@ ROWS = {
             u32,
             flags,
             st.none() | st.ip_addresses(v=4),
-            st.none()
-            | st.ip_addresses(v=6).filter(lambda it: it.ipv4_mapped is None and int(it) != 0),
+            st.none() | st.ip_addresses(v=6).filter(is_plain),
             flags,
             st.integers(68, 65535),
         ),
