@@ -90,6 +90,8 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """Whether this host itself has a place on it (`weft expose`)."""
     mtu_bytes: int | None
     """null: what the underlay carries, less the encapsulation."""
+    effective_mtu_bytes: int
+    """The MTU that ports on this host get."""
     labels: dict[str, str]
     subnets: tuple[SubnetInfo, ...]
     port_count: int

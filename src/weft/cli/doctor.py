@@ -12,7 +12,7 @@ import click
 from weft import config
 from weft.api.client import Client
 from weft.api.schema import FactsInfo, ProblemList, StatusInfo
-from weft.cli.output import json_option, print_json, progress
+from weft.cli.output import coloured, json_option, print_json, progress
 from weft.config import Settings
 from weft.doctor.examination import examine
 from weft.doctor.finding import Daemon, Finding, Subject
@@ -79,7 +79,7 @@ def _print(finding: Finding) -> None:
     lines = textwrap.wrap(text, width)
     if finding.fix:
         lines += textwrap.wrap(f"-> {finding.fix}", width, subsequent_indent="   ")
-    state = click.style(f"{finding.state:<{MARGIN}}", fg=COLOURS[finding.state])
+    state = coloured(f"{finding.state:<{MARGIN}}", COLOURS[finding.state])
     click.echo(state + lines[0])
     for line in lines[1:]:
         click.echo(" " * MARGIN + line)

@@ -177,7 +177,7 @@ def inspect(name: str, as_json: bool) -> None:
         [
             ("id", found.id),
             ("VNI", str(found.vni)),
-            ("MTU", str(found.mtu_bytes or "the underlay's, less the encapsulation")),
+            ("MTU", _mtu_text(found)),
             ("flags", _flags(found) or "-"),
             *((f"label {key}", value) for key, value in found.labels.items()),
             *(("subnet", _subnet_text(subnet)) for subnet in found.subnets),
@@ -260,6 +260,11 @@ def _full_name(one: NetworkInfo) -> str:
 def _flags(one: NetworkInfo) -> str:
     flags = [("internal", one.is_internal), ("exposed", one.is_exposed)]
     return ", ".join(name for name, is_set in flags if is_set)
+
+
+def _mtu_text(one: NetworkInfo) -> str:
+    origin = "" if one.mtu_bytes else " (the underlay's, less the encapsulation)"
+    return f"{one.effective_mtu_bytes}{origin}"
 
 
 def _subnet_text(subnet: SubnetInfo) -> str:

@@ -8,6 +8,7 @@ less.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -85,6 +86,11 @@ def duration_text(seconds: float) -> str:
         if count or (unit == "s" and not parts):
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2])
+
+
+def coloured(text: str, colour: str) -> str:
+    """For a terminal; elsewhere click takes the colour away. NO_COLOR is honoured."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
 
 
 @contextlib.contextmanager

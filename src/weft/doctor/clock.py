@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Iterator
 
 from weft.doctor.finding import Finding, Subject
+from weft.kernel import clock as kernel_clock
 
-_TIMEX_BYTES = 256
-"""More than struct timex has; all zero asks and changes nothing (adjtimex(2))."""
-_TIME_ERROR = 5
 _EARLIEST_S = 1_704_067_200
 """The first second of 2024: any clock before that was never set."""
 
@@ -26,14 +23,12 @@ def check(subject: Subject) -> Iterator[Finding]:
             fix="set it, and run an NTP service such as chrony",
         )
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    if state == _TIME_ERROR:
-        yield Finding(
-            name="clock",
-            state="warning",
-            detail="not synchronised; several hosts need clocks that agree to about a second",
-            fix="run an NTP service such as chrony or systemd-timesyncd",
-        )
-    else:
+    if kernel_clock.is_synchronised():
         yield Finding(name="clock", state="ok", detail="synchronised")
+        return
+    yield Finding(
+        name="clock",
+        state="warning",
+        detail="not synchronised; several hosts need clocks that agree to about a second",
+        fix="run an NTP service such as chrony or systemd-timesyncd",
+    )
