@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 
-from tests.system.workload import NewNetwork, NewWorkload, Workload, add_network
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, add_network
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo
 from weft.errors import WeftError
@@ -47,7 +47,7 @@ def host(lab: Lab) -> Iterator[LabHost]:
 @pytest.fixture
 def api(host: LabHost) -> Client:
     """The way to weftd of h1."""
-    return Client(host.api_socket, timeout_s=20)
+    return Client(host.api_socket, timeout_s=20 * PATIENCE)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.workload import NewNetwork, NewWorkload, until
+from tests.system.workload import NewNetwork, NewWorkload, fetch, until
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo, PortInfo, PortList
 from weft.control.specs import AttachSpec
@@ -64,7 +64,7 @@ def test_dockers_networks_are_wefts(
     address = inspected["NetworkSettings"]["Networks"]["shared"]["IPAddress"]
     assert workload.reaches(address)
     until("its name is known", lambda: address in workload.run("dig", "+short", "web"))
-    assert "404" in workload.try_run("curl", "-sS", "-m", "5", "http://web/").stdout
+    assert "404" in workload.try_run(*fetch("http://web/")).stderr
     docker(docker_host, "exec", "web", "ping", "-c", "1", "-W", "2", workload.address4)
     docker_host.kill_weftd()
     assert workload.reaches(address)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.system.test_lab import machine, traces
+from tests.system.workload import PATIENCE
 from weft.lab.host import weft_command
 from weft.lab.lab import Lab
 
@@ -24,7 +25,9 @@ def name() -> Iterator[str]:
 
 def demo(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [*weft_command(), "lab", "demo", "--name", name, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=100 * PATIENCE, check=False
+    )
 
 
 def test_demo_works_twice_and_leaves_nothing(name: str) -> None:

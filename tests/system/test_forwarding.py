@@ -20,6 +20,7 @@ def network(new_network: NewNetwork) -> NetworkInfo:
     return new_network()
 
 
+@pytest.mark.smoke
 def test_ports_reach_each_other_in_both_families(
     network: NetworkInfo, new_workload: NewWorkload
 ) -> None:
@@ -39,6 +40,7 @@ def test_a_stream_passes_whole(network: NetworkInfo, new_workload: NewWorkload) 
         one.run("iperf3", "--client", address, "--bytes", "200M", "-J", timeout_s=30)
 
 
+@pytest.mark.smoke
 def test_full_packets_pass_and_larger_ones_are_told_the_mtu(
     network: NetworkInfo, new_workload: NewWorkload
 ) -> None:
@@ -51,6 +53,7 @@ def test_full_packets_pass_and_larger_ones_are_told_the_mtu(
         assert one.try_run(*ping, str(mtu - headers + 1), address).returncode != 0
 
 
+@pytest.mark.smoke
 def test_broadcast_and_multicast_reach_this_network_and_no_other(
     network: NetworkInfo, new_network: NewNetwork, new_workload: NewWorkload
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.workload import until
+from tests.system.workload import PATIENCE, fetch, until
 from weft.errors import InvalidError, NotFoundError
 from weft.lab import faults
 from weft.lab.host import LabHost, weft_command
@@ -28,13 +28,15 @@ def in_lab(lab: Lab, host: str, *words: str, text: str = "") -> subprocess.Compl
     """What a user types: ``weft lab exec``."""
     command = [*weft_command(), "lab", "exec", "--name", lab.name, host, "--", *words]
     return subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=30, check=False
+        command, input=text, capture_output=True, text=True, timeout=30 * PATIENCE, check=False
     )
 
 
 def weft_lab(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     command = [*weft_command(), "lab", words[0], "--name", lab.name, *words[1:]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60 * PATIENCE, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,7 @@ def machine() -> dict[str, str]:
     return found
 
 
+@pytest.mark.smoke
 def test_hosts_have_names_addresses_and_a_way_out(pair: Lab) -> None:
     for name in ("h1", "h2"):
         host = pair.host(name)
@@ -100,14 +103,14 @@ def test_outside_has_a_web_server_and_a_resolver(pair: Lab) -> None:
     host = pair.host("h1")
     outside = pair.outside.layout
     for address in (str(outside.address4), f"[{outside.address6}]"):
-        assert "outside greets" in host.run(["curl", "-sS", "-m", "5", f"http://{address}/"])
+        assert "outside greets" in host.run(fetch(f"http://{address}/"))
     assert host.run(["dig", "+short", "outside.example"]).strip() == str(outside.address4)
     assert host.run(["dig", "+short", "AAAA", "outside.example"]).strip() == str(outside.address6)
     assert "NXDOMAIN" in host.run(["dig", "nothing.example"])
-    assert host.run(["curl", "-sS", "-m", "5", "-4", "http://outside.example/"]) == (
+    assert host.run(fetch(f"http://{outside.address4}/")) == (
         f"outside greets {host.layout.address4}\n"
     )
-    assert len(host.run(["curl", "-sS", "-m", "5", "http://outside.example/bytes/5000"])) == 5000
+    assert len(host.run(fetch("http://outside.example/bytes/5000"))) == 5000
 
 
 def test_each_host_has_run_sys_and_bpf_of_its_own(pair: Lab) -> None:
@@ -222,7 +225,7 @@ def test_a_lab_broken_off_anywhere_is_completed_and_removed() -> None:
         broken.up(2, has_weftd=False)
         assert "half-made" not in broken.host("h1").run(["ls", "/run"])
         assert broken.status().outside.state == "running"
-        assert "outside greets" in broken.host("h2").run(["curl", "-sS", "http://outside.example"])
+        assert "outside greets" in broken.host("h2").run(fetch("http://outside.example"))
         (broken.host("h2").layout.directory / "made").unlink()
     finally:
         broken.down()
@@ -281,7 +284,7 @@ def test_status_has_its_documented_form(lab: Lab, host: LabHost) -> None:
             "is_cut": False,
             "weftd_pid": int((host.layout.run / "weft/weftd.pid").read_text()),
             "weftd_socket": str(host.api_socket),
-            "dockerd_pid": None,
+            "dockerd_pid": host.engine.pid,
             "docker_socket": None,
             "logs": [str(host.weftd_log)],
         }

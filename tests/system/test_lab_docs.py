@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.workload import PATIENCE
 from weft.lab.host import weft_command
 from weft.lab.lab import Lab
 
@@ -39,7 +40,7 @@ def test_every_command_of_the_page_works(name: str) -> None:
             [*weft_command(), lab, verb, "--name", name, *rest],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{verb} {rest}: {done.stdout}{done.stderr}"

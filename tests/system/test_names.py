@@ -6,12 +6,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.system.workload import NewNetwork, NewWorkload, Workload, gateway
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, gateway
 from weft.api.client import Client
 from weft.api.schema import NameInfo, NetworkInfo
 from weft.control.specs import NameSpec
 
 pytestmark = pytest.mark.root
+_PATIENT = ("+tries=2", f"+time={2 * PATIENCE:.0f}")
 
 
 @pytest.fixture
@@ -21,15 +22,16 @@ def network(new_network: NewNetwork) -> NetworkInfo:
 
 def dig(workload: Workload, *words: str) -> list[str]:
     """Lines of the answer."""
-    return workload.run("dig", "+short", "+tries=2", "+time=2", *words).splitlines()
+    return workload.run("dig", "+short", *_PATIENT, *words).splitlines()
 
 
 def status(workload: Workload, *words: str) -> str:
     """``NOERROR``, ``NXDOMAIN`` …"""
-    output = workload.run("dig", "+tries=2", "+time=2", *words)
+    output = workload.run("dig", *_PATIENT, *words)
     return output.partition("status: ")[2].partition(",")[0]
 
 
+@pytest.mark.smoke
 def test_names_of_the_network(network: NetworkInfo, new_workload: NewWorkload) -> None:
     server = new_workload(network, names=("web", "www"))
     client = new_workload(network)
@@ -48,7 +50,7 @@ def test_programs_resolve_without_any_flag(network: NetworkInfo, new_workload: N
     client = new_workload(network)
     client.run("ping", "-n", "-c", "1", "-W", "2", "db")
     client.run("ping", "-6", "-n", "-c", "1", "-W", "2", "db")
-    assert "outside greets" in client.run("curl", "-sS", "-m", "5", "http://outside.example/")
+    assert "outside greets" in client.fetch("http://outside.example/")
 
 
 def test_all_holders_of_a_name_are_answered(

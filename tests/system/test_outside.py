@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.workload import NewNetwork, NewWorkload, Workload, until
+from tests.system.workload import PING_ONCE, NewNetwork, NewWorkload, Workload, until
 from weft.api.client import Client
 from weft.api.schema import ExposeRequest, NetworkInfo, PortInfo
 from weft.lab.host import LabHost
@@ -27,20 +27,24 @@ def workload(network: NetworkInfo, new_workload: NewWorkload) -> Workload:
 
 
 def host_reaches(host: LabHost, address: str) -> bool:
-    words = ["ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", address]
-    return subprocess.run([*host.enter, *words], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            [*host.enter, *PING_ONCE, address], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
+@pytest.mark.smoke
 def test_the_outside_sees_the_host_address(
     host: LabHost, workload: Workload, outside: tuple[str, str]
 ) -> None:
     four, six = outside
-    curl = ("curl", "-sS", "-m", "5")
-    assert workload.run(*curl, f"http://{four}/") == f"outside greets {host.layout.address4}\n"
-    assert workload.run(*curl, f"http://[{six}]/") == f"outside greets {host.layout.address6}\n"
+    assert workload.fetch(f"http://{four}/") == f"outside greets {host.layout.address4}\n"
+    assert workload.fetch(f"http://[{six}]/") == f"outside greets {host.layout.address6}\n"
     assert workload.reaches(four)
     assert workload.reaches(six)
-    assert len(workload.run(*curl, f"http://{four}/bytes/3000000")) == 3000000
+    assert len(workload.fetch(f"http://{four}/bytes/3000000")) == 3000000
 
 
 def test_a_router_on_the_way_shows_up(workload: Workload, outside: tuple[str, str]) -> None:
@@ -83,6 +87,7 @@ def test_the_outside_does_not_get_in(host: LabHost, workload: Workload, lab: Lab
         subprocess.run([*enter, "ip", "route", "del", workload.address4], check=True)
 
 
+@pytest.mark.smoke
 def test_expose_gives_the_host_a_place_and_hide_takes_it(
     host: LabHost, network: NetworkInfo, workload: Workload, api: Client
 ) -> None:

@@ -46,6 +46,7 @@ def kernel_state(host: LabHost) -> dict[str, list[str]]:
     return {what: host.run(["sh", "-c", line]).splitlines() for what, line in commands.items()}
 
 
+@pytest.mark.smoke
 def test_purge_leaves_nothing(fresh: LabHost) -> None:
     fresh.run(["iptables", "-A", "FORWARD", "-j", "ACCEPT"])
     fresh.run(["iptables", "-P", "FORWARD", "DROP"])

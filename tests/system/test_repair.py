@@ -109,6 +109,7 @@ def test_damage_is_repaired(
     assert new_workload(network).reaches(one.address4)
 
 
+@pytest.mark.smoke
 def test_repair_leaves_the_sound_alone(
     host: LabHost, two_workloads: tuple[Workload, Workload], outside: tuple[str, str]
 ) -> None:

@@ -79,6 +79,7 @@ def programs(host: LabHost) -> str:
     return host.run(["sh", "-c", "bpftool -j net show"])
 
 
+@pytest.mark.smoke
 def test_kill_and_start_lose_nothing(
     host: LabHost, two_workloads: tuple[Workload, Workload]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,8 +19,15 @@ from weft.control.specs import AttachSpec, NetworkSpec, SubnetSpec
 from weft.errors import WeftError
 from weft.lab.node import Node
 
+PATIENCE = float(os.environ.get("WEFT_TEST_PATIENCE", "1"))
+"""How many times longer than usual everything may take (an emulated machine)."""
 _FRAMES = Path(__file__).with_name("frames.py")
+_FETCH = """
+import sys, urllib.request
+sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2])).read().decode())
+"""
 _COUNT = re.compile(r"(\d+) packets transmitted, (\d+) received")
+PING_ONCE = ("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1" if PATIENCE == 1 else "4")
 
 
 class NewNetwork(Protocol):
@@ -90,7 +98,7 @@ class Workload:
             self.command(*words),
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * PATIENCE,
             check=False,
             env=self._host.environment,
         )
@@ -116,8 +124,11 @@ class Workload:
 
     def reaches(self, address: str) -> bool:
         """Whether one of several pings within a second is answered."""
-        words = ("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1", address)
-        return self.try_run(*words).returncode == 0
+        return self.try_run(*PING_ONCE, address).returncode == 0
+
+    def fetch(self, url: str) -> str:
+        """The body of an HTTP answer, which must come."""
+        return self.run(*fetch(url))
 
     def counters(self) -> CountersInfo:
         """Its first port's."""
@@ -158,7 +169,7 @@ class Listener:
 
     def frames(self, timeout_s: float = 10) -> list[bytes]:
         """All frames up to the last one, which must come."""
-        output, _ = self._child.communicate(timeout=timeout_s)
+        output, _ = self._child.communicate(timeout=timeout_s * PATIENCE)
         assert self._child.returncode == 0, f"the last frame did not come: {output}"
         return [bytes.fromhex(line) for line in output.split()]
 
@@ -168,6 +179,11 @@ def add_network(api: Client, name: str, cidrs: Sequence[str], **fields: object) 
     subnets = tuple(SubnetSpec(cidr=ip_network(cidr)) for cidr in cidrs)
     spec = NetworkSpec(name=name, subnets=subnets, **fields)  # type: ignore[arg-type]
     return api.send(NetworkInfo, "POST", "networks", body=spec)
+
+
+def fetch(url: str) -> list[str]:
+    """A command that prints the body of an HTTP answer."""
+    return [sys.executable, "-c", _FETCH, url, str(5 * PATIENCE)]
 
 
 def gateway(network: NetworkInfo, family: int = 4) -> str:
@@ -187,7 +203,7 @@ def ping_counts(output: str) -> tuple[int, int]:
 
 def until(what: str, is_so: Callable[[], bool], timeout_s: float = 10) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.05)
