@@ -49,6 +49,8 @@ from weft.metrics import Metrics
 from weft.model.ids import HostId, new_id
 from weft.store.sqlite import SqliteStore
 
+RESTART_S = 1.0
+"""Before a part that failed starts again."""
 log = structlog.get_logger()
 
 
@@ -165,15 +167,15 @@ class Daemon:
     def _parts(self) -> Mapping[str, Coroutine[None, None, None]]:
         parts = {
             "engine": self._engine.run(),
-            "kernel events": self._kernel_events.run(),
-            "host record": self._host_record.run(),
-            "janitor": self._sweep(),
+            "kernel events": kept("kernel events", self._kernel_events.run),
+            "host record": kept("host record", self._host_record.run),
+            "janitor": kept("janitor", self._sweep),
             "dns": self._serve_names(),
             "api": self._api.run(),
             "ready": self._tell_ready(),
         }
         if self._settings.docker:
-            parts["docker"] = self._serve_docker()
+            parts["docker"] = kept("docker", self._serve_docker)
         return parts
 
     async def _serve_names(self) -> None:
@@ -220,6 +222,16 @@ class Daemon:
     def _device_of(self, event: KernelEvent) -> str:
         """Empty: a device that weftd has not met, or that is gone."""
         return event.ifname or self._sink.ifname(event.ifindex) or ""
+
+
+async def kept(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run a part that the others can do without; a fault in it is logged and it starts again."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("fault in weftd, this part starts again", part=name)
+            await asyncio.sleep(RESTART_S)
 
 
 def host_routes() -> list[HostRoute]:

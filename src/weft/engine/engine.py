@@ -121,6 +121,7 @@ class Engine:
         self._wake = asyncio.Event()
         self._look_due_s = 0.0
         self._looked_s = 0.0
+        self._is_asked = False
         self._spacing_s = MIN_SPACING_S
         self._is_busy = False
         self._failures: dict[RowKey, str] = {}
@@ -140,13 +141,13 @@ class Engine:
             await self._in_thread(self._sink.start)
             while True:
                 if now_s() >= self._look_due_s:
-                    began_s = now_s()
+                    self._is_asked, began_s = False, now_s()
                     await self._look()
                     self._looked_s = now_s()
-                    self._spacing_s = max(
-                        MIN_SPACING_S, SPACING_FACTOR * (self._looked_s - began_s)
-                    )
-                    self._look_due_s = self._looked_s + self._reconcile_s
+                    took_s = self._looked_s - began_s
+                    self._spacing_s = max(MIN_SPACING_S, SPACING_FACTOR * took_s)
+                    pause_s = self._spacing_s if self._is_asked else self._reconcile_s
+                    self._look_due_s = self._looked_s + pause_s
                 await self._apply_pending()
                 await self._sleep()
         finally:
@@ -171,6 +172,7 @@ class Engine:
         However often it is called, looking takes a small part of the time: Weft's own changes
         look like damage from outside, and a look is linear in the number of ports.
         """
+        self._is_asked = True
         self._look_due_s = min(self._look_due_s, self._looked_s + self._spacing_s)
         self._wake.set()
 
