@@ -50,6 +50,18 @@ def test_up_and_down_say_what_they_did(host: LabHost) -> None:
     assert started["status"]["is_ready"] is True
 
 
+def test_two_ups_at_once_start_one_weftd(host: LabHost) -> None:
+    weft(host, "down")
+    command = [*host.enter, *weft_command(), "up"]
+    both = [
+        subprocess.Popen(command, env=host.environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    texts = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all("h1" in text for text in texts)
+
+
 def test_up_refuses_settings_that_contradict(host: LabHost) -> None:
     ran = weft(host, "up", "--domain", "other.internal")
     assert ran.code == 1

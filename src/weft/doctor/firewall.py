@@ -25,7 +25,9 @@ def check(subject: Subject) -> Iterator[Finding]:
         findings.append(_repairable("Weft's own table inet weft is not there", subject))
     if is_running and not foreign_chains.is_legacy_open():
         findings.append(_repairable("legacy iptables drops what Weft forwards", subject))
-    yield from findings or [Finding(name="firewall", state="ok", detail="nobody else's drops")]
+    yield from findings or [
+        Finding(name="firewall", state="ok", detail="no chain of others drops what Weft forwards")
+    ]
 
 
 def _chain(chain: ForeignChain, is_running: bool) -> Finding:
