@@ -38,9 +38,9 @@ static __always_inline int forward(struct packet *packet, const struct port *por
 		return verdict;
 	if (is_multicast_mac(&packet->destination_mac))
 		return flood(packet);
-	if (is_same_mac(&packet->destination_mac, &gateway_mac))
-		return route(packet, port);
-	return switch_frame(packet);
+	if (!is_same_mac(&packet->destination_mac, &gateway_mac))
+		verdict = switch_frame(packet);
+	return verdict != NEXT ? verdict : route(packet, port);
 }
 
 SEC("tc")

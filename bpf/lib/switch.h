@@ -21,6 +21,7 @@ static __always_inline bool is_vlan(const struct packet *packet)
 	       packet->ethertype == bpf_htons(ETH_P_QINQ1);
 }
 
+/* The host's own place is a router like the gateway: it must not be a way around its checks. */
 static __always_inline int switch_frame(struct packet *packet)
 {
 	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
@@ -29,7 +30,7 @@ static __always_inline int switch_frame(struct packet *packet)
 	if (!endpoint || endpoint->ifindex == packet->ifindex)
 		return drop(packet, DROP_UNKNOWN_MAC);
 	if (endpoint->flags & ENDPOINT_HOST)
-		return deliver_to_host(packet);
+		return NEXT;
 	if (endpoint->tunnel || !endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);
 	return deliver_to_port(packet, endpoint);

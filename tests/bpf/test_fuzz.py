@@ -7,6 +7,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -19,17 +20,20 @@ from tests.bpf.world import (
     DAN,
     EVE,
     HOST4,
+    HOST6,
     HOST_MAC,
     INA,
     INTERNAL,
     RED,
     RESOLVER4,
+    SUBNETS,
     WORKLOADS,
     Workload,
     World,
 )
 from weft.kernel.bpf.layouts import NetworkFlag
-from weft.model.service_addresses import DNS4, GATEWAY_MAC
+from weft.model.addresses import link_local_from_mac
+from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 
 DURATION_S = float(os.environ.get("WEFT_FUZZ_S", "4"))
 
@@ -48,6 +52,12 @@ IPV4 = [each.ipv4 for each in WORKLOADS] + [
 IPV6 = [each.ipv6 for each in WORKLOADS] + [each.link_local for each in WORKLOADS]
 IPV6 += ["fd00:1::1", "fd00:2::1", "ff02::1", "::", "::1", "2001:db8::7", "::ffff:10.1.0.12"]
 IPV6 += ["fd00:1::222", "fd77:6566:7400::53", "fd77:6566:7400:1::3", "fd00:2::222"]
+GATEWAY_LINK_LOCAL = str(link_local_from_mac(GATEWAY_MAC))
+HOST_ADDRESSES = {
+    RED: ("10.1.0.1", "10.1.1.1", HOST4, HOST6, "fd00:1::1", "fd00:1:1::1", GATEWAY_LINK_LOCAL),
+    BLUE: ("10.2.0.1", "fd00:2::1", GATEWAY_LINK_LOCAL),
+    INTERNAL: ("10.1.0.1", "fd00:3::1", GATEWAY_LINK_LOCAL),
+}
 PORTS = [53, 67, 68, 546, 547, 4000]
 Chance = random.Random
 
@@ -147,17 +157,33 @@ def test_nothing_leaves_the_network(
 
 
 def check_what_the_host_gets(packet: bytes, sender: Workload) -> None:
-    """Only sources of the sender's subnets, or its own alias towards the DNS server."""
+    """From the sender's subnets to the outside or to what stands for the host; or a query."""
     (kind,) = struct.unpack_from(">H", packet, 12)
-    if kind == wire.IPV4:
-        source, destination = packet[26:30], packet[30:34]
-        is_query = destination == DNS4.packed and source[0] & 0xF0 == 0xF0
-        prefix = b"\x0a\x02" if sender.vni == BLUE else b"\x0a\x01"
-    else:
-        source, destination = packet[22:38], packet[38:54]
-        is_query = destination[:8] == bytes.fromhex("fd77656674000000")
-        prefix = {RED: b"\xfd\0\0\x01", BLUE: b"\xfd\0\0\x02"}.get(sender.vni, b"\xfd\0\0\x03")
-    assert is_query or source.startswith(prefix), packet.hex()
+    ends = packet[26:34] if kind == wire.IPV4 else packet[22:54]
+    half = len(ends) // 2
+    source, destination = ip_address(ends[:half]), ip_address(ends[half:])
+    if destination in (DNS4, DNS6):
+        assert source in ALIAS4 or source in ALIAS6, packet.hex()
+        return
+    own = [ip_network(cidr) for vni, cidr in SUBNETS if vni == sender.vni]
+    every = [ip_network(cidr) for _, cidr in SUBNETS]
+    assert any(source in subnet for subnet in own), packet.hex()
+    if str(destination) not in HOST_ADDRESSES[sender.vni]:
+        assert not any(destination in subnet for subnet in every), packet.hex()
+        is_routed = not (destination.is_loopback or destination.is_multicast)
+        assert is_routed and destination not in ip_network("fe80::/10"), packet.hex()
+
+
+def test_the_host_reaches_ports_alone(world: World) -> None:
+    """The host is trusted, what it forwards is not."""
+    chance = random.Random(random.randrange(2**32))
+    targets = set()
+    for _ in range(20_000):
+        outcome = world.send_from_host(frame(chance, ANN))
+        targets.add(outcome.target)
+        assert outcome.target != "weft0"
+        assert outcome.target or outcome.reason
+    assert {BOB.device, DAN.device} <= targets
 
 
 def test_flooding_stays_in_the_network(world: World) -> None:

@@ -136,6 +136,20 @@ def test_the_host_does_not_meet_forged_sources(world: World) -> None:
         assert world.send(EVE, frame)[:2] == ("", "spoofed_address")
 
 
+@pytest.mark.parametrize(
+    ("destination", "reason"),
+    [("127.0.0.1", "reserved"), (DAN.ipv4, "isolated"), ("10.1.0.200", "unknown_address")],
+)
+def test_the_hosts_own_place_is_no_way_around_the_gateway(
+    world: World, destination: str, reason: str
+) -> None:
+    """The host would take 127.0.0.1 for its own and route the others."""
+    segment = wire.tcp(ANN.ipv4, destination, (4000, 80))
+    packet = wire.ipv4(ANN.ipv4, destination, wire.TCP, segment)
+    frame = wire.ether(HOST_MAC, ANN.mac, wire.IPV4, packet)
+    assert world.send(ANN, frame)[:2] == ("", reason)
+
+
 def test_port_behind_another_host_is_not_reached_yet(world: World) -> None:
     from weft.kernel.bpf import layouts
 
