@@ -7,7 +7,7 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from msgspec.structs import replace
 
 from weft.control.addresses import Addresses
-from weft.control.context import Context
+from weft.control.context import Context, Target
 from weft.control.references import (
     check_dns_names,
     check_mac,
@@ -16,7 +16,7 @@ from weft.control.references import (
     port_label,
 )
 from weft.control.specs import AttachSpec, PortSpec
-from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
 from weft.model.ids import MacAddress, PortId, derived_mac, new_id
 from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet
@@ -112,7 +112,7 @@ class Ports:
         target = await self._context.targets.resolve(spec.target)
         async with self._context.lock:
             network = find_network(self._context.view, spec.network)
-            found = self._attached(network, target.inode)
+            found = self._attached(network, target)
             if found is not None:
                 return found
             port_id = PortId(new_id(self._context.random_bytes))
@@ -156,7 +156,12 @@ class Ports:
                 resolved = await self._context.targets.resolve(target)
             except NotFoundError:
                 return
-            attached = self._attached(found, resolved.inode)
+            attached = self._attached(found, resolved)
+            if attached is not None and attached.owner.frontend == "docker":
+                raise InUseError(
+                    f"detach {target}: Docker put it on {found.name}; "
+                    f"take it off there: docker network disconnect {found.name} {target}"
+                )
             candidates = [attached] if attached is not None else []
         for port in candidates:
             await self.remove(port.id)
@@ -276,9 +281,14 @@ class Ports:
             raise InvalidError(f"port {port_id}: is on another host; change it there")
         return port
 
-    def _attached(self, network: Network, inode: int) -> Port | None:
+    def _attached(self, network: Network, target: Target) -> Port | None:
+        """The place that a target has on a network already, whoever gave it."""
         for port in self._context.view.by(Port, "network_id", network.id):
-            if port.device is not None and port.device.netns_inode == inode:
+            if port.device is None:
+                continue
+            if port.device.netns_inode == target.inode:
+                return port
+            if target.container_id and port.owner.container_id == target.container_id:
                 return port
         return None
 

@@ -19,7 +19,7 @@ from weft.errors import ConflictError, InvalidError
 def only_instance(pid_file: Path) -> Iterator[None]:
     """Hold the lock and show our pid; ConflictError names the pid of another weftd."""
     try:
-        pid_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        pid_file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         fd = os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise InvalidError(

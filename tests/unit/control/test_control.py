@@ -6,13 +6,22 @@ from ipaddress import IPv4Address, ip_address, ip_network
 import pytest
 
 from weft.config import Settings
-from weft.control.context import Context, HostRoute, NullSettler
+from weft.control.context import Context, HostRoute, NullSettler, Target
 from weft.control.control import Control
-from weft.control.specs import NameSpec, NetworkSpec, PortSpec, SubnetSpec
+from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId
-from weft.model.records import AddressRange, Owner, Port, PublishedPort, Record, Reservation, Subnet
+from weft.model.records import (
+    AddressRange,
+    Device,
+    Owner,
+    Port,
+    PublishedPort,
+    Record,
+    Reservation,
+    Subnet,
+)
 from weft.store.memory import MemoryStore
 
 OWNER = Owner(frontend="cli", reference="test")
@@ -33,6 +42,13 @@ class Refusing(NullSettler):
         return ["device weftx: no such namespace"]
 
 
+class OneContainer:
+    """A machine on which one container runs."""
+
+    async def resolve(self, target: str) -> Target:
+        return Target("/proc/7/ns/net", 77, frozenset({"lo", "eth0"}), "c" * 64, "web")
+
+
 class Desk:
     """A control over a memory store, and its clock."""
 
@@ -48,6 +64,7 @@ class Desk:
                 wall_s=self.clock,
                 random_bytes=random.Random(7).randbytes,
                 host_routes=lambda: [HostRoute(ip_network(r), f"{r} dev eth0") for r in routes],
+                targets=OneContainer(),
             )
         )
 
@@ -253,3 +270,26 @@ async def test_macs_that_no_port_can_have(mac: str) -> None:
     await desk.network("foo", "192.168.1.0/24")
     with pytest.raises(InvalidError, match="MAC"):
         await desk.port(mac=mac)
+
+
+async def test_attach_is_idempotent_and_detach_undoes_it() -> None:
+    desk = Desk()
+    await desk.network("foo", "192.168.1.0/24")
+    port = await desk.control.ports.attach(AttachSpec(target="web", network="foo"))
+    assert port.device is not None
+    assert (port.device.peer_ifname, port.names) == ("eth1", ("web",))
+    assert await desk.control.ports.attach(AttachSpec(target="7", network="foo")) == port
+    await desk.control.ports.detach("7", "foo")
+    await desk.control.ports.detach("web", "foo")
+    assert not desk.control.ports.list("foo")
+
+
+async def test_what_docker_put_on_a_network_is_not_attached_again_nor_detached() -> None:
+    desk = Desk()
+    await desk.network("foo", "192.168.1.0/24")
+    owner = Owner(frontend="docker", container_id="c" * 64, container_name="web")
+    device = Device(ifname="weft0123456789a", peer_ifname="wefc0123456789a")
+    port = await desk.control.ports.add(PortSpec(network="foo", owner=owner, device=device))
+    assert await desk.control.ports.attach(AttachSpec(target="web", network="foo")) == port
+    with pytest.raises(InUseError, match="docker network disconnect foo web"):
+        await desk.control.ports.detach("web", "foo")
