@@ -91,7 +91,13 @@ class Forwarder:
         return await asyncio.shield(task)
 
     async def _fetch(self, key: Key) -> Answer:
-        fetched = await self._ask_all(key)
+        try:
+            fetched = await self._ask_all(key)
+        except Exception:
+            # A fault of our own, perhaps made by hostile octets: it must not end the server.
+            self._counters["errors"] += 1
+            log.exception("fault while asking resolvers", query=key.name.hex(), type=key.type)
+            fetched = None
         if fetched is not None and fetched.is_usable:
             self._cache.put(key, fetched)
             self._counters["forwarded"] += 1

@@ -51,7 +51,10 @@ class Responder:
             return wire.encode_error(data, wire.SERVFAIL)
 
     async def resolve(self, query: Query, asker: str, is_stream: bool = False) -> bytes:
-        """The response to a query that `respond` gave back. Never raises but when cancelled."""
+        """The response to a query that `respond` gave back. Never raises but when cancelled.
+
+        Waits at most `forward.TOTAL_WAIT_S`.
+        """
         pending = self._pending.get(asker, 0)
         if pending >= MAX_PENDING:
             self._counters["limited"] += 1

@@ -129,7 +129,7 @@ class DnsService:
         while True:
             if self._resolv_conf.refresh():
                 self._forwarder.forget_health()
-                log.info("resolvers changed", upstreams=self.upstreams())
+                log.info("resolvers changed", upstreams=", ".join(self.upstreams()))
                 for listener in tuple(self._listeners):
                     listener(self.resolvers())
             await asyncio.sleep(LOOK_S)

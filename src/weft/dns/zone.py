@@ -30,6 +30,7 @@ from weft.dns.facts import Facts, Service
 from weft.dns.index import NameIndex
 from weft.dns.reverse import PrefixSet, address_of
 from weft.dns.wire import Answer
+from weft.errors import InvalidError
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId
 from weft.model.records import Name, Network, Port, Subnet
@@ -73,13 +74,19 @@ class Place(NamedTuple):
 
 
 class Zone:
-    """All names of ours. `changed` must be called with every write to `view`."""
+    """All names of ours. `changed` must be called with every write to `view`.
+
+    InvalidError when `domain` is no DNS name.
+    """
 
     def __init__(self, view: View, domain: str) -> None:
         self._view = view
         self._domain = domain.lower().strip(".")
-        self._domain_labels = [label.encode("ascii") for label in self._domain.split(".")]
-        self._domain_name = wire.encode_name(self._domain_labels)
+        try:
+            self._domain_labels = [label.encode("ascii") for label in self._domain.split(".")]
+            self._domain_name = wire.encode_name(self._domain_labels)
+        except ValueError as error:
+            raise InvalidError(f"setting domain {domain!r}: no DNS name: {error}") from error
         self._soa = _soa(self._domain_labels)
         self._index = NameIndex(view)
         self._scopes: dict[frozenset[NetworkId] | None, Scope] = {}

@@ -5,6 +5,8 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from weft.dns import cache as cache_module
 from weft.dns import response, wire
@@ -172,3 +174,24 @@ def test_only_the_reply_to_our_query_is_one() -> None:
     bare = b"\0\7\x81\x81" + bytes(8)
     assert response.is_reply(bare, 7, question)
     assert not response.is_reply(b"\0\7\x81\x80" + bytes(8), 7, question)
+
+
+@settings(max_examples=300)
+@given(st.data(), st.lists(st.integers(0, 255), max_size=6), st.integers(0, 20))
+def test_damaged_replies_raise_only_value_error(
+    draw: st.DataObject, noise: list[int], cut: int
+) -> None:
+    soa = "example. 100 SOA " + SOA.format(minimum=30)
+    made = message("a.example. 60 A 192.0.2.1", "a.example. 60 TXT x", authority=soa)
+    octets = bytearray(made.to_wire())
+    for byte in noise:
+        octets[draw.draw(st.integers(12, len(octets) - 1))] = byte
+    data = bytes(octets[: len(octets) - cut])
+    try:
+        read = response.read(data, wire.A)
+    except ValueError:
+        return
+    for age_s in (0, 7, 10**6):
+        query = wire.Query(1, 0, b"\0", b"\1a\7example\0\0\1\0\1", wire.A, 1232, False)
+        for limit in (512, 65535):
+            assert len(wire.encode(query, read.answer(age_s), limit, lambda r, n: r)) <= limit

@@ -283,6 +283,15 @@ async def test_malformed_answers_are_failures(cut: int, monkeypatch: pytest.Monk
         assert (await setup.ask(query())).rcode == wire.SERVFAIL
 
 
+async def test_fault_of_our_own_is_servfail_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with one(resolver.records(60, "A 192.0.2.1")) as (setup, _):
+        with monkeypatch.context() as patch:
+            patch.setattr("weft.dns.response.read", lambda *_: 1 // 0)
+            assert (await setup.ask(query())).rcode == wire.SERVFAIL
+        assert setup.counters["errors"] == 1
+        assert data(query("b."), await setup.ask(query("b."))) == ["192.0.2.1"]
+
+
 async def test_questions_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "MAX_IN_FLIGHT", 5)
     monkeypatch.setattr(forward, "WAITS_S", (0.2,))

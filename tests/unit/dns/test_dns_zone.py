@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.dns.world import HOST, added, ask, data, network, port, subnet, two_tenants
 from weft.dns import zone as zone_module
 from weft.dns.zone import Scope, Zone
+from weft.errors import InvalidError
 from weft.model.ids import NetworkId
 from weft.model.records import Host, Network, Owner, Port, Record
 from weft.store.interface import Delete, Put
@@ -397,3 +398,9 @@ async def test_records_that_names_do_not_depend_on_drop_nothing() -> None:
     assert on(zone, "foo") is scope
     await store.write([Put(port("foo", ["new"], "192.168.1.70"))])
     assert on(zone, "foo") is not scope
+
+
+@pytest.mark.parametrize("domain", ["", "a..b", "café", "x" * 64])
+def test_domain_that_is_no_name_is_refused(domain: str) -> None:
+    with pytest.raises(InvalidError, match="setting domain"):
+        Zone(MemoryStore(), domain)
