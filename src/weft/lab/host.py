@@ -13,6 +13,7 @@ from weft.lab.layout import NodeLayout
 from weft.lab.node import Node
 from weft.lab.processes import ProcessId
 
+_CGROUPS = Path("/sys/fs/cgroup")
 Setting = str | int | float | bool
 
 
@@ -71,7 +72,7 @@ class LabHost(Node):
         if self.weftd is not None:
             return False
         try:
-            self.run([*weft_command(), "up"], timeout_s=60)
+            self.run([*weft_command(), "up"])
         except UnavailableError as error:
             raise UnavailableError(f"{error}; see {self.weftd_log}") from error
         if self.weftd is None:
@@ -100,6 +101,12 @@ class LabHost(Node):
         if self.is_made and self.engine.log_file.exists():
             self.engine.discard()
         self.remove()
+        left = [
+            *_CGROUPS.glob(f"weft-{self.engine.name}"),
+            *_CGROUPS.glob(f"*/weft-{self.engine.name}"),
+        ]
+        if left:
+            raise UnavailableError(f"{self.name}: control group {left[0]} cannot be removed")
 
 
 def weft_command() -> list[str]:

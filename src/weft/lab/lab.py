@@ -227,7 +227,7 @@ class Lab:
         processes.wait_until(
             f"the outside answers (see {log})",
             lambda: OUTSIDE_READY in log.read_text().splitlines() or not process.is_running,
-            timeout_s=20,
+            timeout_s=120,
         )
         if not process.is_running:
             raise UnavailableError(f"the outside's server ended at once; see {log}")

@@ -62,7 +62,9 @@ class Node:
         kept["DOCKER_HOST"] = "unix:///run/docker.sock"
         return kept
 
-    def run(self, command: Iterable[str], *, text: str | None = None, timeout_s: float = 60) -> str:
+    def run(
+        self, command: Iterable[str], *, text: str | None = None, timeout_s: float = 120
+    ) -> str:
         """Run a command here and return what it printed; UnavailableError when it fails."""
         words = list(command)
         return run(
