@@ -28,6 +28,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from weft.errors import UnavailableError
+from weft.lab import processes
+from weft.lab.processes import ProcessId, ProcessRecord
 
 IMAGE = "busybox"
 SOCKET_IN_HOST = "/run/docker.sock"
@@ -49,24 +51,17 @@ class DockerEngine:
         self.directory = directory
         self.enter = tuple(enter)
         self.socket = directory / "docker.sock"
-        self.pid_file = directory / "dockerd.pid"
         self.log_file = directory / "dockerd.log"
+        self._dockerd = ProcessRecord(directory / "dockerd.json")
+        self._containerd = ProcessRecord(directory / "containerd.json")
         self._containerd_socket = directory / "containerd.sock"
         self._cgroup = f"weft-{name}"
-        self._child: subprocess.Popen[bytes] | None = None
-        self._containerd: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
         """Process id of the dockerd that runs, else None."""
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
-        try:
-            pid = int(self.pid_file.read_text())
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError):
-            return None
-        return pid if str(self.pid_file).encode() in words and not _is_zombie(pid) else None
+        process = self._dockerd.read()
+        return process.pid if process is not None else None
 
     def is_ready(self) -> bool:
         """Whether the engine answers requests."""
@@ -81,29 +76,33 @@ class DockerEngine:
         if self.pid is not None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.pid_file.unlink(missing_ok=True)
+        self._pid_file.unlink(missing_ok=True)
         self._cover_configuration()
         self._launch_containerd()
-        self._child = self._spawn(self._command())
+        self._spawn(self._command(), self._dockerd)
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Start dockerd if it does not run, and wait until it answers."""
         self.launch()
-        if not _wait_for(lambda: self.is_ready() or self._has_failed(), timeout_s):
+        if not _wait_for(lambda: self.is_ready() or self.pid is None, timeout_s):
             raise UnavailableError(
                 f"docker engine {self.name}: no answer in {timeout_s:.0f} s; see {self.log_file}"
             )
-        if self._has_failed():
+        if self.pid is None:
             tail = self.log_file.read_text(errors="replace").splitlines()[-3:]
             raise UnavailableError(f"docker engine {self.name}: ended at once: " + " / ".join(tail))
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End dockerd as a service manager does; its containers stop with it."""
-        self._end(signal.SIGTERM, timeout_s)
+        process = self._dockerd.read()
+        if process is not None:
+            processes.stop([process], grace_s=timeout_s)
 
     def kill(self) -> None:
         """End dockerd without a word to it (``kill -9``); containers and containerd live on."""
-        self._end(signal.SIGKILL, 5.0)
+        process = self._dockerd.read()
+        if process is not None:
+            processes.kill(process)
 
     def discard(self) -> None:
         """End dockerd, containerd and all containers, and remove their data and cgroups."""
@@ -115,11 +114,7 @@ class DockerEngine:
         self.stop()
         self._kill_workloads()
         if mount_namespace is not None:
-            for pid in _processes_in(mount_namespace, (b"containerd", b"containerd-shim")):
-                _kill(pid)
-        if self._containerd is not None:
-            self._containerd.wait()
-            self._containerd = None
+            processes.stop(_processes_in(mount_namespace, b"containerd"), grace_s=2.0)
         self._remove_cgroups()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -158,32 +153,27 @@ class DockerEngine:
             return
         configuration = self.directory / "containerd.toml"
         configuration.write_text(_CONTAINERD_TOML)
-        self._containerd = self._spawn(
-            [
-                "containerd",
-                f"--config={configuration}",
-                f"--root={self.directory / 'containerd'}",
-                "--state=/run/containerd",
-                f"--address={self._containerd_socket}",
-                "--log-level=warn",
-            ]
-        )
+        command = [
+            "containerd",
+            f"--config={configuration}",
+            f"--root={self.directory / 'containerd'}",
+            "--state=/run/containerd",
+            f"--address={self._containerd_socket}",
+            "--log-level=warn",
+        ]
+        self._spawn(command, self._containerd)
         if not _wait_for(lambda: _is_listening(self._containerd_socket), 15.0):
             raise UnavailableError(
                 f"docker engine {self.name}: containerd does not start; see {self.log_file}"
             )
 
-    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """A process in the host that outlives this one, its output in the log file."""
-        with self.log_file.open("ab") as log:
-            return subprocess.Popen(
-                [*self.enter, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-            )
+    def _spawn(self, command: Sequence[str], record: ProcessRecord) -> None:
+        """A daemon in the host that outlives this process."""
+        processes.start([*self.enter, *command], record, self.log_file, os.environ)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.directory / "dockerd.pid"
 
     def _command(self) -> list[str]:
         return [
@@ -195,7 +185,7 @@ class DockerEngine:
             f"--cgroup-parent=/{self._cgroup}",
             "--exec-opt=native.cgroupdriver=cgroupfs",
             "--pidfile",
-            str(self.pid_file),
+            str(self._pid_file),
         ]
 
     def _cover_configuration(self) -> None:
@@ -211,22 +201,6 @@ class DockerEngine:
         if done.returncode:
             raise UnavailableError(f"docker engine {self.name}: {done.stderr.strip()}")
 
-    def _has_failed(self) -> bool:
-        return self._child is not None and self._child.poll() is not None
-
-    def _end(self, with_signal: signal.Signals, timeout_s: float) -> None:
-        pid = self.pid
-        if pid is None:
-            return
-        with suppress(ProcessLookupError):
-            os.kill(pid, with_signal)
-        if not _wait_for(lambda: self.pid is None, timeout_s):
-            _kill(pid)
-            _wait_for(lambda: self.pid is None, 5.0)
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
-
     def _mount_namespace(self) -> str | None:
         done = subprocess.run(
             [*self.enter, "readlink", "/proc/self/ns/mnt"], capture_output=True, text=True
@@ -241,9 +215,9 @@ class DockerEngine:
     def _kill_workloads(self) -> None:
         """Kill what a dead engine left running, known by its cgroup."""
         for folder in self._cgroup_folders():
-            for processes in folder.rglob("cgroup.procs"):
+            for members in folder.rglob("cgroup.procs"):
                 with suppress(OSError):
-                    for line in processes.read_text().split():
+                    for line in members.read_text().split():
                         _kill(int(line))
 
     def _remove_cgroups(self) -> None:
@@ -325,25 +299,19 @@ def _is_removed(cgroup: Path) -> bool:
     return True
 
 
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
-def _processes_in(mount_namespace: str, names: tuple[bytes, ...]) -> list[int]:
-    """Processes of these programs that live in a mount namespace."""
+def _processes_in(mount_namespace: str, name: bytes) -> list[ProcessId]:
+    """Processes of programs whose name begins so and that live in a mount namespace."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             program = (folder / "cmdline").read_bytes().split(b"\0")[0].rpartition(b"/")[2]
             same = str((folder / "ns/mnt").readlink()) == mount_namespace
-            if same and program.startswith(names):
-                found.append(int(folder.name))
+            process = ProcessId.of(int(folder.name))
+            if same and program.startswith(name) and process is not None:
+                found.append(process)
     return found

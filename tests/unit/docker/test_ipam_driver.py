@@ -127,7 +127,7 @@ async def test_the_network_of_an_address_pool_can_be_joined() -> None:
     async with plugin() as docker:
         subnet = SubnetSpec(cidr=ip_network("10.7.0.0/24"))
         await docker.control.networks.create(NetworkSpec(name="foo", subnets=(subnet,)))
-        given = await pool(docker, Options={"network": "foo"})
+        given = await pool(docker, "10.7.0.0/24")
         assert given["Pool"] == "10.7.0.0/24"
         assert given["Data"] == {"com.docker.network.gateway": "10.7.0.1/24"}
         answer = await docker.create_network(
@@ -155,8 +155,7 @@ async def test_a_pool_is_found_after_its_record_was_lost() -> None:
         ({"Pool": "10.1.0.0/24", "V6": True}, "an IPv6 one is needed"),
         ({"Pool": "10.1.0.0/24", "SubPool": "10.2.0.0/25"}, "lies outside subnet"),
         ({"Pool": "10.0.0.0/16"}, "overlaps the host's route"),
-        ({"Options": {"netwrk": "foo"}}, "did you mean 'network'?"),
-        ({"Options": {"network": "foo"}}, "network foo: not found"),
+        ({"Options": {"exlude": "10.1.0.1"}}, "did you mean 'exclude'?"),
     ],
 )
 async def test_a_bad_pool_is_explained_and_leaves_no_trace(

@@ -222,7 +222,7 @@ async def test_joining_a_network_that_is_there() -> None:
         spec = NetworkSpec(name="foo", subnets=(SubnetSpec(cidr=ip_network("192.168.1.0/24")),))
         foo = await docker.control.networks.create(spec)
         assert (
-            "add --subnet=192.168.1.0/24"
+            "add --ipam-driver weft --subnet=192.168.1.0/24"
             in (
                 await docker.create_network(NETWORK, ("10.1.0.0/24", "10.1.0.1/24"), network="foo")
             )["Err"]

@@ -63,7 +63,9 @@ class EventFollower:
             reader = asyncio.create_task(_read(docker, since_s, queue), name="docker event reader")
             try:
                 async with asyncio.TaskGroup() as tasks:
+                    revival = tasks.create_task(self._reconciler.revive(docker))
                     await self._handle(docker, queue, tasks)
+                    revival.cancel()
             finally:
                 reader.cancel()
                 await asyncio.gather(reader, return_exceptions=True)
@@ -108,8 +110,8 @@ class EventFollower:
             await self._reconciler.learn_container(docker, actor.id)
 
     def _leave(self) -> None:
-        self._state.learn_endpoints(None)
         if self.is_connected:
+            self._state.lose_docker()
             log.info("docker is gone", socket=self._socket)
         self.is_connected = False
 

@@ -61,8 +61,6 @@ class Reconciler:
         await self._remove_pools()
         for container_id in containers:
             await self.learn_container(docker, container_id)
-        if is_first:
-            await self._revive(docker, {network.id for network in networks})
 
     async def learn_network(self, docker_id: str, name: str) -> None:
         """Docker's name for a network: recorded, and given to the network that was made for it."""
@@ -99,6 +97,28 @@ class Reconciler:
                 await self._name_ports(container)
         except WeftError as error:
             log.debug("container not learnt", container=container_id[:12], reason=str(error))
+
+    async def revive(self, docker: Dockerd) -> None:
+        """Start what Docker would have started, had weftd been there at the time."""
+        networks = {network.id for network in await docker.networks()}
+        for listed in await docker.stopped_containers():
+            places = (listed.networks.networks or {}).values()
+            if not any(place.network in networks for place in places):
+                continue
+            container = await docker.container(listed.id)
+            if container is None or ABSENT not in container.state.error:
+                continue
+            if container.host.restart.name in _REVIVED:
+                await self._start(docker, container)
+
+    async def _start(self, docker: Dockerd, container: ContainerFacts) -> None:
+        name = container.name.lstrip("/")
+        try:
+            await docker.start(container.id)
+        except WeftError as error:
+            log.warning("container not started", container=name, reason=str(error))
+        else:
+            log.info("container started, weftd is back", container=name)
 
     async def _name_ports(self, container: ContainerFacts) -> None:
         for endpoint in (container.networks.networks or {}).values():
@@ -194,27 +214,6 @@ class Reconciler:
             elif not self._state.is_fresh(subnet.id):
                 log.info("address pool removed, no network came for it", cidr=str(subnet.cidr))
                 await self._control.addresses.release_pool(subnet.id)
-
-    async def _revive(self, docker: Dockerd, networks: set[str]) -> None:
-        """Start what Docker would have started, had weftd been there at the time."""
-        for listed in await docker.stopped_containers():
-            places = (listed.networks.networks or {}).values()
-            if not any(place.network in networks for place in places):
-                continue
-            container = await docker.container(listed.id)
-            if container is None or ABSENT not in container.state.error:
-                continue
-            if container.host.restart.name in _REVIVED:
-                await self._start(docker, container)
-
-    async def _start(self, docker: Dockerd, container: ContainerFacts) -> None:
-        name = container.name.lstrip("/")
-        try:
-            await docker.start(container.id)
-        except WeftError as error:
-            log.warning("container not started", container=name, reason=str(error))
-        else:
-            log.info("container started, weftd is back", container=name)
 
 
 def _label(port: Port) -> str:

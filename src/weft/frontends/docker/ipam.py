@@ -49,26 +49,24 @@ class IpamCalls:
         return AddressSpaces(local=ADDRESS_SPACE, cluster=ADDRESS_SPACE)
 
     async def request_pool(self, request: RequestPool) -> PoolGiven:
-        """RequestPool: a named prefix, a network's (``--ipam-opt network=``), or the next free."""
-        join, excludes = parse_pool_options(request.options)
+        """RequestPool: a named prefix (also one of a network that shall be joined), or the next
+        free one. What nobody named must overlap no route, or Docker asks again without end."""
+        excludes = parse_pool_options(request.options)
         cidr = parse_prefix("subnet", request.pool) if request.pool else None
         if cidr is None and request.sub_pool:
             raise InvalidError(f"ip-range {request.sub_pool}: needs --subnet as well")
         if cidr is not None and request.is_ipv6 and cidr.version == 4:
             raise InvalidError(f"subnet {cidr}: an IPv6 one is needed")
         family = cidr.version if cidr is not None else 6 if request.is_ipv6 else 4
-        if join:
-            subnet = self._subnet_of_network(join, cidr, family)
-        else:
-            subnet = await self._control.addresses.request_pool(
-                SubnetSpec(
-                    cidr=cidr,
-                    has_gateway=False,
-                    ranges=_ranges(cidr, request.sub_pool) if cidr is not None else (),
-                    excludes=excludes,
-                ),
-                family=family,
-            )
+        subnet = await self._control.addresses.request_pool(
+            SubnetSpec(
+                cidr=cidr,
+                has_gateway=False,
+                ranges=_ranges(cidr, request.sub_pool) if cidr is not None else (),
+                excludes=excludes,
+            ),
+            family=family,
+        )
         self._state.touch(subnet.id)
         data = {}
         if subnet.network_id is not None and subnet.gateway is not None:
@@ -124,16 +122,6 @@ class IpamCalls:
     def _reservation(self, subnet: Subnet, address: IPAddress) -> Reservation | None:
         held = self._control.view.by(Reservation, "subnet_id", subnet.id)
         return next((r for r in held if r.address == address), None)
-
-    def _subnet_of_network(self, join: str, cidr: IPNetwork | None, family: int) -> Subnet:
-        network = self._control.networks.find(join)
-        subnets = self._control.networks.subnets(network)
-        for subnet in subnets:
-            if subnet.cidr == cidr or (cidr is None and subnet.cidr.version == family):
-                return subnet
-        known = ", ".join(str(subnet.cidr) for subnet in subnets)
-        wanted = f"subnet {cidr}" if cidr is not None else f"an IPv{family} subnet"
-        raise InvalidError(f"{wanted}: network {network.name} has only {known}")
 
     def _subnet(self, pool_id: str) -> Subnet | None:
         id, _, cidr = pool_id.partition("/")

@@ -182,8 +182,8 @@ class NetworkCalls:
             subnet = subnets.get(parse_prefix("subnet", pool.pool))
             if subnet is None:
                 raise InvalidError(
-                    f"subnet {pool.pool}: is none of network {network.name}'s; add {known}, or "
-                    f"--ipam-driver weft --ipam-opt network={network.name}"
+                    f"subnet {pool.pool}: is none of network {network.name}'s; "
+                    f"add --ipam-driver weft {known}"
                 )
             gateway = parse_address("gateway", pool.gateway) if pool.gateway else None
             if gateway is not None and subnet.gateway is not None and gateway != subnet.gateway:

@@ -15,7 +15,7 @@ from weft.model.records import AddressRange
 DOCKER_PREFIX = "com.docker.network."
 _DOCKER_MTU = "com.docker.network.driver.mtu"
 NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force")
-POOL_KEYS = ("network", "id", "exclude")
+POOL_KEYS = ("exclude",)
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
 
@@ -60,11 +60,11 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     )
 
 
-def parse_pool_options(options: Mapping[str, str] | None) -> tuple[str, tuple[AddressRange, ...]]:
-    """From ``--ipam-opt``: the network whose subnet is wanted, and addresses to keep out."""
+def parse_pool_options(options: Mapping[str, str] | None) -> tuple[AddressRange, ...]:
+    """From ``--ipam-opt``: addresses to keep out."""
     values = dict(options or {})
     check_known(values, POOL_KEYS, "--ipam-opt")
-    return _one_of(values, "network", "id"), parse_ranges(values.get("exclude", ""))
+    return parse_ranges(values.get("exclude", ""))
 
 
 def check_known(keys: Iterable[str], known: tuple[str, ...], flag: str) -> None:

@@ -19,8 +19,12 @@ import socket
 from pathlib import Path
 from typing import Self
 
+import structlog
+
 from weft.config import Settings
 from weft.errors import UnavailableError
+
+log = structlog.get_logger()
 
 NAME = "weft"
 ABSENT = "weftd is not running; start it with: weft up"
@@ -37,6 +41,7 @@ class PluginSocket:
         self._link = Path(settings.docker_plugin_dir) / f"{NAME}.sock"
         self._specification = specification_path(settings)
         self._folder = -1
+        self._is_warned = False
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def __enter__(self) -> Self:
@@ -59,11 +64,22 @@ class PluginSocket:
 
     def repair(self) -> bool:
         """Make the two files where they are not as they should be. True: they were not."""
-        changed = self._specification is not None and _write_specification(self._specification)
+        changed = self._specify()
         if self._is_ours():
             return changed
         self._publish()
         return True
+
+    def _specify(self) -> bool:
+        """A file system that cannot be written costs only Docker's time while weftd is down."""
+        if self._specification is None or self._is_warned:
+            return False
+        try:
+            return _write_specification(self._specification)
+        except OSError as error:
+            self._is_warned = True
+            log.warning("docker will wait for an absent weftd", reason=str(error))
+            return False
 
     def _listen(self) -> None:
         self._run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)

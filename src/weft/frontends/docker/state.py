@@ -44,9 +44,15 @@ class DockerState:
         """Whether Docker spoke of it within `GRACE_S`."""
         return self._clock() - self._touched.get(id, -GRACE_S) < GRACE_S
 
-    def learn_endpoints(self, endpoints: frozenset[str] | None) -> None:
-        """All endpoints that Docker has on Weft's networks. None: Docker cannot be asked now."""
+    def learn_endpoints(self, endpoints: frozenset[str]) -> None:
+        """All endpoints that Docker has on Weft's networks."""
         self._endpoints = endpoints
+
+    def lose_docker(self) -> None:
+        """Docker has ended: what it has now is not known, and what it was about to do, it forgot
+        (after a crash it drops its stale endpoints without a call to their driver)."""
+        self._endpoints = None
+        self._touched.clear()
 
     def is_gone(self, endpoint_id: str) -> bool:
         """Whether Docker is known to have this endpoint no more."""

@@ -1,0 +1,154 @@
+"""Networks and containers, as a Docker user makes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.docker.engine import Docker, until
+
+pytestmark = [pytest.mark.root, pytest.mark.docker]
+
+
+def test_the_two_commands_of_the_readme(docker: Docker, outside: str) -> None:
+    docker._networks.append("foo")
+    docker._containers.append("busybox")
+    docker("network", "create", "-d", "weft", "--subnet=192.168.1.0/24", "foo")
+    docker("run", "--net=foo", "--name=busybox", "busybox")
+    web = docker.run("--net=foo", name="web")
+    client = docker.run("--net=foo", name="client")
+    assert docker.address(web, "foo").startswith("192.168.1.")
+    assert docker.reaches(client, "192.168.1.1")
+    assert docker.reaches(client, docker.address(web, "foo"))
+    assert docker.reaches(client, web)
+    assert docker.fetches(client, web) == "hello from weft"
+    until("weft knows the name", lambda: docker.port_of(web) is not None)
+    assert docker.fetches(client, f"{web}.foo.weft.internal") == "hello from weft"
+    assert docker.fetches(client, outside).startswith("outside greets")
+    assert docker.devices(client) == ["eth0"]
+    assert docker.inspect("network", "foo")["Driver"] == "weft"
+
+
+def test_weft_gives_the_addresses(docker: Docker) -> None:
+    net = docker.network("--ipam-driver", "weft")
+    other = docker.network("--ipam-driver", "weft", name="other")
+    cidrs = {s.cidr for name in (net, other) for s in docker.weft_networks()[name].subnets}
+    assert len(cidrs) == 2
+    one, two = docker.run("--net", net, name="1"), docker.run("--net", net, name="2")
+    assert docker.address(one, net) != docker.address(two, net)
+    assert docker.reaches(one, docker.address(two, net))
+    assert docker.reaches(one, two)
+
+
+@pytest.mark.parametrize("ipam", ["default", "weft"])
+def test_addresses_and_macs_are_as_asked_for(docker: Docker, ipam: str) -> None:
+    net = docker.network(
+        "--ipam-driver", ipam, "--ipv6", "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64"
+    )
+    mac = "02:11:22:33:44:55"
+    fixed = docker.run(
+        "--net", net, "--ip", "10.66.0.77", "--ip6", "fd66::77", "--mac-address", mac
+    )
+    client = docker.run("--net", net, name="client")
+    assert docker.address(fixed, net) == "10.66.0.77"
+    assert docker.address(fixed, net, family=6) == "fd66::77"
+    assert docker.inside(fixed, "cat", "/sys/class/net/eth0/address") == mac
+    assert docker.reaches(client, "10.66.0.77")
+    until("IPv6 answers", lambda: docker.reaches(client, "fd66::77"))
+    assert docker.reaches(client, "fd66::1")
+
+
+@pytest.mark.parametrize("ipam", ["default", "weft"])
+def test_gateway_range_and_auxiliary_addresses(docker: Docker, ipam: str, outside: str) -> None:
+    net = docker.network(
+        *("--ipam-driver", ipam, "--subnet", "10.67.0.0/24", "--gateway", "10.67.0.254"),
+        *("--ip-range", "10.67.0.128/29", "--aux-address", "printer=10.67.0.128"),
+    )
+    one, two = docker.run("--net", net, name="1"), docker.run("--net", net, name="2")
+    addresses = {docker.address(one, net), docker.address(two, net)}
+    assert addresses <= {f"10.67.0.{n}" for n in range(129, 136)}
+    assert "default via 10.67.0.254" in docker.inside(one, "ip", "route")
+    assert docker.fetches(one, outside).startswith("outside greets")
+
+
+def test_an_internal_network_has_no_way_out_and_no_bridge_of_dockers(
+    docker: Docker, outside: str
+) -> None:
+    net = docker.network("--internal", "--subnet", "10.68.0.0/24")
+    one, two = docker.run("--net", net, name="1"), docker.run("--net", net, name="2")
+    assert docker.reaches(one, two)
+    assert docker.devices(one) == ["eth0"]
+    assert "default" not in docker.inside(one, "ip", "route")
+    assert not docker.reaches(one, outside)
+    assert "docker_gwbridge" not in docker("network", "ls", "--format", "{{.Name}}")
+
+
+def test_aliases_and_new_names_are_found(docker: Docker) -> None:
+    net = docker.network("--subnet", "10.69.0.0/24")
+    web = docker.run("--net", net, "--network-alias", "shop", "--hostname", "front", name="web")
+    client = docker.run("--net", net, name="client")
+    assert docker.fetches(client, "shop") == "hello from weft"
+    until("weft knows the names", lambda: docker.port_of(web) is not None)
+    for name in ("shop", "front", web):
+        assert docker.fetches(client, f"{name}.{net}.weft.internal") == "hello from weft"
+    renamed = docker.name("renamed")
+    docker._containers.append(renamed)
+    docker("rename", web, renamed)
+    until("weft knows the new name", lambda: docker.port_of(renamed) is not None)
+    assert docker.fetches(client, f"{renamed}.{net}.weft.internal") == "hello from weft"
+
+
+def test_connect_and_disconnect_a_running_container(docker: Docker) -> None:
+    first = docker.network("--subnet", "10.70.0.0/24", name="first")
+    second = docker.network("--subnet", "10.71.0.0/24", name="second")
+    one = docker.run("--net", first, name="1")
+    two = docker.run("--net", second, name="2")
+    for _ in range(2):
+        docker("network", "connect", "--alias", "eins", second, one)
+        assert len(docker.devices(one)) == 2
+        assert docker.reaches(one, docker.address(two, second))
+        assert docker.fetches(two, "eins") == "hello from weft"
+        docker("network", "disconnect", second, one)
+        assert docker.devices(one) == ["eth0"]
+        assert not docker.reaches(one, docker.address(two, second))
+    assert docker.reaches(one, "10.70.0.1")
+    assert len(docker.weft_ports(second)) == 1
+
+
+def test_a_docker_network_can_join_a_network_of_wefts(docker: Docker) -> None:
+    shared = docker.name("shared")
+    done = docker.on_host("weft", "network", "create", shared, "--subnet", "10.72.0.0/24")
+    assert done.returncode == 0, done.stderr
+    try:
+        joined = docker.name("joined")
+        docker._networks.append(joined)
+        join = ("-o", f"network={shared}", "--ipam-driver", "weft", "--subnet", "10.72.0.0/24")
+        docker("network", "create", "-d", "weft", *join, joined)
+        web = docker.run("--net", joined, name="web")
+        client = docker.run("--net", joined, name="client")
+        assert docker.address(web, joined).startswith("10.72.0.")
+        assert docker.fetches(client, web) == "hello from weft"
+        assert len(docker.weft_ports(shared)) == 2
+        docker.forget(web)
+        docker.forget(client)
+        docker("network", "rm", joined)
+        assert list(docker.weft_networks()) == [shared]
+    finally:
+        docker.weft.delete("networks", shared)
+
+
+def test_networks_are_isolated_from_each_other(docker: Docker) -> None:
+    one_net = docker.network("--subnet", "10.73.0.0/24", name="one")
+    two_net = docker.network("--subnet", "10.74.0.0/24", name="two")
+    one, two = docker.run("--net", one_net, name="1"), docker.run("--net", two_net, name="2")
+    assert not docker.reaches(one, docker.address(two, two_net))
+
+
+def test_beside_dockers_own_bridge(docker: Docker, outside: str) -> None:
+    net = docker.network("--subnet", "10.75.0.0/24")
+    bridge = docker.network(name="br", driver="bridge")
+    both = docker.run("--net", net)
+    docker("network", "connect", bridge, both)
+    assert docker.devices(both) == ["eth0", "eth1"]
+    assert docker.fetches(both, outside).startswith("outside greets")
+    plain = docker.run(name="plain")
+    assert docker.fetches(plain, outside).startswith("outside greets")

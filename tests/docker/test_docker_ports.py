@@ -1,0 +1,106 @@
+"""Published ports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.docker.engine import Docker, Refused, until
+from weft.lab.host import LabHost
+from weft.lab.lab import Lab
+from weft.lab.node import Node
+
+pytestmark = [pytest.mark.root, pytest.mark.docker]
+
+PAGE = "hello from weft\n"
+
+
+def fetch(node: Node, url: str) -> str:
+    done = subprocess.run(
+        [*node.enter, "curl", "-sS", "-m", "5", url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout or done.stderr
+
+
+def test_a_port_is_reached_from_everywhere(docker: Docker, lab: Lab, host: LabHost) -> None:
+    net = docker.network("--subnet", "10.80.0.0/24")
+    docker.run("--net", net, "-p", "8080:80", name="web")
+    client = docker.run("--net", net, name="client")
+    four = host.layout.address4
+    assert fetch(lab.outside, f"http://{four}:8080/") == PAGE
+    assert fetch(host, "http://127.0.0.1:8080/") == PAGE
+    assert fetch(host, f"http://{four}:8080/") == PAGE
+    assert docker.fetches(client, f"{four}:8080") == PAGE.strip()
+
+
+def test_a_port_on_one_address_of_the_host_only(docker: Docker, lab: Lab, host: LabHost) -> None:
+    net = docker.network("--subnet", "10.81.0.0/24")
+    docker.run("--net", net, "-p", "127.0.0.1:8081:80", name="web")
+    assert fetch(host, "http://127.0.0.1:8081/") == PAGE
+    assert fetch(lab.outside, f"http://{host.layout.address4}:8081/") != PAGE
+
+
+def test_containers_share_a_range_of_ports(docker: Docker, lab: Lab, host: LabHost) -> None:
+    net = docker.network("--subnet", "10.82.0.0/24")
+    names = [docker.run("--net", net, "-p", "8100-8101:80", name=name) for name in ("web1", "web2")]
+    for port in (8100, 8101):
+        assert fetch(lab.outside, f"http://{host.layout.address4}:{port}/") == PAGE
+    with pytest.raises(Refused, match="all are in use"):
+        docker.run("--net", net, "-p", "8100-8101:80", name="web3")
+    docker.forget(docker.name("web3"))
+    docker.forget(names[0])
+    docker.run("--net", net, "-p", "8100-8101:80", name="web4")
+
+
+def test_a_port_that_nobody_chose(docker: Docker, lab: Lab, host: LabHost) -> None:
+    net = docker.network("--subnet", "10.83.0.0/24")
+    web = docker.run("--net", net, "-p", "80", name="web")
+    until("weft knows the name", lambda: docker.port_of(web) is not None)
+    port = docker.port_of(web)
+    assert port is not None
+    (published,) = port.published
+    assert published.host_port >= 49153
+    assert fetch(lab.outside, f"http://{host.layout.address4}:{published.host_port}/") == PAGE
+
+
+def test_a_taken_port_is_refused_and_leaves_no_trace(docker: Docker, host: LabHost) -> None:
+    net = docker.network("--subnet", "10.84.0.0/24")
+    web = docker.run("--net", net, "-p", "8084:80", name="web")
+    with pytest.raises(Refused, match=r"8084/tcp: is published already by .*choose another"):
+        docker.run("--net", net, "-p", "8084:80", name="late")
+    docker.forget(docker.name("late"))
+    script = (
+        "import socket, time\n"
+        "s = socket.create_server(('127.0.0.1', 8085))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    listener = subprocess.Popen(
+        [*host.enter, sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    )
+    assert listener.stdout is not None
+    with listener, listener.stdout:
+        assert listener.stdout.readline() == "ready\n"
+        try:
+            with pytest.raises(Refused, match="a program on this host listens there"):
+                docker.run("--net", net, "-p", "8085:80", name="late")
+        finally:
+            listener.kill()
+    docker.forget(docker.name("late"))
+    assert [port.owner.container_name for port in docker.weft_ports(net)] == [web]
+    assert len(docker.weft_devices()) == 1
+
+
+def test_a_port_of_a_container_on_two_networks(docker: Docker, host: LabHost) -> None:
+    first = docker.network("--subnet", "10.85.0.0/24", name="a")
+    second = docker.network("--subnet", "10.86.0.0/24", name="b")
+    web = docker.run("--net", first, "-p", "8086:80", name="web")
+    docker("network", "connect", second, web)
+    assert fetch(host, "http://127.0.0.1:8086/") == PAGE
+    docker("network", "disconnect", first, web)
+    until("the port moved", lambda: fetch(host, "http://127.0.0.1:8086/") == PAGE)
