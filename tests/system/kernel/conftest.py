@@ -15,13 +15,15 @@ from weft.engine.ebpf.sink import Sink
 from weft.kernel import netns
 from weft.kernel.netlink import Netlink
 
+PATIENCE = float(os.environ.get("WEFT_TEST_PATIENCE", "1"))
+"""How much longer everything may take here, for an emulated machine."""
 _numbers = count(1)
 
 
 def run(command: str) -> str:
     """What a command prints, in the namespace of the calling thread."""
     return subprocess.run(
-        command, shell=True, check=True, capture_output=True, text=True, timeout=20
+        command, shell=True, check=True, capture_output=True, text=True, timeout=20 * PATIENCE
     ).stdout
 
 

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.system.kernel.conftest import run
+from tests.system.kernel.conftest import PATIENCE, run
 from weft.kernel import probes
 from weft.kernel.events import KernelEvent, KernelEvents
 from weft.kernel.nftables import Nftables
 
 pytestmark = pytest.mark.root
-DEADLINE_S = 10.0
+DEADLINE_S = 10.0 * PATIENCE
 
 
 class Heard:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.system.kernel.conftest import run
+from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, HOST, INNER, port, rows_of, settle
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.sink import Sink
@@ -22,7 +22,7 @@ from weft.model.ids import MacAddress, host_place_id
 from weft.model.records import Owner, Port, PublishedPort
 
 pytestmark = pytest.mark.root
-TIMEOUT_S = 2.0
+TIMEOUT_S = 2.0 * PATIENCE
 HOST4, OUTSIDE4 = "192.0.2.10", "192.0.2.1"
 HOST6, OUTSIDE6 = "2001:db8::10", "2001:db8::1"
 
@@ -284,7 +284,7 @@ def test_query_to_a_resolver_of_the_host_comes_from_the_askers_alias(
 
 def test_forged_alias_does_not_reach_the_host(town: Town) -> None:
     server = town.datagrams(town.host, HOST4, 7002)
-    server.settimeout(0.3)
+    server.settimeout(0.3 * PATIENCE)
     unchecked = _desired(town)
     key = "weft00000000002"
     value = unchecked[rows.PORTS][key]

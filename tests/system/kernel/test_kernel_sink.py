@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kernel.conftest import run
+from tests.system.kernel.conftest import PATIENCE, run
 from weft.config import Settings
 from weft.engine.compiler import Compiler
 from weft.engine.ebpf import compile as ebpf_compile
@@ -100,7 +100,7 @@ def settle(sink: Sink, desired: Rows) -> None:
 
 def until_gone(ifname: str) -> None:
     """The kernel takes a dead namespace's devices apart in its own time."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 10 * PATIENCE
     while f"{ifname}@" in run("ip -o link"):
         assert time.monotonic() < deadline_s, f"{ifname} is still there"
         time.sleep(0.01)
