@@ -39,6 +39,26 @@ def udp(
     return ethernet(source_mac, target_mac, 0x0800, packet)
 
 
+def icmp6(source_mac: str, target_mac: str, source: str, target: str, message: bytes) -> bytes:
+    """An ICMPv6 message, given from its type on with zeros for the checksum (RFC 4443)."""
+    a, b = ip_address(source).packed, ip_address(target).packed
+    pseudo = a + b + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6)
+    message = message[:2] + struct.pack("!H", _checksum(pseudo + message)) + message[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255)
+    return ethernet(source_mac, target_mac, 0x86DD, header + a + b + message)
+
+
+def neighbour_advertisement(mac: str, address: str) -> bytes:
+    """The claim that `address` is at `mac` (RFC 4861 section 4.4), override flag set."""
+    option = b"\x02\x01" + _mac(mac)
+    return struct.pack("!BBHI", 136, 0, 0, 0x20000000) + ip_address(address).packed + option
+
+
+def router_advertisement() -> bytes:
+    """The claim to be a router (RFC 4861 section 4.2)."""
+    return struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+
+
 def arp(source_mac: str, sender_mac: str, sender: str, target: str, operation: int = 1) -> bytes:
     """An ARP request (or, 2, a reply) to everybody (RFC 826)."""
     body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)

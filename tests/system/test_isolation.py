@@ -6,9 +6,17 @@ from ipaddress import ip_network
 
 import pytest
 
-from tests.system.frames import BROADCAST, arp, udp
+from tests.system.frames import (
+    BROADCAST,
+    arp,
+    icmp6,
+    neighbour_advertisement,
+    router_advertisement,
+    udp,
+)
 from tests.system.workload import NewNetwork, NewWorkload, Workload, gateway
 from weft.api.schema import NetworkInfo
+from weft.model.addresses import link_local_from_mac
 from weft.model.ids import MacAddress
 from weft.model.records import AllowedAddress
 
@@ -78,6 +86,28 @@ def test_forged_sources_do_not_arrive_and_are_counted(
             assert not arrives(frame, sender, victim, friend), frame
             assert sender.drops(reason) == before + 1, (reason, frame)
     assert friend.reaches(victim.address4)
+
+
+def test_false_neighbours_and_routers_do_not_arrive(
+    network: NetworkInfo, new_workload: NewWorkload
+) -> None:
+    """What poisons a neighbour's table or routes (CVE-2020-11091 was the latter)."""
+    sender, victim, friend = (new_workload(network) for _ in range(3))
+    own = str(link_local_from_mac(sender.mac))
+    lie = neighbour_advertisement(sender.mac, friend.address6)
+    routers_lie = neighbour_advertisement(sender.mac, gateway(network, 6))
+    forged = [
+        icmp6(sender.mac, victim.mac, own, victim.address6, lie),
+        icmp6(sender.mac, "33:33:00:00:00:01", own, "ff02::1", lie),
+        icmp6(sender.mac, "33:33:00:00:00:01", sender.address6, "ff02::1", routers_lie),
+        icmp6(sender.mac, "33:33:00:00:00:01", own, "ff02::1", router_advertisement()),
+        icmp6(sender.mac, victim.mac, own, victim.address6, router_advertisement()),
+    ]
+    for frame in forged:
+        before = sum(sender.counters().drops.values())
+        assert not arrives(frame, sender, victim, friend), frame
+        assert sum(sender.counters().drops.values()) == before + 1
+    assert victim.run("ip", "-6", "route", "show", "default").count("default") == 1
 
 
 def test_allowed_addresses_are_let_through_and_others_not(

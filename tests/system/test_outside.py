@@ -115,6 +115,8 @@ def test_exposing_one_network_opens_no_other(
     api: Client,
 ) -> None:
     closed = new_workload(new_network())
-    api.send(PortInfo, "PUT", "networks", network.name, "host", body=ExposeRequest())
+    place = api.send(PortInfo, "PUT", "networks", network.name, "host", body=ExposeRequest())
     assert not host_reaches(host, closed.address4)
     assert not host_reaches(host, closed.address6)
+    for address in place.addresses:
+        assert not closed.reaches(address)
