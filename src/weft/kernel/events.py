@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from weft.kernel.links import parse_link
@@ -129,8 +129,9 @@ class KernelEvents:
 def parse(kind: int, body: bytes) -> KernelEvent | None:
     """What a message says; None: nothing of interest, or rules that this process changed."""
     if kind == _NFT_MSG_NEWGEN:
-        changer = int.from_bytes(attributes(body, 4).get(_NFTA_GEN_PROC_PID, b""), "big")
-        return None if changer == os.getpid() else KernelEvent("rules")
+        thread = int.from_bytes(attributes(body, 4).get(_NFTA_GEN_PROC_PID, b""), "big")
+        is_ours = Path(f"/proc/self/task/{thread}").exists()
+        return None if is_ours else KernelEvent("rules")
     if kind not in _SUBJECTS:
         return None
     subject, is_gone = _SUBJECTS[kind]

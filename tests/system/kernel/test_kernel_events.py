@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.system.kernel.conftest import PATIENCE, run
-from weft.kernel import probes
+from weft.kernel import netns, probes
 from weft.kernel.events import KernelEvent, KernelEvents
 from weft.kernel.nftables import Nftables
 
@@ -71,13 +72,20 @@ async def test_addresses_routes_and_filters_are_told(host_netns: str) -> None:
         await heard.until(lambda event: event.subject == "route" and event.is_damage)
 
 
-async def test_rules_changed_by_others_are_damage_and_our_own_are_not(host_netns: str) -> None:
-    async with listening() as heard:
+def add_table(path: str) -> None:
+    """In a thread, as the engine does."""
+    with netns.entered(path):
         own = Nftables()
         own.run("add table inet ours")
         own.close()
-        run("ip addr add 10.1.0.1/24 dev lo")
-        await heard.until(lambda event: event.subject == "address")
+
+
+async def test_rules_changed_by_others_are_damage_and_our_own_are_not(host_netns: str) -> None:
+    async with listening() as heard:
+        with ThreadPoolExecutor(1) as engine:
+            engine.submit(add_table, host_netns).result()
+            run("ip addr add 10.1.0.1/24 dev lo")
+            await heard.until(lambda event: event.subject == "address")
         assert not any(event.subject == "rules" for event in heard.events)
         run("nft flush ruleset")
         assert (await heard.until(lambda event: event.subject == "rules")).is_damage

@@ -40,9 +40,9 @@ class ForeignChain(NamedTuple):
 
     @property
     def can_open(self) -> bool:
-        """Whether Weft puts rules there: into the tables that iptables made; a ruleset that an
+        """Whether Weft puts rules there: into the tables that iptables made. A ruleset that an
         administrator wrote is theirs to change, and `weft doctor` says what to add."""
-        return self.table == _TABLE
+        return self.table == _TABLE and self.family in ("ip", "ip6")
 
     @property
     def path(self) -> str:
@@ -122,9 +122,8 @@ def open_legacy() -> None:
 def _rules(family: str, hook: str) -> list[str]:
     if hook == "forward":
         return [f'iifname "{WEFT0}"', f'oifname "{WEFT0}"']
-    aliases = {"ip": (f"ip saddr {ALIAS4}",), "ip6": (f"ip6 saddr {ALIAS6}",)}
-    matches = aliases.get(family, aliases["ip"] + aliases["ip6"])
-    return [f'iifname "{WEFT0}" {match}' for match in matches]
+    alias = f"ip6 saddr {ALIAS6}" if family == "ip6" else f"ip saddr {ALIAS4}"
+    return [f'iifname "{WEFT0}" {alias}']
 
 
 def _drops(rule: dict[str, Any]) -> bool:
