@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.system.kernel.conftest import PATIENCE, run
@@ -353,6 +354,20 @@ def test_purge_by_a_sink_that_never_started(settings: Settings) -> None:
     made.stop()
     Sink(settings).purge()
     assert snapshot(Path(settings.bpffs_dir)) == before
+
+
+def test_an_underlay_that_vanished_does_not_stop_repairs(settings: Settings) -> None:
+    run("ip link add up0 type veth peer name up1; ip link set up0 up mtu 1300")
+    made = Sink(msgspec.structs.replace(settings, mtu_bytes=0, underlay_device="up0"))
+    made.start()
+    try:
+        desired = rows_of(port(1))
+        settle(made, desired)
+        assert "mtu 1250" in run("ip route show 10.5.0.0/24")
+        run("ip link del up0; ip link del weft00000000001")
+        settle(made, desired)
+    finally:
+        made.purge()
 
 
 def test_router_advertisements_are_still_heard(settings: Settings) -> None:

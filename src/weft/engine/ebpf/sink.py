@@ -28,7 +28,7 @@ from weft.kernel import underlay
 from weft.kernel.bpf import programs
 from weft.kernel.bpf.layouts import DropReason
 from weft.kernel.bpf.maps import BpfMap
-from weft.kernel.bpf.programs import DataPlane, HostDevices, Program
+from weft.kernel.bpf.programs import DataPlane, Program
 from weft.kernel.netlink import Netlink
 
 _COUNTERS_MAP = "counters_v1"
@@ -54,7 +54,6 @@ class Sink:
         self._host_settings = HostSettings(Path(settings.run_dir))
         self._devices: Devices | None = None
         self._plane: DataPlane | None = None
-        self._loaded_for: HostDevices | None = None
         self._nftables: NftTable | None = None
         self._routes: HostRouteTable | None = None
         self._tables: dict[str, Table] = {}
@@ -88,7 +87,12 @@ class Sink:
     def _ensure_base(self) -> None:
         """weft0 and weft1, the host's settings, and programs that know these very devices."""
         assert self._devices is not None and self._routes is not None
-        self._routes.mtu_bytes = self.network_mtu_bytes()
+        try:
+            self._routes.mtu_bytes = self.network_mtu_bytes()
+        except WeftError:
+            # An underlay that is away for a while must not keep the rest from being mended.
+            if not self._routes.mtu_bytes:
+                raise
         pair = ensure_pair(self._devices)
         self._host_settings.ensure()
         programs.mount_bpffs(self._bpffs_dir)
