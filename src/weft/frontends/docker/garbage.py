@@ -18,6 +18,7 @@ from weft.frontends.docker.dockerd import (
     ContainerFacts,
     Dockerd,
     NetworkFacts,
+    PoolConfig,
     container_names,
 )
 from weft.frontends.docker.ipam import IpamCalls
@@ -161,9 +162,7 @@ class Reconciler:
             if not config.subnet:
                 continue
             if is_ours:
-                await self._ipam.request_pool(
-                    protocol.RequestPool(pool=config.subnet, sub_pool=config.ip_range)
-                )
+                await self._request_pool_again(config)
             length = config.subnet.partition("/")[2]
             gateway = config.gateway.partition("/")[0]
             pools[6 if ":" in config.subnet else 4].append(
@@ -184,6 +183,13 @@ class Reconciler:
             ipv4=pools[4],
             ipv6=pools[6],
         )
+
+    async def _request_pool_again(self, config: PoolConfig) -> None:
+        pool = await self._ipam.request_pool(
+            protocol.RequestPool(pool=config.subnet, sub_pool=config.ip_range)
+        )
+        for address in (config.auxiliary or {}).values():
+            await self._ipam.request_address(protocol.RequestAddress(pool=pool.id, address=address))
 
     async def _remove_ports(self) -> None:
         for port in list(self._state.ports()):
