@@ -176,20 +176,32 @@ def test_other_protocols_arrive(lan: Lan) -> None:
         assert receiver.recv(2000) == frame
 
 
+def check_dropped(lan: Lan, frame: bytes, reason: str) -> None:
+    """Ann sends it as raw as it is."""
+
+    def drops() -> int:
+        return lan.world.counters(ANN.device).drops.get(reason, 0)
+
+    before = drops()
+    with lan.insides[ANN].entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind(("eth0", 0))
+        sender.send(frame)
+    wait_for(lambda: drops() == before + 1)
+
+
 @pytest.mark.parametrize("kind", [wire.IPV4, wire.IPV6, wire.ARP])
 @pytest.mark.parametrize("length", [0, 1, 19, 27])
 def test_truncated_headers(lan: Lan, kind: int, length: int) -> None:
     """Shorter than BPF_PROG_TEST_RUN takes."""
+    payload = b"\x45".ljust(length, b"\0")[:length]
+    check_dropped(lan, wire.ether(BOB.mac, ANN.mac, kind, payload), "malformed")
 
-    def malformed() -> int:
-        return lan.world.counters(ANN.device).drops.get("malformed", 0)
 
-    before = malformed()
-    frame = wire.ether(BOB.mac, ANN.mac, kind, b"\x45".ljust(length, b"\0")[:length])
-    with lan.insides[ANN].entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
-        sender.bind(("eth0", 0))
-        sender.send(frame)
-    wait_for(lambda: malformed() == before + 1)
+@pytest.mark.parametrize("tag", [0x8100_0014, 0x88A8_0014, 0x8100_0000])
+def test_vlan_tags_that_the_kernel_takes_off(lan: Lan, tag: int) -> None:
+    packet = wire.ipv4(ANN.ipv4, BOB.ipv4, wire.ICMP, wire.icmp(8))
+    frame = wire.ether(BOB.mac, ANN.mac, wire.IPV4, packet)
+    check_dropped(lan, frame[:12] + tag.to_bytes(4, "big") + frame[12:], "reserved")
 
 
 def test_delivery_by_way_of_the_device(lan: Lan) -> None:

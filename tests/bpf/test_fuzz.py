@@ -175,13 +175,13 @@ def check_what_the_host_gets(packet: bytes, sender: Workload) -> None:
 def test_the_host_reaches_ports_alone(world: World) -> None:
     """The host is trusted, what it forwards is not."""
     chance = random.Random(random.randrange(2**32))
-    targets = set()
-    for _ in range(20_000):
+    targets: set[str] = set()
+    end = time.monotonic() + DURATION_S / 2
+    while time.monotonic() < end or not {BOB.device, DAN.device} <= targets:
         outcome = world.send_from_host(frame(chance, ANN))
         targets.add(outcome.target)
         assert outcome.target != "weft0"
         assert outcome.target or outcome.reason
-    assert {BOB.device, DAN.device} <= targets
 
 
 def test_flooding_stays_in_the_network(world: World) -> None:
@@ -189,10 +189,10 @@ def test_flooding_stays_in_the_network(world: World) -> None:
     chance = random.Random(random.randrange(2**32))
     for vni in (RED, BLUE, INTERNAL):
         world.set_network(vni, NetworkFlag.NETWORK_HAS_UNKNOWN)
-    for _ in range(5000):
+    for _ in range(2000):
         packet = bytearray(frame(chance, EVE))
         packet[0] |= 1
         world.send(EVE, bytes(packet))
-    assert world.counters(BOB.device).rx_packets > 100
+    assert world.counters(BOB.device).rx_packets > 50
     assert world.counters(DAN.device).rx_packets == 0
     assert world.counters(INA.device).rx_packets == 0

@@ -52,6 +52,7 @@ def changed(packet: bytes, offset: int, value: bytes) -> bytes:
         wire.ns(ANN.mac, ANN.ipv6, BOB.ipv6)[:70],
         changed(wire.ns(ANN.mac, ANN.ipv6, BOB.ipv6), 18, b"\0\x10"),  # no room for the target
     ],
+    ids=wire.label,
 )
 def test_malformed(world: World, packet: bytes) -> None:
     assert world.send(ANN, packet) == ("", "malformed", packet)
@@ -92,6 +93,7 @@ def fragment(offset: int, *, more: bool) -> bytes:
         good6(59, b"", b""),  # no next header
         good6(132, b"", bytes(12)),  # SCTP
     ],
+    ids=wire.label,
 )
 def test_ipv6_extension_headers(world: World, packet: bytes) -> None:
     assert world.send(ANN, packet) == (BOB.device, "", packet)

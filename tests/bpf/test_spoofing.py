@@ -63,6 +63,7 @@ def from_ipv6(mac: str, source: str) -> bytes:
         (wire.ether(BOB.mac, STRANGER, 0x88B5, bytes(50)), "spoofed_mac"),
         (wire.ether(BOB.mac, SHARED_MAC, 0x88B5, bytes(50)), "spoofed_mac"),
     ],
+    ids=wire.label,
 )
 def test_source(world: World, packet: bytes, reason: str) -> None:
     target = "" if reason else BOB.device
@@ -77,6 +78,7 @@ def test_source(world: World, packet: bytes, reason: str) -> None:
         from_ipv6(STRANGER, "2001:db8::7"),
         wire.ether(BOB.mac, STRANGER, 0x88B5, bytes(50)),
     ],
+    ids=wire.label,
 )
 def test_port_without_the_check_may_forge(world: World, packet: bytes) -> None:
     assert world.send(EVE, packet) == (BOB.device, "", packet)

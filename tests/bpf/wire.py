@@ -15,6 +15,11 @@ def mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
+def label(value: object) -> str | None:
+    """For parametrized tests: packets make no readable names."""
+    return "packet" if isinstance(value, bytes) else None
+
+
 def checksum(data: bytes) -> int:
     data += bytes(len(data) % 2)
     total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
