@@ -98,14 +98,14 @@ def test_duplicate_address_is_detected(lan: Lan) -> None:
         lan.at(EVE, f"ip -6 address delete {BOB.ipv6}/64 dev eth0")
 
 
-def stream(lan: Lan, sender: Workload, target: Workload, address: str) -> float:
-    """Gigabits per second of one TCP stream."""
+def stream(lan: Lan, sender: Workload, target: Workload, address: str) -> None:
+    """30 MB over one TCP connection."""
     with lan.insides[target].entered():
         server = subprocess.Popen(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: ":5201" in lan.at(target, "ss -Hltn"))
-        report = json.loads(lan.at(sender, f"iperf3 -J -t 1 -c {address}"))
-        return float(report["end"]["sum_received"]["bits_per_second"]) / 1e9
+        report = json.loads(lan.at(sender, f"iperf3 -J -n 30M -c {address}"))
+        assert report["end"]["sum_received"]["bytes"] >= 30e6
     finally:
         server.wait(10)
 
@@ -115,10 +115,10 @@ def test_tcp_stream_in_large_segments(lan: Lan, target: str) -> None:
     """Without segmentation offload the mean packet would be no larger than the MTU."""
     receiver = BOB if target in (BOB.ipv4, BOB.ipv6) else CYD
     before = lan.world.counters(receiver.device)
-    assert stream(lan, ANN, receiver, target) > 0.5
+    stream(lan, ANN, receiver, target)
     after = lan.world.counters(receiver.device)
     received = after.rx_bytes - before.rx_bytes
-    assert received > 50_000_000
+    assert received > 30e6
     assert received / (after.rx_packets - before.rx_packets) > 5000
 
 
