@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.docker.engine import Docker, until
@@ -82,6 +84,19 @@ def test_an_internal_network_has_no_way_out_and_no_bridge_of_dockers(
     assert "docker_gwbridge" not in docker("network", "ls", "--format", "{{.Name}}")
 
 
+def test_names_that_docker_does_not_know_are_found_on_internal_networks_too(
+    docker: Docker,
+) -> None:
+    nets = [
+        docker.network("--internal", "--subnet", f"10.76.{n}.0/24", name=f"n{n}") for n in (1, 2)
+    ]
+    web = docker.run("--net", nets[0], name="web")
+    docker("network", "connect", nets[1], web)
+    done = docker.on_host("weft", "dns", "add", "printer", nets[0], "10.76.1.99")
+    assert done.returncode == 0, done.stderr
+    assert "10.76.1.99" in docker.inside(web, "nslookup", f"printer.{nets[0]}.weft.internal")
+
+
 def test_aliases_and_new_names_are_found(docker: Docker) -> None:
     net = docker.network("--subnet", "10.69.0.0/24")
     web = docker.run("--net", net, "--network-alias", "shop", "--hostname", "front", name="web")
@@ -152,3 +167,14 @@ def test_beside_dockers_own_bridge(docker: Docker, outside: str) -> None:
     assert docker.fetches(both, outside).startswith("outside greets")
     plain = docker.run(name="plain")
     assert docker.fetches(plain, outside).startswith("outside greets")
+
+
+def test_eight_containers_at_once(docker: Docker) -> None:
+    net = docker.network("--ipam-driver", "weft", "--subnet", "10.77.0.0/24")
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(lambda n: docker.run("--net", net, name=f"c{n}"), range(8)))
+        addresses = set(pool.map(lambda name: docker.address(name, net), names))
+        assert len(addresses) == 8
+        assert all(pool.map(lambda address: docker.reaches(names[0], address), addresses))
+        list(pool.map(docker.forget, names))
+    assert docker.weft_ports(net) == []

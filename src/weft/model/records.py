@@ -139,6 +139,8 @@ class Owner(Part, frozen=True, kw_only=True):
     """The frontend's own id: Docker's endpoint id, the attach request's target."""
     container_id: str = ""
     container_name: str = ""
+    sandbox: str = ""
+    """Docker's name for the container's network namespace, while the port is in it."""
 
 
 class Port(Record, frozen=True, kw_only=True):

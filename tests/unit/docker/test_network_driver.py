@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.docker.plugin import (
     ENDPOINT,
@@ -16,6 +17,7 @@ from tests.unit.docker.plugin import (
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.model.addresses import ip_address, ip_network
 from weft.model.records import DockerNetwork, Owner, PublishedPort, Subnet
+from weft.store.interface import Put
 
 PORTS = "com.docker.network.portmap"
 
@@ -111,6 +113,28 @@ async def test_an_internal_network_gives_no_gateway_and_wants_none() -> None:
         assert "Gateway" not in joined
         assert joined["DisableGatewayService"] is True
         assert docker.control.networks.list()[0].is_internal
+
+
+async def test_an_internal_network_leads_to_the_resolvers_once_a_container() -> None:
+    resolvers = (ip_address("192.0.2.53"), ip_address("192.168.1.53"), ip_address("fd00::53"))
+    async with plugin() as docker:
+        host = docker.control.host
+        await docker.store.write([Put(replace(host, resolvers=resolvers))])
+        await docker.create_network(internal=True)
+        await docker.create_network(OTHER_NETWORK, ("10.9.0.0/24", "10.9.0.1/24"), internal=True)
+        await docker.create_endpoint()
+        await docker.create_endpoint("10.9.0.2/24", id=OTHER_ENDPOINT, network=OTHER_NETWORK)
+        route = {"Destination": "192.0.2.53/32", "RouteType": 0, "NextHop": "192.168.1.1"}
+        for _ in range(2):
+            joined = await docker.about("Join", SandboxKey="/var/run/docker/netns/1")
+            assert joined["StaticRoutes"] == [route]
+        second = {"NetworkID": OTHER_NETWORK, "EndpointID": OTHER_ENDPOINT}
+        joined = await docker.network("Join", SandboxKey="/var/run/docker/netns/1", **second)
+        assert "StaticRoutes" not in joined
+        await docker.about("Leave")
+        await docker.network("Leave", **second)
+        joined = await docker.network("Join", SandboxKey="/var/run/docker/netns/1", **second)
+        assert joined["StaticRoutes"][0]["NextHop"] == "10.9.0.1"
 
 
 async def test_ipv6_only_and_dual_stack() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from weft.control.specs import PortSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.frontends.docker.options import parse_address
@@ -87,11 +89,14 @@ class EndpointCalls:
         await self._control.ports.plug(port.id, Device(ifname=ifname, peer_ifname=peer_ifname))
         subnets = self._control.networks.subnets(network)
         gateways = {} if network.is_internal else _gateways(port, subnets)
+        routes = _routes(port, subnets)
+        if network.is_internal:
+            routes += await self._resolver_routes(port, subnets, request.sandbox)
         return Joined(
             interface_name=InterfaceName(source=peer_ifname, prefix="eth"),
             gateway=str(gateways.get(4, "")),
             gateway6=str(gateways.get(6, "")),
-            routes=tuple(_routes(port, subnets)),
+            routes=tuple(routes),
             # Docker looks only at the IPv4 gateway before it adds docker_gwbridge; but with one,
             # the endpoint must count as the container's way out, or another network brings it.
             disables_gateway_service=4 not in gateways,
@@ -102,6 +107,7 @@ class EndpointCalls:
         port = self._state.port(request.endpoint)
         if port is not None:
             await self._control.ports.unplug(port.id)
+            await self._put_into(port, "")
         return Empty()
 
     async def program(self, request: ProgramExternalConnectivity) -> Empty:
@@ -118,6 +124,29 @@ class EndpointCalls:
         if port is not None and port.published:
             await self._control.ports.update(port.id, published=())
         return Empty()
+
+    async def _resolver_routes(
+        self, port: Port, subnets: Sequence[Subnet], sandbox: str
+    ) -> list[StaticRoute]:
+        """To the host's resolvers, by way of which weftd answers: without a default route Docker's
+        own resolver could not ask them. Docker fails when a container gets one route twice, so
+        only the first internal network of a container brings them."""
+        await self._put_into(port, sandbox)
+        if any(p.owner.sandbox == sandbox and p.id != port.id for p in self._state.ports()):
+            return []
+        gateways = _gateways(port, subnets)
+        return [
+            StaticRoute(
+                destination=f"{resolver}/{resolver.max_prefixlen}",
+                next_hop=str(gateways[resolver.version]),
+            )
+            for resolver in self._control.host.resolvers
+            if resolver.version in gateways and not any(resolver in s.cidr for s in subnets)
+        ]
+
+    async def _put_into(self, port: Port, sandbox: str) -> None:
+        if port.owner.sandbox != sandbox:
+            await self._control.ports.update(port.id, owner=replace(port.owner, sandbox=sandbox))
 
     def _network(self, docker_id: str) -> Network:
         network = self._state.network(docker_id)
