@@ -121,6 +121,7 @@ def snapshot(bpffs: Path) -> dict[str, str]:
     return {name: run(command) for name, command in commands.items()}
 
 
+@pytest.mark.smoke
 def test_desired_becomes_actual_and_a_second_look_finds_nothing(
     sink: Sink, new_netns: Callable[[], str]
 ) -> None:
@@ -172,6 +173,16 @@ def test_workload_finds_its_end_ready(sink: Sink, new_netns: Callable[[], str]) 
         assert "mtu 1400" in text and "02:00:00:00:00:01" in text and "LOWER_UP" in text
         assert "default via 10.5.0.1" in run("ip route")
         assert "default via fd05::1" in run("ip -6 route")
+
+
+def test_ipv6_works_where_docker_forbade_it(sink: Sink, new_netns: Callable[[], str]) -> None:
+    path = new_netns()
+    with netns.entered(path):
+        run("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+        run("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
+    settle(sink, rows_of(port(1, path=path)))
+    with netns.entered(path):
+        run("ping -n -c 1 -W 2 fd05::1")
 
 
 def test_first_packet_of_a_workload_is_answered(sink: Sink, new_netns: Callable[[], str]) -> None:
@@ -332,6 +343,7 @@ def test_foreign_things_are_kept(sink: Sink) -> None:
     assert "weft-of-another" in run("ip -o link")
 
 
+@pytest.mark.smoke
 def test_purge_leaves_nothing(settings: Settings, new_netns: Callable[[], str]) -> None:
     run("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up")
     run("ip addr add 192.0.2.10/24 dev up0; nft add table inet mine; iptables -P FORWARD DROP")

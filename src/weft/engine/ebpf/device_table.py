@@ -21,7 +21,7 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
 from weft.engine.rows import RowFailure, RowKey
 from weft.errors import ConflictError, KernelError, NotFoundError, WeftError
-from weft.kernel import netns
+from weft.kernel import netns, sysctl
 from weft.kernel.addresses import add_address
 from weft.kernel.links import (
     Link,
@@ -172,6 +172,10 @@ class DeviceTable:
     def _finish(self, link: Link, value: rows.DeviceValue, path: str | None) -> None:
         """Everything after the pair exists; the alias last."""
         if path is not None:
+            if any(address.version == 6 for address, _ in value.addresses):
+                # Docker forbids IPv6 in a container that it gave no IPv6 network.
+                with netns.entered(path):
+                    sysctl.ensure(f"net/ipv6/conf/{value.peer_ifname}/disable_ipv6", "0")
             with netns.netlink_in(path) as inside:
                 _configure(inside, link.peer_index, value)
             self._rising[link.name] = (path, link.peer_index)

@@ -17,6 +17,8 @@ from weft.kernel import sysctl
 _FORWARD4 = "net/ipv4/ip_forward"
 _FORWARD6 = "net/ipv6/conf/all/forwarding"
 _OWN = {
+    f"net/ipv4/conf/{WEFT0}/forwarding": "1",  # where the default for new devices says 0
+    f"net/ipv6/conf/{WEFT0}/forwarding": "1",
     f"net/ipv4/conf/{WEFT0}/route_localnet": "1",  # published ports at 127.0.0.1
     f"net/ipv4/conf/{WEFT0}/rp_filter": "2",  # strict would drop aliases where `all` says 1
     f"net/ipv4/conf/{WEFT0}/promote_secondaries": "1",
