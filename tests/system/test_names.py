@@ -117,3 +117,15 @@ def test_the_gateways_are_resolvers_too(
         for transport in ("+notcp", "+tcp"):
             asked = (f"@{gateway(network, family)}", transport, "near")
             assert dig(client, *asked) == [server.address4]
+
+
+def test_programs_on_an_internal_network_resolve_and_get_no_further(
+    new_network: NewNetwork, new_workload: NewWorkload, outside: tuple[str, str]
+) -> None:
+    network = new_network(is_internal=True)
+    server, client = new_workload(network, names=("near",)), new_workload(network)
+    client.run("ping", "-n", "-c", "1", "-W", "2", "near")
+    assert dig(client, "near") == [server.address4]
+    assert status(client, "outside.example") == "NXDOMAIN"
+    for address in outside:
+        assert not client.reaches(address)

@@ -90,24 +90,15 @@ def add_local_route(address: IPv6Address, ifindex: int) -> Request:
     return Request(f"add local route {address}", _RTM_NEWROUTE, flags, body)
 
 
-def add_default_route(gateway: IPAddress, ifindex: int) -> Request:
-    """Route all else of the gateway's family to it. EEXIST: there is a default route."""
-    prefix = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+def add_gateway_route(prefix: IPNetwork, gateway: IPAddress, ifindex: int) -> Request:
+    """Route a prefix to a gateway that is reached through this device. EEXIST: it has a route."""
     parts = [
         _route(prefix, _RT_SCOPE_UNIVERSE, _RTPROT_STATIC, _RTNH_F_ONLINK),
         attribute_u32(_RTA_OIF, ifindex),
         attribute(_RTA_GATEWAY, gateway.packed),
     ]
     flags = NLM_F_CREATE | NLM_F_EXCL
-    return Request(f"add default route via {gateway}", _RTM_NEWROUTE, flags, b"".join(parts))
-
-
-def delete_default_route(gateway: IPAddress, ifindex: int) -> Request:
-    """Take that default route away. ESRCH: it is gone already."""
-    prefix = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
-    body = _route(prefix, _RT_SCOPE_UNIVERSE, _RTPROT_STATIC, 0)
-    body += attribute_u32(_RTA_OIF, ifindex) + attribute(_RTA_GATEWAY, gateway.packed)
-    return Request(f"delete default route via {gateway}", _RTM_DELROUTE, 0, body)
+    return Request(f"add route {prefix} via {gateway}", _RTM_NEWROUTE, flags, b"".join(parts))
 
 
 def delete_route(prefix: IPNetwork, ifindex: int) -> Request:

@@ -60,8 +60,8 @@ def test_default_route_to_a_gateway_outside_of_all_prefixes(netlink: Netlink) ->
     netlink.do(links.create_veth(VethEnd("a"), VethEnd("b"), 1500), links.set_up("a"))
     link = links.find_link(netlink, "a")
     assert link is not None
-    for gateway in (ip_address("10.7.0.1"), ip_address("fd00:7::1")):
-        netlink.do(routes.add_default_route(gateway, link.ifindex))
+    for prefix, gateway in (("0.0.0.0/0", "10.7.0.1"), ("::/0", "fd00:7::1")):
+        netlink.do(routes.add_gateway_route(ip_network(prefix), ip_address(gateway), link.ifindex))
     assert "via 10.7.0.1 dev a" in run("ip route show default")
     assert "via fd00:7::1 dev a" in run("ip -6 route show default")
 

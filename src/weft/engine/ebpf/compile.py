@@ -5,13 +5,13 @@ Pure: no clock, no kernel, no ifindex. One function a record kind; see `rows` fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from weft.engine.compiler import CompileFunction
 from weft.engine.ebpf import rows
 from weft.engine.rows import Row
-from weft.model.addresses import IPAddress, ip_network, link_local_from_mac
+from weft.model.addresses import IPAddress, IPNetwork, ip_network, link_local_from_mac
 from weft.model.ids import HostId, host_place_id
 from weft.model.records import Host, Network, Port, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
@@ -125,7 +125,7 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
             mac=port.mac,
             mtu_bytes=mtu_bytes,
             addresses=tuple((address, _length(address, subnets)) for address in port.addresses),
-            gateways=_gateways(port, network, subnets) if device.is_default_route else (),
+            routes=tuple(_routes(port, network, subnets, host)),
             vni=network.vni,
         ),
     )
@@ -196,13 +196,21 @@ def _length(address: IPAddress, subnets: Iterable[Subnet]) -> int:
     return max(lengths, default=address.max_prefixlen)
 
 
-def _gateways(port: Port, network: Network, subnets: Iterable[Subnet]) -> tuple[IPAddress, ...]:
-    """The way out, one a family: the gateway of the subnet that the first address is in."""
-    if network.is_internal:
-        return ()
-    found: dict[int, IPAddress] = {}
+def _routes(
+    port: Port, network: Network, subnets: Sequence[Subnet], host: Host | None
+) -> Iterator[tuple[IPNetwork, IPAddress]]:
+    """Through the gateway of the subnet that the first address of a family is in: all else, or on
+    an internal network just the resolvers, whose queries Weft answers."""
+    gateways: dict[int, IPAddress] = {}
     for address in port.addresses:
         for subnet in subnets:
             if address in subnet.cidr and subnet.gateway is not None:
-                found.setdefault(address.version, subnet.gateway)
-    return tuple(found.values())
+                gateways.setdefault(address.version, subnet.gateway)
+    if not network.is_internal:
+        if port.device is not None and port.device.is_default_route:
+            for version, gateway in gateways.items():
+                yield ip_network("0.0.0.0/0" if version == 4 else "::/0"), gateway
+        return
+    for resolver in host.resolvers if host is not None else ():
+        if resolver.version in gateways and not any(resolver in s.cidr for s in subnets):
+            yield ip_network(resolver), gateways[resolver.version]

@@ -39,7 +39,7 @@ from weft.kernel.links import (
     set_up,
 )
 from weft.kernel.netlink import Netlink
-from weft.kernel.routes import add_default_route, routes
+from weft.kernel.routes import add_gateway_route, routes
 
 OWN_NAME = re.compile(r"wef[tc][0-9a-f]{11}")
 """Both ends of a port's pair, as `control` names them."""
@@ -275,12 +275,20 @@ def _configure(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
     if not peer.is_up:
         requests.append(set_up(ifindex))
     inside.do(*requests)
-    if value.gateways:
-        _add_default_routes(inside, ifindex, value)
+    if value.routes:
+        _add_routes(inside, ifindex, value)
 
 
-def _add_default_routes(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
-    taken = {route.prefix.version for route in routes(inside) if route.prefix.prefixlen == 0}
-    for gateway in value.gateways:
-        if gateway.version not in taken:
-            inside.do(add_default_route(gateway, ifindex))
+def _add_routes(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
+    """Those to prefixes that the workload has no route to yet."""
+    known = {route.prefix for route in routes(inside)}
+    for prefix, gateway in value.routes:
+        if prefix not in known:
+            inside.do(add_gateway_route(prefix, gateway, ifindex))
+
+
+def _allow_ipv6(path: str, value: rows.DeviceValue) -> None:
+    """Docker forbids IPv6 in a container to which it gives no IPv6 address itself."""
+    if any(address.version == 6 for address, _ in value.addresses):
+        with netns.entered(path):
+            sysctl.ensure(f"net/ipv6/conf/{value.peer_ifname}/disable_ipv6", "0")

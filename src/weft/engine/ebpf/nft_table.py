@@ -13,6 +13,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 
 from weft.engine.ebpf import foreign_chains, rows, ruleset
+from weft.engine.ebpf.stale_flows import forget_stale, published_udp
 from weft.engine.rows import RowFailure, RowKey
 from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
@@ -65,8 +66,9 @@ class NftTable:
         failures: list[RowFailure] = []
         try:
             self._nftables.run(ruleset.render(wanted))
-            self._rows = wanted
+            former, self._rows = self._rows, wanted
             self._listing = self._listed()
+            forget_stale(published_udp(former), published_udp(wanted))
         except KernelError as error:
             failures = [RowFailure(RowKey(self.name, key), str(error)) for key in upserts]
         try:

@@ -128,8 +128,8 @@ class DeviceValue(NamedTuple):
     mtu_bytes: int
     addresses: tuple[tuple[IPAddress, int], ...]
     """(address, prefix length) to put on the peer, when `netns` is given."""
-    gateways: tuple[IPAddress, ...]
-    """Default routes to add in `netns`."""
+    routes: tuple[tuple[IPNetwork, IPAddress], ...]
+    """(prefix, gateway) to add in `netns` unless there is a route to that prefix."""
     vni: int
 
 
