@@ -285,10 +285,3 @@ def _add_routes(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
     for prefix, gateway in value.routes:
         if prefix not in known:
             inside.do(add_gateway_route(prefix, gateway, ifindex))
-
-
-def _allow_ipv6(path: str, value: rows.DeviceValue) -> None:
-    """Docker forbids IPv6 in a container to which it gives no IPv6 address itself."""
-    if any(address.version == 6 for address, _ in value.addresses):
-        with netns.entered(path):
-            sysctl.ensure(f"net/ipv6/conf/{value.peer_ifname}/disable_ipv6", "0")
