@@ -187,6 +187,43 @@ def test_published_port_from_a_workload(town: Town, client: str, host: str) -> N
     assert town.source_seen(listener, path, host, 8080) == gateway
 
 
+def test_a_udp_flow_follows_its_published_port(town: Town) -> None:
+    """Though the client never pauses: before it is published, when it moves, when it goes."""
+    asker = town.datagrams(town.outside, OUTSIDE4, 0)
+    here = town.datagrams(town.host, HOST4, 5353)
+    published = PublishedPort(protocol="udp", host_port=5353, port=53)
+    first = town.datagrams(town.web, "10.5.0.2", 53)
+    second = town.datagrams(town.client, "10.5.0.3", 53)
+
+    def heard_by(listener: socket.socket) -> bool:
+        asker.sendto(b"ping", (HOST4, 5353))
+        question, peer = listener.recvfrom(16)
+        listener.sendto(question, peer)
+        return asker.recvfrom(16) == (b"ping", (HOST4, 5353))
+
+    assert heard_by(here)
+    on_first = rows_of(port(1, path=town.web, published=(published,)), port(2, path=town.client))
+    on_second = rows_of(port(1, path=town.web), port(2, path=town.client, published=(published,)))
+    for desired, listener in ((on_first, first), (on_second, second), (_desired(town), here)):
+        settle(town.sink, desired)
+        assert heard_by(listener)
+
+
+def test_flows_that_lead_where_they_should_outlive_weftd(town: Town) -> None:
+    published = PublishedPort(protocol="udp", host_port=5353, port=53)
+    desired = rows_of(port(1, path=town.web, published=(published,)), port(2, path=town.client))
+    settle(town.sink, desired)
+    listener = town.datagrams(town.web, "10.5.0.2", 53)
+    asker = town.datagrams(town.outside, OUTSIDE4, 0)
+    asker.sendto(b"ping", (HOST4, 5353))
+    _, peer = listener.recvfrom(16)
+    town.sink.stop()
+    town.sink.start()
+    settle(town.sink, desired)
+    listener.sendto(b"late answer", peer)
+    assert asker.recvfrom(16) == (b"late answer", (HOST4, 5353))
+
+
 def test_outside_cannot_reach_a_workload_that_is_not_published(town: Town) -> None:
     town.listen(town.client, "10.5.0.3", 80)
     with netns.entered(town.outside):
@@ -267,9 +304,6 @@ def test_query_to_a_resolver_of_the_host_comes_from_the_askers_alias(
     if dropping:
         run("iptables -P INPUT DROP; ip6tables -P INPUT DROP")
         settle(town.sink, _desired(town))
-    if asker == "inner":  # no default route leads out of an internal network
-        with netns.entered(town.inner):
-            run(f"ip route add {resolver} via 10.6.0.1")
     ifindex = int(run(f"ip -o link show dev weft{number:011x}").split(":")[0])
     answering = town.datagrams(town.host, server, 53)
     asking = town.datagrams(getattr(town, asker), "::" if ":" in resolver else "0.0.0.0", 0)

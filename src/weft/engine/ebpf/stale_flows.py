@@ -1,0 +1,61 @@
+"""UDP flows to published ports that lead elsewhere than the port does now."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
+from weft.kernel import conntrack
+from weft.kernel.addresses import addresses
+from weft.kernel.netlink import Netlink
+from weft.model.addresses import IPAddress
+
+Published = Mapping[PublishKey, PublishTarget]
+
+
+def published_udp(rows: Mapping[Hashable, Hashable]) -> dict[PublishKey, PublishTarget]:
+    """The published UDP ports among the rows of nftables."""
+    return {
+        key.element: value
+        for key, value in rows.items()
+        if isinstance(key, NftKey)
+        and isinstance(key.element, PublishKey)
+        and isinstance(value, PublishTarget)
+        and key.element.protocol == "udp"
+    }
+
+
+def forget_stale(before: Published, after: Published) -> None:
+    """Drop the flows to ports whose target has changed, that came, or that went.
+
+    Flows that lead where they should stay, so after a restart of weftd nothing is dropped.
+    """
+    changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    for family in sorted({key.family for key in changed}):
+        ports = {key.host_port for key in changed if key.family == family}
+        with Netlink() as netlink:
+            own = {entry.address for entry in addresses(netlink)}
+        with conntrack.open_netlink() as netlink:
+            flows = conntrack.udp_flows(netlink, family, ports)
+            conntrack.forget(
+                netlink,
+                family,
+                [
+                    flow
+                    for flow in flows
+                    if (flow.destination in own or flow.destination.is_loopback)
+                    and _target(after, family, flow.destination, flow.port)
+                    != (flow.target, flow.target_port)
+                ],
+            )
+
+
+def _target(
+    published: Published, family: int, destination: IPAddress, port: int
+) -> tuple[IPAddress, int]:
+    """Where a new flow would lead: a port of this very address goes before one of every."""
+    for address in (destination, None):
+        target = published.get(PublishKey("udp", port, address, family))
+        if target is not None:
+            return target.address, target.port
+    return destination, port

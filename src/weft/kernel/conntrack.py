@@ -1,0 +1,97 @@
+"""The kernel's table of connections: find UDP flows that go to a port of the host, and drop them.
+
+A UDP flow keeps the address translation that its first packet got for as long as its client goes
+on sending. One that began before a port was published, or that leads to a container that is gone,
+would never see the new rule.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from weft.kernel.netlink import NLA_F_NESTED, Netlink, Request, attribute, attributes, open_socket
+from weft.model.addresses import IPAddress, ip_address
+
+_NETFILTER = 12
+_GET = 1 << 8 | 1
+_DELETE = 1 << 8 | 2
+_CTA_TUPLE_ORIG = 1
+_CTA_TUPLE_REPLY = 2
+_CTA_TUPLE_IP = 1
+_CTA_TUPLE_PROTO = 2
+_CTA_PROTO_NUM = 1
+_CTA_PROTO_SRC_PORT = 2
+_CTA_PROTO_DST_PORT = 3
+_SOURCE = {4: 1, 6: 3}
+_DESTINATION = {4: 2, 6: 4}
+_FAMILY = {4: 2, 6: 10}
+_UDP = 17
+
+
+class UdpFlow(NamedTuple):
+    """A flow as its client sees it, and where it really leads."""
+
+    destination: IPAddress
+    port: int
+    target: IPAddress
+    target_port: int
+    tuple_: bytes
+    """What names it to the kernel."""
+
+
+def udp_flows(netlink: Netlink, family: int, ports: Iterable[int]) -> list[UdpFlow]:
+    """All UDP flows to these ports, whatever the address. Linear in all flows of the host."""
+    wanted = {struct.pack(">H", port) for port in ports}
+    request = Request("list UDP flows", _GET, 0, _header(family))
+    found = []
+    for body in netlink.dump(request):
+        parts = attributes(body, 4)
+        original, reply = parts.get(_CTA_TUPLE_ORIG), parts.get(_CTA_TUPLE_REPLY)
+        if original is None or reply is None:
+            continue
+        sent = attributes(original)
+        protocol = attributes(sent[_CTA_TUPLE_PROTO])
+        port = protocol.get(_CTA_PROTO_DST_PORT)
+        if protocol[_CTA_PROTO_NUM] != bytes((_UDP,)) or port not in wanted:
+            continue
+        answered = attributes(reply)
+        found.append(
+            UdpFlow(
+                destination=ip_address(attributes(sent[_CTA_TUPLE_IP])[_DESTINATION[family]]),
+                port=int.from_bytes(port, "big"),
+                target=ip_address(attributes(answered[_CTA_TUPLE_IP])[_SOURCE[family]]),
+                target_port=int.from_bytes(
+                    attributes(answered[_CTA_TUPLE_PROTO])[_CTA_PROTO_SRC_PORT], "big"
+                ),
+                tuple_=original,
+            )
+        )
+    return found
+
+
+def forget(netlink: Netlink, family: int, flows: Iterable[UdpFlow]) -> None:
+    """Drop flows; the next packet of each is looked at anew. Gone already is no failure."""
+    requests = [
+        Request(
+            f"forget a UDP flow to {flow.destination} port {flow.port}",
+            _DELETE,
+            0,
+            _header(family) + attribute(_CTA_TUPLE_ORIG | NLA_F_NESTED, flow.tuple_),
+        )
+        for flow in flows
+    ]
+    for answer in netlink.run(requests):
+        if answer.error is not None and answer.error.errno != errno.ENOENT:
+            raise answer.error
+
+
+def open_netlink() -> Netlink:
+    """A socket for the functions above, in the calling thread's namespace."""
+    return Netlink(open_socket(_NETFILTER))
+
+
+def _header(family: int) -> bytes:
+    return struct.pack("=BBH", _FAMILY[family], 0, 0)
