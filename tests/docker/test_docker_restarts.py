@@ -64,16 +64,22 @@ def test_dockerd_restarts(docker: Docker, host: LabHost) -> None:
 @pytest.mark.parametrize("ipam", ["default", "weft"])
 def test_dockerd_is_killed(docker: Docker, host: LabHost, ipam: str) -> None:
     net = docker.network("--ipam-driver", ipam, "--subnet", "10.104.0.0/24")
-    web = docker.run("--net", net, *ALWAYS, "--ip", "10.104.0.9", name="web")
+    fixed = ("--ip", "10.104.0.9", "-p", "8104:80", "--mac-address", "02:00:00:00:04:09")
+    web = docker.run("--net", net, *ALWAYS, *fixed, name="web")
     client = docker.run("--net", net, *ALWAYS, name="client")
+    floating = ("-p", "8105:80", "--mac-address", "02:00:00:00:04:0a")
+    docker.run("--net", net, *ALWAYS, *floating, name="floating")
     gone = docker.run("--net", net, name="gone")
     host.engine.kill()
     host.engine.start()
     until("both are back", lambda: docker.fetches(client, web) == "hello from weft")
     assert docker.address(web, net) == "10.104.0.9"
     docker.forget(gone)
-    until("only two ports are left", lambda: len(docker.weft_ports(net)) == 2)
-    assert len(docker.weft_devices()) == 2
+    until("only three ports are left", lambda: len(docker.weft_ports(net)) == 3)
+    assert len(docker.weft_devices()) == 3
+    for port in (8104, 8105):
+        page = docker.on_host("curl", "-sS", "-m", "5", f"http://127.0.0.1:{port}/")
+        assert page.stdout == "hello from weft\n"
 
 
 def test_weftd_is_killed_and_nobody_notices(docker: Docker, host: LabHost) -> None:

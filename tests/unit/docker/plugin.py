@@ -72,6 +72,8 @@ class Plugin:
             )
         )
         self.frontend = DockerFrontend(self.settings, self.control, listening)
+        self.ifnames: set[str] = set()
+        self.frontend.state._ifnames = lambda: self.ifnames
         self.socket = Path(self.settings.docker_plugin_dir) / "weft.sock"
 
     @contextlib.asynccontextmanager

@@ -178,10 +178,30 @@ async def test_bad_addresses_are_explained() -> None:
         assert await docker.ipam("ReleasePool", PoolID="0123") == {}
 
 
+async def test_while_docker_cannot_be_asked_the_kernel_tells_the_dead() -> None:
+    async with plugin() as docker:
+        id = await network(docker)
+        await docker.create_endpoint("10.1.0.7/24")
+        await docker.about("Join")
+        docker.frontend.state._touched.clear()
+        put_into_container(docker)
+        assert "in use" in (await address(docker, id, "10.1.0.7"))["Error"]
+        docker.ifnames.clear()
+        assert (await address(docker, id, "10.1.0.7"))["Address"] == "10.1.0.7/24"
+
+
+def put_into_container(docker: Plugin) -> None:
+    port = docker.port()
+    assert port is not None and port.device is not None
+    docker.ifnames.add(port.device.ifname)
+
+
 async def test_an_endpoint_that_docker_has_no_more_gives_its_address_up() -> None:
     async with plugin() as docker:
         id = await network(docker)
         await docker.create_endpoint("10.1.0.7/24", id=ENDPOINT)
+        await docker.about("Join")
+        put_into_container(docker)
         state = docker.frontend.state
         state._touched.clear()
         assert "in use" in (await address(docker, id, "10.1.0.7"))["Error"]

@@ -383,6 +383,34 @@ async def test_a_taken_host_port_is_refused_whoever_holds_it() -> None:
         assert port is not None and port.published == ()
 
 
+async def test_what_a_dead_container_held_goes_to_the_next() -> None:
+    async with plugin() as docker:
+        await docker.create_network()
+        mac, options = "02:00:00:00:00:09", {PORTS: [binding(80, 8080)]}
+        await docker.create_endpoint("192.168.1.10/24", id="1", mac=mac)
+        await docker.about("ProgramExternalConnectivity", "1", Options=options)
+        docker.frontend.state.lose_docker()
+        await docker.create_endpoint("192.168.1.11/24", id="2")
+        answer = await docker.about("ProgramExternalConnectivity", "2", Options=options)
+        assert answer == {} and docker.port("1") is None
+        docker.frontend.state.lose_docker()
+        await docker.create_endpoint("192.168.1.12/24", id="3", mac=mac)
+        docker.frontend.state.lose_docker()
+        assert "Err" not in await docker.create_endpoint("192.168.1.13/24", id="4", mac=mac)
+        assert docker.port("3") is None
+
+
+async def test_a_port_on_both_families_is_one() -> None:
+    async with plugin() as docker:
+        await docker.create_network()
+        await docker.create_endpoint()
+        both = [binding(80, 8080, ip="0.0.0.0"), binding(80, 8080, ip="::")]
+        assert await docker.about("ProgramExternalConnectivity", Options={PORTS: both}) == {}
+        port = docker.port()
+        assert port is not None
+        assert port.published == (PublishedPort(protocol="tcp", host_port=8080, port=80),)
+
+
 async def test_swarm_calls_are_answered() -> None:
     async with plugin() as docker:
         answer = await docker.network("AllocateNetwork", NetworkID="n", Options={"mtu": "1400"})

@@ -51,8 +51,9 @@ class EndpointCalls:
         addresses = _addresses(wanted)
         port = self._state.port(request.endpoint)
         if port is None:
-            for address in addresses:
-                await self._state.evict(network, address, request.endpoint)
+            await self._state.evict(
+                network, addresses=addresses, mac=wanted.mac, endpoint_id=request.endpoint
+            )
             port = await self._control.ports.add_with_id(
                 PortSpec(
                     network=network.id,

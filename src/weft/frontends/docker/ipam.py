@@ -113,7 +113,7 @@ class IpamCalls:
                 return wanted
             network = self._control.view.get(Network, subnet.network_id or "")
             if network is not None:
-                await self._state.evict(network, wanted)
+                await self._state.evict(network, addresses=(wanted,))
         reservation = await self._control.addresses.reserve(
             subnet.id, wanted, reason, lifetime_s=lifetime_s
         )

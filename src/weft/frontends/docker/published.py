@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import random
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from weft.control.interface import Control
 from weft.errors import ConflictError, ExhaustedError, InvalidError
 from weft.frontends.docker.options import parse_address
 from weft.frontends.docker.protocol import PortBinding
+from weft.frontends.docker.state import DockerState
 from weft.model.addresses import IPAddress
 from weft.model.records import Port, PublishedPort
 
@@ -34,29 +33,31 @@ Probe = Callable[[PublishedPort], bool]
 class HostPorts:
     """Chooses and records host ports; one request at a time, so that none is given twice."""
 
-    def __init__(self, control: Control, is_listening: Probe | None = None) -> None:
-        self._control = control
+    def __init__(self, state: DockerState, is_listening: Probe | None = None) -> None:
+        self._state = state
+        self._control = state.control
         self._is_listening = is_listening or is_taken_on_host
         self._lock = asyncio.Lock()
 
     async def publish(self, port: Port, bindings: Sequence[PortBinding]) -> None:
         """Publish all of `bindings` for a port, or none; the same again changes nothing."""
+        bindings = _unique(bindings)
         async with self._lock:
             current = self._control.view.get(Port, port.id) or port
             if _is_same(current.published, bindings):
                 return
             chosen: list[PublishedPort] = []
             for binding in bindings:
-                chosen.append(self._choose(current, binding, chosen))
+                chosen.append(await self._choose(current, binding, chosen))
             await self._control.ports.update(port.id, published=chosen)
 
-    def _choose(
+    async def _choose(
         self, port: Port, binding: PortBinding, chosen: Sequence[PublishedPort]
     ) -> PublishedPort:
         candidates = list(_candidates(binding))
         reason = ""
         for candidate in candidates:
-            reason = self._reason_against(port, candidate, chosen)
+            reason = await self._reason_against(port, candidate, chosen)
             if not reason:
                 return candidate
         if len(candidates) == 1:
@@ -67,14 +68,16 @@ class HostPorts:
             "publish on a larger range"
         )
 
-    def _reason_against(
+    async def _reason_against(
         self, port: Port, wanted: PublishedPort, chosen: Sequence[PublishedPort]
     ) -> str:
         if any(is_same_host_port(wanted, other) for other in chosen):
             return "is asked for twice"
         for holder in self._control.view.by(Port, "host_id", self._control.host.id):
-            if holder.id != port.id and any(
-                is_same_host_port(wanted, other) for other in holder.published
+            if (
+                holder.id != port.id
+                and any(is_same_host_port(wanted, other) for other in holder.published)
+                and not await self._state.remove_if_dead(holder)
             ):
                 return f"is published already by {holder.owner.container_name or holder.id}"
         if wanted in port.published:
@@ -171,7 +174,17 @@ def _host_address(binding: PortBinding) -> IPAddress | None:
     if not binding.host_address:
         return None
     address = parse_address("host address", binding.host_address)
-    return None if address == ipaddress.IPv4Address(0) else address
+    return None if address.is_unspecified else address
+
+
+def _unique(bindings: Sequence[PortBinding]) -> list[PortBinding]:
+    """Without what says the same twice, such as one port on 0.0.0.0 and on ::."""
+    found: dict[tuple[object, ...], PortBinding] = {}
+    for number, binding in enumerate(bindings):
+        ports = (binding.host_port, binding.host_port_end) if binding.host_port else (number,)
+        key = (binding.protocol, binding.port, _host_address(binding), *ports)
+        found.setdefault(key, binding)
+    return list(found.values())
 
 
 def _is_same(published: Sequence[PublishedPort], bindings: Sequence[PortBinding]) -> bool:

@@ -34,7 +34,7 @@ class DockerFrontend:
         self._settings = settings
         self.state = DockerState(control)
         networks = NetworkCalls(self.state)
-        endpoints = EndpointCalls(self.state, HostPorts(control, is_listening))
+        endpoints = EndpointCalls(self.state, HostPorts(self.state, is_listening))
         ipam = IpamCalls(self.state)
         self._server = PluginServer(methods(networks, endpoints, ipam))
         self.follower = EventFollower(

@@ -6,13 +6,18 @@ Docker's endpoint is a port whose id follows from the endpoint's, so nothing has
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import structlog
 
 from weft.control.interface import Control
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, PortId, derived_id
 from weft.model.records import DockerNetwork, Network, Port, Subnet
+
+log = structlog.get_logger()
 
 MADE_BY = "docker"
 """Label of a network that was made for a Docker network: it goes when the last of those goes."""
@@ -24,9 +29,15 @@ _MEMORY_S = 600.0
 class DockerState:
     """Records by Docker's ids. Owned by `DockerFrontend`; all on the event loop."""
 
-    def __init__(self, control: Control, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        control: Control,
+        clock: Callable[[], float] = time.monotonic,
+        ifnames: Callable[[], Collection[str]] | None = None,
+    ) -> None:
         self.control = control
         self._clock = clock
+        self._ifnames = ifnames or host_ifnames
         self._touched: dict[str, float] = {}
         self._endpoints: frozenset[str] | None = None
 
@@ -83,21 +94,58 @@ class DockerState:
         subnets = self.control.networks.subnets(network)
         return next((s for s in subnets if address in s.cidr), None)
 
-    async def evict(self, network: Network, address: IPAddress, endpoint_id: str = "") -> None:
-        """Take an address from an endpoint of this host that Docker has no more.
+    async def evict(
+        self,
+        network: Network,
+        *,
+        addresses: Iterable[IPAddress] = (),
+        mac: str = "",
+        endpoint_id: str = "",
+    ) -> None:
+        """Remove dead endpoints of this host that hold an address or a MAC that is wanted.
 
-        Where Docker gives the addresses, its giving one is proof enough that it is free.
+        Where Docker gives the addresses, its giving one to `endpoint_id` is proof enough that no
+        other has it. Linear in the network's ports when a MAC is given.
         """
-        subnet = self.subnet_of(network, address)
-        is_given_by_docker = subnet is not None and subnet.allocator == "docker" and endpoint_id
-        for holder in self.control.holders(address, network):
-            if not isinstance(holder, Port) or holder.owner.frontend != "docker":
-                continue
-            reference = holder.owner.reference
-            if holder.host_id != self.control.host.id or reference == endpoint_id:
-                continue
-            if is_given_by_docker or self.is_gone(reference):
-                await self.control.ports.remove(holder.id)
+        for address in addresses:
+            subnet = self.subnet_of(network, address)
+            is_proof = subnet is not None and subnet.allocator == "docker" and endpoint_id != ""
+            for holder in self.control.holders(address, network):
+                if isinstance(holder, Port) and self._is_other(holder, endpoint_id):
+                    await self.remove_if_dead(holder, is_proved=is_proof)
+        if mac:
+            for port in list(self.control.view.by(Port, "network_id", network.id)):
+                if port.mac == mac.lower() and self._is_other(port, endpoint_id):
+                    await self.remove_if_dead(port)
+
+    async def remove_if_dead(self, port: Port, *, is_proved: bool = False) -> bool:
+        """Remove a port of Docker's if its endpoint is dead. True: it was.
+
+        While dockerd starts it cannot be asked, and it may have dropped its stale endpoints without
+        a word; then the kernel is asked whether the port's device is in a container.
+        """
+        if not is_proved and not self._is_dead(port):
+            return False
+        log.info("port removed, its container is dead", port=port.owner.container_name or port.id)
+        await self.control.ports.remove(port.id)
+        return True
+
+    def _is_other(self, port: Port, endpoint_id: str) -> bool:
+        is_ours = port.owner.frontend == "docker" and port.host_id == self.control.host.id
+        return is_ours and port.owner.reference != endpoint_id
+
+    def _is_dead(self, port: Port) -> bool:
+        if port.owner.frontend != "docker" or self.is_fresh(port.owner.reference):
+            return False
+        if self._endpoints is not None:
+            return port.owner.reference not in self._endpoints
+        device, ifnames = port.device, self._ifnames()
+        return device is None or device.ifname not in ifnames or device.peer_ifname in ifnames
+
+
+def host_ifnames() -> frozenset[str]:
+    """Names of the devices in weftd's network namespace."""
+    return frozenset(name for _, name in socket.if_nameindex())
 
 
 def port_id_of(endpoint_id: str) -> PortId:
