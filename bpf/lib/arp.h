@@ -75,7 +75,7 @@ static __always_inline int answer_arp(struct packet *packet, const struct arp *r
 	return deliver_to_sender(packet);
 }
 
-static __noinline int handle_arp(struct packet *packet, const struct port *port)
+static __cold int handle_arp(struct packet *packet, const struct port *port)
 {
 	const struct arp *header = header_at(packet, sizeof(struct ethernet), sizeof(*header));
 	struct address_key key = { .vni = packet->vni };

@@ -10,7 +10,7 @@
 static const volatile struct counters no_counts = {};
 
 /* Fails when another CPU was faster, or the map is full: then the packet is not counted. */
-static __noinline long make_counters(__u32 ifindex)
+static __cold long make_counters(__u32 ifindex)
 {
 	return bpf_map_update_elem(&counters_v1, &ifindex, (const void *)&no_counts, BPF_NOEXIST);
 }
@@ -44,7 +44,7 @@ static __noinline void count_received(__u32 ifindex, __u32 bytes)
 	}
 }
 
-static __noinline int drop(struct packet *packet, enum drop_reason reason)
+static __cold int drop(struct packet *packet, enum drop_reason reason)
 {
 	if (packet->counters && reason < DROP_REASONS)
 		packet->counters->drops[reason] += 1;

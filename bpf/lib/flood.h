@@ -30,7 +30,7 @@ static long flood_slot(__u32 slot, struct flooding *flooding)
 	return 0;
 }
 
-static __noinline int flood(struct packet *packet)
+static __cold int flood(struct packet *packet)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
 	struct flooding flooding = {

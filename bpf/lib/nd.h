@@ -192,7 +192,7 @@ static __always_inline int handle_solicitation(struct packet *packet,
 }
 
 /* What is no solicitation, or is sent to a port's own MAC, goes on as any packet does. */
-static __noinline int handle_nd(struct packet *packet, const struct port *port)
+static __cold int handle_nd(struct packet *packet, const struct port *port)
 {
 	bool is_to_gateway = is_same_mac(&packet->destination_mac, &gateway_mac);
 	struct nd_message message = {};

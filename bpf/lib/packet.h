@@ -20,6 +20,9 @@
 
 #define NEXT (-100)
 
+/* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
+#define __cold __attribute__((cold, noinline, section(".text")))
+
 #define IPV4_MAPPED bpf_htonl(0x0000ffff) /* third word of ::ffff:a.b.c.d */
 
 struct ethernet {

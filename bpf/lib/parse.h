@@ -135,7 +135,7 @@ static __always_inline int parse_extension(struct packet *packet)
 	return NEXT;
 }
 
-static __noinline int parse_extensions(struct packet *packet)
+static __cold int parse_extensions(struct packet *packet)
 {
 	for (int i = 0; i < EXTENSIONS_MAX; i++) {
 		int verdict = parse_extension(packet);

@@ -22,8 +22,8 @@ static __always_inline bool is_checked(const struct port *port)
 	return port->flags & PORT_SPOOF_CHECK;
 }
 
-static __noinline enum drop_reason check_allowed(struct packet *packet, const struct port *port,
-						 const struct address *address)
+static __cold enum drop_reason check_allowed(struct packet *packet, const struct port *port,
+					     const struct address *address)
 {
 	struct allowed_key key = {
 		.prefixlen = 32 + 128,
