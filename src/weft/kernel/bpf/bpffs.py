@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from weft.errors import KernelError
@@ -24,11 +26,13 @@ def mount_bpffs(bpffs_dir: Path) -> None:
     For a folder right under /sys/fs/bpf that place itself is mounted, as systemd would.
     """
     at = STANDARD if bpffs_dir.parent == STANDARD else bpffs_dir
-    if not _is_on_bpffs(bpffs_dir):
-        at.mkdir(parents=True, exist_ok=True)
-        if _libc.mount(_SOURCE.encode(), os.fsencode(at), b"bpf", 0, b"mode=0700") < 0:
-            raise KernelError(f"mount a bpf file system on {at}", ctypes.get_errno())
-    bpffs_dir.mkdir(parents=True, exist_ok=True)
+    at.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(at.parent):
+        if not _is_on_bpffs(bpffs_dir):
+            at.mkdir(exist_ok=True)
+            if _libc.mount(_SOURCE.encode(), os.fsencode(at), b"bpf", 0, b"mode=0700") < 0:
+                raise KernelError(f"mount a bpf file system on {at}", ctypes.get_errno())
+        bpffs_dir.mkdir(parents=True, exist_ok=True)
 
 
 def purge(bpffs_dir: Path) -> None:
@@ -37,15 +41,30 @@ def purge(bpffs_dir: Path) -> None:
     Filters must be gone before: the kernel keeps a program that is attached. Nothing there is no
     error.
     """
+    at = STANDARD if bpffs_dir.parent == STANDARD else bpffs_dir
+    if not at.parent.exists():
+        return
     for folder in ("maps", "programs"):
         with contextlib.suppress(FileNotFoundError):
             for pin in (bpffs_dir / folder).iterdir():
                 pin.unlink()
             (bpffs_dir / folder).rmdir()
-    _unmount_if_ours(bpffs_dir)
-    with contextlib.suppress(FileNotFoundError):
-        bpffs_dir.rmdir()
-    _unmount_if_ours(bpffs_dir.parent)
+    with _locked(at.parent):
+        _unmount_if_ours(bpffs_dir)
+        with contextlib.suppress(FileNotFoundError):
+            bpffs_dir.rmdir()
+        _unmount_if_ours(bpffs_dir.parent)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One at a time: hosts of one machine share /sys/fs/bpf, and one may leave as another comes."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _unmount_if_ours(place: Path) -> None:
