@@ -15,6 +15,7 @@ busybox-static       busybox
 ca-certificates      /etc/ssl/certs/ca-certificates.crt
 clang                clang
 clang-format         clang-format
+curl                 curl
 bind9-dnsutils       dig
 dnsmasq-base         dnsmasq
 docker-compose       docker-compose
