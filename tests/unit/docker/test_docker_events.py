@@ -184,6 +184,20 @@ async def test_a_network_that_weft_lost_is_made_again() -> None:
         assert "Err" not in await docker.create_endpoint("10.9.0.200/24")
 
 
+async def test_a_gateway_that_docker_does_not_tell_is_the_one_it_took() -> None:
+    engine = FakeEngine()
+    for id, cidr, driver in (
+        (NETWORK, "10.9.0.0/24", "default"),
+        (OTHER_NETWORK, "fd09::/64", "weft"),
+    ):
+        ipam = {"Driver": driver, "Options": None, "Config": [{"Subnet": cidr}]}
+        engine.add_network(id, f"n{id[0]}", IPAM=ipam)
+    async with plugin() as docker, engine.served(docker.settings.docker_socket):
+        await until(lambda: len(names(docker)) == 2)
+        gateways = {str(subnet.gateway) for subnet in docker.store.list(Subnet)}
+        assert gateways == {"10.9.0.1", "fd09::1"}
+
+
 async def test_a_network_of_wefts_own_addresses_is_made_again() -> None:
     async with plugin() as docker:
         await restored(docker, FakeEngine(), "weft")

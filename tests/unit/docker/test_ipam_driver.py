@@ -81,6 +81,25 @@ async def test_an_address_is_given_once() -> None:
         assert "10.1.0.7: in use by port" in (await address(docker, id, "10.1.0.7"))["Error"]
 
 
+async def test_when_a_subnet_is_full_the_networks_next_gives() -> None:
+    async with plugin() as docker:
+        ids, pools = [], []
+        for cidr in ("10.1.0.0/30", "10.2.0.0/24"):
+            ids.append((await pool(docker, cidr))["PoolID"])
+            gateway = await address(docker, ids[-1], **GATEWAY)
+            pools.append((cidr, gateway["Address"]))
+        id = ids[0]
+        assert await docker.create_network(NETWORK, *pools, space="weft") == {}
+        answers = [(await address(docker, id))["Address"] for _ in range(3)]
+        assert answers == ["10.1.0.2/30", "10.2.0.2/24", "10.2.0.3/24"]
+        await docker.create_endpoint("10.2.0.2/24")
+        await docker.about("DeleteEndpoint")
+        for taken in ("10.2.0.2", "10.2.0.3"):
+            assert await docker.ipam("ReleaseAddress", PoolID=id, Address=taken) == {}
+        held = {str(r.address) for r in docker.store.list(Reservation) if r.reason == "docker"}
+        assert held == {"10.1.0.2"}
+
+
 async def test_a_repeated_request_is_answered_alike() -> None:
     async with plugin() as docker:
         id = await network(docker)

@@ -17,7 +17,7 @@ from tests.unit.docker.plugin import (
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.model.addresses import ip_address, ip_network
 from weft.model.records import DockerNetwork, Owner, PublishedPort, Subnet
-from weft.store.interface import Put
+from weft.store.interface import Delete, Put
 
 PORTS = "com.docker.network.portmap"
 
@@ -73,6 +73,15 @@ async def test_every_call_may_come_twice() -> None:
         for _ in range(2):
             assert await docker.network("DeleteNetwork", NetworkID=NETWORK) == {}
         assert docker.records() == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"name": "foo"}])
+async def test_a_call_repeated_to_a_weftd_that_died_in_it(options: dict[str, Any]) -> None:
+    async with plugin() as docker:
+        await docker.create_network(**options)
+        await docker.store.write([Delete(DockerNetwork, NETWORK)])
+        assert await docker.create_network(**options) == {}
+        assert docker.records() == {"network": 1, "subnet": 1, "docker-network": 1}
 
 
 async def test_delete_endpoint_without_leave() -> None:

@@ -47,6 +47,8 @@ class EventFollower:
                 retry_s = _FIRST_RETRY_S
             except* WeftError as errors:
                 log.debug("docker cannot be followed", reason=str(errors.exceptions[0]))
+            except* Exception:
+                log.exception("following docker failed", retry_s=retry_s)
             finally:
                 self._leave()
             await asyncio.sleep(retry_s)

@@ -13,18 +13,17 @@ import structlog
 from msgspec.structs import replace
 
 from weft.errors import ConflictError, InvalidError, WeftError
-from weft.frontends.docker import protocol
 from weft.frontends.docker.dockerd import (
     ContainerFacts,
     Dockerd,
     NetworkFacts,
-    PoolConfig,
     container_names,
 )
 from weft.frontends.docker.ipam import IpamCalls
 from weft.frontends.docker.names import dns_names
-from weft.frontends.docker.networks import ADDRESS_SPACE, NetworkCalls
+from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.plugin_socket import ABSENT
+from weft.frontends.docker.restore import NetworkRestorer
 from weft.frontends.docker.state import DockerState, is_made_by_docker, provisional_name
 from weft.model.records import DockerNetwork, Network, Port, Subnet
 
@@ -40,7 +39,7 @@ class Reconciler:
         self._state = state
         self._control = state.control
         self._networks = networks
-        self._ipam = ipam
+        self._restorer = NetworkRestorer(state, networks, ipam)
         self._kept_names: set[str] = set()
 
     async def reconcile(self, docker: Dockerd, *, is_first: bool) -> None:
@@ -49,7 +48,7 @@ class Reconciler:
         containers: dict[str, None] = {}
         endpoints: set[str] = set()
         for network in networks:
-            await self._restore(network)
+            await self._restorer.restore(network)
             await self.learn_network(network.id, network.name)
             for container_id, endpoint in (network.containers or {}).items():
                 endpoints.add(endpoint.endpoint)
@@ -138,58 +137,6 @@ class Reconciler:
     async def _inspect(self, docker: Dockerd) -> list[NetworkFacts]:
         found = [await docker.network(network.id) for network in await docker.networks()]
         return [network for network in found if network is not None]
-
-    async def _restore(self, facts: NetworkFacts) -> None:
-        """Docker has a network that Weft has lost: make it again from what Docker knows."""
-        if self._state.network(facts.id) is not None or self._state.is_fresh(facts.id):
-            return
-        try:
-            await self._networks.create(await self._request_again(facts))
-        except WeftError as error:
-            log.error(
-                "docker network cannot be restored",
-                network=facts.name,
-                reason=str(error),
-                fix="remove it in Docker and create it again",
-            )
-        else:
-            log.warning("docker network restored", network=facts.name)
-
-    async def _request_again(self, facts: NetworkFacts) -> protocol.CreateNetwork:
-        is_ours = facts.ipam.driver == ADDRESS_SPACE
-        pools: dict[int, list[protocol.Pool]] = {4: [], 6: []}
-        for config in facts.ipam.config or ():
-            if not config.subnet:
-                continue
-            if is_ours:
-                await self._request_pool_again(config)
-            length = config.subnet.partition("/")[2]
-            gateway = config.gateway.partition("/")[0]
-            pools[6 if ":" in config.subnet else 4].append(
-                protocol.Pool(
-                    address_space=ADDRESS_SPACE if is_ours else "",
-                    pool=config.subnet,
-                    gateway=f"{gateway}/{length}" if gateway else "",
-                    auxiliary=config.auxiliary,
-                )
-            )
-        return protocol.CreateNetwork(
-            network=facts.id,
-            options={
-                protocol.GENERIC: facts.options or {},
-                protocol.INTERNAL: facts.is_internal,
-                protocol.ENABLE_IPV6: facts.is_ipv6,
-            },
-            ipv4=pools[4],
-            ipv6=pools[6],
-        )
-
-    async def _request_pool_again(self, config: PoolConfig) -> None:
-        pool = await self._ipam.request_pool(
-            protocol.RequestPool(pool=config.subnet, sub_pool=config.ip_range)
-        )
-        for address in (config.auxiliary or {}).values():
-            await self._ipam.request_address(protocol.RequestAddress(pool=pool.id, address=address))
 
     async def _remove_ports(self) -> None:
         for port in list(self._state.ports()):

@@ -7,7 +7,7 @@ loss of Weft's records. What Docker asks for is a reservation until an endpoint 
 from __future__ import annotations
 
 from weft.control.specs import SubnetSpec
-from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError
 from weft.frontends.docker.networks import ADDRESS_SPACE
 from weft.frontends.docker.options import parse_address, parse_pool_options, parse_prefix
 from weft.frontends.docker.protocol import (
@@ -88,8 +88,10 @@ class IpamCalls:
         is_gateway = (request.options or {}).get(ADDRESS_TYPE) == GATEWAY
         if is_gateway and subnet.network_id is not None:
             address = _gateway_of(subnet, wanted)
-        else:
+        elif wanted is not None:
             address = await self._reserve(subnet, wanted, is_gateway=is_gateway)
+        else:
+            subnet, address = await self._reserve_any(subnet, is_gateway=is_gateway)
         return AddressGiven(address=f"{address}/{subnet.cidr.prefixlen}")
 
     async def release_address(self, request: ReleaseAddress) -> Empty:
@@ -98,9 +100,30 @@ class IpamCalls:
         if subnet is None or not request.address:
             return Empty()
         address = parse_address("address", request.address)
+        subnet = next((s for s in self._siblings(subnet) if address in s.cidr), subnet)
         if subnet.network_id is None or address != subnet.gateway:
             await self._control.addresses.release(subnet.id, address)
         return Empty()
+
+    async def _reserve_any(self, subnet: Subnet, *, is_gateway: bool) -> tuple[Subnet, IPAddress]:
+        """Any address, of another of the network's subnets when this one has none left: Docker
+        goes on to its next pool only when its own IPAM driver says so."""
+        last: ExhaustedError | None = None
+        for candidate in self._siblings(subnet):
+            try:
+                return candidate, await self._reserve(candidate, None, is_gateway=is_gateway)
+            except ExhaustedError as error:
+                last = last or error
+        assert last is not None
+        raise last
+
+    def _siblings(self, subnet: Subnet) -> list[Subnet]:
+        """A subnet, and then the others of its family on its network."""
+        if subnet.network_id is None:
+            return [subnet]
+        others = self._control.view.by(Subnet, "network_id", subnet.network_id)
+        version = subnet.cidr.version
+        return [subnet, *(s for s in others if s.cidr.version == version and s.id != subnet.id)]
 
     async def _reserve(
         self, subnet: Subnet, wanted: IPAddress | None, *, is_gateway: bool

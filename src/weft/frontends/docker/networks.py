@@ -30,6 +30,7 @@ from weft.frontends.docker.protocol import (
 )
 from weft.frontends.docker.state import (
     MADE_BY,
+    MADE_FOR,
     DockerState,
     is_made_by_docker,
     provisional_name,
@@ -64,7 +65,9 @@ class NetworkCalls:
                 network = self._control.networks.find(options.join)
                 self._check_joined(network, pools, options)
             else:
-                network = await self._make(request.network, options, pools)
+                network = self._made_before(request.network) or await self._make(
+                    request.network, options, pools
+                )
             try:
                 await self._control.put_docker_network(
                     DockerNetwork(
@@ -134,6 +137,13 @@ class NetworkCalls:
         """FreeNetwork."""
         return Empty()
 
+    def _made_before(self, docker_id: str) -> Network | None:
+        """What a weftd made that died before it could say so; Docker repeats its call."""
+        for network in self._control.networks.list():
+            if (MADE_FOR, docker_id) in network.labels:
+                return network
+        return None
+
     async def _make(
         self, docker_id: str, options: NetworkOptions, pools: Sequence[Pool]
     ) -> Network:
@@ -145,7 +155,7 @@ class NetworkCalls:
             is_internal=options.is_internal,
             mtu_bytes=options.mtu_bytes,
             is_forced=options.is_forced,
-            labels=((MADE_BY, self._control.host.id),),
+            labels=((MADE_BY, self._control.host.id), (MADE_FOR, docker_id)),
         )
         try:
             return await self._control.networks.create(spec, adopt=adopted)

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 MADE_BY = "docker"
 """Label of a network that was made for a Docker network: it goes when the last of those goes."""
+MADE_FOR = "docker-id"
+"""Label of such a network: the id that Docker gave it."""
 GRACE_S = 30.0
 """A thing that Weft has just been asked for may not have reached Docker's own store yet."""
 _MEMORY_S = 600.0
