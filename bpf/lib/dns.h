@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* DNS without flags: a query to a resolver of the host, or to a gateway, becomes one to weftd's
  * server, from an alias that names the port; the answer is turned back. The kernel's own TCP and
- * UDP do the rest. */
+ * UDP do the rest. While nobody serves (weftd is down), a query to a resolver goes on its own way. */
 #ifndef WEFT_DNS_H
 #define WEFT_DNS_H
 
@@ -121,6 +121,39 @@ static __always_inline int remember(const struct dns_flow_key *key, const struct
 	return bpf_map_update_elem(&dns_flows_v1, key, flow, BPF_ANY);
 }
 
+/* Whether a socket of the host would take it: weftd's server, or a connection to it. */
+static __noinline bool is_served(struct packet *packet, __be16 source_port)
+{
+	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
+	struct address source = alias_of(packet->ifindex, is_ipv4);
+	struct address server = server_address(is_ipv4);
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
+	__u32 size;
+
+	if (is_ipv4) {
+		tuple.ipv4.saddr = source.words_be[3];
+		tuple.ipv4.daddr = server.words_be[3];
+		tuple.ipv4.sport = source_port;
+		tuple.ipv4.dport = DNS_PORT;
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &source, sizeof(source));
+		__builtin_memcpy(tuple.ipv6.daddr, &server, sizeof(server));
+		tuple.ipv6.sport = source_port;
+		tuple.ipv6.dport = DNS_PORT;
+		size = sizeof(tuple.ipv6);
+	}
+	if (packet->protocol == IPPROTO_UDP)
+		socket = bpf_sk_lookup_udp(packet->skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else /* connections that are just beginning or ending are sockets, too */
+		socket = bpf_skc_lookup_tcp(packet->skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return false;
+	bpf_sk_release(socket);
+	return true;
+}
+
 static __noinline int send_query(struct packet *packet, __be16 source_port)
 {
 	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
@@ -154,7 +187,8 @@ static __always_inline int handle_query(struct packet *packet, bool is_to_gatewa
 		struct address server = server_address(packet->ethertype == bpf_htons(ETH_P_IP));
 
 		if (!is_same_address(&packet->destination, &server) &&
-		    !bpf_map_lookup_elem(&resolvers_v1, &packet->destination))
+		    (!bpf_map_lookup_elem(&resolvers_v1, &packet->destination) ||
+		     !is_served(packet, ports[0])))
 			return NEXT;
 	}
 	return send_query(packet, ports[0]);

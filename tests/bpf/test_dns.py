@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+from collections.abc import Iterator
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -30,6 +33,31 @@ from weft.model.service_addresses import (
     ifindex_of_alias,
 )
 
+
+@pytest.fixture(autouse=True)
+def served(world: World) -> Iterator[list[socket.socket]]:
+    """Stands for weftd's server: sockets that would take the queries."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(bound(family, kind))
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        ]
+
+
+def bound(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+    made = socket.socket(family, kind)
+    if family == socket.AF_INET:
+        made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+    else:
+        made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+    made.bind((str(DNS4 if family == socket.AF_INET else DNS6), 53))
+    if kind == socket.SOCK_STREAM:
+        made.listen()
+    return made
+
+
+_IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 QUESTION = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01"
 
 
@@ -109,6 +137,20 @@ def test_other_ports_and_other_servers_are_left_alone(world: World) -> None:
     assert world.send(ANN, sent) == ("weft0", "", wire.mac_bytes(WEFT0_MAC) + sent[6:])
     sent = query(BOB.mac, ANN.mac, ANN.ipv4, BOB.ipv4, wire.UDP, (40000, 53))
     assert world.send(ANN, sent) == (BOB.device, "", sent)
+
+
+@pytest.mark.parametrize("protocol", [wire.UDP, wire.TCP])
+@pytest.mark.parametrize(("source", "resolver"), [(ANN.ipv4, RESOLVER4), (ANN.ipv6, RESOLVER6)])
+def test_while_nobody_serves_a_query_goes_to_its_resolver(
+    world: World, served: list[socket.socket], protocol: int, source: str, resolver: str
+) -> None:
+    sent = query(GATEWAY_MAC, ANN.mac, source, resolver, protocol, (40000, 53))
+    assert world.send(ANN, sent).packet != wire.mac_bytes(WEFT0_MAC) + sent[6:]
+    for each in served:
+        each.close()
+    assert world.send(ANN, sent) == ("weft0", "", wire.mac_bytes(WEFT0_MAC) + sent[6:])
+    internal = query(GATEWAY_MAC, INA.mac, INA.ipv4, RESOLVER4, protocol, (40000, 53))
+    assert world.send(INA, internal).reason == "internal"
 
 
 def test_internal_networks_have_names_too(world: World) -> None:
