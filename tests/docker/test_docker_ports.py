@@ -104,3 +104,47 @@ def test_a_port_of_a_container_on_two_networks(docker: Docker, host: LabHost) ->
     assert fetch(host, "http://127.0.0.1:8086/") == PAGE
     docker("network", "disconnect", first, web)
     until("the port moved", lambda: fetch(host, "http://127.0.0.1:8086/") == PAGE)
+
+
+ECHO = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 9000))
+print("ready", flush=True)
+while True:
+    data, peer = s.recvfrom(2000)
+    s.sendto(data.upper(), peer)
+"""
+ASK = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.send(b"hello")
+print(s.recv(2000).decode())
+"""
+
+
+def test_a_udp_port(docker: Docker, lab: Lab, host: LabHost) -> None:
+    net = docker.network("--subnet", "10.87.0.0/24")
+    box = docker.run("--net", net, "-p", "8087:9000/udp", name="box")
+    pid = docker.inspect("container", box)["State"]["Pid"]
+    echo = subprocess.Popen(
+        ["nsenter", "-t", str(pid), "--net", sys.executable, "-c", ECHO],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert echo.stdout is not None
+    with echo, echo.stdout:
+        try:
+            assert echo.stdout.readline() == "ready\n"
+            for node, address in (
+                (lab.outside, str(host.layout.address4)),
+                (host, str(host.layout.address4)),
+                (host, "127.0.0.1"),
+            ):
+                command = [*node.enter, sys.executable, "-c", ASK, address, "8087"]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert done.stdout == "HELLO\n", done.stderr
+        finally:
+            echo.kill()
