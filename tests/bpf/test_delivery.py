@@ -285,6 +285,27 @@ def test_query_and_answer(lan: Lan, server: str, resolver: str) -> None:
         answering.close()
 
 
+def test_query_while_nobody_serves(lan: Lan) -> None:
+    """The resolver itself answers, and sees the client as it is."""
+    lan.host.run(f"ip address add {RESOLVER4}/32 dev lo")
+    try:
+        with lan.host.entered():
+            resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with lan.insides[ANN].entered():
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with resolver, client:
+            resolver.bind((RESOLVER4, 53))
+            for each in (resolver, client):
+                each.settimeout(5)
+            client.sendto(b"query", (RESOLVER4, 53))
+            data, source = resolver.recvfrom(100)
+            assert (data, source[0]) == (b"query", ANN.ipv4)
+            resolver.sendto(b"answer", source)
+            assert client.recvfrom(100) == (b"answer", (RESOLVER4, 53))
+    finally:
+        lan.host.run(f"ip address delete {RESOLVER4}/32 dev lo")
+
+
 def test_programs_are_replaced_without_losing_a_packet(
     lan: Lan, folder: Path, objects: Path
 ) -> None:
