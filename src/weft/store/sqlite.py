@@ -134,7 +134,7 @@ class SqliteStore(RecordSet):
         try:
             return self._connect()
         except sqlite3.DatabaseError:
-            self.set_aside = self.path.with_suffix(f".broken-{int(self._wall_s())}")
+            self.set_aside = Path(f"{self.path}.broken-{int(self._wall_s())}")
             self.path.rename(self.set_aside)
             for leftover in ("-wal", "-shm"):
                 Path(f"{self.path}{leftover}").unlink(missing_ok=True)
