@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -157,3 +158,39 @@ def start_and_ask(docker: Docker) -> float:
     docker.host.engine.start()
     docker("ps")
     return time.monotonic() - started_s
+
+
+@pytest.fixture
+def live_docker(docker: Docker, host: LabHost) -> Iterator[Docker]:
+    """An engine whose containers outlive it (``live-restore``)."""
+    configuration = host.engine.directory / "etc/daemon.json"
+    configuration.write_text('{"live-restore": true}')
+    host.engine.stop()
+    host.engine.start()
+    yield docker
+    docker.clean()
+    configuration.unlink()
+    host.engine.stop()
+    host.engine.start()
+
+
+def test_containers_that_outlive_dockerd_keep_their_place(
+    live_docker: Docker, host: LabHost
+) -> None:
+    docker = live_docker
+    net = docker.network("--subnet", "10.110.0.0/24")
+    web = docker.run("--net", net, "-p", "8110:80", name="web")
+    client = docker.run("--net", net, name="client")
+    before = {port.id for port in docker.weft_ports(net)}
+    host.kill_weftd()
+    host.engine.kill()
+    host.start_weftd()
+    host.engine.start()
+    late = docker.run("--net", net, name="late")
+    assert docker.fetches(late, web) == "hello from weft"
+    assert docker.fetches(client, late) == "hello from weft"
+    assert before < {port.id for port in docker.weft_ports(net)}
+    page = docker.on_host("curl", "-sS", "-m", "5", "http://127.0.0.1:8110/")
+    assert page.stdout == "hello from weft\n"
+    docker("restart", "-t", "2", web)
+    assert docker.fetches(client, web) == "hello from weft"
