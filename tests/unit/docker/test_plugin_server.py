@@ -141,6 +141,19 @@ async def test_a_call_that_hangs_is_ended_and_one_that_fails_is_answered() -> No
         assert "its log says why" in (await docker.call("Fail"))["Error"]
 
 
+async def test_a_request_that_never_ends_is_ended() -> None:
+    async with plugin() as docker:
+        docker.frontend._server._deadline_s = 0.05
+        reader, writer = await asyncio.open_unix_connection(str(docker.socket))
+        writer.write(b"POST /Plugin.Activate HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"}")
+        assert b"408" in answer.splitlines()[0]
+        assert b"did not end in time" in answer
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_the_socket_is_for_root_alone_and_goes_with_the_plugin() -> None:
     async with plugin() as docker:
         mode = docker.socket.stat().st_mode

@@ -57,7 +57,11 @@ class PluginServer:
     async def _answer(self, request: web.Request) -> web.Response:
         name = request.match_info["method"]
         method = self._methods.get(name)
-        body = await _body(request)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                body = await _body(request)
+        except TimeoutError:
+            return _response(failure(f"{name}: the request did not end in time"), 408)
         if method is None:
             return _response(failure(f"{name}: weft has no such method"), 404)
         if request.method != "POST":
