@@ -311,10 +311,10 @@ def test_a_peer_that_docker_moved_is_left_alone(sink: Sink, new_netns: Callable[
     run(f"ip link set wefc00000000001 netns {Path(path).name} name eth0")
     with netns.entered(path):
         run("ip link set eth0 up; ip addr add 10.5.0.2/24 dev eth0")
-        before = run("ip -o addr; ip -o link")
+        before = run("ip -o -4 addr; ip -o link")
     assert difference(desired, sink.actual(desired)) == ({}, {})
     with netns.entered(path):
-        assert run("ip -o addr; ip -o link") == before
+        assert run("ip -o -4 addr; ip -o link") == before
 
 
 def test_mtu_is_followed_where_docker_moved_the_peer(
@@ -401,4 +401,4 @@ def test_counters_are_by_device_and_go_with_it(sink: Sink, new_netns: Callable[[
     counters = sink.counters()["weft00000000001"]
     assert counters.tx_packets >= 2 and counters.rx_packets >= 2
     settle(sink, rows_of())
-    assert sink.counters() == {}
+    assert "weft00000000001" not in sink.counters()
