@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -113,8 +114,6 @@ def _candidates() -> Iterator[Path]:
 
 
 def _is_netns(fd: int) -> bool:
-    import fcntl
-
     try:
         return fcntl.ioctl(fd, _NS_GET_NSTYPE) == _CLONE_NEWNET
     except OSError as error:
