@@ -44,8 +44,7 @@ static __always_inline int deliver_to_sender(struct packet *packet)
 	return redirected(packet, packet->ifindex, bpf_redirect(packet->ifindex, 0));
 }
 
-/* Whether the source is in a subnet of the sender's network: the host must not meet loopback
- * addresses, aliases or other networks' addresses as sources, spoof check or not. */
+/* The subnet of the sender's network that an address is in, if any. */
 static __always_inline const struct subnet *subnet_of(struct packet *packet,
 						      const struct address *address)
 {
@@ -71,6 +70,8 @@ static __always_inline int put_on_weft0(struct packet *packet)
 			  bpf_redirect(weft.weft0_ifindex, BPF_F_INGRESS));
 }
 
+/* The host must not meet loopback addresses, aliases or other networks' addresses as sources, spoof
+ * check or not. */
 static __always_inline int deliver_to_host(struct packet *packet)
 {
 	if (!is_ip(packet) || !subnet_of(packet, &packet->source))
