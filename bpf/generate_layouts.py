@@ -205,14 +205,14 @@ def formatted(source: str) -> str:
         [*ruff, "check", "--fix-only", "--quiet", *options, "-"],
         input=source,
         text=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         check=True,
     ).stdout
     return subprocess.run(
         [*ruff, "format", "--quiet", *options, "-"],
         input=fixed,
         text=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         check=True,
     ).stdout
 
