@@ -18,7 +18,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},
-    {"engine"},
+    {"mesh", "engine"},
     {"control"},
     {"host", "dns"},
     {"api", "frontends"},
@@ -34,7 +34,16 @@ RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 USERS_OF_KERNEL = {"kernel", "engine", "host", "doctor", "cli", "bench", "daemon"}
 """Everybody else asks control, and the engine does it."""
 
-PURE = ("model", "ipam", "engine/compiler.py", "engine/ebpf/compile.py")
+PURE = (
+    "model",
+    "ipam",
+    "engine/compiler.py",
+    "engine/ebpf/compile.py",
+    "mesh/replica.py",
+    "mesh/session.py",
+    "mesh/links.py",
+    "mesh/wire.py",
+)
 IMPURE = {"asyncio", "os", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "threading"}
 
 USERS_OF = {
@@ -46,7 +55,7 @@ USERS_OF = {
     "prometheus_client": {"metrics"},
     "pyroute2": {"kernel"},
     "rich": {"cli", "lab"},
-    "sqlite3": {"store"},
+    "sqlite3": {"store", "mesh"},
 }
 """Third parties, and who may know them. ctypes is for the kernel's calls."""
 

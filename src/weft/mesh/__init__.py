@@ -1,0 +1,1 @@
+"""Replication of records from host to host, without a server."""

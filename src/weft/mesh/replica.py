@@ -1,0 +1,467 @@
+"""The replicated set of entries of one host: what it writes, merges and gives to others.
+
+Last writer wins, by `Entry.rank`. Nothing here does I/O or knows of links; what has changed since
+it was last asked is collected for the journal (`drain`) and for the links (`take_news`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from weft.mesh import incarnations
+from weft.mesh.delta import Delta, Difference, Span
+from weft.mesh.digest import Digest
+from weft.mesh.entry import Entry, Key, Origin
+from weft.mesh.held import Held
+from weft.mesh.incarnations import Incarnations, Statement
+from weft.model.ids import RandomBytes
+from weft.store.clock import COUNTER_BITS, HybridClock, Version
+
+MAX_REINCARNATIONS = 8
+"""In one run. More means that somebody else writes under this host's identity."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how far."""
+
+    tombstone_lifetime_s: float = 7 * 86400.0
+    """How long a host may be away and still be served by increments. Longer costs memory, one
+    entry a deletion; shorter costs a full set for those who come back later."""
+    clock_ahead_s: float = 86400.0
+    """How far ahead of this host's wall clock a version may push its logical clock. Versions
+    beyond are ordered all the same and shown as skew."""
+
+
+class Draft(NamedTuple):
+    """A write of this host, before it has a version. `body` None deletes."""
+
+    kind: str
+    id: str
+    body: bytes | None
+    is_owned: bool
+
+
+class Saved(NamedTuple):
+    """What a journal gives back."""
+
+    entries: Sequence[Entry] = ()
+    marks: Mapping[Origin, int] = {}
+    purged: Mapping[Origin, int] = {}
+    incarnation: int | None = None
+    """The one to go on with: only if nothing that was written under it can be missing here."""
+
+
+class Batch(NamedTuple):
+    """What changed since the last one, to be kept in one transaction."""
+
+    puts: Sequence[Entry] = ()
+    removes: Sequence[Key] = ()
+    marks: Mapping[Origin, int] = {}
+    """0: the origin is to be forgotten, its purged mark too."""
+    purged: Mapping[Origin, int] = {}
+    incarnation: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.removes or self.marks or self.purged)
+
+
+class Replica:
+    """One host's copy."""
+
+    def __init__(
+        self,
+        host: str,
+        wall_s: Callable[[], float],
+        random_bytes: RandomBytes,
+        saved: Saved = Saved(),  # noqa: B008
+        limits: Limits = Limits(),  # noqa: B008
+    ) -> None:
+        self.host = host
+        self.limits = limits
+        self.skew_s: dict[str, float] = {}
+        """Hosts whose versions were further ahead of this host's clock than is let through."""
+        self.reincarnations = 0
+        """How often a peer knew more of this host's present writes than the host itself."""
+        self._wall_s = wall_s
+        self._random_bytes = random_bytes
+        self._clock = HybridClock(host, wall_s)
+        self._held = Held()
+        self._marks = Digest()
+        self._purged: dict[Origin, int] = {}
+        self._incarnations = Incarnations()
+        self._incarnation = saved.incarnation
+        self._is_settled = False
+        self._unsaved_keys: set[Key] = set()
+        self._unsaved_marks: set[Origin] = set()
+        self._news: set[Origin] = set()
+        self._load(saved)
+
+    # What is there.
+
+    @property
+    def digest(self) -> Digest:
+        """To read; changes with the replica."""
+        return self._marks
+
+    @property
+    def checksum(self) -> int:
+        """Equal for equal entries, tombstones aside."""
+        return self._held.checksum
+
+    @property
+    def origin(self) -> Origin | None:
+        """What this host writes under; None until its first write."""
+        return None if self._incarnation is None else Origin(self.host, self._incarnation)
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether somebody else seems to write under this host's identity."""
+        return self.reincarnations >= MAX_REINCARNATIONS
+
+    @property
+    def purged(self) -> Mapping[Origin, int]:
+        """Of each origin the latest tombstone that was let go, here or where a full set is from."""
+        return self._purged
+
+    def get(self, key: Key) -> Entry | None:
+        """What is held under a key, tombstones too."""
+        return self._held.get(key)
+
+    def entries(self) -> Iterable[Entry]:
+        """All that is held, tombstones too."""
+        return iter(self._held)
+
+    def has_all_of(self, theirs: Digest) -> bool:
+        """Whether this host has seen what a peer has, as far as it still counts."""
+        return not any(self._incarnations.counts(origin) for origin in theirs.ahead_of(self._marks))
+
+    def owners(self) -> set[str]:
+        """Hosts that may own something."""
+        return {origin.host for origin in self._marks}
+
+    # Writing.
+
+    def compose(self, drafts: Iterable[Draft]) -> list[Entry]:
+        """Entries for writes of this host, in order; nothing is changed before `commit`.
+
+        Nothing else may be composed in between. Deleting what is not there makes no entry.
+        """
+        made: dict[Key, Entry] = {}
+        entries: list[Entry] = []
+        for draft in drafts:
+            key = Key(draft.kind, draft.id, self.host if draft.is_owned else "")
+            old = made.get(key) or self._held.get(key)
+            if draft.body is None and (old is None or old.body is None):
+                continue
+            origin = self._writing_origin()
+            entry = Entry(
+                kind=draft.kind,
+                id=draft.id,
+                version=self._version_after(old),
+                origin=origin,
+                sequence=self._marks[origin] + len(entries) + 1,
+                body=draft.body,
+                is_owned=draft.is_owned,
+            )
+            made[key] = entry
+            entries.append(entry)
+        return entries
+
+    def commit(self, entries: Sequence[Entry], is_saved: bool = False) -> list[Difference]:
+        """Take in what `compose` made. is_saved: the journal has `drain_with(entries)` already."""
+        done = []
+        for entry in entries:
+            done.extend(self._take(entry))
+            self._raise(entry.origin, entry.sequence)
+        if is_saved:
+            self._unsaved_keys.difference_update(
+                entry.key for entry in entries if self._held.get(entry.key) is entry
+            )
+            self._unsaved_marks.difference_update({entry.origin for entry in entries})
+        return done
+
+    def write(self, drafts: Iterable[Draft]) -> list[Difference]:
+        """Compose and commit."""
+        return self.commit(self.compose(drafts))
+
+    def drain_with(self, entries: Sequence[Entry]) -> Batch:
+        """What the journal must keep before `commit(entries)`: these, and all that is unsaved."""
+        batch = self.drain()
+        latest = {entry.key: entry for entry in (*batch.puts, *entries)}
+        marks = dict(batch.marks) | {entry.origin: entry.sequence for entry in entries}
+        removes = [key for key in batch.removes if key not in latest]
+        return batch._replace(puts=tuple(latest.values()), removes=removes, marks=marks)
+
+    # Giving and merging.
+
+    def missing_for(self, theirs: Digest, among: Iterable[Origin] | None = None) -> Delta | None:
+        """What a peer that has seen `theirs` lacks; None: nothing.
+
+        `among` names the origins of which it can lack anything, to save looking at all.
+        """
+        ahead = self._marks.ahead_of(theirs, among)
+        if not ahead:
+            return None
+        if any(theirs[origin] < self._purged.get(origin, 0) for origin in ahead):
+            spans = {origin: Span(0, mark) for origin, mark in self._marks.marks.items()}
+            return Delta("full", tuple(self._held), spans, dict(self._purged))
+        spans = {origin: Span(theirs[origin], self._marks[origin]) for origin in ahead}
+        entries = [
+            entry
+            for origin, span in sorted(spans.items())
+            for entry in self._held.between(origin, span.base, span.mark)
+        ]
+        return Delta("increment", entries, spans, {})
+
+    def everything(self) -> Delta:
+        """For a peer that has seen the same and holds something else."""
+        return Delta("repair", tuple(self._held), {}, {})
+
+    def merge_entries(self, entries: Iterable[Entry], is_repair: bool = False) -> list[Difference]:
+        """Take in entries of a delta whose last part is still to come."""
+        done = []
+        for entry in entries:
+            if is_repair or entry.sequence > self._marks[entry.origin]:
+                done.extend(self._take(entry))
+        return done
+
+    def is_based(self, spans: Mapping[Origin, Span]) -> bool:
+        """Whether this host has seen all that a delta builds on."""
+        return all(
+            self._marks[origin] >= span.base or not self._incarnations.counts(origin)
+            for origin, span in spans.items()
+        )
+
+    def finish(self, delta: Delta, keys: set[Key]) -> list[Difference]:
+        """Raise the marks of a delta whose entries are all merged; it must be based.
+
+        keys: of all entries in it. They decide what a full set drops.
+        """
+        done = self._drop_unknown_to(delta, keys) if delta.scope == "full" else []
+        for origin, mark in delta.purged.items():
+            self._let_go(origin, mark)
+        for origin, span in delta.spans.items():
+            if self._incarnations.counts(origin):
+                self._raise(origin, span.mark)
+        self._keep_ahead(delta.spans)
+        is_own = any(origin.host == self.host for origin in delta.spans)
+        return done + (self.renew() if is_own and self._is_settled else [])
+
+    def merge(self, delta: Delta) -> list[Difference] | None:
+        """Take in a whole delta; None: it builds on what this host has not seen."""
+        done = self.merge_entries(delta.entries, delta.scope == "repair")
+        if not self.is_based(delta.spans):
+            return None
+        return done + self.finish(delta, {entry.key for entry in delta.entries})
+
+    def notice(self, theirs: Digest) -> bool:
+        """Look at a peer's digest for writes of this host that it does not know itself.
+
+        Earlier incarnations come back like anybody's writes. If it is the present one, sequence
+        numbers were given twice: whatever is held of it is issued anew under another one, and the
+        old one is asked for from the start. Returns whether that was so.
+        """
+        origin = self.origin
+        if origin is None or theirs[origin] <= self._marks[origin] or self.has_twin:
+            self._keep_ahead(theirs)
+            return False
+        self._reincarnate()
+        self._marks.put(origin, 0)
+        self._unsaved_marks.add(origin)
+        return True
+
+    # Upkeep.
+
+    def settle(self) -> list[Difference]:
+        """Called when all that a peer has is here: from now on, old incarnations are renewed."""
+        self._is_settled = True
+        return self.renew()
+
+    def renew(self) -> list[Difference]:
+        """Issue anew what this host owns and holds only under earlier incarnations."""
+        stale = [
+            entry
+            for origin in self._held.origins()
+            if origin.host == self.host and origin.incarnation != self._incarnation
+            for entry in self._held.of(origin)
+            if entry.is_owned and entry.body is not None and entry.kind != incarnations.KIND
+        ]
+        return self._reissue(stale)
+
+    def purge(self) -> list[Difference]:
+        """Let tombstones go whose time is over, and incarnations in which nothing is left."""
+        oldest = int((self._wall_s() - self.limits.tombstone_lifetime_s) * 1000) << COUNTER_BITS
+        for key in tuple(self._held.tombstones):
+            entry = self._held.get(key)
+            assert entry is not None
+            # One whose mark is not raised yet may be of a delta that is still arriving.
+            if entry.version.clock >= oldest or entry.sequence > self._marks[entry.origin]:
+                continue
+            self._held.remove(key)
+            self._unsaved_keys.add(key)
+            self._let_go(entry.origin, entry.sequence)
+        return self._state_incarnations(oldest)
+
+    def drain(self) -> Batch:
+        """What changed since the last call."""
+        found = {key: self._held.get(key) for key in self._unsaved_keys}
+        batch = Batch(
+            puts=[entry for entry in found.values() if entry is not None],
+            removes=[key for key, entry in found.items() if entry is None],
+            marks={origin: self._marks[origin] for origin in self._unsaved_marks},
+            purged={o: self._purged[o] for o in self._unsaved_marks if o in self._purged},
+            incarnation=self._incarnation,
+        )
+        self._unsaved_keys.clear()
+        self._unsaved_marks.clear()
+        return batch
+
+    def undrain(self, batch: Batch) -> None:
+        """Put back what could not be kept."""
+        self._unsaved_keys.update(entry.key for entry in batch.puts)
+        self._unsaved_keys.update(batch.removes)
+        self._unsaved_marks.update(batch.marks)
+
+    def take_news(self) -> set[Origin]:
+        """Origins of which more has been seen since the last call."""
+        news, self._news = self._news, set()
+        return news
+
+    # Inside.
+
+    def _load(self, saved: Saved) -> None:
+        for entry in saved.entries:
+            if self._incarnations.learn(entry):
+                self._clock.observe(entry.version)
+        for origin, mark in saved.marks.items():
+            if self._incarnations.counts(origin):
+                self._marks.put(origin, mark)
+        self._purged = {o: mark for o, mark in saved.purged.items() if o in self._marks}
+        for entry in saved.entries:
+            self._take(entry)
+        self._unsaved_keys.clear()
+
+    def _writing_origin(self) -> Origin:
+        if self._incarnation is None:
+            self._incarnation = self._next_incarnation()
+        return Origin(self.host, self._incarnation)
+
+    def _next_incarnation(self) -> int:
+        known = [origin.incarnation for origin in self._marks if origin.host == self.host]
+        known += [o.incarnation for o in self._held.origins() if o.host == self.host]
+        statement = self._incarnations.of(self.host)
+        if statement is not None:
+            known.append(statement.before)
+        if self._incarnation is not None:
+            known.append(self._incarnation)
+        noise = int.from_bytes(self._random_bytes(2), "big")
+        return max([(int(self._wall_s() * 1000) << COUNTER_BITS) + noise, *known]) + 1
+
+    def _version_after(self, old: Entry | None) -> Version:
+        version = self._clock.next()
+        if old is not None and old.version.clock >= version.clock:
+            return Version(old.version.clock + 1, self.host)
+        return version
+
+    def _take(self, entry: Entry) -> list[Difference]:
+        if not self._incarnations.counts(entry.origin):
+            return []
+        key = entry.key
+        old = self._held.get(key)
+        if old is not None and old.rank >= entry.rank:
+            return []
+        self._observe(entry.version)
+        self._held.place(entry)
+        self._unsaved_keys.add(key)
+        done = [Difference(old, entry)]
+        if self._incarnations.learn(entry):
+            done.extend(self._forget_what_does_not_count(entry.origin.host))
+        return done
+
+    def _observe(self, version: Version) -> None:
+        ahead_s = (version.clock >> COUNTER_BITS) / 1000 - self._wall_s()
+        if ahead_s <= self.limits.clock_ahead_s:
+            self._clock.observe(version)
+            self.skew_s.pop(version.host, None)
+        else:
+            self.skew_s[version.host] = ahead_s
+
+    def _raise(self, origin: Origin, mark: int) -> None:
+        if self._marks.raise_to(origin, mark):
+            self._unsaved_marks.add(origin)
+            self._news.add(origin)
+
+    def _let_go(self, origin: Origin, mark: int) -> None:
+        if self._incarnations.counts(origin) and mark > self._purged.get(origin, 0):
+            self._purged[origin] = mark
+            self._unsaved_marks.add(origin)
+
+    def _drop_unknown_to(self, delta: Delta, keys: set[Key]) -> list[Difference]:
+        gone = [
+            entry
+            for entry in self._held
+            if entry.key not in keys
+            and (span := delta.spans.get(entry.origin)) is not None
+            and entry.sequence <= span.mark
+        ]
+        return [self._drop(entry) for entry in gone]
+
+    def _drop(self, entry: Entry) -> Difference:
+        self._held.remove(entry.key)
+        self._unsaved_keys.add(entry.key)
+        return Difference(entry, None)
+
+    def _forget_what_does_not_count(self, host: str) -> list[Difference]:
+        origins = {*self._marks, *self._purged, *self._held.origins()}
+        done: list[Difference] = []
+        for origin in origins:
+            if origin.host == host and not self._incarnations.counts(origin):
+                done.extend(self._drop(entry) for entry in self._held.of(origin))
+                self._marks.put(origin, 0)
+                self._purged.pop(origin, None)
+                self._unsaved_marks.add(origin)
+        return done
+
+    def _keep_ahead(self, origins: Iterable[Origin]) -> None:
+        """A greater incarnation of this host's than its own means: the clock was set back."""
+        if self._incarnation is None or self.has_twin:
+            return
+        if any(o.host == self.host and o.incarnation > self._incarnation for o in origins):
+            highest = max(o.incarnation for o in origins if o.host == self.host)
+            self._reincarnate(highest + 1)
+
+    def _reincarnate(self, at_least: int = 0) -> None:
+        """Go on under another incarnation, with all that was written under this one."""
+        self.reincarnations += 1
+        origin = self._writing_origin()
+        self._incarnation = max(self._next_incarnation(), at_least)
+        self._reissue(self._held.of(origin))
+
+    def _reissue(self, entries: Iterable[Entry]) -> list[Difference]:
+        """The same under the present origin. Versions stay, so that no later write is undone."""
+        done = []
+        for entry in entries:
+            origin = self._writing_origin()
+            anew = msgspec.structs.replace(entry, origin=origin, sequence=self._marks[origin] + 1)
+            done.extend(self.commit([anew]))
+        return done
+
+    def _state_incarnations(self, oldest: int) -> list[Difference]:
+        """Say which earlier incarnations still count, once a lifetime after the present began."""
+        if self._incarnation is None or self._incarnation >= oldest:
+            return []
+        earlier = {o.incarnation for o in self._marks if o.host == self.host}
+        earlier.discard(self._incarnation)
+        kept = [
+            incarnation
+            for incarnation in earlier
+            for entry in self._held.of(Origin(self.host, incarnation))
+            if entry.kind != incarnations.KIND
+        ]
+        if earlier <= set(kept):
+            return []
+        body = incarnations.encode(Statement(self._incarnation, tuple(sorted(set(kept)))))
+        return self.write([Draft(incarnations.KIND, self.host, body, True)])

@@ -1,0 +1,266 @@
+"""What single schedules must lead to, each with its reason."""
+
+from __future__ import annotations
+
+from tests.mesh.simulation import DAY_S, PACE, Cluster, live, origins_of
+from weft.mesh import incarnations
+from weft.mesh.delta import Span
+from weft.mesh.digest import Digest
+from weft.mesh.entry import Key
+from weft.mesh.replica import MAX_REINCARNATIONS, Draft, Limits, Replica, Saved
+
+SHORT = Limits(tombstone_lifetime_s=10.0)
+
+
+def shared(id: str, body: bytes | None) -> Draft:
+    return Draft("network", id, body, False)
+
+
+def own(id: str, body: bytes | None) -> Draft:
+    return Draft("port", id, body, True)
+
+
+def bodies(cluster: Cluster, key: Key) -> set[bytes | None]:
+    """What all hosts hold under a key; None: nothing."""
+    found = [live(host.replica).get(key) for host in cluster.hosts]
+    return {None if entry is None else entry.body for entry in found}
+
+
+def replica(host: str = "a", saved: Saved = Saved()) -> Replica:  # noqa: B008
+    return Replica(host, lambda: 1000.0, lambda size: bytes(size), saved)
+
+
+def give(sender: Replica, receiver: Replica) -> None:
+    delta = sender.missing_for(receiver.digest)
+    assert delta is not None
+    assert receiver.merge(delta) is not None
+
+
+def test_a_superseded_entry_leaves_the_log_and_marks_move() -> None:
+    one, other = replica("a"), replica("b")
+    for n in range(50):
+        one.write([shared("x", b"%d" % n)])
+    delta = one.missing_for(other.digest)
+    assert delta is not None
+    assert [entry.body for entry in delta.entries] == [b"49"]
+    give(one, other)
+    assert other.digest == one.digest
+    assert one.missing_for(other.digest) is None
+
+
+def test_a_delta_that_builds_on_what_was_not_seen_raises_no_mark() -> None:
+    one, other = replica("a"), replica("b")
+    one.write([shared("x", b"1")])
+    seen = one.digest.copy()
+    one.write([shared("y", b"2")])
+    delta = one.missing_for(seen)
+    assert delta is not None
+    assert delta.spans == {one.origin: Span(1, 2)}
+    assert other.merge(delta) is None
+    assert len(other.digest) == 0
+    give(one, other)
+    assert live(other) == live(one)
+
+
+def test_repetition_and_order_of_deltas_do_not_matter() -> None:
+    one, other = replica("a"), replica("b")
+    one.write([shared("x", b"1")])
+    first = one.missing_for(Digest())
+    one.write([shared("x", None)])
+    second = one.missing_for(Digest())
+    assert first is not None
+    assert second is not None
+    for delta in (second, first, second):
+        assert other.merge(delta) is not None
+    assert live(other) == {}
+
+
+def test_nobody_can_overwrite_what_another_host_owns() -> None:
+    one, other = replica("a"), replica("b")
+    one.write([own("p", b"mine")])
+    give(one, other)
+    other.write([own("p", b"other"), own("p", None), shared("p", b"x")])
+    give(other, one)
+    held = one.get(Key("port", "p", "a"))
+    assert held is not None
+    assert held.body == b"mine"
+
+
+def test_a_host_absent_for_longer_than_the_lifetime_brings_nothing_back() -> None:
+    cluster = Cluster(3, 1, limits=SHORT)
+    cluster.connect()
+    a, b, c = cluster.hosts
+    for n in range(8):
+        a.write(shared(f"gone{n}", b"x"))
+    a.write(shared("stays", b"x"))
+    c.write(own("old", b"x"))
+    cluster.run_until(cluster.is_one, 10)
+    cluster.partition([[0, 1], [2]])
+    for n in range(8):
+        b.write(shared(f"gone{n}", None))
+    c.write(shared("new", b"y"))
+    c.write(own("old", None))
+    cluster.run(30)
+    for host in cluster.hosts:
+        host.purge()
+    assert not a.replica.purged.keys().isdisjoint(origins_of(a.replica, "h1"))
+    cluster.check()
+    assert {key.id for key in live(c.replica)} == {"stays", "new"}
+
+
+def test_an_update_that_a_deletion_did_not_see_ends_alike_everywhere() -> None:
+    """Even if the tombstone is gone at some hosts and not at others when the update arrives."""
+    cluster = Cluster(4, 2, limits=SHORT)
+    cluster.connect()
+    a, b, _, d = cluster.hosts
+    a.write(shared("x", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    cluster.partition([[0, 1, 2], [3]])
+    d.write(shared("x", b"2"))
+    cluster.run(1)
+    b.write(shared("x", None))
+    cluster.run(30)
+    a.purge()
+    b.purge()
+    cluster.check()
+    assert len(bodies(cluster, Key("network", "x", ""))) == 1
+
+
+def test_an_update_wins_over_an_earlier_deletion_and_loses_to_a_later() -> None:
+    for is_deletion_later in (True, False):
+        cluster = Cluster(2, 3)
+        cluster.connect()
+        a, b = cluster.hosts
+        a.write(shared("x", b"1"))
+        cluster.run_until(cluster.is_one, 10)
+        cluster.partition([[0], [1]])
+        drafts = [shared("x", b"2"), shared("x", None)]
+        for host, draft in zip((a, b), drafts if is_deletion_later else drafts[::-1], strict=True):
+            host.write(draft)
+            cluster.run(1)
+        cluster.check()
+        expected = None if is_deletion_later else b"2"
+        assert bodies(cluster, Key("network", "x", "")) == {expected}
+
+
+def test_a_lost_tail_comes_back_from_peers_and_no_number_is_given_twice() -> None:
+    cluster = Cluster(3, 4)
+    cluster.connect()
+    a = cluster.hosts[0]
+    for n in range(6):
+        a.write(own(f"p{n}", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    a.crash(lost_batches=4)
+    a.start()
+    a.write(own("p9", b"after"))
+    a.write(own("p5", b"after"))
+    cluster.check()
+    held = {key.id: entry.body for key, entry in live(cluster.hosts[1].replica).items()}
+    assert held == {**{f"p{n}": b"1" for n in range(5)}, "p5": b"after", "p9": b"after"}
+
+
+def test_a_clock_set_back_with_a_lost_tail_does_not_undo_what_the_host_writes_now() -> None:
+    cluster = Cluster(2, 5)
+    cluster.connect()
+    a = cluster.hosts[0]
+    a.write(own("p", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    a.crash(lost_batches=1)
+    a.skew_s = -3 * DAY_S
+    a.start()
+    a.write(own("p", b"2"))
+    cluster.check()
+    assert bodies(cluster, Key("port", "p", "h0")) == {b"2"}
+
+
+def test_a_host_that_wrongly_thinks_it_is_whole_finds_out_from_its_peers() -> None:
+    cluster = Cluster(2, 6)
+    cluster.connect()
+    a = cluster.hosts[0]
+    for n in range(6):
+        a.write(own(f"p{n}", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    a.crash(lost_batches=4)
+    a.start(is_continued=True)
+    a.write(own("p9", b"after"))
+    cluster.check()
+    assert a.replica.reincarnations == 1
+    assert bodies(cluster, Key("port", "p9", "h0")) == {b"after"}
+    assert bodies(cluster, Key("port", "p5", "h0")) == {b"1"}
+
+
+def test_two_hosts_under_one_identity_do_not_go_on_for_ever() -> None:
+    one, twin = replica("a"), replica("a", Saved(incarnation=7))
+    one.write([own("p", b"1")])
+    twin.write([own("p", b"2")])
+    for _ in range(MAX_REINCARNATIONS * 2):
+        for here, there in ((one, twin), (twin, one)):
+            there.notice(here.digest)
+            delta = here.missing_for(there.digest)
+            if delta is not None:
+                there.merge(delta)
+    assert one.has_twin or twin.has_twin
+    assert max(one.reincarnations, twin.reincarnations) <= MAX_REINCARNATIONS
+
+
+def test_old_incarnations_are_dropped_everywhere_and_stay_so() -> None:
+    cluster = Cluster(4, 7, limits=SHORT)
+    cluster.connect()
+    a, b = cluster.hosts[:2]
+    for n in range(5):
+        a.write(own("p", b"%d" % n))
+        a.write(own("q", b"%d" % n))
+        a.write(own("q", None))
+        a.is_whole = False
+        a.crash()
+        a.start()
+        cluster.connect()
+        cluster.run_until(cluster.is_one, 20)
+    a.write(own("r", b"x"))
+    cluster.run(20)
+    assert len(origins_of(b.replica, "h0")) > 3
+    cluster.partition([[0, 1], [2, 3]])
+    for _ in range(3):
+        for host in cluster.hosts:
+            host.purge()
+        cluster.run(5)
+    assert len(origins_of(b.replica, "h0")) == 1
+    assert len(origins_of(cluster.hosts[2].replica, "h0")) > 1
+    cluster.check()
+    before = cluster.network.sent_bytes
+    cluster.run(10 * PACE.summary_s)
+    summaries = 10 * len(cluster.topology) * 2 * 40
+    assert cluster.network.sent_bytes - before < summaries
+    assert [len(origins_of(host.replica, "h0")) for host in cluster.hosts] == [1] * 4
+
+
+def test_an_incarnation_with_shared_records_is_kept() -> None:
+    cluster = Cluster(2, 8, limits=SHORT)
+    cluster.connect()
+    a, b = cluster.hosts
+    a.write(shared("n", b"x"))
+    a.crash()
+    a.start(is_continued=False)
+    cluster.connect()
+    a.write(own("p", b"y"))
+    cluster.run(20)
+    a.purge()
+    cluster.check()
+    assert {key.id for key in live(b.replica) if key.kind != incarnations.KIND} == {"n", "p"}
+
+
+def test_a_clock_days_ahead_is_shown_and_pushes_nobody_else() -> None:
+    cluster = Cluster(2, 9)
+    cluster.connect()
+    a, b = cluster.hosts
+    a.skew_s = 3 * DAY_S
+    a.write(shared("x", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    assert 2.9 * DAY_S < b.replica.skew_s["h0"] < 3.1 * DAY_S
+    b.write(shared("y", b"2"))
+    held = b.replica.get(Key("network", "y", ""))
+    assert held is not None
+    assert held.version.clock >> 16 < (b.wall_s() + DAY_S) * 1000
+    b.write(shared("x", b"2"))
+    cluster.check()
+    assert bodies(cluster, Key("network", "x", "")) == {b"2"}
