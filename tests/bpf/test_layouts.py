@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ _BPF = Path(__file__).parents[2] / "bpf"
 
 @pytest.mark.skipif(not shutil.which("clang-14"), reason="clang-14 is not installed")
 @pytest.mark.skipif(not Path("/usr/sbin/bpftool").exists(), reason="bpftool is not installed")
+@pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="ruff is not installed")
 def test_the_committed_module_is_current() -> None:
     script = _BPF / "generate_layouts.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
