@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import weft
 from weft import config, logs
@@ -55,7 +55,12 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """The process: settings from file and environment, log on standard error, exit code 0 or 1."""
+    """The process: settings from file and environment, log on standard error.
+
+    Exit code 0, 1 when it could not run, 2 for arguments that it does not take.
+    """
+    if sys.argv[1:]:
+        answer_arguments(sys.argv[1:])
     problems: list[BaseException] = []
     memory.limit_arenas()
     try:
@@ -68,6 +73,26 @@ def main() -> None:
     for problem in problems:
         print(f"weftd: {problem}", file=sys.stderr)
     sys.exit(1 if problems else 0)
+
+
+def answer_arguments(arguments: Sequence[str]) -> NoReturn:
+    """weftd takes no settings as arguments, where every process of the host could read them."""
+    match arguments:
+        case ["--version"]:
+            print(f"weftd {weft.__version__}")
+        case ["-h" | "--help"]:
+            print(
+                "Usage: weftd\n\n"
+                "The daemon of Weft, in the foreground. It takes its settings from the file in\n"
+                "WEFT_CONFIG (/etc/weft/weft.toml) and from the environment; weft up --help\n"
+                "lists them, and weft up starts it in the background."
+            )
+        case _:
+            print(
+                f"weftd: takes no arguments, got {arguments[0]}; see weftd --help", file=sys.stderr
+            )
+            sys.exit(2)
+    sys.exit(0)
 
 
 def leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
