@@ -264,3 +264,20 @@ def test_a_clock_days_ahead_is_shown_and_pushes_nobody_else() -> None:
     b.write(shared("x", b"2"))
     cluster.check()
     assert bodies(cluster, Key("network", "x", "")) == {b"2"}
+
+
+def test_a_number_that_was_given_twice_breaks_nothing() -> None:
+    one, twin, reader = (
+        replica("a", Saved(incarnation=7)),
+        replica("a", Saved(incarnation=7)),
+        replica("b"),
+    )
+    one.write([shared("x", b"1")])
+    twin.write([shared("y", b"1")])
+    for sender in (one, twin):
+        delta = sender.missing_for(Digest())
+        assert delta is not None
+        assert reader.merge(delta._replace(scope="repair")) is not None
+    assert len(live(reader)) == 2
+    reader.write([shared("x", None), shared("y", None)])
+    assert live(reader) == {}

@@ -18,7 +18,11 @@ def _fingerprint(entry: Entry) -> int:
 
 
 class Held:
-    """One entry a key. Says nothing about which entry should win."""
+    """One entry a key. Says nothing about which entry should win.
+
+    A host that gave a sequence number twice, against all rules, finds one of the two in the log;
+    the other is still held, and found by key and in a full set.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[Key, Entry] = {}
@@ -53,10 +57,11 @@ class Held:
         old = self._entries.pop(key, None)
         if old is None:
             return None
-        log = self._logs[old.origin]
-        del log[old.sequence]
-        if not log:
-            del self._logs[old.origin]
+        log = self._logs.get(old.origin, {})
+        if log.get(old.sequence) == key:
+            del log[old.sequence]
+            if not log:
+                del self._logs[old.origin]
         if old.body is None:
             self.tombstones.discard(key)
         else:

@@ -1,0 +1,218 @@
+"""The store of a mesh member: records of all hosts, read from memory, replicated.
+
+Implements `store.interface.Store`. Writes of this host are in the journal before they count; what
+peers send counts at once and is journaled soon after, for they have it. An entry that cannot be
+used as a record (it does not decode, or is not its origin's to write) is set aside and shown, and
+passed on to other hosts all the same: they may know better.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from weft.errors import ConflictError, InvalidError, UnavailableError
+from weft.mesh.delta import Difference
+from weft.mesh.entry import Entry, Key
+from weft.mesh.journal import Journal
+from weft.mesh.ownership import OWNED_KINDS, objection, owner_of
+from weft.mesh.replica import Draft, Replica
+from weft.mesh.wire import MAX_BODY_BYTES
+from weft.model import codec
+from weft.model.records import KINDS, Record
+from weft.store.interface import Change, Delete, Listener, Put
+from weft.store.memory import RecordSet, Watchers
+
+_KINDS = {kind.KIND: kind for kind in KINDS}
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """An entry that is not used, why, and what to do."""
+
+    kind: str
+    id: str
+    host: str
+    """Who wrote it."""
+    reason: str
+
+    @property
+    def fix(self) -> str:
+        """What mends it."""
+        return f"on host {self.host}, write or remove {self.kind} {self.id} again"
+
+
+class MeshStore(RecordSet):
+    """The records of all hosts, as this host sees them."""
+
+    def __init__(self, replica: Replica, journal: Journal) -> None:
+        """Shows what the replica holds. The links must tell `merged` of what peers change."""
+        super().__init__()
+        self.quarantined: dict[Key, Quarantined] = {}
+        self.unsaved: str | None = None
+        """Why what peers sent is not in the journal; None: it is, or soon will be."""
+        self._replica = replica
+        self._journal = journal
+        self._watchers = Watchers()
+        self._shown: dict[tuple[str, str], Key] = {}
+        self._order = asyncio.Lock()
+        self._running: set[asyncio.Future[None]] = set()
+        self._written: list[Callable[[], None]] = []
+        self.apply(self._show(Difference(None, entry) for entry in replica.entries()))
+
+    def on_write(self, action: Callable[[], None]) -> None:
+        """Call `action` after each write of this host, for the links to pass it on."""
+        self._written.append(action)
+
+    async def write(self, changes: Iterable[Change]) -> None:
+        """See `Store.write`. ConflictError: a record is another host's.
+
+        A caller that is cancelled leaves its write to finish whole.
+        """
+        task = asyncio.ensure_future(self._write(list(changes)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.shield(task)
+
+    def watch(self, listener: Listener) -> Callable[[], None]:
+        """See `Store.watch`; merges are told too."""
+        return self._watchers.add(listener)
+
+    def merged(self, differences: Sequence[Difference]) -> None:
+        """Show what peers changed."""
+        self._watchers.notify(self.apply(self._show(differences)))
+
+    async def save(self) -> None:
+        """Journal what peers changed. Called from time to time; a full disk is tried again."""
+        async with self._order:
+            batch = self._replica.drain()
+            if not batch:
+                return
+            try:
+                await self._journal.append(batch)
+                self.unsaved = None
+            except UnavailableError as error:
+                self._replica.undrain(batch)
+                self.unsaved = str(error)
+
+    async def close(self) -> None:
+        """Wait for running writes, save, and close the journal."""
+        if self._running:
+            await asyncio.wait(self._running)
+        await self.save()
+        await self._journal.close()
+
+    async def _write(self, changes: list[Change]) -> None:
+        async with self._order:
+            entries = self._replica.compose([self._draft(change) for change in changes])
+            if not entries:
+                return
+            batch = self._replica.drain_with(entries)
+            try:
+                await self._journal.append(batch)
+            except UnavailableError:
+                self._replica.undrain(batch)
+                raise
+            self.unsaved = None
+            changed = self.apply(self._show(self._replica.commit(entries, is_saved=True)))
+        self._watchers.notify(changed)
+        for action in self._written:
+            action()
+
+    def _draft(self, change: Change) -> Draft:
+        host = self._replica.host
+        if isinstance(change, Delete):
+            kind, is_owned = change.kind.KIND, change.kind.KIND in OWNED_KINDS
+            shown = self._shown.get((kind, change.id))
+            if shown is not None and is_owned and shown.owner != host:
+                raise _belongs_to(kind, change.id, shown.owner)
+            return Draft(kind, change.id, None, is_owned)
+        record = change.record
+        owner = owner_of(record)
+        if owner is not None and owner != host:
+            raise _belongs_to(record.KIND, record.id, owner)
+        body = self._encode(record, Key(record.KIND, record.id, owner or ""))
+        return Draft(record.KIND, record.id, body, owner is not None)
+
+    def _encode(self, record: Record, key: Key) -> bytes:
+        """The record's body, with what a newer weft wrote into it that this one does not know."""
+        body = codec.encode(record)
+        held = self._replica.get(key)
+        if held is not None and held.body is not None:
+            body = carry_unknown(type(record), held.body, body)
+        if len(body) > MAX_BODY_BYTES:
+            raise InvalidError(
+                f"{record.KIND} {record.id}: {len(body)} bytes, at most {MAX_BODY_BYTES} fit"
+            )
+        return body
+
+    def _show(self, differences: Iterable[Difference]) -> list[Change]:
+        """What the differences mean for the records."""
+        changes = []
+        for difference in differences:
+            entry = difference.new or difference.old
+            assert entry is not None
+            if entry.kind in _KINDS:
+                changes += self._show_one(entry.key)
+        return changes
+
+    def _show_one(self, key: Key) -> list[Change]:
+        """Of all that is held for a kind and id, show what can be used and was written last."""
+        name = (key.kind, key.id)
+        best = self._usable(key)
+        shown = self._shown.get(name)
+        if shown not in (None, key) or (best is None and shown == key):
+            others = {Key(*name, owner) for owner in {"", *self._replica.owners()}} - {key}
+            for entry in filter(None, map(self._usable, others)):
+                if best is None or (entry[0].version, entry[0].rank) > (
+                    best[0].version,
+                    best[0].rank,
+                ):
+                    best = entry
+        if best is not None:
+            self._shown[name] = best[0].key
+            return [Put(best[1])]
+        if self._shown.pop(name, None) is None:
+            return []
+        return [Delete(_KINDS[key.kind], key.id)]
+
+    def _usable(self, key: Key) -> tuple[Entry, Record] | None:
+        """The entry held under a key and its record; sets it aside when it cannot be used."""
+        entry = self._replica.get(key)
+        self.quarantined.pop(key, None)
+        if entry is None:
+            return None
+        reason = objection(entry)
+        if reason is None and entry.body is None:
+            return None
+        try:
+            if reason is None and entry.body is not None:
+                record = codec.decode(entry.kind, entry.body)
+                if record.id == entry.id:
+                    return entry, record
+                reason = f"its id inside is {record.id}"
+        except InvalidError as error:
+            reason = str(error)
+        assert reason is not None
+        writer = entry.origin.host
+        self.quarantined[key] = Quarantined(entry.kind, entry.id, writer, reason)
+        return None
+
+
+def _belongs_to(kind: str, id: str, owner: str) -> ConflictError:
+    return ConflictError(f"{kind} {id}: belongs to host {owner}; change it there")
+
+
+def carry_unknown(kind: type[Record], old: bytes, new: bytes) -> bytes:
+    """`new` with the fields of `old` that this version of weft does not know."""
+    try:
+        before: object = msgspec.json.decode(old)
+    except msgspec.DecodeError:
+        return new
+    if not isinstance(before, dict):
+        return new
+    unknown = {k: v for k, v in before.items() if k not in kind.__struct_fields__}
+    if not unknown:
+        return new
+    return msgspec.json.encode(msgspec.json.decode(new, type=dict[str, object]) | unknown)

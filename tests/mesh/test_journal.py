@@ -1,0 +1,132 @@
+"""What a member of the mesh finds again when it starts."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mesh import schedules
+from tests.mesh.simulation import Cluster
+from weft.errors import InvalidError, UnavailableError
+from weft.mesh.journal import MemoryJournal
+from weft.mesh.replica import Batch, Limits, Replica, Saved
+from weft.mesh.sqlite_journal import SqliteJournal, drafts_of, records_in
+from weft.mesh.store import MeshStore
+from weft.model.ids import HostId, NetworkId, Vni
+from weft.model.records import Host, Network
+from weft.store.interface import Delete, Put
+from weft.store.sqlite import SqliteStore
+
+NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
+
+
+class Recorder(MemoryJournal):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[Batch] = []
+
+    def keep(self, batch: Batch) -> None:
+        super().keep(batch)
+        self.batches.append(batch)
+
+
+def comparable(saved: Saved) -> tuple[object, ...]:
+    entries = {entry.key: entry for entry in saved.entries}
+    return entries, dict(saved.marks), dict(saved.purged), saved.incarnation
+
+
+def opened(path: Path) -> SqliteJournal:
+    return SqliteJournal(path, "then")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_database_holds_the_same_as_memory(tmp_path: Path, seed: int) -> None:
+    cluster = Cluster(3, seed, limits=Limits(tombstone_lifetime_s=4.0))
+    host = cluster.hosts[0]
+    host.crash()
+    recorder = host.journal = Recorder()
+    host.start()
+    schedules.run(cluster, 80)
+    cluster.check()
+    host.purge()
+    journal = opened(tmp_path / "mesh.db")
+    memory = MemoryJournal()
+    for batch in recorder.batches:
+        await journal.append(batch)
+        await memory.append(batch)
+    for is_continued in (True, False):
+        assert comparable(journal.load(is_continued)) == comparable(memory.load(is_continued))
+    await journal.close()
+
+
+async def test_a_member_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.db"
+    journal = opened(path)
+    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
+    store = MeshStore(replica, journal)
+    await store.write([Put(NETWORK), Put(Host(id=HostId("h1"), name="one"))])
+    await store.write([Delete(Host, "h1")])
+    again = opened(path)
+    for is_continued in (True, False):
+        later = Replica("h1", time.time, random.Random(2).randbytes, again.load(is_continued))
+        assert later.digest == replica.digest
+        assert later.checksum == replica.checksum
+        assert (later.origin == replica.origin) == is_continued
+        assert MeshStore(later, again).get(Network, "n1") == NETWORK
+        assert MeshStore(later, again).get(Host, "h1") is None
+    await again.close()
+    await store.close()
+
+
+async def test_a_broken_file_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.db"
+    path.write_bytes(b"not a database" * 1000)
+    journal = opened(path)
+    assert journal.set_aside is not None
+    assert journal.set_aside.exists()
+    assert journal.load(True) == Saved([], {}, {}, None)
+    await journal.close()
+
+
+async def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidError, match="state directory"):
+        opened(tmp_path / "file" / "mesh.db")
+
+
+async def test_a_database_that_refuses_keeps_nothing_of_a_write(tmp_path: Path) -> None:
+    path = tmp_path / "mesh.db"
+    journal = opened(path)
+    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
+    store = MeshStore(replica, journal)
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE marks")
+    with pytest.raises(UnavailableError, match="nothing was changed"):
+        await store.write([Put(NETWORK)])
+    assert store.get(Network, "n1") is None
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM entries").fetchone() == (0,)
+    await journal.close()
+
+
+async def test_a_host_that_was_alone_brings_its_records_along(tmp_path: Path) -> None:
+    alone = SqliteStore(tmp_path / "weft.db", time.time, "h1")
+    here = Host(id=HostId("h1"), name="one")
+    await alone.write([Put(NETWORK), Put(here)])
+    await alone.close()
+    journal = opened(tmp_path / "mesh.db")
+    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
+    entries = replica.compose(drafts_of(records_in(tmp_path / "weft.db")))
+    await journal.append(replica.drain_with(entries))
+    replica.commit(entries, is_saved=True)
+    store = MeshStore(replica, journal)
+    assert store.get(Network, "n1") == NETWORK
+    assert store.get(Host, "h1") == here
+    assert not replica.drain()
+    await store.close()
+    with pytest.raises(UnavailableError, match=r"none\.db"):
+        records_in(tmp_path / "none.db")
