@@ -36,6 +36,11 @@ install_package() {
         --require-hashes --requirement requirements-run.lock
     "$destdir$home/bin/python" -m pip install -qq --disable-pip-version-check --no-deps \
         "$wheels"/weft-*.whl
+    if [[ -n $destdir ]]; then
+        # Scripts name their interpreter by its path; below another root it is not the final one.
+        grep -rlIF "$destdir$home" "$destdir$home/bin" "$destdir$home/pyvenv.cfg" |
+            xargs -r sed -i "s|$destdir$home|$home|g"
+    fi
     mkdir -p "$bin"
     ln -sfn "$home/bin/weft" "$bin/weft"
     ln -sfn "$home/bin/weftd" "$bin/weftd"

@@ -26,12 +26,12 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Of one sample."""
-        return 0.3 if self.is_quick else 3.0
+        return 0.3 if self.is_quick else 2.0
 
     @property
     def idle_s(self) -> float:
         """How long the idle machine is watched before each sample."""
-        return 0.05 if self.is_quick else 0.5
+        return 0.05 if self.is_quick else 0.25
 
     @property
     def attachments(self) -> int:
