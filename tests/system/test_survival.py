@@ -58,7 +58,7 @@ class Traffic:
     def _lost_segments(self) -> int:
         """Segments sent again, less those that the receiver had already (RFC 2883)."""
         counts: dict[str, int] = json.loads(self._one.run("nstat", "-asjz"))["kernel"]
-        return max(0, counts["TcpRetransSegs"] - counts["TcpExtTCPDSACKRecv"])
+        return max(0, counts["TcpRetransSegs"] - counts["TcpExtTCPDSACKRecvSegs"])
 
 
 @pytest.fixture

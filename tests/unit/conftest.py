@@ -93,7 +93,8 @@ class FakeTargets:
     async def resolve(self, target: str) -> Target:
         if target not in ("web", "db"):
             raise NotFoundError(f"attach {target}: no container, process or namespace is called so")
-        return Target(f"/run/netns/{target}", hash(target), frozenset({"lo"}), "c" * 64, target)
+        container_id = target.encode().hex().ljust(64, "0")
+        return Target(f"/run/netns/{target}", hash(target), frozenset({"lo"}), container_id, target)
 
 
 class Weftd:
