@@ -53,7 +53,6 @@ USERS_OF = {
     "dns": {"dns", "lab"},
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics"},
-    "pyroute2": {"kernel"},
     "rich": {"cli", "lab"},
     "sqlite3": {"store", "mesh"},
 }

@@ -88,7 +88,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     loaded = set(done.stderr.split())
     assert "One network for containers" in done.stdout
-    heavy = {"aiohttp", "asyncio", "rich", "pyroute2", "structlog", "prometheus_client", "msgspec"}
+    heavy = {"aiohttp", "asyncio", "rich", "structlog", "prometheus_client", "msgspec"}
     assert not heavy & loaded
 
 
