@@ -76,6 +76,7 @@ async def test_a_member_that_starts_again_goes_on_where_it_was(tmp_path: Path) -
         assert later.digest == replica.digest
         assert later.checksum == replica.checksum
         assert (later.origin == replica.origin) == is_continued
+        assert again.load(True).incarnation == (later.origin and later.origin.incarnation)
         assert MeshStore(later, again).get(Network, "n1") == NETWORK
         assert MeshStore(later, again).get(Host, "h1") is None
     await again.close()

@@ -159,6 +159,24 @@ def test_a_lost_tail_comes_back_from_peers_and_no_number_is_given_twice() -> Non
     assert held == {**{f"p{n}": b"1" for n in range(5)}, "p5": b"after", "p9": b"after"}
 
 
+def test_an_incarnation_that_lost_its_tail_is_over_even_if_nothing_was_written_since() -> None:
+    cluster = Cluster(2, 5)
+    cluster.connect()
+    a = cluster.hosts[0]
+    for n in range(4):
+        a.write(own(f"p{n}", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    first = a.replica.origin
+    a.crash(lost_batches=2)
+    a.start()
+    a.crash()
+    a.start()
+    a.write(own("p8", b"after"))
+    assert a.replica.origin != first
+    cluster.check()
+    assert bodies(cluster, Key("port", "p3", "h0")) == {b"1"}
+
+
 def test_a_clock_set_back_with_a_lost_tail_does_not_undo_what_the_host_writes_now() -> None:
     cluster = Cluster(2, 5)
     cluster.connect()

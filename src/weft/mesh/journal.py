@@ -19,7 +19,9 @@ class Journal(Protocol):
         """All that was kept.
 
         is_continued: nothing that was kept can have been lost since (same boot of the machine, same
-        file), so the host goes on under the incarnation that it had.
+        file), so the host goes on under the incarnation that it had. Otherwise that incarnation is
+        over for good: the journal forgets it at once, lest a later start, with nothing lost since,
+        goes on with it.
         """
         ...
 
@@ -40,6 +42,8 @@ class MemoryJournal:
 
     def load(self, is_continued: bool) -> Saved:
         """See `Journal.load`."""
+        if not is_continued:
+            self._batches.append(Batch())
         entries: dict[Key, Entry] = {}
         marks: dict[Origin, int] = {}
         purged: dict[Origin, int] = {}
@@ -56,7 +60,7 @@ class MemoryJournal:
             tuple(entries.values()),
             marks,
             {origin: mark for origin, mark in purged.items() if origin in marks},
-            incarnation if is_continued else None,
+            incarnation,
         )
 
     def keep(self, batch: Batch) -> None:

@@ -248,7 +248,7 @@ class Replica:
                 self._raise(origin, span.mark)
         self._keep_ahead(delta.spans)
         is_own = any(origin.host == self.host for origin in delta.spans)
-        return done + (self.renew() if is_own and self._is_settled else [])
+        return done + (self._renew_late() if is_own and self._is_settled else [])
 
     def merge(self, delta: Delta) -> list[Difference] | None:
         """Take in a whole delta; None: it builds on what this host has not seen."""
@@ -282,18 +282,35 @@ class Replica:
 
     def renew(self) -> list[Difference]:
         """Issue anew what this host owns and holds only under earlier incarnations."""
-        stale = [
+        return self._reissue(self._owned_by_earlier())
+
+    def _renew_late(self) -> list[Difference]:
+        """The same for what came back when this host had settled.
+
+        Once the present incarnation is older than a tombstone gets, such an entry may be one that
+        this host has deleted, with the tombstone gone. Then it is deleted again.
+        """
+        late = self._owned_by_earlier()
+        if self._incarnation is not None and self._incarnation < self._oldest_clock():
+            late = [msgspec.structs.replace(entry, body=None) for entry in late]
+        return self._reissue(late)
+
+    def _owned_by_earlier(self) -> list[Entry]:
+        return [
             entry
             for origin in self._held.origins()
             if origin.host == self.host and origin.incarnation != self._incarnation
             for entry in self._held.of(origin)
             if entry.is_owned and entry.body is not None and entry.kind != incarnations.KIND
         ]
-        return self._reissue(stale)
+
+    def _oldest_clock(self) -> int:
+        """Versions below are older than a tombstone gets."""
+        return int((self._wall_s() - self.limits.tombstone_lifetime_s) * 1000) << COUNTER_BITS
 
     def purge(self) -> list[Difference]:
         """Let tombstones go whose time is over, and incarnations in which nothing is left."""
-        oldest = int((self._wall_s() - self.limits.tombstone_lifetime_s) * 1000) << COUNTER_BITS
+        oldest = self._oldest_clock()
         for key in tuple(self._held.tombstones):
             entry = self._held.get(key)
             assert entry is not None

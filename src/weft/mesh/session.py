@@ -24,7 +24,8 @@ from weft.mesh.transfer import Incoming, Outgoing
 MAX_BACKOFF = 5
 """Waiting doubles at most so often."""
 MISMATCHES_BEFORE_REPAIR = 3
-"""So many summaries in a row say that equal digests hide unequal entries."""
+"""So many summaries must say that exchanging digests leads no further: that equal ones hide unequal
+entries, or that unequal ones stay as they are."""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,7 @@ class Session:
         self._send_at_s: float | None = None
         self._resend_at_s = now_s
         self._summary_at_s = now_s + pace.summary_s
+        self._compared: tuple[Summary, Summary] | None = None
         self._mismatches = 0
         self._repairs = 0
         self._outbox: list[Message] = []
@@ -249,15 +251,18 @@ class Session:
 
     def _on_summary(self, message: Summary, now_s: float) -> None:
         replica = self._replica
-        if message.digest_hash != replica.digest.hash:
-            self._mismatches = 0
-            self._send_digest(is_answer_wanted=True)
-        elif message.checksum == replica.checksum:
+        mine = Summary(replica.digest.hash, replica.checksum)
+        if mine == message:
             self._mismatches = self._repairs = 0
-        else:
+            return
+        is_stuck = self._compared == (mine, message)
+        self._compared = mine, message
+        if mine.digest_hash != message.digest_hash:
+            self._send_digest(is_answer_wanted=True)
+        if is_stuck or mine.digest_hash == message.digest_hash:
             self._mismatches += 1
-            needed = MISMATCHES_BEFORE_REPAIR * 2 ** min(self._repairs, 8)
-            if self._mismatches >= needed and self._outgoing is None:
-                self._mismatches = 0
-                self._repairs += 1
-                self._start(replica.everything(), now_s)
+        needed = MISMATCHES_BEFORE_REPAIR * 2 ** min(self._repairs, MAX_BACKOFF)
+        if self._mismatches >= needed and self._outgoing is None:
+            self._mismatches = 0
+            self._repairs += 1
+            self._start(replica.everything(), now_s)

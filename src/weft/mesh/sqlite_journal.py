@@ -39,6 +39,7 @@ _MARK = (
 )
 _PURGED = "UPDATE marks SET purged = ? WHERE host = ? AND incarnation = ?"
 _FORGET = "DELETE FROM marks WHERE host = ? AND incarnation = ?"
+_NO_INCARNATION = "DELETE FROM mesh_facts WHERE name = 'incarnation'"
 _INCARNATION = "INSERT OR REPLACE INTO mesh_facts VALUES ('incarnation', ?)"
 
 
@@ -108,6 +109,9 @@ class SqliteJournal:
         return database
 
     def _load(self, is_continued: bool) -> Saved:
+        if not is_continued:
+            with self._database:
+                self._database.execute(_NO_INCARNATION)
         entries = [_entry(*row) for row in self._database.execute("SELECT * FROM entries")]
         marks, purged = {}, {}
         for host, incarnation, mark, gone in self._database.execute("SELECT * FROM marks"):
@@ -117,7 +121,7 @@ class SqliteJournal:
                 purged[origin] = gone
         query = "SELECT value FROM mesh_facts WHERE name = 'incarnation'"
         row = self._database.execute(query).fetchone()
-        known = int(row[0]) if is_continued and row is not None else None
+        known = None if row is None else int(row[0])
         return Saved(entries, marks, purged, known)
 
     def _append(self, batch: Batch) -> None:
@@ -129,7 +133,9 @@ class SqliteJournal:
             marks = [(*origin, mark) for origin, mark in batch.marks.items() if mark]
             database.executemany(_MARK, marks)
             database.executemany(_PURGED, [(mark, *o) for o, mark in batch.purged.items()])
-            if batch.incarnation is not None:
+            if batch.incarnation is None:
+                database.execute(_NO_INCARNATION)
+            else:
                 database.execute(_INCARNATION, (str(batch.incarnation),))
 
 
