@@ -299,3 +299,22 @@ def test_a_number_that_was_given_twice_breaks_nothing() -> None:
     assert len(live(reader)) == 2
     reader.write([shared("x", None), shared("y", None)])
     assert live(reader) == {}
+
+
+def test_what_came_with_an_unfinished_delta_and_was_lost_by_its_writer_spreads_or_goes() -> None:
+    cluster = Cluster(3, 4)
+    cluster.connect()
+    a, b, _ = cluster.hosts
+    a.write(own("p0", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    cluster.partition([[0], [1], [2]])
+    for n in range(1, 4):
+        a.write(own(f"p{n}", b"1"))
+    delta = a.replica.missing_for(b.replica.digest)
+    assert delta is not None
+    b.replica.merge_entries(delta.entries[1:])
+    b.save()
+    a.crash(lost_batches=3)
+    a.start()
+    cluster.check()
+    assert bodies(cluster, Key("port", "p3", "h0")) == {b"1"}

@@ -220,6 +220,11 @@ class Replica:
         """For a peer that has seen the same and holds something else."""
         return Delta("repair", tuple(self._held), {}, {})
 
+    def strays(self) -> Delta:
+        """What came with deltas that never became whole, for when nothing else helps."""
+        stray = [entry for entry in self._held if entry.sequence > self._marks[entry.origin]]
+        return Delta("increment", stray, {}, {})
+
     def merge_entries(self, entries: Iterable[Entry], is_repair: bool = False) -> list[Difference]:
         """Take in entries of a delta whose last part is still to come."""
         done = []

@@ -104,8 +104,7 @@ class Session:
         if not self.is_open and now_s >= self._resend_at_s:
             self._say_hello(now_s)
         if self.is_open and self._outgoing is not None and now_s >= self._resend_at_s:
-            self._outgoing.send_again()
-            self._send_parts(now_s)
+            self._send_again(now_s)
         if self._send_at_s is not None and now_s >= self._send_at_s:
             self._send_news(now_s)
         if now_s >= self._summary_at_s:
@@ -200,6 +199,15 @@ class Session:
         self._outbox.extend(self._outgoing.due())
         self._resend_at_s = now_s + self._backoff(self._outgoing.retries)
 
+    def _send_again(self, now_s: float) -> None:
+        assert self._outgoing is not None
+        if self._outgoing.delta.scope == "repair":
+            # It holds only as long as both sides have seen the same, so it must not grow old.
+            self._outgoing = None
+            return
+        self._outgoing.send_again()
+        self._send_parts(now_s)
+
     def _on_ack(self, message: Ack, now_s: float) -> None:
         outgoing = self._outgoing
         if outgoing is None or message.transfer != outgoing.number:
@@ -265,4 +273,5 @@ class Session:
         if self._mismatches >= needed and self._outgoing is None:
             self._mismatches = 0
             self._repairs += 1
-            self._start(replica.everything(), now_s)
+            is_equal = mine.digest_hash == message.digest_hash
+            self._start(replica.everything() if is_equal else replica.strays(), now_s)
