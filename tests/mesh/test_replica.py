@@ -318,3 +318,19 @@ def test_what_came_with_an_unfinished_delta_and_was_lost_by_its_writer_spreads_o
     a.start()
     cluster.check()
     assert bodies(cluster, Key("port", "p3", "h0")) == {b"1"}
+
+
+def test_a_host_that_lost_its_tail_keeps_its_tombstones_until_it_has_met_a_peer() -> None:
+    cluster = Cluster(2, 4, limits=SHORT)
+    cluster.connect()
+    a = cluster.hosts[0]
+    a.write(own("p", b"1"))
+    a.write(own("p", b"2"))
+    cluster.run_until(cluster.is_one, 10)
+    a.crash(lost_batches=1)
+    a.start()
+    a.write(own("p", None))
+    cluster.run(30)
+    a.purge()
+    cluster.check()
+    assert bodies(cluster, Key("port", "p", "h0")) == {None}

@@ -94,6 +94,7 @@ class Replica:
         self._incarnations = Incarnations()
         self._incarnation = saved.incarnation
         self._is_settled = False
+        self._is_continued = saved.incarnation is not None
         self._unsaved_keys: set[Key] = set()
         self._unsaved_marks: set[Origin] = set()
         self._news: set[Origin] = set()
@@ -319,13 +320,23 @@ class Replica:
         for key in tuple(self._held.tombstones):
             entry = self._held.get(key)
             assert entry is not None
-            # One whose mark is not raised yet may be of a delta that is still arriving.
-            if entry.version.clock >= oldest or entry.sequence > self._marks[entry.origin]:
+            if entry.version.clock >= oldest or self._is_needed(entry):
                 continue
             self._held.remove(key)
             self._unsaved_keys.add(key)
             self._let_go(entry.origin, entry.sequence)
         return self._state_incarnations(oldest)
+
+    def _is_needed(self, tombstone: Entry) -> bool:
+        """Whether a tombstone must stay, however old.
+
+        One whose mark is not raised yet may be of a delta that is still arriving. One of this
+        host's may stand against writes of its own that it has lost and will hear of from peers.
+        """
+        if tombstone.sequence > self._marks[tombstone.origin]:
+            return True
+        is_own = tombstone.origin.host == self.host
+        return is_own and not self._is_settled and not self._is_continued
 
     def drain(self) -> Batch:
         """What changed since the last call."""
