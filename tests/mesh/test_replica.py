@@ -334,3 +334,15 @@ def test_a_host_that_lost_its_tail_keeps_its_tombstones_until_it_has_met_a_peer(
     a.purge()
     cluster.check()
     assert bodies(cluster, Key("port", "p", "h0")) == {None}
+
+
+def test_a_greater_incarnation_that_no_mark_tells_of_does_not_undo_what_the_host_writes_now() -> (
+    None
+):
+    before, now = replica("a", Saved(incarnation=2**50)), replica("a")
+    before.write([own("p", b"1")])
+    now.write([own("p", b"2")])
+    now.merge_entries(tuple(before.entries()))
+    held = now.get(Key("port", "p", "a"))
+    assert held is not None
+    assert held.body == b"2"

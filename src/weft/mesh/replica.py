@@ -226,8 +226,9 @@ class Replica:
         stray = [entry for entry in self._held if entry.sequence > self._marks[entry.origin]]
         return Delta("increment", stray, {}, {})
 
-    def merge_entries(self, entries: Iterable[Entry], is_repair: bool = False) -> list[Difference]:
+    def merge_entries(self, entries: Sequence[Entry], is_repair: bool = False) -> list[Difference]:
         """Take in entries of a delta whose last part is still to come."""
+        self._keep_ahead({entry.origin for entry in entries if entry.origin.host == self.host})
         done = []
         for entry in entries:
             if is_repair or entry.sequence > self._marks[entry.origin]:
