@@ -28,6 +28,7 @@ _STREAM = (
 
 OTHERS: Mapping[str, Variant] = {
     RAW_VETH: topology.raw_veth,
+    topology.REDIRECT_PEER: topology.redirect_peer,
     BRIDGE: topology.bridge,
     topology.MACVLAN: topology.macvlan,
     topology.LOOPBACK: topology.loopback,

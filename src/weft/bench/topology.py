@@ -6,6 +6,7 @@ Each way is a context manager that yields a `Pair` and leaves nothing behind. Al
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ RAW_VETH = "raw veth"
 WEFT = "weft"
 BRIDGE = "bridge"
 MACVLAN = "macvlan"
+REDIRECT_PEER = "redirect_peer"
 LOOPBACK = "loopback"
 OPENVSWITCH = "openvswitch"
 
@@ -64,6 +66,36 @@ def bridge(mtu_bytes: int) -> Iterator[Pair]:
         )
         _give_addresses(client, server)
         yield Pair(client, server, _SERVER)
+
+
+@contextmanager
+def redirect_peer(mtu_bytes: int) -> Iterator[Pair]:
+    """A program on each port that hands all to the other and does nothing else.
+
+    The limit for whatever forwards by programs at traffic control, Weft's among them.
+    """
+    with ExitStack() as stack:
+        middle, client, server = stack.enter_context(_through_middle(mtu_bytes))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-bench-")))
+        links = json.loads(middle.run(["ip", "-json", "link", "show"]))
+        ifindexes = {link["ifname"]: link["ifindex"] for link in links}
+        for device, other in (("to-client", "to-server"), ("to-server", "to-client")):
+            program = _redirect_program(folder / f"{device}.o", ifindexes[other])
+            middle.run(["tc", "qdisc", "add", "dev", device, "clsact"])
+            attach = ["bpf", "direct-action", "object-file", str(program), "section", "tc"]
+            middle.run(["tc", "filter", "add", "dev", device, "ingress", *attach])
+        _give_addresses(client, server)
+        yield Pair(client, server, _SERVER)
+
+
+def _redirect_program(out: Path, target_ifindex: int) -> Path:
+    compiler = shutil.which("clang") or shutil.which("clang-14")
+    if compiler is None:
+        raise UnavailableError("clang is not installed")
+    headers = f"-I/usr/include/{os.uname().machine}-linux-gnu"
+    flags = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", headers, f"-DTARGET={target_ifindex}"]
+    run([compiler, *flags, "-c", str(Path(__file__).with_name("redirect.c")), "-o", str(out)])
+    return out
 
 
 @contextmanager
