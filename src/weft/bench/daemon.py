@@ -36,6 +36,8 @@ _VARIANT = "weftd"
 _ENCODED, _TO_ENCODE = "encoded", "with encoding"
 _MAP_ENTRIES = 100_000
 _READY_WITHIN_S = 120.0
+_IDLE_S = 65.0
+"""Two periodic looks at the kernel and a little more."""
 _BPFFS = Path("/sys/fs/bpf")
 
 
@@ -45,7 +47,7 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
         plan.say(f"weftd: start {number + 1} of {plan.rounds}")
         results.add(_START, _VARIANT, {"s": restart(weft)})
     plan.say("weftd: idle")
-    results.add(_IDLE, _VARIANT, _idle(weft.pid, 1.0 if plan.is_quick else 20.0))
+    results.add(_IDLE, _VARIANT, _idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S))
     try:
         with _scratch_map() as scratch:
             for _ in range(plan.rounds):
@@ -58,7 +60,7 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
             sample = {"s": restart(weft), "ports": count, "rss_mb": resident_mb(weft.pid)}
             results.add(_RESTORE, _VARIANT, sample)
         plan.say("weftd: idle with many ports")
-        idle = _idle(weft.pid, 1.0 if plan.is_quick else 20.0)
+        idle = _idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S)
         results.add(_IDLE, f"{count} ports", idle)
         plan.say(f"weftd: detaching {count} ports")
     results.checks.extend(_checks(results))
