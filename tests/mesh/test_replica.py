@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.mesh.simulation import DAY_S, PACE, Cluster, live, origins_of
 from weft.mesh import incarnations
 from weft.mesh.delta import Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Key
+from weft.mesh.entry import Key, Origin
 from weft.mesh.replica import MAX_REINCARNATIONS, Draft, Limits, Replica, Saved
 
 SHORT = Limits(tombstone_lifetime_s=10.0)
@@ -26,8 +28,9 @@ def bodies(cluster: Cluster, key: Key) -> set[bytes | None]:
     return {None if entry is None else entry.body for entry in found}
 
 
-def replica(host: str = "a", saved: Saved = Saved()) -> Replica:  # noqa: B008
-    return Replica(host, lambda: 1000.0, lambda size: bytes(size), saved)
+def replica(host: str = "a", saved: Saved = Saved(), byte: int = 0) -> Replica:  # noqa: B008
+    """byte: all that its randomness gives."""
+    return Replica(host, lambda: 1000.0, lambda size: bytes([byte]) * size, saved)
 
 
 def give(sender: Replica, receiver: Replica) -> None:
@@ -346,3 +349,44 @@ def test_a_greater_incarnation_that_no_mark_tells_of_does_not_undo_what_the_host
     held = now.get(Key("port", "p", "a"))
     assert held is not None
     assert held.body == b"2"
+
+
+@pytest.mark.parametrize("body", [b"3", None])
+@pytest.mark.parametrize("steps", [(1, 2), (2, 1)])
+def test_an_incarnation_begun_and_lost_is_not_begun_again_when_the_clock_stands_behind(
+    steps: tuple[int, int], body: bytes | None
+) -> None:
+    """Neither may a write of the lost one stand in for a later one, nor may hosts disagree."""
+    ahead = replica("a", Saved(incarnation=2**50))
+    ahead.write([own("p", b"1")])
+    known = Saved(tuple(ahead.entries()), dict(ahead.digest.marks))
+    lost, now = (replica("a", known, byte) for byte in steps)
+    peer = replica("b")
+    lost.write([own("q", b"0")])
+    lost.write([own("p", b"2")])
+    give(lost, peer)
+    now.write([own("p", body)])
+    assert now.origin != lost.origin
+    for _ in range(2):
+        for sender, receiver in ((peer, now), (now, peer)):
+            receiver.notice(sender.digest)
+            delta = sender.missing_for(receiver.digest)
+            if delta is not None:
+                assert receiver.merge(delta) is not None
+    for host in (now, peer):
+        held = host.get(Key("port", "p", "a"))
+        assert held is not None
+        assert held.body == body
+    assert live(now) == live(peer)
+
+
+def test_an_incarnation_begun_to_stay_ahead_and_lost_is_not_begun_again() -> None:
+    origins = []
+    for byte in (1, 2):
+        now = replica("a", byte=byte)
+        now.write([own("p", b"1")])
+        now.notice(Digest({Origin("a", 2**50): 1}))
+        assert now.origin is not None
+        assert now.origin.incarnation > 2**50
+        origins.append(now.origin)
+    assert origins[0] != origins[1]

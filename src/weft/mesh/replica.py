@@ -22,6 +22,9 @@ from weft.store.clock import COUNTER_BITS, HybridClock, Version
 
 MAX_REINCARNATIONS = 8
 """In one run. More means that somebody else writes under this host's identity."""
+INCARNATION_STEP_BYTES = 3
+"""Of randomness between a host's incarnations. More makes it less likely that one is given twice,
+and puts them further ahead of the clock: these at most a quarter of a second."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -383,16 +386,22 @@ class Replica:
             self._incarnation = self._next_incarnation()
         return Origin(self.host, self._incarnation)
 
-    def _next_incarnation(self) -> int:
+    def _next_incarnation(self, seen: Iterable[Origin] = ()) -> int:
+        """Greater than all that are known, and by a random step.
+
+        A host may have begun one and lost that. Where its clock does not say that time has passed,
+        the step keeps it from beginning the same one again and giving its numbers twice.
+        """
         known = [origin.incarnation for origin in self._marks if origin.host == self.host]
+        known += [origin.incarnation for origin in seen if origin.host == self.host]
         known += [o.incarnation for o in self._held.origins() if o.host == self.host]
         statement = self._incarnations.of(self.host)
         if statement is not None:
             known.append(statement.before)
         if self._incarnation is not None:
             known.append(self._incarnation)
-        noise = int.from_bytes(self._random_bytes(2), "big")
-        return max([(int(self._wall_s() * 1000) << COUNTER_BITS) + noise, *known]) + 1
+        step = int.from_bytes(self._random_bytes(INCARNATION_STEP_BYTES), "big")
+        return max([int(self._wall_s() * 1000) << COUNTER_BITS, *known]) + 1 + step
 
     def _version_after(self, old: Entry | None) -> Version:
         version = self._clock.next()
@@ -464,14 +473,13 @@ class Replica:
         if self._incarnation is None or self.has_twin:
             return
         if any(o.host == self.host and o.incarnation > self._incarnation for o in origins):
-            highest = max(o.incarnation for o in origins if o.host == self.host)
-            self._reincarnate(highest + 1)
+            self._reincarnate(origins)
 
-    def _reincarnate(self, at_least: int = 0) -> None:
+    def _reincarnate(self, seen: Iterable[Origin] = ()) -> None:
         """Go on under another incarnation, with all that was written under this one."""
         self.reincarnations += 1
         origin = self._writing_origin()
-        self._incarnation = max(self._next_incarnation(), at_least)
+        self._incarnation = self._next_incarnation(seen)
         self._reissue(self._held.of(origin))
 
     def _reissue(self, entries: Iterable[Entry]) -> list[Difference]:
