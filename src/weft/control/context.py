@@ -6,12 +6,12 @@ Intents that check and then write do so under one lock, so that what was checked
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from weft.config import Settings
-from weft.errors import UnavailableError, WeftError
+from weft.control.turn import Turn
+from weft.errors import UnavailableError
 from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId, RandomBytes
 from weft.model.records import Host, Record
@@ -102,7 +102,7 @@ class Context:
         self.random_bytes = random_bytes
         self.host_routes = host_routes
         self.targets: Targets = targets or NoTargets()
-        self.lock = asyncio.Lock()
+        self.lock = Turn()
 
     @property
     def view(self) -> View:
@@ -115,24 +115,45 @@ class Context:
         found = self.store.get(Host, self.host_id)
         return found or Host(id=self.host_id, name=self.settings.name)
 
-    async def commit(self, changes: Iterable[Change], *, must_hold: Record | None = None) -> None:
-        """Write, and wait until it is in force.
+    async def commit(
+        self,
+        changes: Iterable[Change],
+        *,
+        must_hold: Record | None = None,
+        is_awaited: bool = True,
+    ) -> None:
+        """Write, and wait until it is in force (unless not `is_awaited`). Holders of `lock` only.
 
-        When something that `must_hold` wants cannot be had of the kernel, or it takes longer than
-        `SETTLE_S`, the records are put back as they were and UnavailableError says why.
+        The turn ends while the kernel follows, so that intents do not wait for each other's
+        devices; so this is the last thing that an intent does. When something that `must_hold`
+        wants cannot be had of the kernel, or it takes longer than `SETTLE_S`, what was written is
+        put back as it was, where nobody has changed it since, and UnavailableError says why.
         """
         wanted = list(changes)
         inverse = [self._inverse(change) for change in wanted]
         await self.store.write(wanted)
+        if not is_awaited:
+            return
+        self.lock.let_go()
+        reason = "the request was given up"
         try:
             reason = await self._settled(must_hold)
-        except asyncio.CancelledError:
-            with contextlib.suppress(WeftError):
-                await asyncio.shield(self.store.write(reversed(inverse)))
-            raise
+        finally:
+            if reason:
+                await asyncio.shield(self._undo(wanted, inverse))
         if reason:
-            await self.store.write(reversed(inverse))
             raise UnavailableError(f"{reason}; nothing was changed")
+
+    async def _undo(self, wanted: Sequence[Change], inverse: Sequence[Change]) -> None:
+        async with self.lock:
+            pairs = zip(wanted, inverse)
+            undone = [undo for change, undo in pairs if self._is_as_written(change)]
+            await self.store.write(reversed(undone))
+
+    def _is_as_written(self, change: Change) -> bool:
+        if isinstance(change, Put):
+            return self.store.get(type(change.record), change.record.id) == change.record
+        return self.store.get(change.kind, change.id) is None
 
     async def _settled(self, must_hold: Record | None) -> str:
         try:

@@ -94,8 +94,12 @@ class Ports(Protocol):
         """Give a port its device. The same device again changes nothing."""
         ...
 
-    async def unplug(self, port_id: PortId) -> Port:
-        """Take the device away; the port keeps its addresses."""
+    async def unplug(self, port_id: PortId, *, is_awaited: bool = True) -> Port:
+        """Take the device away; the port keeps its addresses.
+
+        Not `is_awaited`: return when it is durable; the device goes soon after (the kernel takes
+        tens of milliseconds to remove one).
+        """
         ...
 
     async def update(
@@ -109,8 +113,11 @@ class Ports(Protocol):
         """Change what may change in a living port."""
         ...
 
-    async def remove(self, port_id: PortId) -> None:
-        """Remove a port; its addresses go to rest. Nothing happens if it is gone already."""
+    async def remove(self, port_id: PortId, *, is_awaited: bool = True) -> None:
+        """Remove a port; its addresses go to rest. Nothing happens if it is gone already.
+
+        `is_awaited` as for `unplug`.
+        """
         ...
 
     async def attach(self, spec: AttachSpec) -> Port:

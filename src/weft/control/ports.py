@@ -67,14 +67,14 @@ class Ports:
             await self._context.commit([Put(plugged)], must_hold=plugged)
             return plugged
 
-    async def unplug(self, port_id: PortId) -> Port:
+    async def unplug(self, port_id: PortId, *, is_awaited: bool = True) -> Port:
         """See `interface.Ports.unplug`."""
         async with self._context.lock:
             port = self._own(port_id)
             if port.device is None:
                 return port
             unplugged = replace(port, device=None)
-            await self._context.commit([Put(unplugged)])
+            await self._context.commit([Put(unplugged)], is_awaited=is_awaited)
             return unplugged
 
     async def update(
@@ -100,12 +100,12 @@ class Ports:
                 await self._context.commit([Put(changed)], must_hold=changed)
             return changed
 
-    async def remove(self, port_id: PortId) -> None:
+    async def remove(self, port_id: PortId, *, is_awaited: bool = True) -> None:
         """See `interface.Ports.remove`."""
         async with self._context.lock:
             port = self._context.view.get(Port, port_id)
             if port is not None:
-                await self._context.commit(self._removal(port))
+                await self._context.commit(self._removal(port), is_awaited=is_awaited)
 
     async def attach(self, spec: AttachSpec) -> Port:
         """See `interface.Ports.attach`."""

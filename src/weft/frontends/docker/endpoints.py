@@ -107,7 +107,7 @@ class EndpointCalls:
         """Leave: the device goes, the addresses stay until DeleteEndpoint."""
         port = self._state.port(request.endpoint)
         if port is not None:
-            await self._control.ports.unplug(port.id)
+            await self._control.ports.unplug(port.id, is_awaited=False)
             await self._put_into(port, "")
         return Empty()
 
