@@ -371,8 +371,7 @@ class Replica:
 
     def _load(self, saved: Saved) -> None:
         for entry in saved.entries:
-            if self._incarnations.learn(entry):
-                self._clock.observe(entry.version)
+            self._incarnations.learn(entry)
         for origin, mark in saved.marks.items():
             if self._incarnations.counts(origin):
                 self._marks.put(origin, mark)
