@@ -26,6 +26,7 @@ import structlog
 
 from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
+from weft.cancellation import raise_if_cancelled
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
 from weft.control.control import Control
@@ -256,6 +257,7 @@ async def kept(name: str, run: Callable[[], Coroutine[None, None, None]]) -> Non
             return await run()
         except Exception:
             log.exception("fault in weftd, this part starts again", part=name)
+            raise_if_cancelled()
             await asyncio.sleep(RESTART_S)
 
 

@@ -14,7 +14,7 @@ import weft
 ROOT = Path(weft.__file__).parent
 
 LAYERS = (
-    {"errors"},
+    {"errors", "cancellation"},
     {"model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},

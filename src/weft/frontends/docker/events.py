@@ -11,6 +11,7 @@ import asyncio
 
 import structlog
 
+from weft.cancellation import raise_if_cancelled
 from weft.errors import WeftError
 from weft.frontends.docker.dockerd import DRIVER, Dockerd, Event, connect, now_s
 from weft.frontends.docker.garbage import Reconciler
@@ -51,6 +52,7 @@ class EventFollower:
                 log.exception("following docker failed", retry_s=retry_s)
             finally:
                 self._leave()
+            raise_if_cancelled()
             await asyncio.sleep(retry_s)
             retry_s = min(retry_s * 2, _LAST_RETRY_S)
 
