@@ -13,7 +13,8 @@ from tests.mesh import schedules
 from tests.mesh.simulation import Cluster
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh.journal import MemoryJournal
-from weft.mesh.replica import Batch, Limits, Replica, Saved
+from weft.mesh.ledger import Batch, Saved
+from weft.mesh.replica import Limits, Replica
 from weft.mesh.sqlite_journal import SqliteJournal, drafts_of, records_in
 from weft.mesh.store import MeshStore
 from weft.model.ids import HostId, NetworkId, Vni

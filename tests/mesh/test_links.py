@@ -129,7 +129,7 @@ def test_equal_digests_over_unequal_entries_are_repaired() -> None:
     cluster.run_until(cluster.is_one, 5)
     victim = cluster.hosts[2].replica
     entry = next(iter(victim.entries()))
-    victim._drop(entry)
+    victim._ledger.drop(entry)
     assert not cluster.is_one()
     cluster.run_until(cluster.is_one, 10)
     assert len(live(victim)) == 20

@@ -9,7 +9,8 @@ from weft.mesh import incarnations
 from weft.mesh.delta import Span
 from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
-from weft.mesh.replica import MAX_REINCARNATIONS, Draft, Limits, Replica, Saved
+from weft.mesh.ledger import Saved
+from weft.mesh.replica import MAX_REINCARNATIONS, Draft, Limits, Replica
 from weft.store.clock import Version
 
 SHORT = Limits(tombstone_lifetime_s=10.0)

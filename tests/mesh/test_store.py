@@ -12,8 +12,9 @@ from weft.errors import ConflictError, InvalidError, UnavailableError
 from weft.mesh.entry import Key
 from weft.mesh.fake_transport import FakeNetwork
 from weft.mesh.journal import MemoryJournal
+from weft.mesh.ledger import Batch
 from weft.mesh.links import Links
-from weft.mesh.replica import Batch, Draft, Replica
+from weft.mesh.replica import Draft, Replica
 from weft.mesh.session import Pace
 from weft.mesh.store import MeshStore, carry_unknown
 from weft.mesh.wire import MAX_BODY_BYTES

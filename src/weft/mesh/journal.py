@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from weft.mesh.entry import Entry, Key, Origin
-from weft.mesh.replica import Batch, Saved
+from weft.mesh.ledger import Batch, Saved
 
 
 class Journal(Protocol):

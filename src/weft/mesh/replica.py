@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from weft.mesh import incarnations
+from weft.mesh import incarnations, upkeep
 from weft.mesh.delta import Delta, Difference, Span
 from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
-from weft.mesh.held import Held
-from weft.mesh.incarnations import Incarnations, Statement
+from weft.mesh.ledger import Batch, Ledger, Saved
 from weft.model.ids import RandomBytes
 from weft.store.clock import COUNTER_BITS, HybridClock, Version
 
@@ -47,30 +46,6 @@ class Draft(NamedTuple):
     is_owned: bool
 
 
-class Saved(NamedTuple):
-    """What a journal gives back."""
-
-    entries: Sequence[Entry] = ()
-    marks: Mapping[Origin, int] = {}
-    purged: Mapping[Origin, int] = {}
-    incarnation: int | None = None
-    """The one to go on with: only if nothing that was written under it can be missing here."""
-
-
-class Batch(NamedTuple):
-    """What changed since the last one, to be kept in one transaction."""
-
-    puts: Sequence[Entry] = ()
-    removes: Sequence[Key] = ()
-    marks: Mapping[Origin, int] = {}
-    """0: the origin is to be forgotten, its purged mark too."""
-    purged: Mapping[Origin, int] = {}
-    incarnation: int | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.puts or self.removes or self.marks or self.purged)
-
-
 class Replica:
     """One host's copy."""
 
@@ -91,29 +66,22 @@ class Replica:
         self._wall_s = wall_s
         self._random_bytes = random_bytes
         self._clock = HybridClock(host, wall_s)
-        self._held = Held()
-        self._marks = Digest()
-        self._purged: dict[Origin, int] = {}
-        self._incarnations = Incarnations()
+        self._ledger = Ledger(saved, self._observe)
         self._incarnation = saved.incarnation
         self._is_settled = False
         self._is_continued = saved.incarnation is not None
-        self._unsaved_keys: set[Key] = set()
-        self._unsaved_marks: set[Origin] = set()
-        self._news: set[Origin] = set()
-        self._load(saved)
 
     # What is there.
 
     @property
     def digest(self) -> Digest:
         """To read; changes with the replica."""
-        return self._marks
+        return self._ledger.marks
 
     @property
     def checksum(self) -> int:
         """Equal for equal entries, tombstones aside."""
-        return self._held.checksum
+        return self._ledger.held.checksum
 
     @property
     def origin(self) -> Origin | None:
@@ -128,23 +96,26 @@ class Replica:
     @property
     def purged(self) -> Mapping[Origin, int]:
         """Of each origin the latest tombstone that was let go, here or where a full set is from."""
-        return self._purged
+        return self._ledger.purged
 
     def get(self, key: Key) -> Entry | None:
         """What is held under a key, tombstones too."""
-        return self._held.get(key)
+        return self._ledger.held.get(key)
 
     def entries(self) -> Iterable[Entry]:
         """All that is held, tombstones too."""
-        return iter(self._held)
+        return iter(self._ledger.held)
 
     def has_all_of(self, theirs: Digest) -> bool:
         """Whether this host has seen what a peer has, as far as it still counts."""
-        return not any(self._incarnations.counts(origin) for origin in theirs.ahead_of(self._marks))
+        return not any(
+            self._ledger.incarnations.counts(origin)
+            for origin in theirs.ahead_of(self._ledger.marks)
+        )
 
     def owners(self) -> set[str]:
         """Hosts that may own something."""
-        return {origin.host for origin in self._marks}
+        return {origin.host for origin in self._ledger.marks}
 
     # Writing.
 
@@ -157,7 +128,7 @@ class Replica:
         entries: list[Entry] = []
         for draft in drafts:
             key = Key(draft.kind, draft.id, self.host if draft.is_owned else "")
-            old = made.get(key) or self._held.get(key)
+            old = made.get(key) or self._ledger.held.get(key)
             if draft.body is None and (old is None or old.body is None):
                 continue
             origin = self._writing_origin()
@@ -166,7 +137,7 @@ class Replica:
                 id=draft.id,
                 version=self._version_after(old),
                 origin=origin,
-                sequence=self._marks[origin] + len(entries) + 1,
+                sequence=self._ledger.marks[origin] + len(entries) + 1,
                 body=draft.body,
                 is_owned=draft.is_owned,
             )
@@ -178,13 +149,10 @@ class Replica:
         """Take in what `compose` made. is_saved: the journal has `drain_with(entries)` already."""
         done = []
         for entry in entries:
-            done.extend(self._take(entry))
-            self._raise(entry.origin, entry.sequence)
+            done.extend(self._ledger.take(entry))
+            self._ledger.raise_mark(entry.origin, entry.sequence)
         if is_saved:
-            self._unsaved_keys.difference_update(
-                entry.key for entry in entries if self._held.get(entry.key) is entry
-            )
-            self._unsaved_marks.difference_update({entry.origin for entry in entries})
+            self._ledger.are_saved(entries)
         return done
 
     def write(self, drafts: Iterable[Draft]) -> list[Difference]:
@@ -206,27 +174,31 @@ class Replica:
 
         `among` names the origins of which it can lack anything, to save looking at all.
         """
-        ahead = self._marks.ahead_of(theirs, among)
+        ahead = self._ledger.marks.ahead_of(theirs, among)
         if not ahead:
             return None
-        if any(theirs[origin] < self._purged.get(origin, 0) for origin in ahead):
-            spans = {origin: Span(0, mark) for origin, mark in self._marks.marks.items()}
-            return Delta("full", tuple(self._held), spans, dict(self._purged))
-        spans = {origin: Span(theirs[origin], self._marks[origin]) for origin in ahead}
+        if any(theirs[origin] < self._ledger.purged.get(origin, 0) for origin in ahead):
+            spans = {origin: Span(0, mark) for origin, mark in self._ledger.marks.marks.items()}
+            return Delta("full", tuple(self._ledger.held), spans, dict(self._ledger.purged))
+        spans = {origin: Span(theirs[origin], self._ledger.marks[origin]) for origin in ahead}
         entries = [
             entry
             for origin, span in sorted(spans.items())
-            for entry in self._held.between(origin, span.base, span.mark)
+            for entry in self._ledger.held.between(origin, span.base, span.mark)
         ]
         return Delta("increment", entries, spans, {})
 
     def everything(self) -> Delta:
         """For a peer that has seen the same and holds something else."""
-        return Delta("repair", tuple(self._held), {}, {})
+        return Delta("repair", tuple(self._ledger.held), {}, {})
 
     def strays(self) -> Delta:
         """What came with deltas that never became whole, for when nothing else helps."""
-        stray = [entry for entry in self._held if entry.sequence > self._marks[entry.origin]]
+        stray = [
+            entry
+            for entry in self._ledger.held
+            if entry.sequence > self._ledger.marks[entry.origin]
+        ]
         return Delta("increment", stray, {}, {})
 
     def merge_entries(self, entries: Sequence[Entry], is_repair: bool = False) -> list[Difference]:
@@ -234,14 +206,14 @@ class Replica:
         self._keep_ahead({entry.origin for entry in entries if entry.origin.host == self.host})
         done = []
         for entry in entries:
-            if is_repair or entry.sequence > self._marks[entry.origin]:
-                done.extend(self._take(entry))
+            if is_repair or entry.sequence > self._ledger.marks[entry.origin]:
+                done.extend(self._ledger.take(entry))
         return done
 
     def is_based(self, spans: Mapping[Origin, Span]) -> bool:
         """Whether this host has seen all that a delta builds on."""
         return all(
-            self._marks[origin] >= span.base or not self._incarnations.counts(origin)
+            self._ledger.marks[origin] >= span.base or not self._ledger.incarnations.counts(origin)
             for origin, span in spans.items()
         )
 
@@ -250,12 +222,12 @@ class Replica:
 
         keys: of all entries in it. They decide what a full set drops.
         """
-        done = self._drop_unknown_to(delta, keys) if delta.scope == "full" else []
+        done = self._ledger.drop_unknown_to(delta.spans, keys) if delta.scope == "full" else []
         for origin, mark in delta.purged.items():
-            self._let_go(origin, mark)
+            self._ledger.let_go(origin, mark)
         for origin, span in delta.spans.items():
-            if self._incarnations.counts(origin):
-                self._raise(origin, span.mark)
+            if self._ledger.incarnations.counts(origin):
+                self._ledger.raise_mark(origin, span.mark)
         self._keep_ahead(delta.spans)
         is_own = any(origin.host == self.host for origin in delta.spans)
         return done + (self._renew_late() if is_own and self._is_settled else [])
@@ -275,12 +247,11 @@ class Replica:
         old one is asked for from the start. Returns whether that was so.
         """
         origin = self.origin
-        if origin is None or theirs[origin] <= self._marks[origin] or self.has_twin:
+        if origin is None or theirs[origin] <= self._ledger.marks[origin] or self.has_twin:
             self._keep_ahead(theirs)
             return False
         self._reincarnate()
-        self._marks.put(origin, 0)
-        self._unsaved_marks.add(origin)
+        self._ledger.forget_mark(origin)
         return True
 
     # Upkeep.
@@ -292,7 +263,7 @@ class Replica:
 
     def renew(self) -> list[Difference]:
         """Issue anew what this host owns and holds only under earlier incarnations."""
-        return self._reissue(self._owned_by_earlier())
+        return self._reissue(upkeep.owned_by_earlier(self._ledger, self.host, self._incarnation))
 
     def _renew_late(self) -> list[Difference]:
         """The same for what came back when this host had settled.
@@ -300,19 +271,10 @@ class Replica:
         Once the present incarnation is older than a tombstone gets, such an entry may be one that
         this host has deleted, with the tombstone gone. Then it is deleted again.
         """
-        late = self._owned_by_earlier()
+        late = upkeep.owned_by_earlier(self._ledger, self.host, self._incarnation)
         if self._incarnation is not None and self._incarnation < self._oldest_clock():
             late = [msgspec.structs.replace(entry, body=None) for entry in late]
         return self._reissue(late)
-
-    def _owned_by_earlier(self) -> list[Entry]:
-        return [
-            entry
-            for origin in self._held.origins()
-            if origin.host == self.host and origin.incarnation != self._incarnation
-            for entry in self._held.of(origin)
-            if entry.is_owned and entry.body is not None and entry.kind != incarnations.KIND
-        ]
 
     def _oldest_clock(self) -> int:
         """Versions below are older than a tombstone gets."""
@@ -321,64 +283,28 @@ class Replica:
     def purge(self) -> list[Difference]:
         """Let tombstones go whose time is over, and incarnations in which nothing is left."""
         oldest = self._oldest_clock()
-        for key in tuple(self._held.tombstones):
-            entry = self._held.get(key)
-            assert entry is not None
-            if entry.version.clock >= oldest or self._is_needed(entry):
-                continue
-            self._held.remove(key)
-            self._unsaved_keys.add(key)
-            self._let_go(entry.origin, entry.sequence)
+        may_lack_own = not self._is_settled and not self._is_continued
+        keeper = self.host if may_lack_own else None
+        for entry in upkeep.spent_tombstones(self._ledger, oldest, keeper):
+            self._ledger.drop(entry)
+            self._ledger.let_go(entry.origin, entry.sequence)
         return self._state_incarnations(oldest)
 
-    def _is_needed(self, tombstone: Entry) -> bool:
-        """Whether a tombstone must stay, however old.
-
-        One whose mark is not raised yet may be of a delta that is still arriving. One of this
-        host's may stand against writes of its own that it has lost and will hear of from peers.
-        """
-        if tombstone.sequence > self._marks[tombstone.origin]:
-            return True
-        is_own = tombstone.origin.host == self.host
-        return is_own and not self._is_settled and not self._is_continued
+    # For the journal and the links.
 
     def drain(self) -> Batch:
         """What changed since the last call."""
-        found = {key: self._held.get(key) for key in self._unsaved_keys}
-        batch = Batch(
-            puts=[entry for entry in found.values() if entry is not None],
-            removes=[key for key, entry in found.items() if entry is None],
-            marks={origin: self._marks[origin] for origin in self._unsaved_marks},
-            purged={o: self._purged[o] for o in self._unsaved_marks if o in self._purged},
-            incarnation=self._incarnation,
-        )
-        self._unsaved_keys.clear()
-        self._unsaved_marks.clear()
-        return batch
+        return self._ledger.drain(self._incarnation)
 
     def undrain(self, batch: Batch) -> None:
         """Put back what could not be kept."""
-        self._unsaved_keys.update(entry.key for entry in batch.puts)
-        self._unsaved_keys.update(batch.removes)
-        self._unsaved_marks.update(batch.marks)
+        self._ledger.undrain(batch)
 
     def take_news(self) -> set[Origin]:
         """Origins of which more has been seen since the last call."""
-        news, self._news = self._news, set()
-        return news
+        return self._ledger.take_news()
 
     # Inside.
-
-    def _load(self, saved: Saved) -> None:
-        for entry in saved.entries:
-            self._incarnations.learn(entry)
-        for origin, mark in saved.marks.items():
-            if self._incarnations.counts(origin):
-                self._marks.put(origin, mark)
-        self._purged = {o: mark for o, mark in saved.purged.items() if o in self._marks}
-        for entry in saved.entries:
-            self._take(entry)
-        self._unsaved_keys.clear()
 
     def _writing_origin(self) -> Origin:
         if self._incarnation is None:
@@ -391,10 +317,10 @@ class Replica:
         A host may have begun one and lost that. Where its clock does not say that time has passed,
         the step keeps it from beginning the same one again and giving its numbers twice.
         """
-        known = [origin.incarnation for origin in self._marks if origin.host == self.host]
+        known = [origin.incarnation for origin in self._ledger.marks if origin.host == self.host]
         known += [origin.incarnation for origin in seen if origin.host == self.host]
-        known += [o.incarnation for o in self._held.origins() if o.host == self.host]
-        statement = self._incarnations.of(self.host)
+        known += [o.incarnation for o in self._ledger.held.origins() if o.host == self.host]
+        statement = self._ledger.incarnations.of(self.host)
         if statement is not None:
             known.append(statement.before)
         if self._incarnation is not None:
@@ -408,21 +334,6 @@ class Replica:
             return Version(old.version.clock + 1, self.host)
         return version
 
-    def _take(self, entry: Entry) -> list[Difference]:
-        if not self._incarnations.counts(entry.origin):
-            return []
-        key = entry.key
-        old = self._held.get(key)
-        if old is not None and old.rank >= entry.rank:
-            return []
-        self._observe(entry.version)
-        self._held.place(entry)
-        self._unsaved_keys.add(key)
-        done = [Difference(old, entry)]
-        if self._incarnations.learn(entry):
-            done.extend(self._forget_what_does_not_count(entry.origin.host))
-        return done
-
     def _observe(self, version: Version) -> None:
         ahead_s = (version.clock >> COUNTER_BITS) / 1000 - self._wall_s()
         if ahead_s <= self.limits.clock_ahead_s:
@@ -430,42 +341,6 @@ class Replica:
             self.skew_s.pop(version.host, None)
         else:
             self.skew_s[version.host] = ahead_s
-
-    def _raise(self, origin: Origin, mark: int) -> None:
-        if self._marks.raise_to(origin, mark):
-            self._unsaved_marks.add(origin)
-            self._news.add(origin)
-
-    def _let_go(self, origin: Origin, mark: int) -> None:
-        if self._incarnations.counts(origin) and mark > self._purged.get(origin, 0):
-            self._purged[origin] = mark
-            self._unsaved_marks.add(origin)
-
-    def _drop_unknown_to(self, delta: Delta, keys: set[Key]) -> list[Difference]:
-        gone = [
-            entry
-            for entry in self._held
-            if entry.key not in keys
-            and (span := delta.spans.get(entry.origin)) is not None
-            and entry.sequence <= span.mark
-        ]
-        return [self._drop(entry) for entry in gone]
-
-    def _drop(self, entry: Entry) -> Difference:
-        self._held.remove(entry.key)
-        self._unsaved_keys.add(entry.key)
-        return Difference(entry, None)
-
-    def _forget_what_does_not_count(self, host: str) -> list[Difference]:
-        origins = {*self._marks, *self._purged, *self._held.origins()}
-        done: list[Difference] = []
-        for origin in origins:
-            if origin.host == host and not self._incarnations.counts(origin):
-                done.extend(self._drop(entry) for entry in self._held.of(origin))
-                self._marks.put(origin, 0)
-                self._purged.pop(origin, None)
-                self._unsaved_marks.add(origin)
-        return done
 
     def _keep_ahead(self, origins: Iterable[Origin]) -> None:
         """A greater incarnation of this host's than its own means: the clock was set back."""
@@ -479,30 +354,27 @@ class Replica:
         self.reincarnations += 1
         origin = self._writing_origin()
         self._incarnation = self._next_incarnation(seen)
-        self._reissue(self._held.of(origin))
+        self._reissue(self._ledger.held.of(origin))
 
     def _reissue(self, entries: Iterable[Entry]) -> list[Difference]:
         """The same under the present origin. Versions stay, so that no later write is undone."""
         done = []
         for entry in entries:
             origin = self._writing_origin()
-            anew = msgspec.structs.replace(entry, origin=origin, sequence=self._marks[origin] + 1)
+            anew = msgspec.structs.replace(
+                entry, origin=origin, sequence=self._ledger.marks[origin] + 1
+            )
             done.extend(self.commit([anew]))
         return done
 
     def _state_incarnations(self, oldest: int) -> list[Difference]:
         """Say which earlier incarnations still count, once a lifetime after the present began."""
-        if self._incarnation is None or self._incarnation >= oldest:
+        origin = self.origin
+        if origin is None or origin.incarnation >= oldest:
             return []
-        earlier = {o.incarnation for o in self._marks if o.host == self.host}
-        earlier.discard(self._incarnation)
-        kept = [
-            incarnation
-            for incarnation in earlier
-            for entry in self._held.of(Origin(self.host, incarnation))
-            if entry.kind != incarnations.KIND
-        ]
-        if earlier <= set(kept):
+        statement = upkeep.due_statement(self._ledger, origin)
+        if statement is None:
             return []
-        body = incarnations.encode(Statement(self._incarnation, tuple(sorted(set(kept)))))
-        return self.write([Draft(incarnations.KIND, self.host, body, True)])
+        return self.write(
+            [Draft(incarnations.KIND, self.host, incarnations.encode(statement), True)]
+        )

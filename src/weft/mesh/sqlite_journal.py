@@ -15,8 +15,9 @@ from pathlib import Path
 
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh.entry import Entry, Origin
+from weft.mesh.ledger import Batch, Saved
 from weft.mesh.ownership import OWNED_KINDS
-from weft.mesh.replica import Batch, Draft, Saved
+from weft.mesh.replica import Draft
 from weft.store.clock import Version
 
 SCHEMA = """

@@ -1,0 +1,160 @@
+"""What one host holds and has seen, and what of that its journal and its links have not been told.
+
+The rules of merging are here, for one entry and one mark at a time; what belongs together, and what
+this host writes itself, is for `replica`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from weft.mesh.delta import Difference, Span
+from weft.mesh.digest import Digest
+from weft.mesh.entry import Entry, Key, Origin
+from weft.mesh.held import Held
+from weft.mesh.incarnations import Incarnations
+from weft.store.clock import Version
+
+
+class Saved(NamedTuple):
+    """What a journal gives back."""
+
+    entries: Sequence[Entry] = ()
+    marks: Mapping[Origin, int] = {}
+    purged: Mapping[Origin, int] = {}
+    incarnation: int | None = None
+    """The one to go on with: only if nothing that was written under it can be missing here."""
+
+
+class Batch(NamedTuple):
+    """What changed since the last one, to be kept in one transaction."""
+
+    puts: Sequence[Entry] = ()
+    removes: Sequence[Key] = ()
+    marks: Mapping[Origin, int] = {}
+    """0: the origin is to be forgotten, its purged mark too."""
+    purged: Mapping[Origin, int] = {}
+    incarnation: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.removes or self.marks or self.purged)
+
+
+class Ledger:
+    """Entries, marks and purged marks of one host."""
+
+    def __init__(self, saved: Saved, observe: Callable[[Version], None]) -> None:
+        """observe: hears of the version of every entry that is taken, before it is."""
+        self.held = Held()
+        self.marks = Digest()
+        self.incarnations = Incarnations()
+        self.purged: dict[Origin, int] = {}
+        """Of each origin the latest tombstone that was let go, here or where a full set is from."""
+        self._observe = observe
+        self._unsaved_keys: set[Key] = set()
+        self._unsaved_marks: set[Origin] = set()
+        self._news: set[Origin] = set()
+        self._load(saved)
+
+    def take(self, entry: Entry) -> list[Difference]:
+        """Hold an entry if it counts and is greater than what is held."""
+        if not self.incarnations.counts(entry.origin):
+            return []
+        old = self.held.get(entry.key)
+        if old is not None and old.rank >= entry.rank:
+            return []
+        self._observe(entry.version)
+        self.held.place(entry)
+        self._unsaved_keys.add(entry.key)
+        done = [Difference(old, entry)]
+        if self.incarnations.learn(entry):
+            done.extend(self._forget_what_does_not_count(entry.origin.host))
+        return done
+
+    def drop(self, entry: Entry) -> Difference:
+        """Hold it no more."""
+        self.held.remove(entry.key)
+        self._unsaved_keys.add(entry.key)
+        return Difference(entry, None)
+
+    def drop_unknown_to(self, spans: Mapping[Origin, Span], keys: set[Key]) -> list[Difference]:
+        """Drop what somebody has seen, who has seen `spans`, and holds no more: only `keys`."""
+        gone = [
+            entry
+            for entry in self.held
+            if entry.key not in keys
+            and (span := spans.get(entry.origin)) is not None
+            and entry.sequence <= span.mark
+        ]
+        return [self.drop(entry) for entry in gone]
+
+    def raise_mark(self, origin: Origin, mark: int) -> None:
+        """All writes of an origin up to `mark` have been seen."""
+        if self.marks.raise_to(origin, mark):
+            self._unsaved_marks.add(origin)
+            self._news.add(origin)
+
+    def forget_mark(self, origin: Origin) -> None:
+        """What was seen of an origin is to be asked for from the start."""
+        self.marks.put(origin, 0)
+        self._unsaved_marks.add(origin)
+
+    def let_go(self, origin: Origin, mark: int) -> None:
+        """A tombstone of an origin, or those of a peer, are gone up to `mark`."""
+        if self.incarnations.counts(origin) and mark > self.purged.get(origin, 0):
+            self.purged[origin] = mark
+            self._unsaved_marks.add(origin)
+
+    def drain(self, incarnation: int | None) -> Batch:
+        """What changed since the last call. incarnation: what this host writes under now."""
+        found = {key: self.held.get(key) for key in self._unsaved_keys}
+        batch = Batch(
+            puts=[entry for entry in found.values() if entry is not None],
+            removes=[key for key, entry in found.items() if entry is None],
+            marks={origin: self.marks[origin] for origin in self._unsaved_marks},
+            purged={o: self.purged[o] for o in self._unsaved_marks if o in self.purged},
+            incarnation=incarnation,
+        )
+        self._unsaved_keys.clear()
+        self._unsaved_marks.clear()
+        return batch
+
+    def undrain(self, batch: Batch) -> None:
+        """Put back what could not be kept."""
+        self._unsaved_keys.update(entry.key for entry in batch.puts)
+        self._unsaved_keys.update(batch.removes)
+        self._unsaved_marks.update(batch.marks)
+
+    def are_saved(self, entries: Sequence[Entry]) -> None:
+        """The journal has these, and the marks that they raised."""
+        self._unsaved_keys.difference_update(
+            entry.key for entry in entries if self.held.get(entry.key) is entry
+        )
+        self._unsaved_marks.difference_update({entry.origin for entry in entries})
+
+    def take_news(self) -> set[Origin]:
+        """Origins of which more has been seen since the last call."""
+        news, self._news = self._news, set()
+        return news
+
+    def _load(self, saved: Saved) -> None:
+        for entry in saved.entries:
+            self.incarnations.learn(entry)
+        for origin, mark in saved.marks.items():
+            if self.incarnations.counts(origin):
+                self.marks.put(origin, mark)
+        self.purged = {o: mark for o, mark in saved.purged.items() if o in self.marks}
+        for entry in saved.entries:
+            self.take(entry)
+        self._unsaved_keys.clear()
+
+    def _forget_what_does_not_count(self, host: str) -> list[Difference]:
+        origins = {*self.marks, *self.purged, *self.held.origins()}
+        done: list[Difference] = []
+        for origin in origins:
+            if origin.host == host and not self.incarnations.counts(origin):
+                done.extend(self.drop(entry) for entry in self.held.of(origin))
+                self.forget_mark(origin)
+                self.purged.pop(origin, None)
+        return done
