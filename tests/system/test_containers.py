@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.workload import NewNetwork, NewWorkload, fetch, until
 from weft.api.client import Client
-from weft.api.schema import NetworkInfo, PortInfo, PortList
+from weft.api.schema import NetworkInfo, NetworkList, PortInfo, PortList
 from weft.control.specs import AttachSpec
 from weft.lab.host import LabHost
 from weft.lab.lab import Lab
@@ -31,6 +31,10 @@ def docker_host(lab: Lab, host: LabHost) -> Iterator[LabHost]:
 
 def docker(host: LabHost, *words: str) -> str:
     return host.run(["docker", *words]).strip()
+
+
+def names_of_networks(api: Client) -> set[str]:
+    return {network.name for network in api.get(NetworkList, "networks").networks}
 
 
 def test_a_container_is_attached_by_its_name(
@@ -58,6 +62,8 @@ def test_dockers_networks_are_wefts(
     """What ``docker run --net`` plugs in and what ``weft attach`` does meet on one network."""
     docker(docker_host, "network", "create", "-d", "weft", "--subnet=10.85.0.0/24", "shared")
     docker(docker_host, "run", "-d", "--net=shared", "--name=web", "busybox", "httpd", "-f")
+    # Docker tells a network's name only in its events, and those may come late.
+    until("its name is known", lambda: "shared" in names_of_networks(api))
     network = api.get(NetworkInfo, "networks", "shared")
     workload = new_workload(network)
     inspected = json.loads(docker(docker_host, "inspect", "web"))[0]
