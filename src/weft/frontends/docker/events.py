@@ -20,7 +20,7 @@ from weft.frontends.docker.state import DockerState
 log = structlog.get_logger()
 
 _FIRST_RETRY_S = 0.25
-_LAST_RETRY_S = 3.0
+_LAST_RETRY_S = 1.0
 _AT_ONCE = 8
 _QUEUE_SIZE = 1024
 """Events that wait for their turn. When it is full they are dropped: the next look mends it."""
