@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from weft.control.addresses import Addresses
 from weft.control.context import Context
@@ -10,7 +10,7 @@ from weft.control.host_access import HostAccess
 from weft.control.names import Names
 from weft.control.networks import Networks
 from weft.control.ports import Ports
-from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.addresses import IPAddress
 from weft.model.records import DockerNetwork, Host, Network, Record
 from weft.store.interface import Delete, Put, View
 
@@ -49,7 +49,3 @@ class Control:
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
         """See `interface.Control.holders`."""
         return self.addresses.holders(address, network)
-
-    def host_routes(self) -> Iterable[IPNetwork]:
-        """See `interface.Control.host_routes`."""
-        return [route.prefix for route in self._context.host_routes()]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
-from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.addresses import IPAddress
 from weft.model.ids import PortId, SubnetId
 from weft.model.records import (
     Device,
@@ -245,8 +245,4 @@ class Control(Protocol):
 
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
         """Ports and reservations that hold an address."""
-        ...
-
-    def host_routes(self) -> Iterable[IPNetwork]:
-        """Routes of the host that are not Weft's."""
         ...
