@@ -64,6 +64,7 @@ def main() -> None:
         answer_arguments(sys.argv[1:])
     problems: list[BaseException] = []
     memory.limit_arenas()
+    memory.grow()
     try:
         settings = config.load()
         logs.set_up(settings.log_level)

@@ -25,8 +25,15 @@ def limit_arenas() -> None:
         mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
 
 
+def grow() -> None:
+    """Before the records are read: what is made until `settle` stays, so looking through it for
+    garbage again and again, as it grows, is in vain."""
+    gc.disable()
+
+
 def settle() -> None:
-    """Once started: what is there stays, so it need not be looked through for garbage again."""
+    """Once started: what is there need not be looked through for garbage again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     with contextlib.suppress(AttributeError):
