@@ -41,6 +41,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Device towards other hosts; empty: that of the default route."""
     underlay_address: IPAddress | None = None
     """Address for other hosts; empty: the device's first."""
+    mesh_port: int = 6783
+    """TCP port on which other hosts reach weftd."""
+    join: str = ""
+    """Hosts of the cluster to join, by ADDRESS or ADDRESS:PORT, comma between; remembered."""
+    overlay_port: int = 4789
+    """UDP port of the traffic between hosts (VXLAN); the same on all of them."""
+    encapsulation: str = "push"
+    """push: by the BPF programs, the fastest; device: by the kernel's VXLAN device, for network
+    cards that offload tunnels only there."""
     mtu_bytes: int = 0
     """MTU of the networks; 0: the underlay device's, less 50 for the encapsulation (70 on IPv6)."""
     address_pool: IPNetwork = msgspec.field(default_factory=lambda: ip_network("10.32.0.0/12"))

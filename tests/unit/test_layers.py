@@ -18,7 +18,9 @@ LAYERS = (
     {"model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},
+    {"topology"},
     {"mesh", "engine"},
+    {"cluster", "paths"},
     {"control"},
     {"host", "dns"},
     {"api", "frontends"},
@@ -31,12 +33,13 @@ LAYERS = (
 
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-USERS_OF_KERNEL = {"kernel", "engine", "host", "doctor", "cli", "bench", "daemon"}
+USERS_OF_KERNEL = {"kernel", "engine", "host", "paths", "doctor", "cli", "bench", "daemon"}
 """Everybody else asks control, and the engine does it."""
 
 PURE = (
     "model",
     "ipam",
+    "topology",
     "engine/compiler.py",
     "engine/ebpf/compile.py",
     "mesh/ledger.py",
@@ -52,6 +55,7 @@ USERS_OF = {
     "aiodocker": {"frontends"},
     "aiohttp": {"api", "frontends", "lab"},
     "click": {"cli", "lab", "bench"},
+    "cryptography": {"cluster"},
     "dns": {"dns", "lab"},
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics"},

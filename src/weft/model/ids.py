@@ -16,6 +16,8 @@ SubnetId = NewType("SubnetId", str)
 PortId = NewType("PortId", str)
 NameId = NewType("NameId", str)
 ReservationId = NewType("ReservationId", str)
+HostTag = NewType("HostTag", int)
+"""A host in BPF maps and in the header of relayed packets: 1 .. 2**32-1."""
 Vni = NewType("Vni", int)
 """VXLAN network identifier, 1 .. 2**24-1 (RFC 7348)."""
 MacAddress = NewType("MacAddress", str)
@@ -51,3 +53,8 @@ def derived_mac(*parts: str) -> MacAddress:
 def host_place_id(host_id: HostId, network_id: NetworkId) -> PortId:
     """Id of the port that is a host's own place on a network (`weft expose`)."""
     return PortId(derived_id("host-place", host_id, network_id))
+
+
+def host_tag(host_id: HostId) -> HostTag:
+    """The first half of a host's id. A host whose tag is 0 or is another's must take a new id."""
+    return HostTag(int(host_id[: ID_LENGTH // 2], 16))

@@ -51,6 +51,64 @@ class Host(Record, frozen=True, kw_only=True):
     resolvers: tuple[IPAddress, ...] = ()
     """DNS servers that this host uses; queries of its workloads to them are Weft's to answer."""
     version: str = ""
+    mesh_port: int = 6783
+    """TCP port of its links to other hosts."""
+    wireguard: WireGuardEnd | None = None
+    """How others encrypt to it; None: it cannot."""
+
+
+class WireGuardEnd(Part, frozen=True, kw_only=True):
+    """A host's end of the encrypted underlay."""
+
+    public_key: str
+    """Base64, as wg(8) shows it."""
+    port: int
+    """UDP, on the addresses of the host's underlay."""
+
+
+class Neighbour(Part, frozen=True, kw_only=True):
+    """A host to which another has a link, or whose data path answers."""
+
+    host_id: HostId
+    address: IPAddress
+    """Of the neighbour, as it is reached."""
+    path_mtu_bytes: int = 0
+    """Largest underlay packet that passes in both directions; 0: not known yet."""
+    is_path_broken: bool = False
+    """True: a link is up, but what the data path sends does not arrive."""
+
+
+class Neighbours(Record, frozen=True, kw_only=True):
+    """Which other hosts one can reach. Written by that host alone; its id is the host's."""
+
+    KIND = "neighbours"
+    id: HostId
+    host_id: HostId
+    neighbours: tuple[Neighbour, ...] = ()
+    """By `host_id`, ascending."""
+
+
+class ForgottenHost(Record, frozen=True, kw_only=True):
+    """A host that was removed from the cluster (`weft leave`, `weft forget`). Its certificate is
+    refused, what it owned is nobody's, and its id never comes back."""
+
+    KIND = "forgotten-host"
+    id: HostId
+    name: str = ""
+    at_s: float = 0.0
+    """Wall clock, Unix time."""
+
+
+class Cluster(Record, frozen=True, kw_only=True):
+    """Settings that all hosts share; there is one, with the id ``cluster``."""
+
+    KIND = "cluster"
+    id: str = "cluster"
+    is_encrypted: bool = False
+    """Traffic between hosts goes through WireGuard."""
+    plain_underlays: tuple[IPNetwork, ...] = ()
+    """With `is_encrypted`: between two hosts whose underlay addresses are both in one of these it
+    does not."""
 
 
 class Network(Record, frozen=True, kw_only=True):
@@ -217,5 +275,16 @@ class DockerNetwork(Record, frozen=True, kw_only=True):
     """Docker's name for it, learnt from its event stream; empty until then."""
 
 
-KINDS: tuple[type[Record], ...] = (Host, Network, Subnet, Port, Name, Reservation, DockerNetwork)
+KINDS: tuple[type[Record], ...] = (
+    Host,
+    Neighbours,
+    ForgottenHost,
+    Cluster,
+    Network,
+    Subnet,
+    Port,
+    Name,
+    Reservation,
+    DockerNetwork,
+)
 """Every kind, in the order in which they refer to each other."""

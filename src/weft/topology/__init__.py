@@ -1,0 +1,1 @@
+"""Who reaches whom among the hosts, from their records. No I/O."""
