@@ -58,7 +58,7 @@ struct endpoint {
 	__u32 flags;   /* enum endpoint_flag */
 	struct mac mac;
 	__u8 spare0[2];
-	__u32 tunnel; /* index of the host that it lives on; 0: this one */
+	__u32 tunnel; /* tag of the host that it lives on; 0: this one */
 	__u32 group;  /* security group set */
 	__u8 spare[8];
 };
@@ -79,7 +79,8 @@ enum network_flag {
 struct network {
 	__u32 flags; /* enum network_flag */
 	__u32 slot_count;
-	__u8 spare[24];
+	__u32 replica_count; /* indexes in replicas_v1: other hosts with a port on it */
+	__u8 spare[20];
 };
 
 /* flood_v1: (VNI, slot) -> */
@@ -91,6 +92,92 @@ struct flood_key {
 struct flood {
 	__u32 ifindex;
 	__u8 spare[12];
+};
+
+/* replicas_v1: (VNI, index) -> another host that gets what is flooded */
+struct replica_key {
+	__u32 vni;
+	__u32 index;
+};
+
+struct replica {
+	__u32 tag;
+	__u8 spare[12];
+};
+
+/* tunnels_v1: tag of another host -> the way there. What is at `remote` unpacks, or passes on. */
+enum tunnel_flag {
+	TUNNEL_DEVICE = 1 << 0, /* weftx encapsulates: WireGuard, or the next hop is not known */
+	TUNNEL_IPV6 = 1 << 1,	/* of the outer header */
+	TUNNEL_RELAY = 1 << 2,	/* remote is a relay, which needs destination_tag */
+};
+
+struct tunnel {
+	__u32 ifindex; /* of the underlay device; 0: none leads there */
+	__u32 flags;   /* enum tunnel_flag */
+	struct mac next_hop;
+	struct mac source_mac;
+	struct address local;  /* outer source; all zero with TUNNEL_DEVICE: the kernel's choice */
+	struct address remote; /* outer destination: the host's, or the relay's */
+	__u32 destination_tag; /* with TUNNEL_RELAY */
+	__u16 mtu;	       /* the largest inner IP packet */
+	__u8 spare[22];
+};
+
+/* peers_v1: outer source -> the host that sends from it. This host's own addresses are here, too,
+ * with its own tag: VXLAN is ours when it is sent to one of them, and forged when it comes from one.
+ */
+enum peer_flag {
+	PEER_ENCRYPTED = 1 << 0, /* address inside WireGuard: never taken off an underlay device */
+	PEER_REFUSED = 1 << 1,	 /* plain address of a host that must encrypt: never taken */
+};
+
+struct peer {
+	__u32 tag;
+	__u32 flags; /* enum peer_flag */
+	__u8 spare[24];
+};
+
+/* probes_v1 (LRU): (tag of who answered, slot) -> the last answer. */
+struct probe_key {
+	__u32 tag;
+	__u32 slot; /* below OVERLAY_PROBE_SLOTS */
+};
+
+struct probe {
+	__u64 nonce;	  /* as in the request */
+	__u64 arrival_ns; /* CLOCK_MONOTONIC */
+	__u32 size;	  /* of the answer's outer IP packet */
+	__u8 spare[12];
+};
+
+/* What follows the VXLAN header on OVERLAY_PROBE_VNI: an Ethernet frame, so that network cards which
+ * look inside find one. Padded to the size that is probed; the answer has that size too. */
+enum overlay {
+	OVERLAY_PROBE_VNI = 1,
+	OVERLAY_PROBE_TYPE = 0x88b5, /* IEEE 802: local experimental ethertype 1 */
+	OVERLAY_PROBE_MAGIC = 0x77656674,
+	OVERLAY_PROBE_REQUEST = 1,
+	OVERLAY_PROBE_ANSWER = 2,
+	OVERLAY_PROBE_SLOTS = 64,
+};
+
+struct probe_message {
+	struct mac destination; /* any */
+	struct mac source;
+	__u16 type_be;
+	__u16 kind_be;
+	__u32 magic_be;
+	__u32 tag_be; /* of the host that asks */
+	__u32 slot_be;
+	__u8 nonce[8];
+};
+
+/* answers_v1 (LRU): ifindex that the packet came by -> how many ICMP errors may still be sent */
+struct answer_limit {
+	__u64 refilled_ns;
+	__u32 tokens;
+	__u32 spare;
 };
 
 /* allowed_v1 (LPM): (ifindex, prefix) -> ; prefixlen counts from the start of ifindex */
@@ -176,6 +263,11 @@ enum drop_reason {
 	DROP_KERNEL,	   /* a kernel helper refused (redirect, resize) */
 	DROP_TOO_BIG,	   /* larger than the MTU of the sender's network */
 	DROP_NO_PORT,	   /* the device is no port (yet) */
+	DROP_UNKNOWN_PEER, /* VXLAN that comes from no host of the cluster */
+	DROP_UNKNOWN_VNI,  /* VXLAN of a network that has no port here */
+	DROP_UNENCRYPTED,  /* plain VXLAN from a host that must encrypt */
+	DROP_NO_TUNNEL,	   /* no way to the host where the destination is */
+	DROP_FRAGMENT,	   /* VXLAN in pieces, or with IP options */
 	DROP_REASONS = 24, /* room */
 };
 
@@ -192,7 +284,12 @@ struct constants {
 	__u32 weft0_ifindex; /* the host's end: what goes to the host is put on its ingress */
 	__u32 weft1_ifindex; /* the inner end: from_host is on its ingress */
 	struct mac weft0_mac;
-	__u8 spare[2];
+	__u16 overlay_port;	 /* UDP port of VXLAN */
+	__u32 host_tag;		 /* this host's */
+	__u32 weftx_ifindex;	 /* the VXLAN device; 0: there is none */
+	__u32 wireguard_ifindex; /* 0: there is none */
+	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_… */
+	__u8 spare[3];
 	__u8 build[16]; /* digest of the object file and of the fields above */
 };
 

@@ -64,6 +64,57 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } flood_v1 SEC(".maps");
 
+/* (VNI, index) -> a host with a port on the network; indexes are dense, holes are skipped. Read for
+ * what is flooded.
+ * 262144: 16384 networks on 16 hosts each. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct replica_key);
+	__type(value, struct replica);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} replicas_v1 SEC(".maps");
+
+/* Tag of a host -> the way there. Read for what leaves this host, and for what is relayed.
+ * 16384: ten times the hosts that a mesh is made for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, struct tunnel);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} tunnels_v1 SEC(".maps");
+
+/* Address on the underlay -> the host that has it. Read for all VXLAN that arrives.
+ * 65536: four for every host of tunnels_v1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct address);
+	__type(value, struct peer);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} peers_v1 SEC(".maps");
+
+/* (host, slot) -> its last answer to a probe. Written by from_wire and from_overlay, read by weftd.
+ * The least recently used goes when it is full.
+ * 16384: as tunnels_v1; weftd probes few at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct probe_key);
+	__type(value, struct probe);
+	__uint(max_entries, 16384);
+} probes_v1 SEC(".maps");
+
+/* ifindex -> ICMP errors that may still be sent for what comes by it. Written and read by programs.
+ * The least recently used goes when it is full, and may send as many as at the start again.
+ * 4096: devices that send what is too big at one time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, __u32);
+	__type(value, struct answer_limit);
+	__uint(max_entries, 4096);
+} answers_v1 SEC(".maps");
+
 /* (ifindex, prefix) -> sources that a port may use beside its first address of each family.
  * Read only when the source is not one of these two.
  * 131072: two for every port. */

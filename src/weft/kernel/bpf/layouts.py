@@ -18,6 +18,7 @@ __all__ = [
     "AddressKey",
     "Allowed",
     "AllowedKey",
+    "AnswerLimit",
     "Constants",
     "Counters",
     "DnsFlow",
@@ -33,13 +34,23 @@ __all__ = [
     "Member",
     "Network",
     "NetworkFlag",
+    "Overlay",
+    "Peer",
+    "PeerFlag",
     "Port",
     "PortFlag",
+    "Probe",
+    "ProbeKey",
+    "ProbeMessage",
+    "Replica",
+    "ReplicaKey",
     "Resolver",
     "ServiceAddress",
     "Subnet",
     "SubnetKey",
     "Trace",
+    "Tunnel",
+    "TunnelFlag",
 ]
 
 
@@ -73,6 +84,32 @@ class NetworkFlag(IntFlag):
     NETWORK_HAS_UNKNOWN = 0x2
 
 
+class TunnelFlag(IntFlag):
+    """enum tunnel_flag."""
+
+    TUNNEL_DEVICE = 0x1
+    TUNNEL_IPV6 = 0x2
+    TUNNEL_RELAY = 0x4
+
+
+class PeerFlag(IntFlag):
+    """enum peer_flag."""
+
+    PEER_ENCRYPTED = 0x1
+    PEER_REFUSED = 0x2
+
+
+class Overlay(IntEnum):
+    """enum overlay."""
+
+    OVERLAY_PROBE_VNI = 1
+    OVERLAY_PROBE_TYPE = 0x88B5
+    OVERLAY_PROBE_MAGIC = 0x77656674
+    OVERLAY_PROBE_REQUEST = 1
+    OVERLAY_PROBE_ANSWER = 2
+    OVERLAY_PROBE_SLOTS = 64
+
+
 class ServiceAddress(IntEnum):
     """enum service_address."""
 
@@ -102,6 +139,11 @@ class DropReason(IntEnum):
     DROP_KERNEL = 12
     DROP_TOO_BIG = 13
     DROP_NO_PORT = 14
+    DROP_UNKNOWN_PEER = 15
+    DROP_UNKNOWN_VNI = 16
+    DROP_UNENCRYPTED = 17
+    DROP_NO_TUNNEL = 18
+    DROP_FRAGMENT = 19
     DROP_REASONS = 24
 
 
@@ -201,6 +243,7 @@ class Network(NamedTuple):
 
     flags: int = 0
     slot_count: int = 0
+    replica_count: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -212,7 +255,7 @@ class Network(NamedTuple):
         return cls._make(_NETWORK.unpack(raw))
 
 
-_NETWORK = struct.Struct("<II24x")
+_NETWORK = struct.Struct("<III20x")
 
 
 class FloodKey(NamedTuple):
@@ -250,6 +293,170 @@ class Flood(NamedTuple):
 
 
 _FLOOD = struct.Struct("<I12x")
+
+
+class ReplicaKey(NamedTuple):
+    """struct replica_key: 8 bytes."""
+
+    vni: int = 0
+    index: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _REPLICA_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> ReplicaKey:
+        """The opposite of `encode`."""
+        return cls._make(_REPLICA_KEY.unpack(raw))
+
+
+_REPLICA_KEY = struct.Struct("<II")
+
+
+class Replica(NamedTuple):
+    """struct replica: 16 bytes."""
+
+    tag: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _REPLICA.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Replica:
+        """The opposite of `encode`."""
+        return cls._make(_REPLICA.unpack(raw))
+
+
+_REPLICA = struct.Struct("<I12x")
+
+
+class Tunnel(NamedTuple):
+    """struct tunnel: 80 bytes."""
+
+    ifindex: int = 0
+    flags: int = 0
+    next_hop: bytes = bytes(6)
+    source_mac: bytes = bytes(6)
+    local: bytes = bytes(16)
+    remote: bytes = bytes(16)
+    destination_tag: int = 0
+    mtu: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _TUNNEL.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Tunnel:
+        """The opposite of `encode`."""
+        return cls._make(_TUNNEL.unpack(raw))
+
+
+_TUNNEL = struct.Struct("<II6s6s16s16sIH22x")
+
+
+class Peer(NamedTuple):
+    """struct peer: 32 bytes."""
+
+    tag: int = 0
+    flags: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PEER.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Peer:
+        """The opposite of `encode`."""
+        return cls._make(_PEER.unpack(raw))
+
+
+_PEER = struct.Struct("<II24x")
+
+
+class ProbeKey(NamedTuple):
+    """struct probe_key: 8 bytes."""
+
+    tag: int = 0
+    slot: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PROBE_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> ProbeKey:
+        """The opposite of `encode`."""
+        return cls._make(_PROBE_KEY.unpack(raw))
+
+
+_PROBE_KEY = struct.Struct("<II")
+
+
+class Probe(NamedTuple):
+    """struct probe: 32 bytes."""
+
+    nonce: int = 0
+    arrival_ns: int = 0
+    size: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PROBE.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Probe:
+        """The opposite of `encode`."""
+        return cls._make(_PROBE.unpack(raw))
+
+
+_PROBE = struct.Struct("<QQI12x")
+
+
+class ProbeMessage(NamedTuple):
+    """struct probe_message: 36 bytes."""
+
+    destination: bytes = bytes(6)
+    source: bytes = bytes(6)
+    type_be: bytes = bytes(2)
+    kind_be: bytes = bytes(2)
+    magic_be: bytes = bytes(4)
+    tag_be: bytes = bytes(4)
+    slot_be: bytes = bytes(4)
+    nonce: bytes = bytes(8)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PROBE_MESSAGE.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> ProbeMessage:
+        """The opposite of `encode`."""
+        return cls._make(_PROBE_MESSAGE.unpack(raw))
+
+
+_PROBE_MESSAGE = struct.Struct("<6s6s2s2s4s4s4s8s")
+
+
+class AnswerLimit(NamedTuple):
+    """struct answer_limit: 16 bytes."""
+
+    refilled_ns: int = 0
+    tokens: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _ANSWER_LIMIT.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> AnswerLimit:
+        """The opposite of `encode`."""
+        return cls._make(_ANSWER_LIMIT.unpack(raw))
+
+
+_ANSWER_LIMIT = struct.Struct("<QI4x")
 
 
 class AllowedKey(NamedTuple):
@@ -448,11 +655,16 @@ _COUNTERS = struct.Struct("<QQQQ24Q")
 
 
 class Constants(NamedTuple):
-    """struct constants: 32 bytes."""
+    """struct constants: 48 bytes."""
 
     weft0_ifindex: int = 0
     weft1_ifindex: int = 0
     weft0_mac: bytes = bytes(6)
+    overlay_port: int = 0
+    host_tag: int = 0
+    weftx_ifindex: int = 0
+    wireguard_ifindex: int = 0
+    has_decap_l3: int = 0
     build: bytes = bytes(16)
 
     def encode(self) -> bytes:
@@ -465,7 +677,7 @@ class Constants(NamedTuple):
         return cls._make(_CONSTANTS.unpack(raw))
 
 
-_CONSTANTS = struct.Struct("<II6s2x16s")
+_CONSTANTS = struct.Struct("<II6sHIIIB3x16s")
 
 
 SIZES: dict[str, int] = {
@@ -476,6 +688,14 @@ SIZES: dict[str, int] = {
     "network": 32,
     "flood_key": 8,
     "flood": 16,
+    "replica_key": 8,
+    "replica": 16,
+    "tunnel": 80,
+    "peer": 32,
+    "probe_key": 8,
+    "probe": 32,
+    "probe_message": 36,
+    "answer_limit": 16,
     "allowed_key": 24,
     "allowed": 16,
     "subnet_key": 24,
@@ -486,7 +706,7 @@ SIZES: dict[str, int] = {
     "dns_flow_key": 8,
     "dns_flow": 48,
     "counters": 224,
-    "constants": 32,
+    "constants": 48,
 }
 """Bytes of every struct."""
 
@@ -522,7 +742,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     "network": (
         Member("flags", 0, 4),
         Member("slot_count", 4, 4),
-        Member("spare", 8, 24),
+        Member("replica_count", 8, 4),
+        Member("spare", 12, 20),
     ),
     "flood_key": (
         Member("vni", 0, 4),
@@ -531,6 +752,55 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     "flood": (
         Member("ifindex", 0, 4),
         Member("spare", 4, 12),
+    ),
+    "replica_key": (
+        Member("vni", 0, 4),
+        Member("index", 4, 4),
+    ),
+    "replica": (
+        Member("tag", 0, 4),
+        Member("spare", 4, 12),
+    ),
+    "tunnel": (
+        Member("ifindex", 0, 4),
+        Member("flags", 4, 4),
+        Member("next_hop", 8, 6),
+        Member("source_mac", 14, 6),
+        Member("local", 20, 16),
+        Member("remote", 36, 16),
+        Member("destination_tag", 52, 4),
+        Member("mtu", 56, 2),
+        Member("spare", 58, 22),
+    ),
+    "peer": (
+        Member("tag", 0, 4),
+        Member("flags", 4, 4),
+        Member("spare", 8, 24),
+    ),
+    "probe_key": (
+        Member("tag", 0, 4),
+        Member("slot", 4, 4),
+    ),
+    "probe": (
+        Member("nonce", 0, 8),
+        Member("arrival_ns", 8, 8),
+        Member("size", 16, 4),
+        Member("spare", 20, 12),
+    ),
+    "probe_message": (
+        Member("destination", 0, 6),
+        Member("source", 6, 6),
+        Member("type_be", 12, 2),
+        Member("kind_be", 14, 2),
+        Member("magic_be", 16, 4),
+        Member("tag_be", 20, 4),
+        Member("slot_be", 24, 4),
+        Member("nonce", 28, 8),
+    ),
+    "answer_limit": (
+        Member("refilled_ns", 0, 8),
+        Member("tokens", 8, 4),
+        Member("spare", 12, 4),
     ),
     "allowed_key": (
         Member("prefixlen", 0, 4),
@@ -582,8 +852,13 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("weft0_ifindex", 0, 4),
         Member("weft1_ifindex", 4, 4),
         Member("weft0_mac", 8, 6),
-        Member("spare", 14, 2),
-        Member("build", 16, 16),
+        Member("overlay_port", 14, 2),
+        Member("host_tag", 16, 4),
+        Member("weftx_ifindex", 20, 4),
+        Member("wireguard_ifindex", 24, 4),
+        Member("has_decap_l3", 28, 1),
+        Member("spare", 29, 3),
+        Member("build", 32, 16),
     ),
 }
 """Members of every struct, to compare with a loaded object."""

@@ -36,11 +36,17 @@ _CLASSIFIER = 3
 
 
 class HostDevices(NamedTuple):
-    """Facts of the pair weft0/weft1 that are constants in the programs."""
+    """Facts of this host that are constants in the programs; 0: there is no such device."""
 
     weft0_ifindex: int
     weft0_mac: str
     weft1_ifindex: int
+    host_tag: int = 0
+    """See `weft.model.ids.host_tag`."""
+    overlay_port: int = 4789
+    """UDP port of VXLAN."""
+    weftx_ifindex: int = 0
+    wireguard_ifindex: int = 0
 
 
 class Program(NamedTuple):
@@ -153,6 +159,10 @@ def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
         weft0_ifindex=devices.weft0_ifindex,
         weft1_ifindex=devices.weft1_ifindex,
         weft0_mac=bytes.fromhex(devices.weft0_mac.replace(":", "")),
+        overlay_port=devices.overlay_port,
+        host_tag=devices.host_tag,
+        weftx_ifindex=devices.weftx_ifindex,
+        wireguard_ifindex=devices.wireguard_ifindex,
     )
     digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
     return constants._replace(build=digest[:16])
