@@ -1,7 +1,7 @@
 """What membership knows of the links to other hosts, and how it steers them.
 
-`TlsTransport` (tls_transport.py) implements `HostLinks`. It is a `mesh.transport.Transport`; whoever
-owns the sessions sets `listener` before `run`.
+`TlsTransport` (tls_transport.py) implements `HostLinks`. It is a `mesh.transport.Transport`;
+whoever owns the sessions sets `listener` before `run`.
 
 Rotating the secret: `secrets.rotate()` makes the new one and returns when it is durable; the
 transport notices, hands it over its links, and every host hands it on. `secrets.current_id` names
@@ -113,7 +113,7 @@ class HostLinks(Protocol):
         ...
 
     def want(self, targets: Sequence[Target]) -> None:
-        """Hold links to these and no others, from now on; those that only the other host wants stay.
+        """Hold links to these from now on; one that only the other host wants stays as well.
 
         A target without `host_id` is met when any host that was found at one of its endpoints is
         linked. Cheap when nothing changed.
