@@ -9,7 +9,7 @@ result always equals a compile from nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from weft.engine.rows import Row, RowKey
 from weft.model.records import Record
@@ -22,6 +22,10 @@ CompileFunction = Callable[[Any, View], Iterable[Row]]
 counts as it was given first."""
 
 Dependency = tuple[Hashable, ...]
+"""What was read: ``(kind,)`` all, ``(kind, id)`` one, ``(kind, field, value)`` those found so, and
+with `_ANY` behind it only whether there are any."""
+_ANY = "any"
+_QUESTION = 4
 RecordName = tuple[str, str]
 
 
@@ -54,6 +58,11 @@ class TrackingView:
         self._reads.add((kind, field, value))
         return self._view.by(kind, field, value)
 
+    def any(self, kind: type[Record], field: str, value: object) -> bool:
+        """See `View.any`."""
+        self._reads.add((kind, field, value, _ANY))
+        return self._view.any(kind, field, value)
+
 
 class Compiler:
     """All rows that an engine wants, kept up to date change by change."""
@@ -65,11 +74,13 @@ class Compiler:
         self._rows: dict[Key, tuple[RowKey, ...]] = {}
         self._reads: dict[Key, set[Dependency]] = {}
         self._readers: dict[Dependency, set[Key]] = {}
+        self._answers: dict[Dependency, bool] = {}
+        """To the questions of `View.any` that somebody has asked."""
         self.compile_all()
 
     def compile_all(self) -> None:
         """Forget everything and compile all records."""
-        for state in (self._wanted, self._rows, self._reads, self._readers):
+        for state in (self._wanted, self._rows, self._reads, self._readers, self._answers):
             state.clear()
         touched: set[RowKey] = set()
         for kind in self._functions:
@@ -95,6 +106,7 @@ class Compiler:
                 stale.add(change.key)
             for dependency in _touched(change):
                 stale |= self._readers.get(dependency, set())
+                stale |= self._flipped((*dependency, _ANY))
         touched: set[RowKey] = set()
         before: dict[RowKey, Hashable] = {}
         for key in stale:
@@ -103,6 +115,21 @@ class Compiler:
         for key in stale:
             self._recompute(key, touched, before)
         return self._difference(touched, before)
+
+    def _flipped(self, question: Dependency) -> set[Key]:
+        """Who asked whether there is any, when the answer is another now."""
+        before = self._answers.get(question)
+        if before is None:
+            return set()
+        now = self._answer(question)
+        if now == before:
+            return set()
+        self._answers[question] = now
+        return self._readers[question]
+
+    def _answer(self, question: Dependency) -> bool:
+        kind, field, value, _ = cast("tuple[type[Record], str, Hashable, str]", question)
+        return self._view.any(kind, field, value)
 
     def _difference(self, touched: set[RowKey], before: dict[RowKey, Hashable]) -> RowChanges:
         upserts: dict[RowKey, Hashable] = {}
@@ -154,8 +181,11 @@ class Compiler:
             readers.discard(key)
             if not readers:
                 del self._readers[dependency]
+                self._answers.pop(dependency, None)
         for dependency in reads:
             self._readers.setdefault(dependency, set()).add(key)
+            if len(dependency) == _QUESTION and dependency not in self._answers:
+                self._answers[dependency] = self._answer(dependency)
         if reads:
             self._reads[key] = reads
 

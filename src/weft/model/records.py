@@ -8,7 +8,7 @@ records may depend on them.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -225,6 +225,18 @@ class Port(Record, frozen=True, kw_only=True):
     def is_host(self) -> bool:
         """Whether this is the host's own place on the network (`weft expose`)."""
         return self.owner.frontend == "host"
+
+    @property
+    def place(self) -> Place:
+        """By which `View.any` tells whether a host has a port on a network."""
+        return Place(self.network_id, self.host_id)
+
+
+class Place(NamedTuple):
+    """A network on a host."""
+
+    network_id: NetworkId
+    host_id: HostId
 
 
 class Name(Record, frozen=True, kw_only=True):

@@ -68,6 +68,14 @@ class View(Protocol):
         """
         ...
 
+    def any(self, kind: type[Record], field: str, value: object) -> bool:
+        """Whether `by` would find a record.
+
+        Constant in how many there are, and whoever depends on this alone is computed anew only
+        when the first comes or the last goes.
+        """
+        ...
+
 
 class Store(View, Protocol):
     """Where the records live."""

@@ -25,19 +25,19 @@ R = TypeVar("R", bound=Record)
 INDEXED: dict[type[Record], tuple[str, ...]] = {
     Network: ("name", "vni"),
     Subnet: ("network_id",),
-    Port: ("network_id", "host_id", "addresses", "names"),
+    Port: ("network_id", "host_id", "place", "addresses", "names"),
     Name: ("network_id", "name", "addresses"),
     Reservation: ("subnet_id",),
     DockerNetwork: ("network_id",),
 }
-"""The fields by which `View.by` finds; a tuple field is found by each of its items."""
+"""What `View.by` finds by. A tuple is found by each of its items, a NamedTuple whole."""
 
 
 def index_entries(record: Record) -> Iterator[tuple[str, object]]:
     """The (field, value) pairs under which a record is found."""
     for field in INDEXED.get(type(record), ()):
         value = getattr(record, field)
-        if isinstance(value, tuple):
+        if type(value) is tuple:
             for item in value:
                 yield field, item
         else:
@@ -64,6 +64,12 @@ class RecordSet:
         if field not in INDEXED.get(kind, ()):
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
         return cast("Iterable[R]", tuple(self._index.get((kind, field, value), {}).values()))
+
+    def any(self, kind: type[Record], field: str, value: object) -> bool:
+        """See `View.any`."""
+        if field not in INDEXED.get(kind, ()):
+            raise KeyError(f"{kind.__name__} is not indexed by {field}")
+        return (kind, field, value) in self._index
 
     def apply(self, changes: Iterable[Change]) -> Sequence[Changed]:
         """Make the changes; returns those that changed something, in order."""

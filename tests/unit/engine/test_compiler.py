@@ -1,0 +1,73 @@
+"""What the compiler computes anew, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.engine.compiler import Compiler
+from weft.engine.rows import Row, RowKey
+from weft.model.ids import HostId, MacAddress, NetworkId, PortId, Vni
+from weft.model.records import Network, Owner, Port
+from weft.store.interface import Delete, Put, View
+from weft.store.memory import MemoryStore
+
+HOST, OTHER = HostId("h" * 16), HostId("i" * 16)
+FOO = Network(id=NetworkId("foo"), name="foo", vni=Vni(1))
+
+
+def port(number: int, host: HostId = HOST) -> Port:
+    return Port(
+        id=PortId(f"port{number}"),
+        network_id=FOO.id,
+        host_id=host,
+        mac=MacAddress("02:00:00:00:00:01"),
+        slot=number,
+        owner=Owner(frontend="cli"),
+    )
+
+
+class Presence:
+    """A compile function that asks whether a network has a port on a host, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, network: Network, view: View) -> Iterator[Row]:
+        self.calls += 1
+        if view.any(Port, "place", (network.id, HOST)):
+            yield Row("present", network.vni, True)
+
+
+def test_who_asks_for_any_is_computed_anew_only_when_the_answer_flips() -> None:
+    store, presence = MemoryStore([FOO]), Presence()
+    compiler = Compiler({Network: presence}, store)
+    row = RowKey("present", FOO.vni)
+    assert compiler.update(store.apply([Put(port(1, OTHER))])) == ({}, set())
+    assert compiler.update(store.apply([Put(port(2))])) == ({row: True}, set())
+    calls = presence.calls
+    assert compiler.update(store.apply([Put(port(3)), Put(port(4))])) == ({}, set())
+    assert compiler.update(store.apply([Delete(Port, "port2"), Delete(Port, "port3")])) == (
+        {},
+        set(),
+    )
+    assert presence.calls == calls
+    assert compiler.update(store.apply([Delete(Port, "port4")])) == ({}, {row})
+    assert presence.calls == calls + 1
+
+
+def test_a_place_that_is_left_and_taken_in_one_write_is_no_change() -> None:
+    store, presence = MemoryStore([FOO, port(1)]), Presence()
+    compiler = Compiler({Network: presence}, store)
+    calls = presence.calls
+    changed = store.apply([Delete(Port, "port1"), Put(port(2))])
+    assert compiler.update(changed) == ({}, set())
+    assert presence.calls == calls
+
+
+def test_nobody_is_kept_in_mind_who_asks_no_more() -> None:
+    store, presence = MemoryStore([FOO, port(1)]), Presence()
+    compiler = Compiler({Network: presence}, store)
+    compiler.update(store.apply([Delete(Network, FOO.id)]))
+    assert compiler.update(store.apply([Delete(Port, "port1")])) == ({}, set())
+    compiler.update(store.apply([Put(FOO)]))
+    assert compiler.rows() == {}
