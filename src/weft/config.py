@@ -97,6 +97,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The record database."""
         return Path(self.state_dir) / "weft.db"
 
+    @property
+    def host_id_file(self) -> Path:
+        """Who this host is among the others."""
+        return Path(self.state_dir) / "host-id"
+
+    @property
+    def start_mark(self) -> Path:
+        """Says which start of weftd was the last of this boot."""
+        return Path(self.run_dir) / "start"
+
 
 def load(
     flags: Mapping[str, Any] | None = None,

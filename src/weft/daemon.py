@@ -46,9 +46,8 @@ from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
 from weft.kernel import underlay
 from weft.kernel.events import KernelEvent, KernelEvents
+from weft.mesh.opening import Opened, Places, open_mesh
 from weft.metrics import Metrics
-from weft.model.ids import HostId, new_id
-from weft.store.sqlite import SqliteStore
 
 RESTART_S = 1.0
 """Before a part that failed starts again."""
@@ -111,35 +110,31 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with opened_store(settings) as (store, host_id):
-        await Daemon(settings, store, host_id, stop.set).run_until(stop)
+    async with opened_mesh(settings) as mesh:
+        await Daemon(settings, mesh, stop.set).run_until(stop)
 
 
 @contextlib.asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[tuple[SqliteStore, HostId]]:
-    """The records, and who this host is: an id chosen at its first start and kept."""
-    store = SqliteStore(settings.database, time.time, settings.name)
+async def opened_mesh(settings: Settings) -> AsyncIterator[Opened]:
+    """The records, and who this host is."""
+    places = Places(settings.database, settings.host_id_file, settings.start_mark)
+    mesh = await open_mesh(places, time.time, os.urandom)
     try:
-        if store.set_aside is not None:
-            log.error("database was unreadable, set aside", path=str(store.set_aside))
-        for bad in store.quarantined:
+        if mesh.journal.set_aside is not None:
+            log.error("database was unreadable, set aside", path=str(mesh.journal.set_aside))
+        for bad in mesh.store.quarantined.values():
             log.warning("record quarantined", kind=bad.kind, id=bad.id, reason=bad.reason)
-        known = await store.read_fact("host_id")
-        if known is None:
-            known = new_id(os.urandom)
-            await store.write_fact("host_id", known)
-        yield store, HostId(known)
+        yield mesh
     finally:
-        await store.close()
+        await mesh.store.close()
 
 
 class Daemon:
     """All long-lived parts of one weftd."""
 
-    def __init__(
-        self, settings: Settings, store: SqliteStore, host_id: HostId, stop: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, mesh: Opened, stop: Callable[[], None]) -> None:
         started_s = time.time()
+        store, host_id = mesh.store, mesh.host_id
         self._sink = sink = Sink(settings)
         self._settings = settings
         self._engine = Engine(store, functions(host_id), sink, reconcile_s=settings.reconcile_s)

@@ -15,12 +15,11 @@ from weft.errors import InvalidError, UnavailableError
 from weft.mesh.journal import MemoryJournal
 from weft.mesh.ledger import Batch, Saved
 from weft.mesh.replica import Limits, Replica
-from weft.mesh.sqlite_journal import SqliteJournal, drafts_of, records_in
+from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.store import MeshStore
 from weft.model.ids import HostId, NetworkId, Vni
 from weft.model.records import Host, Network
 from weft.store.interface import Delete, Put
-from weft.store.sqlite import SqliteStore
 
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
 
@@ -113,22 +112,3 @@ async def test_a_database_that_refuses_keeps_nothing_of_a_write(tmp_path: Path) 
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM entries").fetchone() == (0,)
     await journal.close()
-
-
-async def test_a_host_that_was_alone_brings_its_records_along(tmp_path: Path) -> None:
-    alone = SqliteStore(tmp_path / "weft.db", time.time, "h1")
-    here = Host(id=HostId("h1"), name="one")
-    await alone.write([Put(NETWORK), Put(here)])
-    await alone.close()
-    journal = opened(tmp_path / "mesh.db")
-    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
-    entries = replica.compose(drafts_of(records_in(tmp_path / "weft.db")))
-    await journal.append(replica.drain_with(entries))
-    replica.commit(entries, is_saved=True)
-    store = MeshStore(replica, journal)
-    assert store.get(Network, "n1") == NETWORK
-    assert store.get(Host, "h1") == here
-    assert not replica.drain()
-    await store.close()
-    with pytest.raises(UnavailableError, match=r"none\.db"):
-        records_in(tmp_path / "none.db")

@@ -60,7 +60,7 @@ USERS_OF = {
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics"},
     "rich": {"cli", "lab"},
-    "sqlite3": {"store", "mesh"},
+    "sqlite3": {"mesh"},
 }
 """Third parties, and who may know them. ctypes is for the kernel's calls."""
 

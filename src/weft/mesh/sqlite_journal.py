@@ -1,4 +1,4 @@
-"""The journal of a mesh member on disk: SQLite in WAL mode, like `store.sqlite`.
+"""The journal of a mesh member on disk: SQLite in WAL mode.
 
 A batch is one transaction in the thread named `store`. It is durable against the death of weftd;
 after a power cut the newest batches may be gone, which is what incarnations are for. A file that
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh.entry import Entry, Origin
@@ -19,6 +20,8 @@ from weft.mesh.ledger import Batch, Saved
 from weft.mesh.ownership import OWNED_KINDS
 from weft.mesh.replica import Draft
 from weft.store.clock import Version
+
+T = TypeVar("T")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -31,7 +34,11 @@ CREATE TABLE IF NOT EXISTS marks (
     purged INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (host, incarnation)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mesh_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+_OLD_TABLES = ("records", "quarantine")
+"""Of a host that was alone, before it had a journal: what decodes, and what did not."""
+_PUT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 _PUT = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE = "DELETE FROM entries WHERE kind = ? AND id = ? AND owner = ?"
 _MARK = (
@@ -48,7 +55,8 @@ class SqliteJournal:
     """Implements `Journal` over a file."""
 
     def __init__(self, path: Path, set_aside_suffix: str) -> None:
-        """Opens the file; InvalidError when its directory cannot be used.
+        """Opens the file; InvalidError when its directory cannot be used, UnavailableError when
+        the file cannot be read now.
 
         set_aside_suffix: for the name of an unreadable file, such as the time.
         """
@@ -60,20 +68,46 @@ class SqliteJournal:
 
     def load(self, is_continued: bool) -> Saved:
         """See `Journal.load`; blocks."""
-        return self._thread.submit(self._load, is_continued).result()
+        try:
+            return self._thread.submit(self._load, is_continued).result()
+        except sqlite3.Error as error:
+            raise UnavailableError(f"database {self.path}: {error}") from error
 
     async def append(self, batch: Batch) -> None:
         """See `Journal.append`."""
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._thread, self._append, batch)
-        except sqlite3.Error as error:
-            raise UnavailableError(f"database {self.path}: {error}; nothing was changed") from error
+        await self._in_thread(lambda: self._append(batch))
+
+    async def read_fact(self, name: str) -> str | None:
+        """A fact about this host alone that is no record."""
+        return await self._in_thread(lambda: self._read_fact(name))
+
+    async def write_fact(self, name: str, value: str) -> None:
+        """Keep a fact about this host alone."""
+
+        def work() -> None:
+            with self._database as database:
+                database.execute(_PUT_FACT, (name, value))
+
+        await self._in_thread(work)
+
+    async def old_records(self) -> list[tuple[str, str, bytes]]:
+        """(kind, id, body) of what was written here before there was a journal."""
+        return await self._in_thread(self._old_records)
+
+    async def drop_old_records(self) -> None:
+        """They are in the journal now."""
+        await self._in_thread(self._drop_old_tables)
 
     async def close(self) -> None:
         """See `Journal.close`."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
         self._thread.shutdown()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise UnavailableError(f"database {self.path}: {error}; nothing was changed") from error
 
     def _open(self, suffix: str) -> sqlite3.Connection:
         try:
@@ -86,8 +120,10 @@ class SqliteJournal:
             ) from error
         try:
             return self._connect()
+        except sqlite3.OperationalError as error:
+            raise UnavailableError(f"database {self.path}: {error}") from error
         except sqlite3.DatabaseError:
-            self.set_aside = self.path.with_suffix(f".broken-{suffix}")
+            self.set_aside = Path(f"{self.path}.broken-{suffix}")
             self.path.rename(self.set_aside)
             for leftover in ("-wal", "-shm"):
                 Path(f"{self.path}{leftover}").unlink(missing_ok=True)
@@ -124,6 +160,27 @@ class SqliteJournal:
         row = self._database.execute(query).fetchone()
         known = None if row is None else int(row[0])
         return Saved(entries, marks, purged, known)
+
+    def _read_fact(self, name: str) -> str | None:
+        row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _old_tables(self) -> list[str]:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        there = {name for (name,) in self._database.execute(query)}
+        return [table for table in _OLD_TABLES if table in there]
+
+    def _old_records(self) -> list[tuple[str, str, bytes]]:
+        return [
+            (kind, id, body if isinstance(body, bytes) else str(body).encode())
+            for table in self._old_tables()
+            for kind, id, body in self._database.execute(f"SELECT kind, id, body FROM {table}")
+        ]
+
+    def _drop_old_tables(self) -> None:
+        with self._database as database:
+            for table in self._old_tables():
+                database.execute(f"DROP TABLE {table}")
 
     def _append(self, batch: Batch) -> None:
         with self._database as database:
@@ -164,15 +221,3 @@ def drafts_of(rows: Iterable[tuple[str, str, bytes]]) -> list[Draft]:
     Kinds that this weft does not know are taken as shared.
     """
     return [Draft(kind, id, body, kind in OWNED_KINDS) for kind, id, body in rows]
-
-
-def records_in(path: Path) -> list[tuple[str, str, bytes]]:
-    """What a host's own database (`store.sqlite`) holds; blocks. UnavailableError: unreadable."""
-    try:
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
-        try:
-            return list(database.execute("SELECT kind, id, body FROM records"))
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise UnavailableError(f"database {path}: {error}") from error

@@ -1,0 +1,47 @@
+"""Whether what a journal holds is all that was written into it.
+
+It may lack its end after a power cut, and is somebody's past when a backup was put back. So each
+start leaves a mark in the journal, and the same mark with the kernel's boot id in the run
+directory: only where both agree, nothing came between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from weft.errors import InvalidError, UnavailableError
+from weft.mesh.sqlite_journal import SqliteJournal
+from weft.model.ids import RandomBytes, new_id
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FACT = "start"
+
+
+async def begin(journal: SqliteJournal, mark_file: Path, random_bytes: RandomBytes) -> bool:
+    """Leave the mark of this start; whether the journal goes on from where it was.
+
+    On a disk that is full, the last one stays: it is still true.
+    """
+    boot = _read(BOOT_ID).strip()
+    last = await journal.read_fact(_FACT)
+    is_continued = last is not None and _read(mark_file) == f"{boot} {last}"
+    mark = new_id(random_bytes)
+    with contextlib.suppress(UnavailableError):
+        await journal.write_fact(_FACT, mark)
+        _write(mark_file, f"{boot} {mark}")
+    return is_continued
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise InvalidError(f"run directory {path.parent}: {error.strerror}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""

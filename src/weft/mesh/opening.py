@@ -1,0 +1,105 @@
+"""A host's own records, opened: who it is, what it held when it ended, and the store over that.
+
+The host's id has a file of its own, so that a database that cannot be read costs the host what its
+peers give back to it, and not its place among them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from weft.errors import InvalidError
+from weft.mesh import continuity
+from weft.mesh.replica import Replica
+from weft.mesh.sqlite_journal import SqliteJournal, drafts_of
+from weft.mesh.store import MeshStore
+from weft.model.ids import ID_LENGTH, HostId, RandomBytes, new_id
+
+_DIGITS = frozenset("0123456789abcdef")
+
+
+class Places(NamedTuple):
+    """Where a host keeps what."""
+
+    database: Path
+    host_id: Path
+    start_mark: Path
+    """In the run directory, which ends with the boot."""
+
+
+class Opened(NamedTuple):
+    """What a member of the mesh is made of."""
+
+    host_id: HostId
+    replica: Replica
+    store: MeshStore
+    journal: SqliteJournal
+
+
+async def open_mesh(
+    places: Places, wall_s: Callable[[], float], random_bytes: RandomBytes
+) -> Opened:
+    """Open or begin; blocks the event loop while it reads, for nothing else runs yet."""
+    journal = SqliteJournal(places.database, str(int(wall_s())))
+    try:
+        host_id = await _host_id(places.host_id, journal, random_bytes)
+        is_continued = await continuity.begin(journal, places.start_mark, random_bytes)
+        replica = Replica(host_id, wall_s, random_bytes, journal.load(is_continued))
+        await _take_over(journal, replica)
+        return Opened(host_id, replica, MeshStore(replica, journal), journal)
+    except BaseException:
+        await journal.close()
+        raise
+
+
+async def _host_id(path: Path, journal: SqliteJournal, random_bytes: RandomBytes) -> HostId:
+    """Chosen at the first start and kept; before it had a file it was a fact in the database."""
+    kept = _read_id(path)
+    if kept is not None:
+        return kept
+    chosen = HostId(await journal.read_fact("host_id") or _fresh_id(random_bytes))
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("w") as file:
+            file.write(f"{chosen}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise InvalidError(f"state directory {path.parent}: {error.strerror}") from error
+    return chosen
+
+
+def _fresh_id(random_bytes: RandomBytes) -> str:
+    """One whose tag is not 0 (see `model.ids.host_tag`)."""
+    while not int((chosen := new_id(random_bytes))[: ID_LENGTH // 2], 16):
+        continue
+    return chosen
+
+
+def _read_id(path: Path) -> HostId | None:
+    try:
+        text = path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidError(f"host id {path}: {error}") from error
+    if len(text) != ID_LENGTH or not _DIGITS.issuperset(text):
+        raise InvalidError(
+            f"host id {path}: {text[:40]!r} is not {ID_LENGTH} hexadecimal digits; remove the file "
+            "and this host takes another id"
+        )
+    return HostId(text)
+
+
+async def _take_over(journal: SqliteJournal, replica: Replica) -> None:
+    """Records of a database that has no journal yet; ended in the middle, it is done again."""
+    old = await journal.old_records()
+    if old:
+        entries = replica.compose(drafts_of(old))
+        await journal.append(replica.drain_with(entries))
+        replica.commit(entries, is_saved=True)
+    await journal.drop_old_records()
