@@ -19,13 +19,14 @@ def _fingerprint(origin: Origin, mark: int) -> int:
 
 
 class Digest:
-    """Marks by origin; what is not there is 0. Reading the hash is free."""
+    """Marks by origin; what is not there is 0.
+
+    The hash is kept from when it is first asked for: nobody asks for that of a peer's digest.
+    """
 
     def __init__(self, marks: Mapping[Origin, int] | None = None) -> None:
-        self._marks: dict[Origin, int] = {}
-        self._hash = 0
-        for origin, mark in (marks or {}).items():
-            self.put(origin, mark)
+        self._marks = {origin: mark for origin, mark in (marks or {}).items() if mark}
+        self._hash: int | None = None
 
     def __getitem__(self, origin: Origin) -> int:
         return self._marks.get(origin, 0)
@@ -46,7 +47,11 @@ class Digest:
 
     @property
     def hash(self) -> int:
-        """64 bits that are equal for equal digests."""
+        """64 bits that are equal for equal digests. Free but for the first time."""
+        if self._hash is None:
+            self._hash = 0
+            for origin, mark in self._marks.items():
+                self._hash ^= _fingerprint(origin, mark)
         return self._hash
 
     @property
@@ -64,11 +69,11 @@ class Digest:
     def put(self, origin: Origin, mark: int) -> None:
         """Put a mark in place of the one there; 0 takes it away."""
         old = self._marks.pop(origin, 0)
-        if old:
-            self._hash ^= _fingerprint(origin, old)
         if mark:
             self._marks[origin] = mark
-            self._hash ^= _fingerprint(origin, mark)
+        if self._hash is not None:
+            self._hash ^= _fingerprint(origin, old) if old else 0
+            self._hash ^= _fingerprint(origin, mark) if mark else 0
 
     def raise_to(self, origin: Origin, mark: int) -> bool:
         """Whether the mark was lower and now is not."""

@@ -7,6 +7,7 @@ schedule that broke something can be had again.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,6 +25,8 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     loss: float = 0.0
     duplication: float = 0.0
     is_reordering: bool = False
+    bytes_per_s: float = float("inf")
+    """Of each link, each way."""
 
 
 class _Link(NamedTuple):
@@ -48,6 +51,7 @@ class FakeNetwork:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._counter = 0
         self._arrived_s: dict[tuple[str, str], float] = {}
+        self._free_s: dict[tuple[str, str], float] = {}
 
     def clock_s(self) -> float:
         """Monotonic time."""
@@ -121,7 +125,8 @@ class FakeNetwork:
         self.now_s = time_s
 
     def _deliver_later(self, link: _Link, sender: str, receiver: str, data: bytes) -> None:
-        arrival_s = self.now_s + self._random.uniform(*self.weather.latency_s)
+        arrival_s = self._passed_s(sender, receiver, len(data))
+        arrival_s += self._random.uniform(*self.weather.latency_s)
         if not self.weather.is_reordering:
             arrival_s = max(arrival_s, self._arrived_s.get((sender, receiver), 0.0))
             self._arrived_s[sender, receiver] = arrival_s
@@ -135,6 +140,14 @@ class FakeNetwork:
                 self.disconnect(sender, receiver)
 
         self.at(arrival_s, deliver)
+
+    def _passed_s(self, sender: str, receiver: str, size_bytes: int) -> float:
+        """When a message that is sent now has gone into the wire, after those before it."""
+        if math.isinf(self.weather.bytes_per_s):
+            return self.now_s
+        free_s = max(self.now_s, self._free_s.get((sender, receiver), 0.0))
+        self._free_s[sender, receiver] = free_s = free_s + size_bytes / self.weather.bytes_per_s
+        return free_s
 
 
 class FakeTransport:

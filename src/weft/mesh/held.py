@@ -12,8 +12,10 @@ from hashlib import blake2b
 from weft.mesh.entry import Entry, Key, Origin
 
 
-def _fingerprint(entry: Entry) -> int:
-    text = "\0".join(map(str, (*entry.key, *entry.rank))).encode()
+def fingerprint(key: Key, entry: Entry) -> int:
+    """64 bits that stand for one write under its key."""
+    clock, host, incarnation, sequence = entry.rank
+    text = f"{key.kind}\0{key.id}\0{key.owner}\0{clock} {incarnation} {sequence} {host}".encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
 
@@ -26,7 +28,7 @@ class Held:
 
     def __init__(self) -> None:
         self._entries: dict[Key, Entry] = {}
-        self._logs: dict[Origin, dict[int, Key]] = {}
+        self._logs: dict[Origin, dict[int, Entry]] = {}
         self.tombstones: set[Key] = set()
         self.checksum = 0
         """Of all entries but tombstones, whose time need not end everywhere at once."""
@@ -43,13 +45,17 @@ class Held:
 
     def place(self, entry: Entry) -> Entry | None:
         """Hold an entry; returns the one that was there."""
-        old = self.remove(entry.key)
-        self._entries[entry.key] = entry
-        self._logs.setdefault(entry.origin, {})[entry.sequence] = entry.key
+        key = entry.key
+        old = self.remove(key)
+        self._entries[key] = entry
+        log = self._logs.get(entry.origin)
+        if log is None:
+            log = self._logs[entry.origin] = {}
+        log[entry.sequence] = entry
         if entry.body is None:
-            self.tombstones.add(entry.key)
+            self.tombstones.add(key)
         else:
-            self.checksum ^= _fingerprint(entry)
+            self.checksum ^= fingerprint(key, entry)
         return old
 
     def remove(self, key: Key) -> Entry | None:
@@ -58,14 +64,14 @@ class Held:
         if old is None:
             return None
         log = self._logs.get(old.origin, {})
-        if log.get(old.sequence) == key:
+        if log.get(old.sequence) is old:
             del log[old.sequence]
             if not log:
                 del self._logs[old.origin]
         if old.body is None:
             self.tombstones.discard(key)
         else:
-            self.checksum ^= _fingerprint(old)
+            self.checksum ^= fingerprint(key, old)
         return old
 
     def origins(self) -> list[Origin]:
@@ -75,7 +81,7 @@ class Held:
     def of(self, origin: Origin) -> list[Entry]:
         """What is held of an origin, in the order in which it was written."""
         log = self._logs.get(origin, {})
-        return [self._entries[log[sequence]] for sequence in sorted(log)]
+        return [log[sequence] for sequence in sorted(log)]
 
     def between(self, origin: Origin, base: int, mark: int) -> list[Entry]:
         """What is held of an origin's writes after `base` up to `mark`, in order.
@@ -89,4 +95,4 @@ class Held:
             found = [sequence for sequence in range(base + 1, mark + 1) if sequence in log]
         else:
             found = sorted(sequence for sequence in log if base < sequence <= mark)
-        return [self._entries[log[sequence]] for sequence in found]
+        return [log[sequence] for sequence in found]

@@ -44,9 +44,9 @@ class Batch(NamedTuple):
 class Ledger:
     """Entries, marks and purged marks of one host."""
 
-    def __init__(self, saved: Saved, observe: Callable[[Version], None]) -> None:
+    def __init__(self, saved: Saved, observe: Callable[[Version], None], held: Held) -> None:
         """observe: hears of the version of every entry that is taken, before it is."""
-        self.held = Held()
+        self.held = held
         self.marks = Digest()
         self.incarnations = Incarnations()
         self.purged: dict[Origin, int] = {}

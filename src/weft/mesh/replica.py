@@ -15,6 +15,7 @@ from weft.mesh import incarnations, upkeep
 from weft.mesh.delta import Delta, Difference, Span
 from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
+from weft.mesh.held import Held
 from weft.mesh.ledger import Batch, Ledger, Saved
 from weft.model.ids import RandomBytes
 from weft.store.clock import COUNTER_BITS, HybridClock, Version
@@ -56,7 +57,9 @@ class Replica:
         random_bytes: RandomBytes,
         saved: Saved = Saved(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
+        held: Held | None = None,
     ) -> None:
+        """held: what is there besides `saved`, for simulations whose hosts share it."""
         self.host = host
         self.limits = limits
         self.skew_s: dict[str, float] = {}
@@ -66,7 +69,7 @@ class Replica:
         self._wall_s = wall_s
         self._random_bytes = random_bytes
         self._clock = HybridClock(host, wall_s)
-        self._ledger = Ledger(saved, self._observe)
+        self._ledger = Ledger(saved, self._observe, Held() if held is None else held)
         self._incarnation = saved.incarnation
         self._is_settled = False
         self._is_continued = saved.incarnation is not None
