@@ -1,0 +1,1 @@
+"""WireGuard, the kernel's or wireguard-go's, behind one interface."""

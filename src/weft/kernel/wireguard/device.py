@@ -1,0 +1,112 @@
+"""Making and finding a WireGuard device: the kernel's where it has one, else wireguard-go's.
+
+Which it is follows from trying, never from a version: a kernel that has WireGuard as a module
+loads it when it is asked for a device of that kind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+import threading
+from pathlib import Path
+from typing import Literal
+
+from weft.errors import KernelError, UnavailableError
+from weft.kernel.links import Link, delete_link, find_link
+from weft.kernel.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Netlink,
+    Request,
+    attribute_text,
+    nested,
+)
+from weft.kernel.wireguard import process
+from weft.kernel.wireguard.generic_netlink import KernelWireGuard
+from weft.kernel.wireguard.state import WireGuard
+
+_RTM_NEWLINK = 16
+_IFLA_IFNAME = 3
+_IFLA_LINKINFO = 18
+_IFLA_INFO_KIND = 1
+_IFINFO = struct.Struct("=BxHiII")
+_KIND = "wireguard"
+_CLONE_NEWNET = 0x40000000
+_PROBE = "weftprobe"
+
+Kind = Literal["kernel", "wireguard-go", "none"]
+
+
+def make(netlink: Netlink, ifname: str, run_dir: Path) -> None:
+    """Make the device, down and without a key. `UnavailableError` says what is missing."""
+    try:
+        netlink.do(_create(ifname))
+    except KernelError as error:
+        if not _is_not_known(error):
+            raise
+        process.start(ifname, run_dir)
+
+
+def control_of(link: Link, run_dir: Path) -> WireGuard:
+    """The one who answers for a device."""
+    if link.kind == _KIND:
+        return KernelWireGuard(link.name)
+    return process.device(link.name, run_dir)
+
+
+def is_ours(link: Link) -> bool:
+    """Whether a device is one that `make` makes: WireGuard's, or a process's."""
+    return link.kind in (_KIND, "tun")
+
+
+def remove(netlink: Netlink, ifname: str, run_dir: Path) -> None:
+    """Remove the device and its process. Nothing happens when neither is there."""
+    pid = process.device(ifname, run_dir).pid()
+    link = find_link(netlink, ifname)
+    if link is not None and is_ours(link):
+        netlink.do(delete_link(ifname))
+    if pid is not None and process.is_running(pid) and not process.await_end(pid):
+        raise UnavailableError(f"device {ifname}: wireguard-go (pid {pid}) does not end")
+
+
+def kind_here() -> Kind:
+    """What this host can encrypt with. Tried in a namespace that goes with its thread."""
+    found: list[bool] = []
+    thread = threading.Thread(target=_try_kernel, args=(found,), name="wireguard-probe")
+    thread.start()
+    thread.join()
+    if found:
+        return "kernel"
+    return "none" if process.obstacle() else "wireguard-go"
+
+
+def obstacle() -> str:
+    """Why this host cannot encrypt; empty: it can."""
+    if kind_here() != "none":
+        return ""
+    return f"the kernel has no WireGuard, and {process.obstacle()}"
+
+
+def _try_kernel(found: list[bool]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        raise KernelError("try WireGuard in a namespace of its own", ctypes.get_errno())
+    with Netlink() as netlink:
+        if netlink.run([_create(_PROBE)])[0].error is None:
+            found.append(True)
+
+
+def _create(ifname: str) -> Request:
+    info = nested(_IFLA_LINKINFO, attribute_text(_IFLA_INFO_KIND, _KIND))
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + attribute_text(_IFLA_IFNAME, ifname) + info
+    operation = f"create WireGuard device {ifname}"
+    return Request(operation, _RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def _is_not_known(error: KernelError) -> bool:
+    return error.errno in (errno.EOPNOTSUPP, errno.ENODEV, errno.EAFNOSUPPORT)
+
+
+__all__ = ["Kind", "control_of", "is_ours", "kind_here", "make", "obstacle", "remove"]
