@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a released address rests before it is given again."""
     domain: str = "weft.internal"
     """DNS domain of all names."""
+    dns_order: str = "random"
+    """Order of a name's addresses: random, or local for those on the asker's host first."""
     resolv_conf: str = "/etc/resolv.conf"
     """Where the host's resolvers are listed."""
     docker: bool = True

@@ -153,6 +153,7 @@ class Daemon:
         self._dns = DnsService(
             settings,
             store,
+            host_id,
             self._ports.of_ifindex,
             time.monotonic,
             random.SystemRandom(),

@@ -29,11 +29,13 @@ class Facts(NamedTuple):
     services: dict[Service, int]
     pointers: dict[str, int]
     """Names of an address."""
+    near: set[IPAddress]
+    """Those of `addresses` that are on this host."""
 
     @classmethod
     def none(cls) -> Facts:
         """Fresh and empty."""
-        return cls({}, {}, {})
+        return cls({}, {}, {}, set())
 
     @property
     def is_held(self) -> bool:
@@ -50,11 +52,18 @@ def name_in_wire_form(text: str) -> bytes | None:
 
 
 def address_records(facts: Facts, type: int, owner: bytes = wire.QUESTION_NAME) -> Iterator[bytes]:
-    """A or AAAA records; none for any other type."""
+    """A or AAAA records, the near ones first; none for any other type."""
     version = {wire.A: 4, wire.AAAA: 6}.get(type)
-    for address, ttl_s in facts.addresses.items():
+    for address in sorted(facts.addresses, key=lambda one: one not in facts.near):
         if address.version == version:
+            ttl_s = facts.addresses[address]
             yield wire.resource_record(type, ttl_s, address.packed, owner)
+
+
+def near_count(facts: Facts, type: int) -> int:
+    """How many of the `address_records` are near."""
+    version = {wire.A: 4, wire.AAAA: 6}.get(type)
+    return sum(address.version == version for address in facts.near)
 
 
 def pointer_records(facts: Facts) -> Iterator[bytes]:

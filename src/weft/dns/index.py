@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from weft.dns.liveness import Liveness
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId, PortId
 from weft.model.records import Name, Network, Port, Record, Subnet
@@ -43,10 +44,12 @@ class _Multimap(Generic[K, V]):
 
 
 class NameIndex:
-    """What the records say of names. Reads `view`; must hear of every change of it."""
+    """What the records say of names. Reads `view`; must hear of every change of it, and `live`
+    before it."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, live: Liveness) -> None:
         self._view = view
+        self._live = live
         self._networks: _Multimap[tuple[str, str], NetworkId] = _Multimap()
         self._workloads: _Multimap[str, PortId] = _Multimap()
         self._above: Counter[tuple[NetworkId, str]] = Counter()
@@ -81,7 +84,7 @@ class NameIndex:
         Linear in the ports that hold the name on any network.
         """
         for port in self._view.by(Port, "names", name):
-            if port.network_id in networks and is_live(port):
+            if port.network_id in networks and self.is_live(port):
                 yield port
 
     def added(self, name: str, networks: Collection[NetworkId]) -> Iterator[Name]:
@@ -96,7 +99,11 @@ class NameIndex:
 
     def ports_at(self, address: IPAddress) -> Iterator[Port]:
         """Ports of all networks that hold an address and can be reached."""
-        return (port for port in self._view.by(Port, "addresses", address) if is_live(port))
+        return (port for port in self._view.by(Port, "addresses", address) if self.is_live(port))
+
+    def is_live(self, port: Port) -> bool:
+        """Whether something is plugged in that can answer, on a host that is there."""
+        return (port.device is not None or port.is_host) and port.host_id in self._live
 
     def added_at(self, address: IPAddress) -> Iterator[Name]:
         """Names of all networks that somebody added for an address."""
@@ -159,11 +166,6 @@ class NameIndex:
 
 
 _RELEVANT = frozenset({Network, Subnet, Port, Name})
-
-
-def is_live(port: Port) -> bool:
-    """Whether something is plugged in that can answer."""
-    return port.device is not None or port.is_host
 
 
 def _workloads(port: Port) -> Iterator[str]:

@@ -22,7 +22,7 @@ from weft.dns.server import Server
 from weft.dns.wire import Query
 from weft.dns.zone import Zone
 from weft.model.addresses import IPAddress
-from weft.model.ids import NetworkId
+from weft.model.ids import HostId, NetworkId
 from weft.model.records import Port
 from weft.store.interface import Store
 
@@ -45,6 +45,7 @@ class DnsService:
         self,
         settings: Settings,
         store: Store,
+        host_id: HostId,
         port_of_ifindex: Callable[[int], Port | None],
         clock: Callable[[], float],
         random: random.Random,
@@ -55,7 +56,7 @@ class DnsService:
         self._store = store
         self._counters = Counters()
         self._random = random
-        self._zone = Zone(store, settings.domain)
+        self._zone = Zone(store, settings.domain, host_id, settings.dns_order)
         self._resolv_conf = ResolvConf(
             Path(settings.resolv_conf), [endpoint.address for endpoint in endpoints]
         )

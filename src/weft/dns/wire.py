@@ -81,6 +81,8 @@ class Answer(NamedTuple):
     """Records in the answer, authority and additional sections."""
     rest: bytes = b""
     """The authority and additional sections."""
+    near: int = 0
+    """So many of the answers, the first, come before all others; among themselves in any order."""
 
     @property
     def rcode(self) -> int:
@@ -156,13 +158,14 @@ def encode(query: Query, answer: Answer, limit: int, shuffle: Shuffle) -> bytes:
     What does not fit is left out: whole records from the end, with TC set when it is more than
     additional ones (RFC 2181 section 9).
     """
-    flags, records, (answers, authorities, additionals), rest = answer
+    flags, records, (answers, authorities, additionals), rest, near = answer
     if len(records) == 1:
         body = records[0] + rest
     elif records:
         # No more than could fit by size (the smallest record has 16 octets), plus the one whose
         # absence then shows that the answer is cut.
-        chosen = shuffle(records, min(len(records), limit // 16 + 1))
+        size = min(len(records), limit // 16 + 1)
+        chosen = _shuffled(records, near, size, shuffle) if near else shuffle(records, size)
         answers = len(chosen)
         body = b"".join(chosen) + rest
     else:
@@ -175,6 +178,14 @@ def encode(query: Query, answer: Answer, limit: int, shuffle: Shuffle) -> bytes:
     header = _HEADER.pack(query.id, flags, 1, answers, authorities, additionals)
     message = header + query.question + body + opt
     return message if len(message) <= limit else _cut(message, opt, limit)
+
+
+def _shuffled(
+    records: tuple[bytes, ...], near: int, size: int, shuffle: Shuffle
+) -> Sequence[bytes]:
+    first = shuffle(records[:near], min(near, size))
+    more = shuffle(records[near:], min(len(records) - near, size - len(first)))
+    return (*first, *more)
 
 
 def encode_error(data: bytes, rcode: int) -> bytes:

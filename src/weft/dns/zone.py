@@ -8,6 +8,9 @@ An asker sees the world through a `Scope`: the networks that its workload is on.
   tools of one tenant see all of it; other tenants' names do not exist for it;
 - reverse names of addresses, those of its own networks first, since others may use the same.
 
+Workloads of all hosts have names, those of this host and of others alike, as long as their host is
+reached (see `liveness`).
+
 The host itself, and `weft dns lookup` without a network, sees tenant ``default``, and no names
 alone, for it is on no network.
 
@@ -28,11 +31,12 @@ from typing import NamedTuple
 from weft.dns import facts, wire
 from weft.dns.facts import Facts, Service
 from weft.dns.index import NameIndex
+from weft.dns.liveness import Liveness
 from weft.dns.reverse import PrefixSet, address_of
 from weft.dns.wire import Answer
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress
-from weft.model.ids import NetworkId
+from weft.model.ids import HostId, NetworkId
 from weft.model.records import Name, Network, Port, Subnet
 from weft.store.interface import Changed, View
 
@@ -41,6 +45,7 @@ PORT_TTL_S = 1
 NEGATIVE_TTL_S = 1
 """How long "there is no such name" may be kept; the name may come with the next container."""
 DEFAULT_TENANT = "default"
+ORDERS = ("random", "local")
 MAX_KEPT = 20_000
 """Answers kept in all scopes together, about 10 MB; past that, all are dropped and made anew."""
 
@@ -76,11 +81,16 @@ class Place(NamedTuple):
 class Zone:
     """All names of ours. `changed` must be called with every write to `view`.
 
-    InvalidError when `domain` is no DNS name.
+    `order`: ``random``, or ``local`` to give addresses on `host_id` before the others. InvalidError
+    for another one, and when `domain` is no DNS name.
     """
 
-    def __init__(self, view: View, domain: str) -> None:
+    def __init__(self, view: View, domain: str, host_id: HostId, order: str = "random") -> None:
+        if order not in ORDERS:
+            raise InvalidError(f"setting dns_order {order!r}: say {' or '.join(ORDERS)}")
         self._view = view
+        self._host_id = host_id
+        self._is_local_first = order == "local"
         self._domain = domain.lower().strip(".")
         try:
             self._domain_labels = [label.encode("ascii") for label in self._domain.split(".")]
@@ -88,7 +98,8 @@ class Zone:
         except ValueError as error:
             raise InvalidError(f"setting domain {domain!r}: no DNS name: {error}") from error
         self._soa = _soa(self._domain_labels)
-        self._index = NameIndex(view)
+        self._live = Liveness(view, host_id)
+        self._index = NameIndex(view, self._live)
         self._scopes: dict[frozenset[NetworkId] | None, Scope] = {}
         self._kept = 0
         self.version = 0
@@ -96,7 +107,8 @@ class Zone:
 
     def changed(self, changes: Sequence[Changed]) -> None:
         """Take note of a write. Costs what it changed; see `Store.watch`."""
-        if self._index.update(changes):
+        is_other_world = self._live.update(changes)
+        if self._index.update(changes) or is_other_world:
             self._drop_scopes()
 
     def scope_of_port(self, port: Port) -> Scope:
@@ -202,6 +214,8 @@ class Zone:
         for port in self._index.ports(name, networks):
             is_known = True
             found.addresses.update(dict.fromkeys(port.addresses, PORT_TTL_S))
+            if self._is_local_first and port.host_id == self._host_id:
+                found.near.update(port.addresses)
         for added in self._index.added(name, networks):
             is_known = True
             for address in added.addresses:
@@ -229,7 +243,7 @@ class Zone:
                 names = pointers if network_id in scope.networks else elsewhere
                 names.setdefault(f"{name}.{self._full_name(network)}", ttl_s)
         if pointers or elsewhere:
-            return Place(Facts({}, {}, pointers or elsewhere), apex_at)
+            return Place(Facts({}, {}, pointers or elsewhere, set()), apex_at)
         return Place(None, apex_at) if address in self._prefixes(scope) else None
 
     def _holders(self, address: IPAddress) -> Iterator[tuple[NetworkId, str, int]]:
@@ -259,7 +273,8 @@ class Zone:
             rcode = wire.NXDOMAIN if place.facts is None else wire.NOERROR
             return Answer(wire.AA | rcode, (), (0, 1, 0), soa)
         more = self._addresses_of_targets(scope, place.facts) if type == wire.SRV else []
-        return Answer(wire.AA, tuple(records), (len(records), 0, len(more)), b"".join(more))
+        near = facts.near_count(place.facts, type)
+        return Answer(wire.AA, tuple(records), (len(records), 0, len(more)), b"".join(more), near)
 
     def _records(self, found: Facts, name: bytes, type: int) -> Iterator[bytes]:
         if type in (wire.A, wire.AAAA):

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from tests.unit.dns import resolver
 from tests.unit.dns.resolver import FakeResolver
-from tests.unit.dns.world import DEADLINE_S, added, eventually, network, port, two_tenants
+from tests.unit.dns.world import DEADLINE_S, HOST, added, eventually, network, port, two_tenants
 from weft.config import Settings
 from weft.dns import askers, forward, responder, service, tcp
 from weft.dns.endpoint import Endpoint, open_tcp, open_udp
@@ -100,6 +100,7 @@ async def serving(
     served = DnsService(
         Settings(resolv_conf=str(resolv_conf)),
         store,
+        HOST,
         port_of_ifindex,
         time.monotonic,
         random.Random(1),
@@ -163,7 +164,7 @@ async def test_dig_sees_status_and_flags(tmp_path: Path) -> None:
         assert "status: BADVERS" in await running.dig(
             "+edns=1", "+noednsneg", "web.foo.weft.internal"
         )
-        assert "status: NOTIMP" in await running.dig("+opcode=NOTIFY", "weft.internal")
+        assert "status: NOTIMP" in await running.dig("+opcode=NOTIFY", "weft.internal", HOST)
         assert "status: REFUSED" in await running.dig("version.bind", "CH", "TXT")
         assert "RFC8482" in await running.dig("web.foo.weft.internal", "ANY")
         assert "Transfer failed" in await running.dig("example.org", "AXFR")
@@ -319,7 +320,7 @@ async def test_one_askers_waiting_queries_are_bounded(
 async def test_alias_of_a_port_is_that_port_and_strangers_get_nothing() -> None:
     records = two_tenants()
     (acme,) = (r for r in records if isinstance(r, Port) and r.network_id == "acme/foo")
-    zone = Zone(MemoryStore(records), "weft.internal")
+    zone = Zone(MemoryStore(records), "weft.internal", HOST)
     now_s = 0.0
     found: dict[int, Port] = {}
     known = askers.Askers(zone, found.get, lambda: now_s)
@@ -340,7 +341,7 @@ async def test_known_askers_see_changes_at_once() -> None:
     records = two_tenants()
     (web,) = (r for r in records if isinstance(r, Port) and r.network_id == "bar")
     store = MemoryStore(records)
-    zone = Zone(store, "weft.internal")
+    zone = Zone(store, "weft.internal", HOST)
     store.watch(zone.changed)
     known = askers.Askers(zone, lambda ifindex: web, lambda: 0.0)
     before = known.scope("240.0.0.7")
@@ -367,6 +368,7 @@ async def test_port_taken_is_served_once_it_is_free(
         served = DnsService(
             Settings(resolv_conf=str(tmp_path / "none")),
             MemoryStore(two_tenants()),
+            HOST,
             lambda ifindex: None,
             time.monotonic,
             random.Random(1),

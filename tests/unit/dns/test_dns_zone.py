@@ -22,7 +22,7 @@ DOMAIN = "weft.internal"
 
 
 def zone_of(*records: Record) -> Zone:
-    return Zone(MemoryStore(records), DOMAIN)
+    return Zone(MemoryStore(records), DOMAIN, HOST)
 
 
 def on(zone: Zone, *networks: str) -> Scope:
@@ -279,7 +279,7 @@ def test_internal_networks_alone_do_not_see_outside() -> None:
 
 async def test_changes_are_seen_at_once() -> None:
     store = MemoryStore(two_tenants())
-    zone = Zone(store, DOMAIN)
+    zone = Zone(store, DOMAIN, HOST)
     store.watch(zone.changed)
     web = port("foo", ["late"], "192.168.1.60")
     assert ask(zone, on(zone, "foo"), "late") is None
@@ -311,7 +311,7 @@ async def test_ten_thousand_ports_make_a_change_no_dearer() -> None:
 
     async def seconds_per_change(count: int) -> float:
         store = MemoryStore([network("foo"), *ports(count)])
-        zone = Zone(store, DOMAIN)
+        zone = Zone(store, DOMAIN, HOST)
         store.watch(zone.changed)
         best = 1.0
         for n in range(50):
@@ -369,11 +369,11 @@ QUESTIONS = [
 @given(st.lists(st.lists(changes(), max_size=4), max_size=6))
 async def test_incremental_equals_fresh(writes: list[list[Put | Delete]]) -> None:
     store = MemoryStore()
-    zone = Zone(store, DOMAIN)
+    zone = Zone(store, DOMAIN, HOST)
     store.watch(zone.changed)
     for write in writes:
         await store.write(write)
-        fresh = Zone(store, DOMAIN)
+        fresh = Zone(store, DOMAIN, HOST)
         ports = list(store.list(Port))
         pairs = [(zone.scope_of_port(p), fresh.scope_of_port(p)) for p in ports]
         pairs.append((zone.scope_of_host(), fresh.scope_of_host()))
@@ -391,7 +391,7 @@ def ask_sorted(zone: Zone, scope: Scope, name: str, type: str) -> object:
 
 async def test_records_that_names_do_not_depend_on_drop_nothing() -> None:
     store = MemoryStore(two_tenants())
-    zone = Zone(store, DOMAIN)
+    zone = Zone(store, DOMAIN, HOST)
     store.watch(zone.changed)
     scope = on(zone, "foo")
     await store.write([Put(Host(id=HOST, name="h1"))])
@@ -403,4 +403,4 @@ async def test_records_that_names_do_not_depend_on_drop_nothing() -> None:
 @pytest.mark.parametrize("domain", ["", "a..b", "café", "x" * 64])
 def test_domain_that_is_no_name_is_refused(domain: str) -> None:
     with pytest.raises(InvalidError, match="setting domain"):
-        Zone(MemoryStore(), domain)
+        Zone(MemoryStore(), domain, HOST)
