@@ -15,6 +15,8 @@ WEFT0 = "weft0"
 """The host's end of the pair that joins the host to its networks; Weft's addresses live there."""
 WEFT1 = "weft1"
 """The inner end, on which `from_host` runs."""
+WEFTX = "weftx"
+"""The VXLAN device: encapsulates where BPF does not, and `from_overlay` runs on what it unpacks."""
 
 
 class PortValue(NamedTuple):
@@ -39,7 +41,7 @@ class AddressKey(NamedTuple):
 
 
 class AddressValue(NamedTuple):
-    """Exactly one of `ifname`, `is_gateway`, `is_host` says where the address lives."""
+    """Exactly one of `ifname`, `is_gateway`, `is_host`, `host` says where the address lives."""
 
     mac: str
     ifname: str = ""
@@ -47,6 +49,8 @@ class AddressValue(NamedTuple):
     is_gateway: bool = False
     is_host: bool = False
     """The host's own place on the network."""
+    host: int = 0
+    """Tag of another host, for `tunnels`."""
 
 
 class MacKey(NamedTuple):
@@ -57,10 +61,12 @@ class MacKey(NamedTuple):
 
 
 class MacValue(NamedTuple):
-    """A local port (`ifname`), or the host's own place."""
+    """A local port (`ifname`), the host's own place, or another host."""
 
     ifname: str = ""
     is_host: bool = False
+    host: int = 0
+    """Tag of another host, for `tunnels`."""
 
 
 class NetworkValue(NamedTuple):
@@ -72,6 +78,8 @@ class NetworkValue(NamedTuple):
     has_unknown: bool
     """Some port may hold addresses that no record names (spoof check off, or allowed prefixes):
     ARP and ND for unknown addresses are flooded instead of dropped."""
+    replica_count: int = 0
+    """Other hosts with a port on it, while this one has any: how far `replicas` reaches."""
 
 
 class FloodKey(NamedTuple):
@@ -79,6 +87,56 @@ class FloodKey(NamedTuple):
 
     vni: int
     slot: int
+
+
+class ReplicaKey(NamedTuple):
+    """`replicas`: (VNI, index) -> tag of another host that gets what is flooded. Dense."""
+
+    vni: int
+    index: int
+
+
+class TunnelValue(NamedTuple):
+    """`tunnels`: tag of another host -> how packets get there.
+
+    Says nothing of next hops: the table finds them in the kernel's routes and neighbours.
+    """
+
+    remote: IPAddress
+    """Outer destination: an address of the host, of the relay, or inside WireGuard."""
+    sources: tuple[IPAddress, ...]
+    """This host's addresses of the same family: the outer source is the one that the route to
+    `remote` names if it is among them, else the first. Never empty."""
+    mtu_bytes: int
+    """The largest packet of a network that goes through."""
+    is_device: bool = False
+    """The VXLAN device encapsulates (WireGuard, or the setting says so)."""
+    destination_tag: int = 0
+    """Not 0: `remote` is a relay, which is told this tag."""
+
+
+class PeerValue(NamedTuple):
+    """`peers`: outer source -> whose packets come from there. This host's own addresses are here
+    as well: what claims to come from them is forged."""
+
+    tag: int
+    is_encrypted: bool = False
+    """An address inside WireGuard: never taken off an underlay device."""
+    is_refused: bool = False
+    """The plain address of a host that must encrypt: nothing is taken from it."""
+
+
+class OverlayDeviceValue(NamedTuple):
+    """`overlay_devices`: ``weftx`` -> the VXLAN device."""
+
+    port: int
+    """UDP."""
+
+
+class WireValue(NamedTuple):
+    """`wires`: address of this host on the underlay -> the program on the device that holds it."""
+
+    program: str = "from_wire"
 
 
 class AllowedKey(NamedTuple):
@@ -141,7 +199,7 @@ class FilterKey(NamedTuple):
 
 
 class FilterValue(NamedTuple):
-    """`program`: ``from_port`` or ``from_host``."""
+    """`program`: ``from_port``, ``from_host`` or ``from_overlay``."""
 
     program: str
 
@@ -203,6 +261,11 @@ FILTERS = "filters"
 HOST_ADDRESSES = "host_addresses"
 HOST_ROUTES = "host_routes"
 NFTABLES = "nftables"
+TUNNELS = "tunnels"
+PEERS = "peers"
+REPLICAS = "replicas"
+OVERLAY_DEVICES = "overlay_devices"
+WIRES = "wires"
 
 ORDER: tuple[str, ...] = (
     DEVICES,
