@@ -60,6 +60,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """Whether the key belongs to `origin.host` alone."""
 
     @property
+    def owner(self) -> str:
+        """The host that alone writes its key; empty: any may."""
+        return self.origin.host if self.is_owned else ""
+
+    @property
     def key(self) -> Key:
         """What it is held under."""
         return Key(self.kind, self.id, self.origin.host if self.is_owned else "")

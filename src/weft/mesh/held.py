@@ -14,8 +14,10 @@ from weft.mesh.entry import Entry, Key, Origin
 
 def fingerprint(key: Key, entry: Entry) -> int:
     """64 bits that stand for one write under its key."""
-    clock, host, incarnation, sequence = entry.rank
-    text = f"{key.kind}\0{key.id}\0{key.owner}\0{clock} {incarnation} {sequence} {host}".encode()
+    kind, id, owner = key
+    host, incarnation = entry.origin
+    clock = 0 if entry.is_owned else entry.version.clock
+    text = f"{kind}\0{id}\0{owner}\0{clock} {incarnation} {entry.sequence} {host}".encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
 
@@ -43,9 +45,8 @@ class Held:
         """What is held under a key."""
         return self._entries.get(key)
 
-    def place(self, entry: Entry) -> Entry | None:
-        """Hold an entry; returns the one that was there."""
-        key = entry.key
+    def place(self, key: Key, entry: Entry) -> Entry | None:
+        """Hold an entry under its key; returns the one that was there."""
         old = self.remove(key)
         self._entries[key] = entry
         log = self._logs.get(entry.origin)

@@ -61,12 +61,13 @@ class Ledger:
         """Hold an entry if it counts and is greater than what is held."""
         if not self.incarnations.counts(entry.origin):
             return []
-        old = self.held.get(entry.key)
+        key = entry.key
+        old = self.held.get(key)
         if old is not None and old.rank >= entry.rank:
             return []
         self._observe(entry.version)
-        self.held.place(entry)
-        self._unsaved_keys.add(entry.key)
+        self.held.place(key, entry)
+        self._unsaved_keys.add(key)
         done = [Difference(old, entry)]
         if self.incarnations.learn(entry):
             done.extend(self._forget_what_does_not_count(entry.origin.host))
@@ -74,8 +75,9 @@ class Ledger:
 
     def drop(self, entry: Entry) -> Difference:
         """Hold it no more."""
-        self.held.remove(entry.key)
-        self._unsaved_keys.add(entry.key)
+        key = entry.key
+        self.held.remove(key)
+        self._unsaved_keys.add(key)
         return Difference(entry, None)
 
     def drop_unknown_to(self, spans: Mapping[Origin, Span], keys: set[Key]) -> list[Difference]:

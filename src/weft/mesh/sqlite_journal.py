@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,7 +150,9 @@ class SqliteJournal:
         if not is_continued:
             with self._database:
                 self._database.execute(_NO_INCARNATION)
-        entries = [_entry(*row) for row in self._database.execute("SELECT * FROM entries")]
+        origins: dict[tuple[str, int], Origin] = {}
+        rows = self._database.execute("SELECT * FROM entries")
+        entries = [_entry(origins, *row) for row in rows]
         marks, purged = {}, {}
         for host, incarnation, mark, gone in self._database.execute("SELECT * FROM marks"):
             origin = Origin(host, incarnation)
@@ -202,6 +205,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(
+    origins: dict[tuple[str, int], Origin],
     kind: str,
     id: str,
     owner: str,
@@ -211,8 +215,12 @@ def _entry(
     sequence: int,
     body: bytes | None,
 ) -> Entry:
-    origin = Origin(host, incarnation)
-    return Entry(kind, id, Version(clock, host), origin, sequence, body, bool(owner))
+    """What many entries have in common they share, so that weftd stays small."""
+    origin = origins.get((host, incarnation))
+    if origin is None:
+        origin = origins[host, incarnation] = Origin(sys.intern(host), incarnation)
+    version = Version(clock, origin.host)
+    return Entry(sys.intern(kind), id, version, origin, sequence, body, bool(owner))
 
 
 def drafts_of(rows: Iterable[tuple[str, str, bytes]]) -> list[Draft]:

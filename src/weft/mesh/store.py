@@ -55,7 +55,8 @@ class MeshStore(RecordSet):
         self._replica = replica
         self._journal = journal
         self._watchers = Watchers()
-        self._shown: dict[tuple[str, str], Key] = {}
+        self._shown: dict[str, dict[str, str]] = {}
+        """Of each kind and id, the owner in the key of the entry that is shown."""
         self._order = asyncio.Lock()
         self._running: set[asyncio.Future[None]] = set()
         self._written: list[Callable[[], None]] = []
@@ -124,9 +125,9 @@ class MeshStore(RecordSet):
         host = self._replica.host
         if isinstance(change, Delete):
             kind, is_owned = change.kind.KIND, change.kind.KIND in OWNED_KINDS
-            shown = self._shown.get((kind, change.id))
-            if shown is not None and is_owned and shown.owner != host:
-                raise _belongs_to(kind, change.id, shown.owner)
+            shown = self._shown.get(kind, {}).get(change.id)
+            if shown is not None and is_owned and shown != host:
+                raise _belongs_to(kind, change.id, shown)
             return Draft(kind, change.id, None, is_owned)
         record = change.record
         owner = owner_of(record)
@@ -159,45 +160,50 @@ class MeshStore(RecordSet):
 
     def _show_one(self, key: Key) -> list[Change]:
         """Of all that is held for a kind and id, show what can be used and was written last."""
-        name = (key.kind, key.id)
+        shown = self._shown.setdefault(key.kind, {})
+        owner = shown.get(key.id)
         best = self._usable(key)
-        shown = self._shown.get(name)
-        if shown not in (None, key) or (best is None and shown == key):
-            others = {Key(*name, owner) for owner in {"", *self._replica.owners()}} - {key}
-            for entry in filter(None, map(self._usable, others)):
+        if owner not in (None, key.owner) or (best is None and owner == key.owner):
+            others = {Key(key.kind, key.id, owner) for owner in {"", *self._replica.owners()}}
+            for entry in filter(None, map(self._usable, others - {key})):
                 if best is None or (entry[0].version, entry[0].rank) > (
                     best[0].version,
                     best[0].rank,
                 ):
                     best = entry
         if best is not None:
-            self._shown[name] = best[0].key
+            shown[key.id] = best[0].owner
             return [Put(best[1])]
-        if self._shown.pop(name, None) is None:
+        if shown.pop(key.id, None) is None:
             return []
         return [Delete(_KINDS[key.kind], key.id)]
 
     def _usable(self, key: Key) -> tuple[Entry, Record] | None:
         """The entry held under a key and its record; sets it aside when it cannot be used."""
         entry = self._replica.get(key)
-        self.quarantined.pop(key, None)
+        if self.quarantined:
+            self.quarantined.pop(key, None)
         if entry is None:
             return None
-        reason = objection(entry)
-        if reason is None and entry.body is None:
+        record, reason = _read(entry)
+        if reason is not None:
+            writer = entry.origin.host
+            self.quarantined[key] = Quarantined(entry.kind, entry.id, writer, reason)
             return None
-        try:
-            if reason is None and entry.body is not None:
-                record = codec.decode(entry.kind, entry.body)
-                if record.id == entry.id:
-                    return entry, record
-                reason = f"its id inside is {record.id}"
-        except InvalidError as error:
-            reason = str(error)
-        assert reason is not None
-        writer = entry.origin.host
-        self.quarantined[key] = Quarantined(entry.kind, entry.id, writer, reason)
-        return None
+        return None if record is None else (entry, record)
+
+
+def _read(entry: Entry) -> tuple[Record | None, str | None]:
+    """The record in an entry, None in a tombstone; and why it cannot be used, if so."""
+    if entry.body is None:
+        return None, objection(entry, None)
+    try:
+        record = codec.decode(entry.kind, entry.body)
+    except InvalidError as error:
+        return None, objection(entry, None) or str(error)
+    if record.id != entry.id:
+        return None, f"its id inside is {record.id}"
+    return record, objection(entry, record)
 
 
 def _belongs_to(kind: str, id: str, owner: str) -> ConflictError:

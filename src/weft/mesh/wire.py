@@ -6,10 +6,12 @@ a message, with `InvalidError` and nothing else: it reads what strangers may hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from weft.errors import InvalidError
 from weft.mesh.delta import Delta, Scope, Span
@@ -24,28 +26,23 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_NUMBER = 2**62
 """Of clocks, incarnations and sequences: each fits SQLite's integers with room above."""
 
-T = TypeVar("T")
-
-
-class _Entry(NamedTuple):
-    origin: int
-    sequence: int
-    clock: int
-    is_owned: bool
-    kind: str
-    id: str
-    body: bytes | None
+_Number: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_NUMBER)]
+_Index: TypeAlias = Annotated[int, Meta(ge=0)]
+_Body: TypeAlias = Annotated[bytes, Meta(max_length=MAX_BODY_BYTES)]
+_Origin: TypeAlias = tuple[Annotated[str, Meta(min_length=1)], _Number]
+_Entry: TypeAlias = tuple[_Index, _Number, _Number, bool, str, str, _Body | None]
+"""Origin, sequence, clock, is_owned, kind, id, body."""
 
 
 class _Span(NamedTuple):
-    origin: int
-    base: int
-    mark: int
+    origin: _Index
+    base: _Number
+    mark: _Number
 
 
 class _Mark(NamedTuple):
-    origin: int
-    mark: int
+    origin: _Index
+    mark: _Number
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True):
@@ -54,8 +51,8 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True):
 
 class _Hello(_Wire, tag=1, frozen=True):
     host: str
-    origins: list[Origin]
-    marks: list[int]
+    origins: list[_Origin]
+    marks: list[_Number]
     is_answer: bool
 
 
@@ -65,26 +62,26 @@ class _Summary(_Wire, tag=2, frozen=True):
 
 
 class _Digest(_Wire, tag=3, frozen=True):
-    origins: list[Origin]
-    marks: list[int]
+    origins: list[_Origin]
+    marks: list[_Number]
     is_answer_wanted: bool
-    refused: int
+    refused: _Number
 
 
 class _Part(_Wire, tag=4, frozen=True):
-    transfer: int
-    piece: int
+    transfer: _Number
+    piece: _Number
     is_last: bool
     scope: Scope
-    origins: list[Origin]
+    origins: list[_Origin]
     spans: list[_Span]
     purged: list[_Mark]
     entries: list[_Entry]
 
 
 class _Ack(_Wire, tag=5, frozen=True):
-    transfer: int
-    next_piece: int
+    transfer: _Number
+    next_piece: _Number
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -109,7 +106,7 @@ def decode(data: bytes) -> Message:
         )
     try:
         return _restore(_DECODER.decode(memoryview(data)[1:]))
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, IndexError, RecursionError) as error:
         raise InvalidError(f"mesh message: {error}") from error
 
 
@@ -142,7 +139,7 @@ def _flatten_part(part: Part) -> _Part:
         [_Span(numbers[origin], *span) for origin, span in delta.spans.items()],
         [_Mark(numbers[origin], mark) for origin, mark in delta.purged.items()],
         [
-            _Entry(
+            (
                 numbers[entry.origin],
                 entry.sequence,
                 entry.version.clock,
@@ -161,63 +158,42 @@ def _restore(wire: _Wire) -> Message:
         return Hello(wire.host, _digest(wire.origins, wire.marks), wire.is_answer)
     if isinstance(wire, _Digest):
         digest = _digest(wire.origins, wire.marks)
-        return DigestMessage(digest, wire.is_answer_wanted, _number(wire.refused))
+        return DigestMessage(digest, wire.is_answer_wanted, wire.refused)
     if isinstance(wire, _Part):
         return _part(wire)
     if isinstance(wire, _Ack):
-        return Ack(_number(wire.transfer), _number(wire.next_piece))
+        return Ack(wire.transfer, wire.next_piece)
     assert isinstance(wire, _Summary)
     return Summary(wire.digest_hash, wire.checksum)
 
 
 def _part(wire: _Part) -> Part:
-    origins = wire.origins
-    spans = {
-        _at(origins, span.origin): Span(_number(span.base), _number(span.mark))
-        for span in wire.spans
-    }
-    purged = {_at(origins, one.origin): _number(one.mark) for one in wire.purged}
-    entries = tuple(_entry(origins, entry) for entry in wire.entries)
-    delta = Delta(wire.scope, entries, spans, purged)
-    return Part(_number(wire.transfer), _number(wire.piece), wire.is_last, delta)
+    origins = [Origin(*origin) for origin in wire.origins]
+    spans = {origins[span.origin]: Span(span.base, span.mark) for span in wire.spans}
+    purged = {origins[one.origin]: one.mark for one in wire.purged}
+    delta = Delta(wire.scope, _entries(origins, wire.entries), spans, purged)
+    return Part(wire.transfer, wire.piece, wire.is_last, delta)
 
 
-def _entry(origins: list[Origin], wire: _Entry) -> Entry:
-    origin = _at(origins, wire.origin)
-    if wire.body is not None and len(wire.body) > MAX_BODY_BYTES:
-        raise ValueError(f"{wire.kind} {wire.id}: body of {len(wire.body)} bytes")
-    return Entry(
-        wire.kind,
-        wire.id,
-        Version(_number(wire.clock), origin.host),
-        origin,
-        _number(wire.sequence),
-        wire.body,
-        wire.is_owned,
+def _entries(origins: Sequence[Origin], wire: Iterable[_Entry]) -> tuple[Entry, ...]:
+    """A kind's name is held once, however many entries have it."""
+    intern = sys.intern
+    return tuple(
+        [
+            Entry(
+                intern(kind),
+                id,
+                Version(clock, origins[number].host),
+                origins[number],
+                sequence,
+                body,
+                is_owned,
+            )
+            for number, sequence, clock, is_owned, kind, id, body in wire
+        ]
     )
 
 
-def _digest(origins: Iterable[Origin], marks: list[int]) -> Digest:
-    pairs: Mapping[Origin, int] = dict(zip(origins, map(_number, marks), strict=True))
-    for origin in pairs:
-        _check(origin)
-    return Digest(pairs)
-
-
-def _at(origins: list[Origin], index: int) -> Origin:
-    if not 0 <= index < len(origins):
-        raise ValueError(f"origin {index} of {len(origins)}")
-    return _check(origins[index])
-
-
-def _check(origin: Origin) -> Origin:
-    if not origin.host:
-        raise ValueError("an origin without a host")
-    _number(origin.incarnation)
-    return origin
-
-
-def _number(value: int) -> int:
-    if not 0 <= value < MAX_NUMBER:
-        raise ValueError(f"number {value}: must be 0..{MAX_NUMBER - 1}")
-    return value
+def _digest(origins: Iterable[_Origin], marks: Iterable[int]) -> Digest:
+    pairs = zip(origins, marks, strict=True)
+    return Digest({Origin(*origin): mark for origin, mark in pairs})
