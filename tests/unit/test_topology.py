@@ -82,3 +82,11 @@ def test_data_goes_round_a_path_that_one_end_calls_broken() -> None:
 def test_a_forgotten_host_is_not_reached_and_relays_nothing() -> None:
     neighbours = {1: [link(2)], 2: [link(1), link(3)], 3: [link(2)]}
     assert routes(host(1), world(neighbours, ForgottenHost(id=host(2)))) == {}
+
+
+def test_a_path_without_a_link_carries_data_and_no_records() -> None:
+    bare = Neighbour(host_id=host(2), address=a(2), has_link=False)
+    back = Neighbour(host_id=host(1), address=a(1), has_link=False)
+    view = world({1: [bare], 2: [back]})
+    assert routes(host(1), view) == {}
+    assert routes(host(1), view, is_data=True)[host(2)].hops == 1

@@ -75,7 +75,9 @@ class Neighbour(Part, frozen=True, kw_only=True):
     path_mtu_bytes: int = 0
     """Largest underlay packet that passes in both directions; 0: not known yet."""
     is_path_broken: bool = False
-    """True: a link is up, but what the data path sends does not arrive."""
+    """What the data path sends does not arrive."""
+    has_link: bool = True
+    """A link of the mesh is up. False: only what the data path is like is known."""
 
 
 class Neighbours(Record, frozen=True, kw_only=True):

@@ -32,10 +32,13 @@ class Route(NamedTuple):
     """Largest underlay packet on all the way; 0: not known."""
 
 
-def graph(view: View) -> Graph:
-    """Confirmed neighbours: both say so, neither is forgotten. Linear in the links."""
+def graph(view: View, *, is_data: bool = False) -> Graph:
+    """Confirmed neighbours: both say so, neither is forgotten. Linear in the links.
+
+    is_data: also those without a link, of which only the data path is known.
+    """
     stated = {
-        record.id: {each.host_id: each for each in record.neighbours}
+        record.id: {each.host_id: each for each in record.neighbours if each.has_link or is_data}
         for record in view.list(Neighbours)
         if view.get(ForgottenHost, record.id) is None and view.get(Host, record.id) is not None
     }
@@ -50,7 +53,7 @@ def routes(me: HostId, view: View, *, is_data: bool = False) -> Mapping[HostId, 
 
     is_data: only over neighbours whose data path works, as far as is known.
     """
-    known = graph(view)
+    known = graph(view, is_data=is_data)
     found: dict[HostId, Route] = {}
     frontier = [me]
     while frontier:
