@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 from weft.model.records import (
     DockerNetwork,
     Name,
+    Neighbours,
     Network,
     Port,
     Record,
@@ -22,10 +23,14 @@ from weft.store.interface import Change, Changed, Delete, Listener, Put
 
 R = TypeVar("R", bound=Record)
 
+Found = Record | dict[str, Record]
+"""What one value of an indexed field leads to: most lead to one record, which needs no dict."""
+
 INDEXED: dict[type[Record], tuple[str, ...]] = {
+    Neighbours: ("broken",),
     Network: ("name", "vni"),
     Subnet: ("network_id",),
-    Port: ("network_id", "host_id", "place", "addresses", "names"),
+    Port: ("network_id", "host_id", "place", "unknown_on", "addresses", "names"),
     Name: ("network_id", "name", "addresses"),
     Reservation: ("subnet_id",),
     DockerNetwork: ("network_id",),
@@ -49,7 +54,7 @@ class RecordSet:
 
     def __init__(self) -> None:
         self._records: dict[type[Record], dict[str, Record]] = {}
-        self._index: dict[tuple[type[Record], str, object], dict[str, Record]] = {}
+        self._index: dict[tuple[type[Record], str], dict[object, Found]] = {}
 
     def get(self, kind: type[R], id: str) -> R | None:
         """See `View.get`."""
@@ -63,13 +68,14 @@ class RecordSet:
         """See `View.by`."""
         if field not in INDEXED.get(kind, ()):
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
-        return cast("Iterable[R]", tuple(self._index.get((kind, field, value), {}).values()))
+        found = self._index.get((kind, field), {}).get(value, {})
+        return cast("Iterable[R]", tuple(found.values()) if isinstance(found, dict) else (found,))
 
     def any(self, kind: type[Record], field: str, value: object) -> bool:
         """See `View.any`."""
         if field not in INDEXED.get(kind, ()):
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
-        return (kind, field, value) in self._index
+        return value in self._index.get((kind, field), {})
 
     def apply(self, changes: Iterable[Change]) -> Sequence[Changed]:
         """Make the changes; returns those that changed something, in order."""
@@ -87,7 +93,7 @@ class RecordSet:
             self._unindex(old)
         records[record.id] = record
         for field, value in index_entries(record):
-            self._index.setdefault((type(record), field, value), {})[record.id] = record
+            _add(self._index.setdefault((type(record), field), {}), value, record)
         return Changed(old, record)
 
     def _delete(self, change: Delete) -> Changed:
@@ -98,13 +104,26 @@ class RecordSet:
 
     def _unindex(self, record: Record) -> None:
         for field, value in index_entries(record):
-            key = (type(record), field, value)
-            entries = self._index.get(key)
-            if entries is None:
-                continue
-            entries.pop(record.id, None)
-            if not entries:
-                del self._index[key]
+            _remove(self._index[type(record), field], value, record)
+
+
+def _add(index: dict[object, Found], value: object, record: Record) -> None:
+    found = index.get(value)
+    if found is None:
+        index[value] = record
+    elif isinstance(found, dict):
+        found[record.id] = record
+    elif found.id != record.id:
+        index[value] = {found.id: found, record.id: record}
+
+
+def _remove(index: dict[object, Found], value: object, record: Record) -> None:
+    """Nothing happens where a record has one value twice and the first has removed it."""
+    found = index.get(value)
+    if isinstance(found, dict):
+        found.pop(record.id, None)
+    if found == {} or (isinstance(found, Record) and found.id == record.id):
+        del index[value]
 
 
 class Watchers:
