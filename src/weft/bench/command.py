@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Part = Callable[[Plan, Results], None]
 
-PARTS = ("path", "attach", "docker", "daemon", "dns")
+PARTS = ("path", "attach", "docker", "daemon", "dns", "mesh")
 
 
 @click.command()
@@ -75,6 +75,7 @@ def _parts() -> Mapping[str, Part]:
         "docker": _docker,
         "daemon": _daemon,
         "dns": _dns,
+        "mesh": _mesh,
     }
 
 
@@ -124,6 +125,13 @@ def _dns(plan: Plan, results: Results) -> None:
 
     with weft_host(plan.say) as weft:
         dns.measure(plan, results, weft)
+
+
+def _mesh(plan: Plan, results: Results) -> None:
+    from weft.bench import mesh, resync
+
+    mesh.measure(plan, results)
+    resync.measure(plan, results)
 
 
 def _progress(begin: float) -> Callable[[str], None]:

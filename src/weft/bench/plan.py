@@ -42,3 +42,23 @@ class Plan:
     def many_ports(self) -> int:
         """For the restart with many ports."""
         return 100 if self.is_quick else 10_000
+
+    @property
+    def mesh_hosts(self) -> tuple[int, ...]:
+        """Sizes of the simulated clusters, ascending."""
+        return (4, 20) if self.is_quick else (10, 100, 500, 1000)
+
+    @property
+    def mesh_ports(self) -> tuple[int, ...]:
+        """In each of them, ascending."""
+        return (100, 1000) if self.is_quick else (1000, 100_000)
+
+    @property
+    def mesh_changes(self) -> int:
+        """Measured one by one."""
+        return 2 if self.is_quick else 5
+
+    @property
+    def remote_ports(self) -> int:
+        """Of other hosts, for a new host and for the daemon that knows them all."""
+        return 1000 if self.is_quick else 100_000

@@ -1,0 +1,123 @@
+"""A new host takes over all that a cluster knows: in real time, every byte of it.
+
+Giver and taker run in one process and take turns, so the time is what both spend together; the
+taker keeps its journal on disk and shows every record, as weftd does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from weft.bench.plan import Plan
+from weft.bench.results import Check, Figure, Quantity, Results, Sample
+from weft.bench.simulated import INCARNATION, Common
+from weft.bench.synthetic import SyntheticCluster
+from weft.mesh.ledger import Saved
+from weft.mesh.links import Links
+from weft.mesh.replica import Replica
+from weft.mesh.sqlite_journal import SqliteJournal
+from weft.mesh.store import MeshStore
+from weft.model.records import Port
+
+_RESYNC = Figure(
+    "mesh_resync",
+    "A new host takes over all records (s)",
+    (
+        Quantity("s", "seconds", 2),
+        Quantity("giver_s", "giver s", 2),
+        Quantity("taker_s", "taker s", 2),
+        Quantity("journal_s", "journal s", 2),
+        Quantity("mb", "MB", 1),
+    ),
+    "giver and taker one after the other in one process; MB on the wire",
+)
+_HOSTS = 1000
+_GIVER, _TAKER = "giver", "taker"
+
+
+class _Message(NamedTuple):
+    sender: str
+    receiver: str
+    data: bytes
+
+
+class _Wire:
+    """Carries messages from one end to the other in order."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Message] = deque()
+        self.sent_bytes = 0
+
+    def end(self, name: str) -> _End:
+        """One host's transport."""
+        return _End(self, name)
+
+
+class _End:
+    """Implements `Transport`."""
+
+    def __init__(self, wire: _Wire, name: str) -> None:
+        self._wire = wire
+        self._name = name
+
+    def send(self, peer: str, data: bytes) -> None:
+        """See `Transport.send`."""
+        self._wire.sent_bytes += len(data)
+        self._wire.waiting.append(_Message(self._name, peer, data))
+
+
+def measure(plan: Plan, results: Results) -> None:
+    """`plan.rounds` new hosts, one after the other."""
+    hosts = min(_HOSTS, plan.remote_ports // 10)
+    common = Common(SyntheticCluster(hosts, plan.remote_ports))
+    variant = f"{plan.remote_ports} ports"
+    for number in range(plan.rounds):
+        plan.say(f"mesh: new host {number + 1} of {plan.rounds}")
+        with TemporaryDirectory(prefix="weft-bench-") as folder:
+            results.add(_RESYNC, variant, asyncio.run(_resync(common, Path(folder))))
+    took_s = results.median(_RESYNC.key, variant, "s")
+    title = f"a new host takes over {plan.remote_ports} ports"
+    results.checks.append(Check(title, took_s, 5, "at most", "s"))
+
+
+async def _resync(common: Common, folder: Path) -> Sample:
+    wire = _Wire()
+    entries = tuple(common.held)
+    saved = Saved(entries, common.marks, incarnation=INCARNATION)
+    giver = Replica(_GIVER, time.time, os.urandom, saved)
+    journal = SqliteJournal(folder / "records.db", "broken")
+    taker = Replica(_TAKER, time.time, os.urandom, journal.load(is_continued=False))
+    store = MeshStore(taker, journal)
+    ends = {
+        _GIVER: Links(giver, wire.end(_GIVER), time.monotonic, lambda differences: None),
+        _TAKER: Links(taker, wire.end(_TAKER), time.monotonic, store.merged),
+    }
+    spent_s = dict.fromkeys((_GIVER, _TAKER, "journal"), 0.0)
+    begin_s = time.perf_counter()
+    ends[_GIVER].link_up(_TAKER)
+    ends[_TAKER].link_up(_GIVER)
+    while wire.waiting:
+        message = wire.waiting.popleft()
+        start_s = time.perf_counter()
+        ends[message.receiver].receive(message.sender, message.data)
+        merged_s = time.perf_counter()
+        await store.save()
+        spent_s[message.receiver] += merged_s - start_s
+        spent_s["journal"] += time.perf_counter() - merged_s
+    took_s = time.perf_counter() - begin_s
+    await store.close()
+    held = sum(1 for _ in store.list(Port))
+    assert held == common.cluster.ports, f"{held} ports"
+    return {
+        "s": took_s,
+        "giver_s": spent_s[_GIVER],
+        "taker_s": spent_s[_TAKER],
+        "journal_s": spent_s["journal"],
+        "mb": wire.sent_bytes / 1e6,
+    }
