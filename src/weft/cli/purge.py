@@ -16,6 +16,7 @@ from weft.config import Settings
 from weft.engine.ebpf.sink import Sink
 from weft.errors import UnavailableError, WeftError
 from weft.frontends.docker.plugin_socket import NAME, specification_path
+from weft.host.folders import remove_made_folders
 
 
 def purge_host(settings: Settings) -> list[str]:
@@ -32,6 +33,7 @@ def purge_host(settings: Settings) -> list[str]:
                 removed.append(str(path))
         except OSError as error:
             problems.append(UnavailableError(f"remove {path}: {error.strerror}"))
+    removed += [str(folder) for folder in remove_made_folders(settings)]
     for folder in (settings.run_dir, settings.state_dir):
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
@@ -47,6 +49,8 @@ def files(settings: Settings) -> Iterator[Path]:
     yield settings.pid_file
     yield from (run_dir / name for name in ("docker-plugin.sock", "sysctl.json"))
     yield run_dir / "sysctl.partial"
+    yield settings.start_mark
+    yield settings.host_id_file
     database = settings.database
     yield from sorted(database.parent.glob(f"{database.name}*"))
     yield log_file(settings).parent

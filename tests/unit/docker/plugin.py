@@ -53,6 +53,7 @@ class Plugin:
         self.settings = Settings(
             name="h1",
             run_dir=str(folder / "run"),
+            state_dir=str(folder / "state"),
             docker_plugin_dir=str(folder / "plugins"),
             docker_spec_dir=str(folder / "etc/plugins"),
             docker_socket=str(folder / "docker.sock"),

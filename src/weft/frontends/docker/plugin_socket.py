@@ -23,6 +23,7 @@ import structlog
 
 from weft.config import Settings
 from weft.errors import UnavailableError
+from weft.host.folders import make_folder
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class PluginSocket:
     specification away again."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._run_dir = Path(settings.run_dir)
         self._link = Path(settings.docker_plugin_dir) / f"{NAME}.sock"
         self._specification = specification_path(settings)
@@ -75,11 +77,28 @@ class PluginSocket:
         if self._specification is None or self._is_warned:
             return False
         try:
-            return _write_specification(self._specification)
+            return self._write_specification(self._specification)
         except OSError as error:
             self._is_warned = True
             log.warning("docker will wait for an absent weftd", reason=str(error))
             return False
+
+    def _write_specification(self, path: Path) -> bool:
+        """True: it was not there, or not like this. Nothing is written where there is no Docker."""
+        content = {
+            "Name": NAME,
+            "Addr": "https://weftd.invalid",
+            "TLSConfig": {"InsecureSkipVerify": False, "CAFile": ABSENT},
+        }
+        text = json.dumps(content, indent=2) + "\n"
+        has_docker = path.parent.parent.is_dir()
+        if not has_docker or (path.exists() and path.read_text() == text):
+            return False
+        make_folder(path.parent, self._settings)
+        new = path.with_name(f".{NAME}.{os.getpid()}")
+        new.write_text(text)
+        new.replace(path)
+        return True
 
     def _listen(self) -> None:
         self._run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -95,7 +114,7 @@ class PluginSocket:
         self._folder = os.open(self._run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _publish(self) -> None:
-        self._link.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(self._link.parent, self._settings)
         new = self._link.with_name(f".{NAME}.{os.getpid()}")
         new.unlink(missing_ok=True)
         new.symlink_to(self._target())
@@ -111,21 +130,3 @@ class PluginSocket:
 def specification_path(settings: Settings) -> Path | None:
     """weft.json, if the settings want it; ``weft down --purge`` removes it."""
     return Path(settings.docker_spec_dir) / f"{NAME}.json" if settings.docker_spec_dir else None
-
-
-def _write_specification(path: Path) -> bool:
-    """True: it was not there, or not like this. Nothing is written where there is no Docker."""
-    content = {
-        "Name": NAME,
-        "Addr": "https://weftd.invalid",
-        "TLSConfig": {"InsecureSkipVerify": False, "CAFile": ABSENT},
-    }
-    text = json.dumps(content, indent=2) + "\n"
-    has_docker = path.parent.parent.is_dir()
-    if not has_docker or (path.exists() and path.read_text() == text):
-        return False
-    path.parent.mkdir(mode=0o755, exist_ok=True)
-    new = path.with_name(f".{NAME}.{os.getpid()}")
-    new.write_text(text)
-    new.replace(path)
-    return True
