@@ -30,6 +30,7 @@ from weft.cancellation import raise_if_cancelled
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
 from weft.control.control import Control
+from weft.control.healing import Healer
 from weft.control.janitor import Janitor
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions
@@ -149,6 +150,7 @@ class Daemon:
             targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
         )
         self._control = Control(context)
+        self._healer = Healer(context, time.monotonic)
         self._ports = PortsByDevice(store, sink.ifname)
         self._dns = DnsService(
             settings,
@@ -192,6 +194,7 @@ class Daemon:
             "engine": self._engine.run(),
             "kernel events": kept("kernel events", self._kernel_events.run),
             "host record": kept("host record", self._host_record.run),
+            "healer": kept("healer", self._healer.run),
             "janitor": kept("janitor", self._sweep),
             "dns": self._serve_names(),
             "api": self._api.run(),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from weft.control.addresses import Addresses
+from weft.control.conflicts import Conflict, conflicts
 from weft.control.context import Context
 from weft.control.host_access import HostAccess
 from weft.control.names import Names
 from weft.control.networks import Networks
+from weft.control.notices import Notices
 from weft.control.ports import Ports
 from weft.model.addresses import IPAddress
 from weft.model.records import DockerNetwork, Host, Network, Record
-from weft.store.interface import Delete, Put, View
+from weft.store.interface import Delete, Listener, Put, View
 
 
 class Control:
@@ -25,6 +27,7 @@ class Control:
         self.ports = Ports(context, self.addresses)
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)
+        self.notices = Notices()
 
     @property
     def view(self) -> View:
@@ -35,6 +38,14 @@ class Control:
     def host(self) -> Host:
         """This host's own record."""
         return self._context.host
+
+    def conflicts(self) -> Sequence[Conflict]:
+        """See `interface.Control.conflicts`."""
+        return conflicts(self._context.view)
+
+    def watch(self, listener: Listener) -> Callable[[], None]:
+        """See `interface.Control.watch`."""
+        return self._context.store.watch(listener)
 
     async def put_docker_network(self, record: DockerNetwork) -> None:
         """See `interface.Control.put_docker_network`."""

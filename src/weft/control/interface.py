@@ -12,12 +12,14 @@ store and an empty engine is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from weft.control.conflicts import Conflict
+from weft.control.notices import Notices
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.model.addresses import IPAddress
-from weft.model.ids import PortId, SubnetId
+from weft.model.ids import NetworkId, PortId, SubnetId
 from weft.model.records import (
     Device,
     DockerNetwork,
@@ -31,7 +33,7 @@ from weft.model.records import (
     Reservation,
     Subnet,
 )
-from weft.store.interface import View
+from weft.store.interface import Listener, View
 
 
 class Networks(Protocol):
@@ -56,15 +58,26 @@ class Networks(Protocol):
         """
         ...
 
-    async def rename(self, reference: str, name: str) -> Network:
-        """Give a network another name; ConflictError when it is taken. The same name: nothing."""
+    async def rename(self, reference: str, name: str, labels: Mapping[str, str] = ...) -> Network:
+        """Give a network another name, and labels beside those that it has; ConflictError when the
+        name is taken. Nothing new: nothing happens."""
         ...
 
     async def remove(self, reference: str) -> Network:
-        """Remove a network with its subnets, names and reservations; InUseError names its ports.
+        """Remove a network with its subnets, names and reservations, on all hosts; InUseError names
+        the workloads on it and their hosts.
 
-        The host's own place (expose) goes with it.
+        The hosts' own places (expose) go with it, and what it is in other systems.
         """
+        ...
+
+    def users(self, network: Network) -> Sequence[Port]:
+        """Ports of all hosts that keep a network from being removed."""
+        ...
+
+    async def merge(self, network_id: NetworkId, into: NetworkId) -> Network:
+        """Remove a network that nobody uses, in favour of another: what this host's Docker calls so
+        is the other from then on, and subnets that it lacks become its. InUseError."""
         ...
 
 
@@ -233,6 +246,20 @@ class Control(Protocol):
     @property
     def host(self) -> Host:
         """This host's own record."""
+        ...
+
+    @property
+    def notices(self) -> Notices:
+        """What frontends cannot make true in the systems that they serve."""
+        ...
+
+    def conflicts(self) -> Sequence[Conflict]:
+        """What hosts made without knowing of each other that does not go together. Linear in the
+        records."""
+        ...
+
+    def watch(self, listener: Listener) -> Callable[[], None]:
+        """See `Store.watch`."""
         ...
 
     async def put_docker_network(self, record: DockerNetwork) -> None:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from weft.control.addresses import Addresses
 from weft.control.context import Context
-from weft.control.references import check_network_name, find_network, port_label, users_of
+from weft.control.references import (
+    check_network_name,
+    find_network,
+    host_name,
+    network_label,
+    networks_named,
+    users_of,
+    workload_and_host,
+)
 from weft.control.specs import NetworkSpec, SubnetSpec
-from weft.errors import ConflictError, ExhaustedError, InUseError, InvalidError, NotFoundError
+from weft.control.vnis import free_vni
+from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
 from weft.model.addresses import IPAddress
-from weft.model.ids import NetworkId, SubnetId, Vni, new_id
-from weft.model.records import DockerNetwork, Name, Network, Port, Reservation, Subnet
-from weft.store.interface import Change, Delete, Put
+from weft.model.ids import NetworkId, SubnetId, new_id
+from weft.model.records import (
+    DockerNetwork,
+    ForgottenHost,
+    Name,
+    Network,
+    Port,
+    Reservation,
+    Subnet,
+)
+from weft.store.interface import Change, Delete, Put, View
+from weft.topology.routes import routes
 
 MIN_MTU_BYTES = 576
 """RFC 791; with an IPv6 subnet 1280 (RFC 8200)."""
 MAX_MTU_BYTES = 65_535
-FIRST_VNI = 4096
-"""Smaller ones look like VLANs, and people use them by hand."""
 
 
 class Networks:
@@ -53,7 +70,7 @@ class Networks:
                 id=NetworkId(new_id(self._context.random_bytes)),
                 name=spec.name,
                 tenant=spec.tenant,
-                vni=self._free_vni(),
+                vni=free_vni(self._context.view, self._context.random_bytes),
                 is_internal=spec.is_internal,
                 mtu_bytes=spec.mtu_bytes,
                 labels=spec.labels,
@@ -64,15 +81,20 @@ class Networks:
             await self._context.commit(puts, must_hold=network)
             return network
 
-    async def rename(self, reference: str, name: str) -> Network:
+    async def rename(
+        self, reference: str, name: str, labels: Mapping[str, str] = MappingProxyType({})
+    ) -> Network:
         """See `interface.Networks.rename`."""
         async with self._context.lock:
             network = self.find(reference)
-            if network.name == name:
+            known = dict(network.labels)
+            more = ((key, value) for key, value in labels.items() if key not in known)
+            renamed = replace(network, name=name, labels=(*network.labels, *more))
+            if renamed == network:
                 return network
             check_network_name(name)
-            self._check_name_is_free(name, network.tenant)
-            renamed = replace(network, name=name)
+            if name != network.name:
+                self._check_name_is_free(name, network.tenant)
             await self._context.commit([Put(renamed)])
             return renamed
 
@@ -84,46 +106,71 @@ class Networks:
             await self._context.commit(self._removal(network))
             return network
 
+    def users(self, network: Network) -> Sequence[Port]:
+        """See `interface.Networks.users`."""
+        view = self._context.view
+        return [
+            port
+            for port in view.by(Port, "network_id", network.id)
+            if not port.is_host and view.get(ForgottenHost, port.host_id) is None
+        ]
+
+    async def merge(self, network_id: NetworkId, into: NetworkId) -> Network:
+        """See `interface.Networks.merge`."""
+        async with self._context.lock:
+            view = self._context.view
+            network, other = find_network(view, network_id), find_network(view, into)
+            self._check_unused(network)
+            cidrs = {subnet.cidr for subnet in self.subnets(other)}
+            changes: list[Change] = []
+            for docker in view.by(DockerNetwork, "network_id", network.id):
+                if docker.host_id == self._context.host_id:
+                    changes.append(Put(replace(docker, network_id=other.id)))
+            for change in self._removal(network):
+                subnet = _subnet_of(change, view)
+                if subnet is not None and subnet.cidr not in cidrs:
+                    changes.append(Put(replace(subnet, network_id=other.id)))
+                else:
+                    changes.append(change)
+            await self._context.commit(changes)
+            return other
+
     def _check_name_is_free(self, name: str, tenant: str) -> None:
-        for network in self._context.view.by(Network, "name", name):
-            if network.tenant == tenant:
-                raise ConflictError(f"network {name}: exists already (id {network.id})")
+        for network in networks_named(self._context.view, f"{tenant}/{name}"):
+            raise ConflictError(f"network {name}: exists already (id {network.id})")
 
     def _check_unused(self, network: Network) -> None:
         view = self._context.view
-        users = [
-            port_label(view, port)
-            for port in view.by(Port, "network_id", network.id)
-            if not port.is_host
-        ]
-        if users:
-            raise InUseError(f"network {network.name}: in use by {users_of(sorted(users))}")
-        for docker in view.by(DockerNetwork, "network_id", network.id):
-            name = docker.name or docker.id[:12]
-            raise InUseError(
-                f"network {network.name}: is Docker's network {name}; "
-                f"remove it there: docker network rm {name}"
-            )
+        users = self.users(network)
+        if not users:
+            return
+        holders = users_of(sorted(workload_and_host(view, port) for port in users))
+        reached = {self._context.host_id, *routes(self._context.host_id, view)}
+        away = sorted({host_name(view, p.host_id) for p in users if p.host_id not in reached})
+        hint = f"; host {away[0]} is not reached: if it is gone for good, forget it" if away else ""
+        label = network_label(view, network.id)
+        raise InUseError(f"network {label}: in use by {holders}{hint}")
 
     def _removal(self, network: Network) -> Iterable[Change]:
+        """What other hosts own there they remove themselves (see `healing`)."""
         view = self._context.view
         for port in view.by(Port, "network_id", network.id):
-            yield Delete(Port, port.id)
+            if port.host_id == self._context.host_id:
+                yield Delete(Port, port.id)
         for name in view.by(Name, "network_id", network.id):
             yield Delete(Name, name.id)
         for subnet in view.by(Subnet, "network_id", network.id):
-            yield from self._addresses.forget_all(subnet)
+            for change in self._addresses.forget_all(subnet):
+                if not self._is_of_other_host(change):
+                    yield change
             yield Delete(Subnet, subnet.id)
         yield Delete(Network, network.id)
 
-    def _free_vni(self) -> Vni:
-        space = (1 << 24) - FIRST_VNI
-        for _ in range(64):
-            number = int.from_bytes(self._context.random_bytes(4), "big")
-            vni = Vni(FIRST_VNI + number % space)
-            if not tuple(self._context.view.by(Network, "vni", vni)):
-                return vni
-        raise ExhaustedError("VNI: no free one found in 64 tries; remove networks")
+    def _is_of_other_host(self, change: Change) -> bool:
+        if isinstance(change, Put):
+            return False
+        record = self._context.view.get(change.kind, change.id)
+        return getattr(record, "host_id", None) not in (None, self._context.host_id)
 
     def _subnets_for(
         self, network: Network, spec: NetworkSpec, adopt: Sequence[SubnetId]
@@ -177,6 +224,13 @@ class Networks:
     def _reserved_gateway(self, subnet: Subnet) -> IPAddress | None:
         held = self._context.view.by(Reservation, "subnet_id", subnet.id)
         return next((r.address for r in held if r.reason == "gateway"), None)
+
+
+def _subnet_of(change: Change, view: View) -> Subnet | None:
+    """The subnet that a change removes."""
+    if isinstance(change, Put) or change.kind is not Subnet:
+        return None
+    return view.get(Subnet, change.id)
 
 
 def _checked_gateway(subnet: Subnet, spec: SubnetSpec) -> IPAddress | None:

@@ -13,6 +13,7 @@ from weft.control.references import (
     check_mac,
     find_network,
     find_port,
+    host_name,
     port_label,
 )
 from weft.control.specs import AttachSpec, PortSpec
@@ -103,8 +104,8 @@ class Ports:
     async def remove(self, port_id: PortId, *, is_awaited: bool = True) -> None:
         """See `interface.Ports.remove`."""
         async with self._context.lock:
-            port = self._context.view.get(Port, port_id)
-            if port is not None:
+            if self._context.view.get(Port, port_id) is not None:
+                port = self._own(port_id)
                 await self._context.commit(self._removal(port), is_awaited=is_awaited)
 
     async def attach(self, spec: AttachSpec) -> Port:
@@ -148,7 +149,7 @@ class Ports:
         found = find_network(self._context.view, network)
         candidates = [
             port
-            for port in self._context.view.by(Port, "network_id", found.id)
+            for port in self._on_network(found)
             if port.owner.frontend == "cli" and _is_target(port, target)
         ]
         if not candidates:
@@ -242,12 +243,13 @@ class Ports:
         mac = derived_mac(network.id, str(addresses[0]) if addresses else port_id)
         return mac if mac not in taken else derived_mac(network.id, port_id)
 
+    def _on_network(self, network: Network) -> Sequence[Port]:
+        """This host's ports there: namespaces and containers of others are none of its own."""
+        ports = self._context.view.by(Port, "network_id", network.id)
+        return [port for port in ports if port.host_id == self._context.host_id]
+
     def _free_slot(self, network: Network) -> int:
-        taken = {
-            port.slot
-            for port in self._context.view.by(Port, "network_id", network.id)
-            if port.host_id == self._context.host_id
-        }
+        taken = {port.slot for port in self._on_network(network)}
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def _check_published(self, published: Iterable[PublishedPort], port_id: PortId) -> None:
@@ -278,12 +280,14 @@ class Ports:
         if port is None:
             raise NotFoundError(f"port {port_id}: not found")
         if port.host_id != self._context.host_id:
-            raise InvalidError(f"port {port_id}: is on another host; change it there")
+            label = port_label(self._context.view, port)
+            host = host_name(self._context.view, port.host_id)
+            raise InvalidError(f"port {label}: is on host {host}; change it there")
         return port
 
     def _attached(self, network: Network, target: Target) -> Port | None:
         """The place that a target has on a network already, whoever gave it."""
-        for port in self._context.view.by(Port, "network_id", network.id):
+        for port in self._on_network(network):
             if port.device is None:
                 continue
             if port.device.netns_inode == target.inode:

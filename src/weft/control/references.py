@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from weft.errors import ConflictError, InvalidError, NotFoundError
-from weft.model.ids import ID_LENGTH, MacAddress
-from weft.model.records import Network, Port
+from weft.model.ids import ID_LENGTH, HostId, MacAddress, NetworkId
+from weft.model.records import Host, Network, Port
 from weft.model.service_addresses import GATEWAY_MAC
 from weft.store.interface import View
 
@@ -21,18 +21,29 @@ _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 def find_network(view: View, reference: str) -> Network:
     """By name, ``tenant/name``, id, or the unambiguous beginning of an id."""
-    tenant, _, name = reference.rpartition("/")
-    for network in view.by(Network, "name", name):
-        if network.tenant == (tenant or "default"):
-            return network
-    found = [n for n in view.list(Network) if _is_id(reference, n.id)]
+    found = networks_named(view, reference) or [
+        network for network in view.list(Network) if _is_id(reference, network.id)
+    ]
     if len(found) == 1:
         return found[0]
+    if found and found[0].name == reference.rpartition("/")[2]:
+        ids = sorted(network.id for network in found)
+        raise ConflictError(
+            f"network {reference}: several are called so, {' and '.join(ids)}; give an id, and "
+            f"rename one of them: weft network rename {ids[-1]} NEW-NAME"
+        )
     if found:
         raise ConflictError(f"network {reference}: several ids begin so; give more digits")
     raise NotFoundError(
         f"network {reference}: not found{_near(reference, (n.name for n in view.list(Network)))}"
     )
+
+
+def networks_named(view: View, reference: str) -> list[Network]:
+    """Networks of a name or ``tenant/name``: one, or several after a partition, by id."""
+    tenant, _, name = reference.rpartition("/")
+    found = [n for n in view.by(Network, "name", name) if n.tenant == (tenant or "default")]
+    return sorted(found, key=lambda network: network.id)
 
 
 def find_port(view: View, reference: str) -> Port:
@@ -94,8 +105,33 @@ def users_of(items: Sequence[str], limit: int = 5) -> str:
 def port_label(view: View, port: Port) -> str:
     """How a port is called towards users."""
     network = view.get(Network, port.network_id)
-    name = port.owner.container_name or (port.names[0] if port.names else port.id)
+    name = workload_name(port)
     return f"{name} on {network.name}" if network else name
+
+
+def workload_name(port: Port) -> str:
+    """How what is behind a port is called towards users."""
+    return port.owner.container_name or (port.names[0] if port.names else port.id)
+
+
+def workload_and_host(view: View, port: Port) -> str:
+    """What is behind a port, and where: ``web on host h2``."""
+    return f"{workload_name(port)} on host {host_name(view, port.host_id)}"
+
+
+def host_name(view: View, host_id: HostId) -> str:
+    """How a host is called towards users."""
+    host = view.get(Host, host_id)
+    return host.name if host else host_id
+
+
+def network_label(view: View, network_id: NetworkId) -> str:
+    """A network's name, with its id when others have the name too."""
+    network = view.get(Network, network_id)
+    if network is None:
+        return network_id
+    others = [n for n in view.by(Network, "name", network.name) if n.tenant == network.tenant]
+    return f"{network.name} ({network_id})" if len(others) > 1 else network.name
 
 
 def _ports_named(view: View, reference: str) -> list[Port]:

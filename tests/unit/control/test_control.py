@@ -224,7 +224,7 @@ async def test_network_in_use_names_its_users() -> None:
     desk = Desk()
     await desk.network("foo", "192.168.1.0/24")
     port = await desk.port(names=("web",))
-    with pytest.raises(InUseError, match="web on foo"):
+    with pytest.raises(InUseError, match="foo: in use by web on host h"):
         await desk.control.networks.remove("foo")
     await desk.control.ports.remove(port.id)
     await desk.control.host_access.expose("foo")

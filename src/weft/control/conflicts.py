@@ -1,0 +1,133 @@
+"""What two halves of a partition, or two hosts within a moment, made that does not go together.
+
+Nothing of it stops anything: both networks, both subnets forward, and `weft status conflicts` shows
+them with the command that mends it. Pure functions of the records, so all hosts see the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from weft.control.references import network_label, workload_and_host
+from weft.model.addresses import IPAddress
+from weft.model.ids import NetworkId
+from weft.model.records import Network, Port, Subnet
+from weft.store.interface import View
+
+ConflictKind = Literal["name", "subnet", "address", "lost-network"]
+
+
+class Conflict(NamedTuple):
+    """Records that contradict each other."""
+
+    kind: ConflictKind
+    ids: tuple[str, ...]
+    """Of networks (``name``, ``subnet``, ``lost-network``) or ports (``address``), ascending."""
+    subject: str
+    """What they share: a name, a prefix, an address; for ``lost-network`` the id of the network."""
+    reason: str
+    fix: str
+
+
+def conflicts(view: View) -> tuple[Conflict, ...]:
+    """All of them. Linear in networks, subnets and ports (but for sorting)."""
+    return (*_names(view), *_subnets(view), *_addresses(view), *_lost_networks(view))
+
+
+def _names(view: View) -> Iterator[Conflict]:
+    called: dict[tuple[str, str], list[Network]] = defaultdict(list)
+    for network in view.list(Network):
+        called[network.tenant, network.name].append(network)
+    for (_, name), networks in sorted(called.items()):
+        if len(networks) > 1:
+            ids = tuple(sorted(network.id for network in networks))
+            yield Conflict(
+                "name",
+                ids,
+                name,
+                f"{len(ids)} networks are called {name}: {', '.join(ids)}; "
+                "by its name alone none of them can be used",
+                f"weft network rename {ids[-1]} NEW-NAME",
+            )
+
+
+def _subnets(view: View) -> Iterator[Conflict]:
+    tenants: dict[tuple[str, int], list[Subnet]] = defaultdict(list)
+    for subnet in view.list(Subnet):
+        if subnet.network_id is not None and view.get(Network, subnet.network_id) is not None:
+            tenants[subnet.tenant, subnet.cidr.version].append(subnet)
+    for _, subnets in sorted(tenants.items()):
+        for one, other in _overlapping(subnets):
+            ids = sorted({_network_of(one), _network_of(other)})
+            first, second = (_described(view, subnet) for subnet in (one, other))
+            yield Conflict(
+                "subnet",
+                tuple(ids),
+                str(other.cidr),
+                f"subnet {first} overlaps {second}; the host and what is on both networks reaches "
+                "only one of them there",
+                f"remove one of the networks, and make it again with another subnet: "
+                f"weft network rm {ids[-1]}",
+            )
+
+
+def _overlapping(subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet, Subnet]]:
+    """Pairs of different networks: each subnet with the widest one that it lies in, or equals."""
+    around: list[Subnet] = []
+    for subnet in sorted(
+        subnets,
+        key=lambda s: (int(s.cidr.network_address), s.cidr.prefixlen, _network_of(s), s.id),
+    ):
+        first = int(subnet.cidr.network_address)
+        around = [s for s in around if int(s.cidr.broadcast_address) >= first]
+        for other in around:
+            if other.network_id != subnet.network_id:
+                yield other, subnet
+                break
+        around.append(subnet)
+
+
+def _addresses(view: View) -> Iterator[Conflict]:
+    held: dict[tuple[NetworkId, IPAddress], list[Port]] = defaultdict(list)
+    for port in view.list(Port):
+        for address in port.addresses:
+            held[port.network_id, address].append(port)
+    for (network_id, address), ports in held.items():
+        if len(ports) > 1:
+            ports.sort(key=lambda port: port.id)
+            holders = " and ".join(workload_and_host(view, port) for port in ports)
+            yield Conflict(
+                "address",
+                tuple(port.id for port in ports),
+                str(address),
+                f"address {address} on network {network_label(view, network_id)}: held by "
+                f"{holders}; what is sent to it reaches only one of them",
+                f"start {workload_and_host(view, ports[-1])} again with another address",
+            )
+
+
+def _lost_networks(view: View) -> Iterator[Conflict]:
+    orphans: dict[NetworkId, list[Port]] = defaultdict(list)
+    for port in view.list(Port):
+        if not port.is_host and view.get(Network, port.network_id) is None:
+            orphans[port.network_id].append(port)
+    for network_id, ports in sorted(orphans.items()):
+        holders = ", ".join(sorted(workload_and_host(view, port) for port in ports))
+        yield Conflict(
+            "lost-network",
+            (network_id,),
+            network_id,
+            f"network {network_id}: was removed while {holders} came to be on it",
+            "start it again, on a network that is there",
+        )
+
+
+def _network_of(subnet: Subnet) -> NetworkId:
+    assert subnet.network_id is not None
+    return subnet.network_id
+
+
+def _described(view: View, subnet: Subnet) -> str:
+    return f"{subnet.cidr} of network {network_label(view, _network_of(subnet))}"
