@@ -8,6 +8,7 @@ records may depend on them.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
@@ -57,6 +58,19 @@ class Host(Record, frozen=True, kw_only=True):
     """How others encrypt to it; None: it cannot."""
 
 
+class EncryptionStage(IntEnum):
+    """How far a host is with encryption; `topology.encryption` says when it goes on."""
+
+    OFF = 0
+    """Sends plain and takes plain; has no WireGuard device."""
+    ACCEPTS = 1
+    """Sends plain, takes both; its device knows every other host's key."""
+    SENDS = 2
+    """Sends encrypted, takes both."""
+    REFUSES = 3
+    """Sends encrypted, and takes nothing else."""
+
+
 class WireGuardEnd(Part, frozen=True, kw_only=True):
     """A host's end of the encrypted underlay."""
 
@@ -64,6 +78,12 @@ class WireGuardEnd(Part, frozen=True, kw_only=True):
     """Base64, as wg(8) shows it."""
     port: int
     """UDP, on the addresses of the host's underlay."""
+    stage: EncryptionStage = EncryptionStage.OFF
+    """What the host does, or is about to do."""
+    in_force: EncryptionStage = EncryptionStage.OFF
+    """What its kernel does for sure; `stage` once that is through."""
+    follows: str = ""
+    """`Cluster.encryption_id` of the settings that are in force on it; empty: none ever were."""
 
 
 class Neighbour(Part, frozen=True, kw_only=True):
@@ -111,6 +131,10 @@ class Cluster(Record, frozen=True, kw_only=True):
     plain_underlays: tuple[IPNetwork, ...] = ()
     """With `is_encrypted`: between two hosts whose underlay addresses are both in one of these it
     does not."""
+    former_plain_underlays: tuple[IPNetwork, ...] = ()
+    """As they were before the last change: what was plain is taken so, until its sender follows."""
+    encryption_id: str = ""
+    """Another one with every change of the above, so that hosts can say which they follow."""
 
 
 class Network(Record, frozen=True, kw_only=True):

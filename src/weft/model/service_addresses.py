@@ -1,8 +1,8 @@
 """Addresses that Weft itself uses between a host and its workloads; the same in ``bpf/abi.h``.
 
-They never appear inside a network or on the wire: a query for a resolver of the host is rewritten
-to `DNS4` or `DNS6` on its way up to weftd, its source to the asker's alias, and back on the way
-down. Class E and a ULA of our own, so that they collide with nobody's networks.
+Unencrypted they never appear inside a network or on the wire: a query for a resolver of the host is
+rewritten to `DNS4` or `DNS6` on its way up to weftd, its source to the asker's alias, and back on
+the way down. Class E and a ULA of our own, so that they collide with nobody's networks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ DNS6 = IPv6Address("fd77:6566:7400::53")
 ALIAS4 = IPv4Network("240.0.0.0/4")
 """Plus the ifindex of a port's host-side device: that port, as the host sees it."""
 ALIAS6 = IPv6Network("fd77:6566:7400:1::/64")
+WIREGUARD6 = IPv6Network("fd77:6566:7401::/64")
+"""Inside the WireGuard of the hosts: they reach each other so, and nothing else may."""
 
 
 def ifindex_of_alias(address: IPv4Address | IPv6Address) -> int | None:
@@ -25,3 +27,12 @@ def ifindex_of_alias(address: IPv4Address | IPv6Address) -> int | None:
             return ifindex_of_alias(address.ipv4_mapped)
         return int(address) & 0xFFFFFFFF if address in ALIAS6 else None
     return int(address) & 0x0FFFFFFF if address in ALIAS4 else None
+
+
+def wireguard_address(host_id: str) -> IPv6Address:
+    """A host's address inside WireGuard: its id is the half that is its own.
+
+    >>> wireguard_address("0123456789abcdef")
+    IPv6Address('fd77:6566:7401:0:123:4567:89ab:cdef')
+    """
+    return WIREGUARD6[int(host_id, 16)]
