@@ -21,8 +21,11 @@ from weft.model.records import (
     AllowedAddress,
     Device,
     DockerNetwork,
+    ForgottenHost,
     Host,
     Name,
+    Neighbour,
+    Neighbours,
     Network,
     Owner,
     Port,
@@ -33,7 +36,7 @@ from weft.model.records import (
     Subnet,
 )
 
-HOSTS = (HostId("h" * 16), HostId("i" * 16))
+HOSTS = (HostId("a" * 16), HostId("b" * 16), HostId("c" * 16))
 _few = st.integers(0, 3)
 _network_ids = st.builds(lambda n: NetworkId(f"net{n}"), _few)
 _v4 = st.builds(lambda n: IPv4Address(0x0A000000 + n), st.integers(0, 20))
@@ -52,9 +55,28 @@ hosts = st.builds(
     id=st.sampled_from(HOSTS),
     name=_texts,
     underlay=st.lists(addresses, max_size=2).map(tuple),
+    mtu_bytes=st.sampled_from([1400, 1500, 9000]),
     network_mtu_bytes=st.integers(576, 9000),
     resolvers=st.lists(addresses, max_size=2, unique=True).map(tuple),
 )
+_host_ids = st.sampled_from(HOSTS)
+neighbours = st.builds(
+    lambda host, found: Neighbours(id=host, host_id=host, neighbours=found),
+    _host_ids,
+    st.lists(
+        st.builds(
+            Neighbour,
+            host_id=_host_ids,
+            address=addresses,
+            path_mtu_bytes=st.sampled_from([0, 1400, 9000]),
+            is_path_broken=st.booleans(),
+            has_link=st.booleans(),
+        ),
+        max_size=3,
+        unique_by=lambda each: each.host_id,
+    ).map(lambda found: tuple(sorted(found, key=lambda each: each.host_id))),
+)
+forgotten_hosts = st.builds(ForgottenHost, id=_host_ids, name=_texts)
 networks = st.builds(
     Network,
     id=_network_ids,
@@ -132,5 +154,13 @@ docker_networks = st.builds(
     DockerNetwork, id=_texts, network_id=_network_ids, host_id=st.sampled_from(HOSTS), name=_texts
 )
 records: st.SearchStrategy[Record] = st.one_of(
-    hosts, networks, subnets, ports, names, reservations, docker_networks
+    hosts,
+    neighbours,
+    forgotten_hosts,
+    networks,
+    subnets,
+    ports,
+    names,
+    reservations,
+    docker_networks,
 )

@@ -5,7 +5,16 @@ from collections.abc import Hashable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.strategies import HOSTS, hosts, networks, ports, records, subnets
+from tests.property.strategies import (
+    HOSTS,
+    forgotten_hosts,
+    hosts,
+    neighbours,
+    networks,
+    ports,
+    records,
+    subnets,
+)
 from weft.engine.compiler import Compiler, RowChanges
 from weft.engine.ebpf.compile import functions
 from weft.engine.engine import difference
@@ -14,7 +23,9 @@ from weft.store.memory import MemoryStore
 
 Tables = dict[str, dict[Hashable, Hashable]]
 
-compiled = st.one_of(ports, ports, networks, subnets, hosts)
+compiled = st.one_of(
+    ports, ports, ports, networks, subnets, hosts, hosts, neighbours, neighbours, forgotten_hosts
+)
 changes = st.one_of(
     st.builds(Put, compiled),
     st.builds(Put, compiled),

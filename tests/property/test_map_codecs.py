@@ -66,13 +66,13 @@ ROWS = {
     ),
     rows.ADDRESSES: (
         st.builds(rows.AddressKey, vnis, addresses),
-        st.builds(rows.AddressValue, macs, nothing | ifnames, flags, flags),
+        st.builds(rows.AddressValue, macs, nothing | ifnames, flags, flags, u32),
     ),
     rows.MACS: (
         st.builds(rows.MacKey, vnis, macs),
-        st.builds(rows.MacValue, nothing | ifnames, flags),
+        st.builds(rows.MacValue, nothing | ifnames, flags, u32),
     ),
-    rows.NETWORKS: (vnis, st.builds(rows.NetworkValue, flags, u32, flags)),
+    rows.NETWORKS: (vnis, st.builds(rows.NetworkValue, flags, u32, flags, u32)),
     rows.FLOOD: (st.builds(rows.FloodKey, vnis, u32), ifnames),
     rows.ALLOWED: (
         st.builds(rows.AllowedKey, ifnames, prefixes),
@@ -84,13 +84,15 @@ ROWS = {
     ),
     rows.HOST_PREFIXES: (prefixes, st.builds(rows.HostPrefixValue, vnis)),
     rows.RESOLVERS: (addresses, st.just(rows.ResolverValue())),
+    rows.PEERS: (addresses, st.builds(rows.PeerValue, u32, flags, flags)),
+    rows.REPLICAS: (st.builds(rows.ReplicaKey, vnis, u32), u32),
 }
 
 
 def test_every_map_has_a_codec_and_is_tested() -> None:
     assert ROWS.keys() == CODECS.keys()
-    others = {rows.DEVICES, rows.FILTERS, rows.HOST_ADDRESSES, rows.HOST_ROUTES, rows.NFTABLES}
-    assert ROWS.keys() | others == set(rows.ORDER)
+    kernel = {rows.DEVICES, rows.FILTERS, rows.HOST_ADDRESSES, rows.HOST_ROUTES, rows.NFTABLES}
+    assert ROWS.keys() | kernel | {rows.TUNNELS} == set(rows.ORDER)
 
 
 @given(st.sampled_from(sorted(ROWS)).flatmap(lambda name: st.tuples(st.just(name), *ROWS[name])))
@@ -115,6 +117,8 @@ def test_equal_rows_are_equal_bytes_of_the_maps_size(row: tuple[str, object, obj
         rows.SUBNETS: (24, 32),
         rows.HOST_PREFIXES: (20, 16),
         rows.RESOLVERS: (16, 8),
+        rows.PEERS: (16, 32),
+        rows.REPLICAS: (8, 16),
     }
     found = codec.encode_key(key, DEVICES), codec.encode_value(value, DEVICES)
     assert (len(found[0]), len(found[1])) == sizes[name]

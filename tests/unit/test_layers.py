@@ -42,6 +42,7 @@ PURE = (
     "topology",
     "engine/compiler.py",
     "engine/ebpf/compile.py",
+    "engine/ebpf/tunnels.py",
     "mesh/ledger.py",
     "mesh/replica.py",
     "mesh/upkeep.py",

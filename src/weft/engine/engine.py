@@ -75,6 +75,10 @@ class Sink(Protocol):
         """Make the changes in the order that the tables need; see `Table.write`."""
         ...
 
+    def follow(self) -> list[RowFailure]:
+        """Make rows true again that rest on what others have changed in the kernel."""
+        ...
+
     def counters(self) -> Mapping[str, Counters]:
         """Traffic by ifname of the host's end."""
         ...
@@ -124,6 +128,7 @@ class Engine:
         self._is_asked = False
         self._spacing_s = MIN_SPACING_S
         self._is_busy = False
+        self._has_moved = False
         self._failures: dict[RowKey, str] = {}
         self.ready = asyncio.Event()
         """Set once the first reconcile is through."""
@@ -149,6 +154,8 @@ class Engine:
                     pause_s = self._spacing_s if self._is_asked else self._reconcile_s
                     self._look_due_s = self._looked_s + pause_s
                 await self._apply_pending()
+                if self._has_moved:
+                    await self._follow()
                 await self._sleep()
         finally:
             self._end_watch()
@@ -174,6 +181,11 @@ class Engine:
         """
         self._is_asked = True
         self._look_due_s = min(self._look_due_s, self._looked_s + self._spacing_s)
+        self._wake.set()
+
+    def follow_soon(self) -> None:
+        """What rows rest on has changed in the kernel, and is no damage: see `Sink.follow`."""
+        self._has_moved = True
         self._wake.set()
 
     def failures(self) -> Sequence[Failure]:
@@ -205,7 +217,7 @@ class Engine:
         self._wake.set()
 
     async def _sleep(self) -> None:
-        if not (self._upserts or self._deletes or self._waiters):
+        if not (self._upserts or self._deletes or self._waiters or self._has_moved):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._look_due_s):
                     await self._wake.wait()
@@ -281,6 +293,18 @@ class Engine:
         for table, keys in deletes.items():
             for key in keys:
                 self._failures.pop(RowKey(table, key), None)
+        for failure in failures:
+            self._failures[failure.row] = failure.reason
+            log.warning("row not applied", table=failure.row.table, reason=failure.reason)
+
+    async def _follow(self) -> None:
+        self._has_moved = False
+        try:
+            failures = await self._in_thread(self._sink.follow)
+        except (WeftError, OSError) as error:
+            log.warning("changes of the kernel not followed", reason=str(error))
+            self.repair_soon()
+            return
         for failure in failures:
             self._failures[failure.row] = failure.reason
             log.warning("row not applied", table=failure.row.table, reason=failure.reason)

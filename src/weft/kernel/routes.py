@@ -1,8 +1,9 @@
-"""Routes of the main table: requests that add and remove them, and a dump."""
+"""Routes: requests that add and remove them, a dump of the main table, and what leads where."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ _RTA_PREFSRC = 7
 _RTA_METRICS = 8
 _RTA_MULTIPATH = 9
 _RTA_TABLE = 15
+_RTA_VIA = 18
 _RTAX_MTU = 2
 _RT_TABLE_MAIN = 254
 _RT_TABLE_LOCAL = 255
@@ -116,6 +118,60 @@ def routes(netlink: Netlink) -> list[Route]:
             if route is not None:
                 found.append(route)
     return found
+
+
+class Way(NamedTuple):
+    """How this host reaches an address, by all its tables and rules."""
+
+    ifindex: int
+    gateway: IPAddress | None
+    """None: on the link of the device."""
+    source: IPAddress | None
+    """What the host would send from."""
+
+
+def ways(netlink: Netlink, destinations: Sequence[IPAddress]) -> dict[IPAddress, Way]:
+    """How each is reached; those that are not, or are this host's own, are left out."""
+    requests = [
+        Request(
+            f"look up the route to {address}",
+            _RTM_GETROUTE,
+            0,
+            _RTMSG.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+            + attribute(_RTA_DST, address.packed),
+        )
+        for address in destinations
+    ]
+    found: dict[IPAddress, Way] = {}
+    for address, answer in zip(destinations, netlink.run(requests)):
+        if answer.error is None:
+            way = _parse_way(answer.body)
+            if way is not None:
+                found[address] = way
+    return found
+
+
+def is_of_interest(body: bytes) -> bool:
+    """Whether a message about a route may change `ways`: not one of Weft's, nor one that comes
+    with every address."""
+    _, _, _, _, table, protocol, _, _, flags = _RTMSG.unpack_from(body)
+    return table != _RT_TABLE_LOCAL and protocol != PROTOCOL and not flags & _RTM_F_CLONED
+
+
+def _parse_way(body: bytes) -> Way | None:
+    kind = _RTMSG.unpack_from(body)[7]
+    found = attributes(body, _RTMSG.size)
+    ifindex = int.from_bytes(found.get(_RTA_OIF, b""), "little")
+    if kind != _RTN_UNICAST or not ifindex:
+        return None
+    gateway, source = found.get(_RTA_GATEWAY), found.get(_RTA_PREFSRC)
+    if _RTA_VIA in found:  # an IPv4 route by way of an IPv6 neighbour (RFC 5549)
+        gateway = found[_RTA_VIA][2:]
+    return Way(
+        ifindex=ifindex,
+        gateway=ip_address(gateway) if gateway else None,
+        source=ip_address(source) if source else None,
+    )
 
 
 def _own_route(prefix: IPNetwork, ifindex: int) -> bytes:

@@ -56,5 +56,11 @@ def host_place_id(host_id: HostId, network_id: NetworkId) -> PortId:
 
 
 def host_tag(host_id: HostId) -> HostTag:
-    """The first half of a host's id. A host whose tag is 0 or is another's must take a new id."""
-    return HostTag(int(host_id[: ID_LENGTH // 2], 16))
+    """The first half of a host's id. A host whose tag is 0 or is another's must take a new id.
+
+    An id that is no number, which no weftd chooses, has a tag all the same.
+    """
+    try:
+        return HostTag(int(host_id[: ID_LENGTH // 2], 16))
+    except ValueError:
+        return HostTag(int(derived_id("host-tag", host_id)[: ID_LENGTH // 2], 16))

@@ -109,6 +109,11 @@ class Neighbours(Record, frozen=True, kw_only=True):
     neighbours: tuple[Neighbour, ...] = ()
     """By `host_id`, ascending."""
 
+    @property
+    def broken(self) -> tuple[HostId, ...]:
+        """Those whose data path is broken."""
+        return tuple(each.host_id for each in self.neighbours if each.is_path_broken)
+
 
 class ForgottenHost(Record, frozen=True, kw_only=True):
     """A host that was removed from the cluster (`weft leave`, `weft forget`). Its certificate is
@@ -257,6 +262,11 @@ class Port(Record, frozen=True, kw_only=True):
         """By which `View.any` tells whether a host has a port on a network."""
         return Place(self.network_id, self.host_id)
 
+    @property
+    def unknown_on(self) -> tuple[NetworkId, ...]:
+        """Its network, if it may hold addresses that no record names."""
+        return (self.network_id,) if self.allowed or not self.is_spoof_checked else ()
+
 
 class Place(NamedTuple):
     """A network on a host."""
@@ -313,6 +323,149 @@ class DockerNetwork(Record, frozen=True, kw_only=True):
     """Docker's name for it, learnt from its event stream; empty until then."""
 
 
+class Block(Part, frozen=True, kw_only=True):
+    """Addresses of a subnet that belong to one host."""
+
+    first: IPAddress
+    last: IPAddress
+    epoch: int
+    """Of two statements about an address the one with the greater epoch holds. A gift adds one; a
+    takeover goes to the next multiple of 2**32, past all that the former owner may have said."""
+    owner: HostId
+    is_reserve: bool = False
+    """Never taken from its owner while that is not forgotten."""
+    since: int = 0
+    """Revision of the writer's statements from which on this may be used: once a majority of its
+    lease quorum knows them. 0: at once, for nobody else ever had it."""
+
+
+class AddressBlocks(Record, frozen=True, kw_only=True):
+    """What one host says about a subnet's blocks: those that it owns, and those that it gave away
+    until their new owner says the same. `ipam.blocks` finds the one owner of every address."""
+
+    KIND = "address-blocks"
+    id: str
+    """Derived from subnet and host."""
+    subnet_id: SubnetId
+    host_id: HostId
+    blocks: tuple[Block, ...] = ()
+    """Disjoint, ascending."""
+
+
+class BlockRequest(Record, frozen=True, kw_only=True):
+    """A host asks another for addresses of a subnet. It goes when the asker has taken them."""
+
+    KIND = "block-request"
+    id: str
+    """Derived from subnet and asker."""
+    subnet_id: SubnetId
+    host_id: HostId
+    owner: HostId
+    """Who is asked."""
+    count: int = 1
+    address: IPAddress | None = None
+    """This one and no other."""
+    is_urgent: bool = False
+    """Somebody waits: even the owner's last ones are wanted."""
+
+
+class LeaseMember(Part, frozen=True, kw_only=True):
+    """A host of a lease quorum."""
+
+    host_id: HostId
+    generation: int
+    """Of `Lease`: after a restored backup a host's votes count no more until it is asked anew."""
+
+
+class LeaseAck(Part, frozen=True, kw_only=True):
+    """A member of a host's lease quorum holds all that the host has stated."""
+
+    host_id: HostId
+    """Whose statements."""
+    term: int
+    revision: int
+    generation: int
+
+
+class Lease(Record, frozen=True, kw_only=True):
+    """How a host holds its leased blocks, and what it acknowledges to others."""
+
+    KIND = "lease"
+    id: HostId
+    host_id: HostId
+    generation: int
+    """Another one each time the host was restored from a backup."""
+    term: int
+    """How often this host's lease quorum has decided about it, and one."""
+    members: tuple[LeaseMember, ...]
+    """Its lease quorum in this term, itself among them; by `host_id`, ascending."""
+    revision: int
+    """Counts the changes of its statements (`AddressBlocks`)."""
+    digest: str
+    """Of its statements at `revision`: who holds others has not heard all of them yet."""
+    floor: int = 0
+    """Up to this revision a majority of the quorum of an earlier term knew."""
+    acks: tuple[LeaseAck, ...] = ()
+    """By `host_id`, ascending."""
+
+
+class Ballot(Part, frozen=True, kw_only=True, order=True):
+    """One attempt at a decision; a greater one overtakes a smaller."""
+
+    number: int
+    host_id: HostId
+
+
+class LeaseDecision(Part, frozen=True, kw_only=True):
+    """What a lease quorum decides at the end of a term."""
+
+    members: tuple[LeaseMember, ...]
+    """The lease quorum of the next term."""
+    revision: int
+    """Of the host's statements: nothing later counts, unless the host goes on."""
+    heir: HostId | None = None
+    """Who takes the leased blocks. None: the host goes on."""
+
+
+class LeaseVote(Record, frozen=True, kw_only=True):
+    """One host's part in deciding how another's (or its own) term ends. See `ipam.ballots`."""
+
+    KIND = "lease-vote"
+    id: str
+    """Derived from subject and voter."""
+    host_id: HostId
+    subject: HostId
+    """About whose lease."""
+    generation: int
+    """The voter's."""
+    term: int
+    members: tuple[LeaseMember, ...]
+    """The subject's lease quorum in this term."""
+    promised: Ballot | None = None
+    """Takes part in no smaller one."""
+    revision: int = 0
+    """Of the subject's statements, as the voter knew them when it promised."""
+    is_released: bool = False
+    """Has promised a ballot of somebody else than the subject, which may not use any more what
+    this voter has not acknowledged yet, in this term."""
+    accepted: Ballot | None = None
+    decision: LeaseDecision | None = None
+    """What it accepted."""
+    proposed: Ballot | None = None
+    """A ballot of the voter's own, and what it proposes once a majority has promised."""
+    proposal: LeaseDecision | None = None
+
+
+class LeaseReturn(Record, frozen=True, kw_only=True):
+    """A host that was restored from a backup asks what it has stated and forgotten since."""
+
+    KIND = "lease-return"
+    id: HostId
+    host_id: HostId
+    generation: int
+    """The one that it will go on under."""
+
+
 KINDS: tuple[type[Record], ...] = (
     Host,
     Neighbours,
@@ -324,5 +477,10 @@ KINDS: tuple[type[Record], ...] = (
     Name,
     Reservation,
     DockerNetwork,
+    AddressBlocks,
+    BlockRequest,
+    Lease,
+    LeaseVote,
+    LeaseReturn,
 )
 """Every kind, in the order in which they refer to each other."""

@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar, cast
 
 from weft.model.records import (
+    AddressBlocks,
+    BlockRequest,
     DockerNetwork,
+    LeaseVote,
     Name,
     Neighbours,
     Network,
@@ -34,6 +37,9 @@ INDEXED: dict[type[Record], tuple[str, ...]] = {
     Name: ("network_id", "name", "addresses"),
     Reservation: ("subnet_id",),
     DockerNetwork: ("network_id",),
+    AddressBlocks: ("subnet_id", "host_id"),
+    BlockRequest: ("owner", "subnet_id"),
+    LeaseVote: ("subject",),
 }
 """What `View.by` finds by. A tuple is found by each of its items, a NamedTuple whole."""
 

@@ -39,9 +39,11 @@ Rows = Mapping[str, Mapping[Hashable, Hashable]]
 HOST = Host(
     id=HostId("a" * 16),
     name="h1",
+    underlay=(ip_address("192.0.2.1"), ip_address("2001:db8::1")),
     network_mtu_bytes=1400,
     resolvers=(ip_address("192.0.2.53"), ip_address("2001:db8::53")),
 )
+OTHER = Host(id=HostId("b" * 16), name="h2", underlay=(ip_address("192.0.2.2"),))
 FOO = Network(id=NetworkId("f" * 16), name="foo", vni=Vni(5))
 INNER = Network(id=NetworkId("e" * 16), name="inner", vni=Vni(6), is_internal=True)
 SUBNETS = (
@@ -142,6 +144,8 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
                 ),
             ),
         ),
+        OTHER,
+        port(5, host_id=OTHER.id),
     )
     assert {name for name, found in desired.items() if found} == set(rows.ORDER)
     settle(sink, desired)

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
 from weft.kernel.bpf import layouts
-from weft.kernel.bpf.layouts import EndpointFlag, NetworkFlag, PortFlag
+from weft.kernel.bpf.layouts import EndpointFlag, NetworkFlag, PeerFlag, PortFlag
 from weft.model.addresses import IPAddress, IPNetwork
 
 K = TypeVar("K")
@@ -63,11 +63,13 @@ def _decode_prefix(bits: int, raw: bytes) -> IPNetwork:
     return IPv6Network((raw, bits), strict=False)
 
 
-def _encode_mac(mac: str) -> bytes:
+def encode_mac(mac: str) -> bytes:
+    """Six octets; of an empty text zeros."""
     return bytes.fromhex(mac.replace(":", "")) if mac else _NO_MAC
 
 
-def _decode_mac(raw: bytes) -> str:
+def decode_mac(raw: bytes) -> str:
+    """The opposite."""
     return "" if raw == _NO_MAC else raw.hex(":")
 
 
@@ -80,7 +82,7 @@ def _encode_port(value: rows.PortValue, devices: Devices) -> bytes:
     return layouts.Port(
         vni=value.vni,
         flags=flags,
-        mac=_encode_mac(value.mac),
+        mac=encode_mac(value.mac),
         mtu=value.mtu_bytes,
         slot=value.slot,
         ipv4=encode_address(value.ipv4),
@@ -92,7 +94,7 @@ def _decode_port(raw: bytes, devices: Devices) -> rows.PortValue:
     port = layouts.Port.decode(raw)
     return rows.PortValue(
         vni=port.vni,
-        mac=_decode_mac(port.mac),
+        mac=decode_mac(port.mac),
         slot=port.slot,
         is_spoof_checked=bool(port.flags & PortFlag.PORT_SPOOF_CHECK),
         ipv4=decode_address(port.ipv4),
@@ -109,16 +111,19 @@ def _encode_endpoint(value: rows.AddressValue, devices: Devices) -> bytes:
     if value.is_host:
         flags |= EndpointFlag.ENDPOINT_HOST
     ifindex = devices.ifindex(value.ifname) if value.ifname else 0
-    return layouts.Endpoint(ifindex=ifindex, flags=flags, mac=_encode_mac(value.mac)).encode()
+    return layouts.Endpoint(
+        ifindex=ifindex, flags=flags, mac=encode_mac(value.mac), tunnel=value.host
+    ).encode()
 
 
 def _decode_endpoint(raw: bytes, devices: Devices) -> rows.AddressValue:
     endpoint = layouts.Endpoint.decode(raw)
     return rows.AddressValue(
-        mac=_decode_mac(endpoint.mac),
+        mac=decode_mac(endpoint.mac),
         ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
         is_gateway=bool(endpoint.flags & EndpointFlag.ENDPOINT_GATEWAY),
         is_host=bool(endpoint.flags & EndpointFlag.ENDPOINT_HOST),
+        host=endpoint.tunnel,
     )
 
 
@@ -134,7 +139,7 @@ def _decode_address_key(raw: bytes, devices: Devices) -> rows.AddressKey:
 def _encode_mac_value(value: rows.MacValue, devices: Devices) -> bytes:
     flags = EndpointFlag.ENDPOINT_HOST if value.is_host else EndpointFlag(0)
     ifindex = devices.ifindex(value.ifname) if value.ifname else 0
-    return layouts.Endpoint(ifindex=ifindex, flags=flags).encode()
+    return layouts.Endpoint(ifindex=ifindex, flags=flags, tunnel=value.host).encode()
 
 
 def _decode_mac_value(raw: bytes, devices: Devices) -> rows.MacValue:
@@ -142,6 +147,7 @@ def _decode_mac_value(raw: bytes, devices: Devices) -> rows.MacValue:
     return rows.MacValue(
         ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
         is_host=bool(endpoint.flags & EndpointFlag.ENDPOINT_HOST),
+        host=endpoint.tunnel,
     )
 
 
@@ -156,7 +162,9 @@ def _encode_network(value: rows.NetworkValue, devices: Devices) -> bytes:
         flags |= NetworkFlag.NETWORK_INTERNAL
     if value.has_unknown:
         flags |= NetworkFlag.NETWORK_HAS_UNKNOWN
-    return layouts.Network(flags=flags, slot_count=value.slot_count).encode()
+    return layouts.Network(
+        flags=flags, slot_count=value.slot_count, replica_count=value.replica_count
+    ).encode()
 
 
 def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
@@ -165,6 +173,25 @@ def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
         is_internal=bool(network.flags & NetworkFlag.NETWORK_INTERNAL),
         slot_count=network.slot_count,
         has_unknown=bool(network.flags & NetworkFlag.NETWORK_HAS_UNKNOWN),
+        replica_count=network.replica_count,
+    )
+
+
+def _encode_peer(value: rows.PeerValue, devices: Devices) -> bytes:
+    flags = PeerFlag(0)
+    if value.is_encrypted:
+        flags |= PeerFlag.PEER_ENCRYPTED
+    if value.is_refused:
+        flags |= PeerFlag.PEER_REFUSED
+    return layouts.Peer(tag=value.tag, flags=flags).encode()
+
+
+def _decode_peer(raw: bytes, devices: Devices) -> rows.PeerValue:
+    peer = layouts.Peer.decode(raw)
+    return rows.PeerValue(
+        tag=peer.tag,
+        is_encrypted=bool(peer.flags & PeerFlag.PEER_ENCRYPTED),
+        is_refused=bool(peer.flags & PeerFlag.PEER_REFUSED),
     )
 
 
@@ -218,7 +245,7 @@ ADDRESSES: Codec[rows.AddressKey, rows.AddressValue] = Codec(
 )
 MACS: Codec[rows.MacKey, rows.MacValue] = Codec(
     "macs_v1",
-    lambda key, devices: layouts.MacKey(key.vni, _encode_mac(key.mac)).encode(),
+    lambda key, devices: layouts.MacKey(key.vni, encode_mac(key.mac)).encode(),
     _decode_mac_key,
     _encode_mac_value,
     _decode_mac_value,
@@ -237,8 +264,8 @@ ALLOWED: Codec[rows.AllowedKey, rows.AllowedValue] = Codec(
     "allowed_v1",
     _encode_allowed_key,
     _decode_allowed_key,
-    lambda value, devices: layouts.Allowed(_encode_mac(value.mac)).encode(),
-    lambda raw, devices: rows.AllowedValue(_decode_mac(layouts.Allowed.decode(raw).mac)),
+    lambda value, devices: layouts.Allowed(encode_mac(value.mac)).encode(),
+    lambda raw, devices: rows.AllowedValue(decode_mac(layouts.Allowed.decode(raw).mac)),
 )
 SUBNETS: Codec[rows.SubnetKey, rows.SubnetValue] = Codec(
     "subnets_v1",
@@ -261,6 +288,20 @@ RESOLVERS: Codec[IPAddress, rows.ResolverValue] = Codec(
     lambda value, devices: layouts.Resolver().encode(),
     lambda raw, devices: rows.ResolverValue(),
 )
+PEERS: Codec[IPAddress, rows.PeerValue] = Codec(
+    "peers_v1",
+    lambda key, devices: encode_address(key),
+    lambda raw, devices: _some_address(raw),
+    _encode_peer,
+    _decode_peer,
+)
+REPLICAS: Codec[rows.ReplicaKey, int] = Codec(
+    "replicas_v1",
+    lambda key, devices: layouts.ReplicaKey(*key).encode(),
+    lambda raw, devices: rows.ReplicaKey(*layouts.ReplicaKey.decode(raw)),
+    lambda value, devices: layouts.Replica(value).encode(),
+    lambda raw, devices: layouts.Replica.decode(raw).tag,
+)
 
 CODECS: Mapping[str, Codec[Any, Any]] = {
     rows.PORTS: PORTS,
@@ -272,5 +313,7 @@ CODECS: Mapping[str, Codec[Any, Any]] = {
     rows.SUBNETS: SUBNETS,
     rows.HOST_PREFIXES: HOST_PREFIXES,
     rows.RESOLVERS: RESOLVERS,
+    rows.PEERS: PEERS,
+    rows.REPLICAS: REPLICAS,
 }
 """By table."""

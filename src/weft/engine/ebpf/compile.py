@@ -9,28 +9,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from weft.engine.compiler import CompileFunction
-from weft.engine.ebpf import rows
+from weft.engine.ebpf import rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network, link_local_from_mac
-from weft.model.ids import HostId, host_place_id
-from weft.model.records import Host, Network, Port, Record, Subnet
+from weft.model.ids import HostId, host_place_id, host_tag
+from weft.model.records import Host, Neighbours, Network, Place, Port, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.store.interface import View
 
 
-def functions(host_id: HostId) -> Mapping[type[Record], CompileFunction]:
-    """The compile functions for one host."""
+def functions(
+    host_id: HostId, *, is_device: bool = False
+) -> Mapping[type[Record], CompileFunction]:
+    """The compile functions for one host. is_device: its setting `encapsulation`."""
     return {
-        Host: partial(compile_host, host_id),
+        Host: partial(compile_host, host_id, is_device=is_device),
+        Neighbours: partial(compile_neighbours, host_id, is_device=is_device),
         Network: partial(compile_network, host_id),
         Subnet: partial(compile_subnet, host_id),
         Port: partial(compile_port, host_id),
     }
 
 
-def compile_host(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
-    """The host's own plumbing: Weft's addresses, the ports' aliases, whose queries are Weft's."""
+def compile_host(
+    host_id: HostId, host: Host, view: View, *, is_device: bool = False
+) -> Iterator[Row]:
+    """The host's own plumbing: Weft's addresses, the ports' aliases, whose queries are Weft's.
+    Of another host, the way there."""
+    yield from tunnels.peers(host, view)
     if host.id != host_id:
+        yield from tunnels.direct(host_id, host, view, is_device=is_device)
         return
     yield Row(rows.FILTERS, rows.FilterKey(rows.WEFT1), rows.FilterValue("from_host"))
     for address in (DNS4, DNS6):
@@ -41,18 +49,39 @@ def compile_host(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
         yield Row(rows.RESOLVERS, resolver, rows.ResolverValue())
 
 
+def compile_neighbours(
+    host_id: HostId, neighbours: Neighbours, view: View, *, is_device: bool = False
+) -> Iterator[Row]:
+    """Ways to hosts whose direct path is broken."""
+    if neighbours.id == host_id:
+        yield from tunnels.around(host_id, neighbours, view, is_device=is_device)
+
+
 def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[Row]:
-    """What holds for all of a network. Linear in its ports."""
-    ports = [port for port in view.by(Port, "network_id", network.id) if port.host_id == host_id]
+    """What holds for all of a network, and who else gets what is flooded on it.
+
+    Linear in its ports on this host, and in the hosts if it has any here.
+    """
+    ports = tuple(view.by(Port, "place", Place(network.id, host_id)))
+    others = list(_others_on(network, host_id, view)) if ports else []
+    for index, other in enumerate(others):
+        yield Row(rows.REPLICAS, rows.ReplicaKey(network.vni, index), host_tag(other))
     yield Row(
         rows.NETWORKS,
         network.vni,
         rows.NetworkValue(
             is_internal=network.is_internal,
             slot_count=1 + max((port.slot for port in ports), default=-1),
-            has_unknown=any(port.allowed or not port.is_spoof_checked for port in ports),
+            has_unknown=view.any(Port, "unknown_on", network.id),
+            replica_count=len(others),
         ),
     )
+
+
+def _others_on(network: Network, host_id: HostId, view: View) -> Iterator[HostId]:
+    for other in sorted(host.id for host in view.list(Host)):
+        if other != host_id and view.any(Port, "place", Place(network.id, other)):
+            yield other
 
 
 def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:
@@ -85,25 +114,31 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
 def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
     """A place on a network: where it is reached and, if it is here, how it may send."""
     network = view.get(Network, port.network_id)
-    if network is None or port.host_id != host_id:
+    if network is None:
+        return
+    if port.host_id != host_id:
+        is_plugged = port.is_host or port.device is not None
+        if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
+            yield from _reached_at(port, network, host=host_tag(port.host_id))
         return
     if port.is_host:
         yield from _host_place(port, network)
     elif port.device is not None:
-        yield from _reached_at(port, network, port.device.ifname)
+        yield from _reached_at(port, network, ifname=port.device.ifname)
         yield from _sender(port, network, view)
     yield from _published(port)
 
 
-def _reached_at(port: Port, network: Network, ifname: str) -> Iterator[Row]:
-    for address in (*port.addresses, link_local_from_mac(port.mac)):
-        yield Row(
-            rows.ADDRESSES,
-            rows.AddressKey(network.vni, address),
-            rows.AddressValue(mac=port.mac, ifname=ifname),
-        )
+def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0) -> Iterator[Row]:
+    """At a device of this host, or at another host."""
+    value = rows.AddressValue(mac=port.mac, ifname=ifname, host=host)
+    for address in port.addresses:
+        yield Row(rows.ADDRESSES, rows.AddressKey(network.vni, address), value)
+    if not port.is_host:
+        key = rows.AddressKey(network.vni, link_local_from_mac(port.mac))
+        yield Row(rows.ADDRESSES, key, value)
     for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
-        yield Row(rows.MACS, rows.MacKey(network.vni, mac), rows.MacValue(ifname=ifname))
+        yield Row(rows.MACS, rows.MacKey(network.vni, mac), rows.MacValue(ifname, host=host))
 
 
 def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:

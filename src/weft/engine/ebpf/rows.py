@@ -90,10 +90,10 @@ class FloodKey(NamedTuple):
 
 
 class ReplicaKey(NamedTuple):
-    """`replicas`: (VNI, index) -> tag of another host that gets what is flooded. Dense."""
+    """`replicas`: (VNI, position) -> tag of another host that gets what is flooded. Dense."""
 
     vni: int
-    index: int
+    position: int
 
 
 class TunnelValue(NamedTuple):
@@ -276,6 +276,9 @@ ORDER: tuple[str, ...] = (
     ALLOWED,
     PORTS,
     FLOOD,
+    PEERS,
+    TUNNELS,
+    REPLICAS,
     FILTERS,
     ADDRESSES,
     MACS,
@@ -284,4 +287,4 @@ ORDER: tuple[str, ...] = (
     NFTABLES,
 )
 """A port's device comes first and its addresses last, so nobody is sent to a port that cannot
-receive; on the way out the addresses go first."""
+receive; on the way out the addresses go first. So it is with the ways to other hosts."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weft.config import Settings
-from weft.engine.ebpf import rows
+from weft.engine.ebpf import rows, tunnel_table
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
 from weft.engine.ebpf.devices import Devices
@@ -21,7 +21,9 @@ from weft.engine.ebpf.filter_table import FilterTable
 from weft.engine.ebpf.host_settings import HostSettings
 from weft.engine.ebpf.host_table import HostAddressTable, HostRouteTable, ensure_pair
 from weft.engine.ebpf.map_table import MapTable
+from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
+from weft.engine.ebpf.tunnel_table import TunnelTable
 from weft.engine.rows import RowFailure, Table
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
@@ -30,6 +32,7 @@ from weft.kernel.bpf.layouts import DropReason
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import DataPlane, Program
 from weft.kernel.netlink import Netlink
+from weft.kernel.underlay_events import Interest
 
 _COUNTERS_MAP = "counters_v1"
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
@@ -70,7 +73,10 @@ class Sink:
         self._routes = HostRouteTable(devices)
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)
+        self._next_hops = NextHops(devices.netlink)
+        self._tunnels = TunnelTable(self._next_hops, self._opener(tunnel_table.MAP))
         tables: list[Table] = [
+            self._tunnels,
             self._device_table,
             self._filter_table,
             HostAddressTable(devices),
@@ -149,6 +155,14 @@ class Sink:
                 self._device_table.await_ready()
         return failures
 
+    def follow(self) -> list[RowFailure]:
+        """Routes or neighbours changed: find the next hops of tunnels again."""
+        return self._tunnels.follow()
+
+    def interest(self) -> Interest:
+        """Which of the kernel's news `follow` wants; for any thread."""
+        return self._next_hops.interest if self._tables else Interest()
+
     def counters(self) -> dict[str, PortCounters]:
         """Traffic by ifname of the host's end."""
         assert self._plane is not None and self._devices is not None
@@ -196,6 +210,7 @@ class Sink:
 
     def _purge_devices(self) -> None:
         with Netlink() as netlink:
+            NextHops(netlink).give_back()
             devices = Devices(netlink)
             devices.refresh()
             names = [

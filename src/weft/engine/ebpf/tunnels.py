@@ -1,0 +1,132 @@
+"""Ways to other hosts, as rows: whom to take packets from, and where to send them. Pure.
+
+A host that is known has a tunnel whether its weftd can be reached or not, for the programs there
+go on without it. Only a path that one of its two ends calls broken is gone round, and only when
+there is a way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.engine.ebpf import rows
+from weft.engine.rows import Row
+from weft.model.addresses import IPAddress
+from weft.model.ids import HostId, host_tag
+from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
+from weft.store.interface import View
+from weft.topology.routes import Route, routes
+
+OVERHEAD_BYTES = {4: 50, 6: 70}
+"""What VXLAN puts around a packet, by the family of the underlay."""
+LEAST_MTU_BYTES = 576
+"""A path that carries less carries nothing of use (RFC 791: what every host must take)."""
+
+
+def peers(host: Host, view: View) -> Iterator[Row]:
+    """From which addresses packets of a host come, this one's own included."""
+    if view.get(ForgottenHost, host.id) is None:
+        value = rows.PeerValue(host_tag(host.id))
+        for address in host.underlay:
+            yield Row(rows.PEERS, address, value)
+
+
+def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Iterator[Row]:
+    """The tunnel to another host, unless `around` is asked for it."""
+    mine = view.get(Neighbours, host_id)
+    theirs = view.get(Neighbours, host.id)
+    there, back = _find(mine, host.id), _find(theirs, host_id)
+    if mine is not None and (_is_broken(there) or _is_broken(back)):
+        return
+    yield from _direct(host_id, host, view, (there, back), is_device=is_device)
+
+
+def around(host_id: HostId, mine: Neighbours, view: View, *, is_device: bool) -> Iterator[Row]:
+    """Tunnels to the hosts to which the direct path is broken: through a relay, or as if it were
+    not broken when there is none."""
+    broken = {*mine.broken, *(record.id for record in view.by(Neighbours, "broken", host_id))}
+    if not broken:
+        return
+    ways = routes(host_id, view, is_data=True)
+    for other in sorted(broken - {host_id}):
+        host = view.get(Host, other)
+        if host is None:
+            continue
+        way = ways.get(other)
+        if way is not None and way.via != other:
+            yield from _relayed(host_id, host, way, view, is_device=is_device)
+        else:
+            ends = (_find(mine, other), None)
+            yield from _direct(host_id, host, view, ends, is_device=is_device)
+
+
+def _direct(
+    host_id: HostId,
+    host: Host,
+    view: View,
+    ends: tuple[Neighbour | None, Neighbour | None],
+    *,
+    is_device: bool,
+) -> Iterator[Row]:
+    me = view.get(Host, host_id)
+    if me is None or view.get(ForgottenHost, host.id) is not None:
+        return
+    remote = _remote(me, host, ends[0])
+    if remote is None:
+        return
+    known = [end.path_mtu_bytes for end in ends if end is not None and end.path_mtu_bytes]
+    underlay_mtu_bytes = min(me.mtu_bytes, *known) if known else min(me.mtu_bytes, host.mtu_bytes)
+    value = rows.TunnelValue(
+        remote=remote,
+        sources=_sources(me, remote),
+        mtu_bytes=mtu_bytes(underlay_mtu_bytes, remote),
+        is_device=is_device,
+    )
+    yield Row(rows.TUNNELS, host_tag(host.id), value)
+
+
+def _relayed(
+    host_id: HostId, host: Host, way: Route, view: View, *, is_device: bool
+) -> Iterator[Row]:
+    me, relay = view.get(Host, host_id), view.get(Host, way.via)
+    if me is None or relay is None or view.get(ForgottenHost, host.id) is not None:
+        return
+    remote = _remote(me, relay, None) if way.address not in relay.underlay else way.address
+    if remote is None or not _sources(me, remote):
+        return
+    least = min(way.path_mtu_bytes or me.mtu_bytes, me.mtu_bytes, relay.mtu_bytes, host.mtu_bytes)
+    value = rows.TunnelValue(
+        remote=remote,
+        sources=_sources(me, remote),
+        mtu_bytes=mtu_bytes(least, remote),
+        is_device=is_device,
+        destination_tag=host_tag(host.id),
+    )
+    yield Row(rows.TUNNELS, host_tag(host.id), value)
+
+
+def mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
+    """The largest packet of a network in an underlay packet to that address."""
+    return max(LEAST_MTU_BYTES, underlay_mtu_bytes - OVERHEAD_BYTES[remote.version])
+
+
+def _remote(me: Host, host: Host, known: Neighbour | None) -> IPAddress | None:
+    """The address at which its data path answered, else its first of a family that both have."""
+    usable = [address for address in host.underlay if _sources(me, address)]
+    if known is not None and known.address in usable:
+        return known.address
+    return usable[0] if usable else None
+
+
+def _sources(me: Host, remote: IPAddress) -> tuple[IPAddress, ...]:
+    return tuple(address for address in me.underlay if address.version == remote.version)
+
+
+def _is_broken(neighbour: Neighbour | None) -> bool:
+    return neighbour is not None and neighbour.is_path_broken
+
+
+def _find(record: Neighbours | None, host_id: HostId) -> Neighbour | None:
+    """Linear in the neighbours of one host."""
+    found = record.neighbours if record is not None else ()
+    return next((each for each in found if each.host_id == host_id), None)
