@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tests.mesh.simulation import DAY_S, Cluster, SimulatedHost
 from weft.mesh.fake_transport import Weather
 from weft.mesh.replica import Draft
+from weft.model.records import ForgottenHost
 
 Step = Callable[[Cluster, random.Random], None]
 
@@ -91,10 +92,21 @@ def power_cut(cluster: Cluster, source: random.Random) -> None:
 
 
 def restart(cluster: Cluster, source: random.Random) -> None:
-    down = [host for host in cluster.hosts if not host.is_up]
+    down = [host for host in cluster.members if not host.is_up]
     if down:
         source.choice(down).start()
         cluster.connect()
+
+
+def remove(cluster: Cluster, source: random.Random) -> None:
+    """One host dies for good, and another says so. Three are left, to disagree."""
+    by = _some_up(cluster, source)
+    others = [host for host in cluster.members if host is not by]
+    if by is None or len(others) < 3:
+        return
+    gone = source.choice(others)
+    cluster.remove(gone)
+    by.write(Draft(ForgottenHost.KIND, gone.name, b"{}", False))
 
 
 def skew(cluster: Cluster, source: random.Random) -> None:
@@ -129,6 +141,7 @@ STEPS: dict[Step, int] = {
     restart: 3,
     skew: 1,
     purge: 2,
+    remove: 1,
     wait: 8,
 }
 """How often each happens, relative to the others."""

@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
+from weft.mesh import incarnations
 from weft.mesh.delta import Difference
 from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
@@ -19,6 +20,7 @@ from weft.mesh.journal import MemoryJournal
 from weft.mesh.links import Links
 from weft.mesh.replica import Draft, Limits, Replica
 from weft.mesh.session import Pace
+from weft.model.records import ForgottenHost
 
 WALL_S = 1_800_000_000.0
 DAY_S = 86400.0
@@ -38,6 +40,8 @@ class SimulatedHost:
         lost writes, any that it made since the one that it still knows."""
         self.is_whole = True
         self.is_up = False
+        self.is_removed = False
+        """By some host, at least; it never starts again."""
         self._all: dict[Key, list[bytes | None]] = {}
         self._cluster = cluster
         self._run = 0
@@ -81,7 +85,7 @@ class SimulatedHost:
         if lost_batches:
             self.is_whole = False
             for key in self.journal.lose(lost_batches):
-                self._cluster.deleted.discard(key)
+                self._cluster.deleted.pop(key, None)
                 if key in self.wrote:
                     self.wrote[key] = self._all[key]
 
@@ -157,19 +161,34 @@ class Cluster:
         self.random = random.Random(seed)
         self.network = FakeNetwork(seed, weather)
         self.written: dict[Key, list[tuple[Origin, int]]] = {}
-        self.deleted: set[Key] = set()
+        self.deleted: dict[Key, Entry] = {}
         self.hosts = [SimulatedHost(self, f"h{n}") for n in range(hosts)]
         self.topology = full(hosts)
         self.blocked: set[frozenset[str]] = set()
+
+    @property
+    def members(self) -> list[SimulatedHost]:
+        """All that nobody removed."""
+        return [host for host in self.hosts if not host.is_removed]
+
+    def remove(self, gone: SimulatedHost) -> None:
+        """A host dies for good, and with it what it told nobody."""
+        if gone.is_up:
+            gone.crash()
+        gone.is_removed = True
+        for key, deletion in tuple(self.deleted.items()):
+            origin, sequence = deletion.origin, deletion.sequence
+            if all(host.replica.digest[origin] < sequence for host in self.members):
+                del self.deleted[key]
 
     def note(self, entry: Entry, digest: Digest) -> None:
         """Keep what must not come back: that of which the deleter had seen every write."""
         writes = self.written.setdefault(entry.key, [])
         if entry.body is not None:
             writes.append((entry.origin, entry.sequence))
-            self.deleted.discard(entry.key)
+            self.deleted.pop(entry.key, None)
         elif all(digest[origin] >= sequence for origin, sequence in writes):
-            self.deleted.add(entry.key)
+            self.deleted[entry.key] = entry
 
     def connect(self) -> None:
         """All links that shall be there and can."""
@@ -192,9 +211,11 @@ class Cluster:
         self.blocked.clear()
         self.network.heal()
         self.network.weather = Weather()
-        for host in self.hosts:
+        for host in self.members:
             if not host.is_up:
                 host.start()
+        if len(self.members) < len(self.hosts):
+            self.topology = full(len(self.hosts))  # those beside a removed host find each other
         self.connect()
 
     def run(self, seconds: float) -> None:
@@ -212,18 +233,18 @@ class Cluster:
 
     def is_one(self) -> bool:
         """Whether all hosts have seen and hold the same."""
-        first = self.hosts[0].replica
+        first = self.members[0].replica
         return all(
             host.replica.digest.hash == first.digest.hash
             and host.replica.checksum == first.checksum
-            for host in self.hosts
+            for host in self.members
         )
 
     def difference(self) -> str:
         """What hosts disagree about, for the failure's message."""
-        first = self.hosts[0]
+        first = self.members[0]
         lines = []
-        for host in self.hosts[1:]:
+        for host in self.members[1:]:
             mine, theirs = live(first.replica), live(host.replica)
             for key in sorted({*mine, *theirs}):
                 if mine.get(key) != theirs.get(key):
@@ -244,8 +265,9 @@ class Cluster:
             if self.is_one():
                 break
         assert self.is_one(), f"seed {self.seed}: it does not stay so\n{self.difference()}"
-        entries = live(self.hosts[0].replica)
-        for host in self.hosts:
+        entries = live(self.members[0].replica)
+        self._check_removed(entries)
+        for host in self.members:
             is_same = live(host.replica) == entries
             assert is_same, f"seed {self.seed}: {self.difference()}"
             for key, bodies in host.wrote.items():
@@ -255,6 +277,13 @@ class Cluster:
         for key in self.deleted:
             back = entries.get(key)
             assert back is None, f"seed {self.seed}: {key} came back: {back}"
+
+    def _check_removed(self, entries: dict[Key, Entry]) -> None:
+        """Nothing that a removed host owned is left, if anybody still knows that it was removed."""
+        for host in self.hosts:
+            if host.is_removed and Key(ForgottenHost.KIND, host.name, "") in entries:
+                left = [key for key in entries if key.owner == host.name]
+                assert all(key.kind == incarnations.KIND for key in left), f"{self.seed}: {left}"
 
 
 def live(replica: Replica) -> dict[Key, Entry]:

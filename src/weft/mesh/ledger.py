@@ -14,6 +14,7 @@ from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.held import Held
 from weft.mesh.incarnations import Incarnations
+from weft.mesh.removed import RemovedHosts
 from weft.store.clock import Version
 
 
@@ -44,11 +45,15 @@ class Batch(NamedTuple):
 class Ledger:
     """Entries, marks and purged marks of one host."""
 
-    def __init__(self, saved: Saved, observe: Callable[[Version], None], held: Held) -> None:
+    def __init__(
+        self, host: str, saved: Saved, observe: Callable[[Version], None], held: Held
+    ) -> None:
         """observe: hears of the version of every entry that is taken, before it is."""
+        self.host = host
         self.held = held
         self.marks = Digest()
         self.incarnations = Incarnations()
+        self.removed = RemovedHosts(host)
         self.purged: dict[Origin, int] = {}
         """Of each origin the latest tombstone that was let go, here or where a full set is from."""
         self._observe = observe
@@ -59,7 +64,7 @@ class Ledger:
 
     def take(self, entry: Entry) -> list[Difference]:
         """Hold an entry if it counts and is greater than what is held."""
-        if not self.incarnations.counts(entry.origin):
+        if not self.incarnations.counts(entry.origin) or self.removed.owns(entry):
             return []
         key = entry.key
         old = self.held.get(key)
@@ -71,6 +76,8 @@ class Ledger:
         done = [Difference(old, entry)]
         if self.incarnations.learn(entry):
             done.extend(self._forget_what_does_not_count(entry.origin.host))
+        if self.removed.learn(entry):
+            done.extend(self._drop_owned_by(entry.id))
         return done
 
     def drop(self, entry: Entry) -> Difference:
@@ -143,13 +150,24 @@ class Ledger:
     def _load(self, saved: Saved) -> None:
         for entry in saved.entries:
             self.incarnations.learn(entry)
+            self.removed.learn(entry)
         for origin, mark in saved.marks.items():
             if self.incarnations.counts(origin):
                 self.marks.put(origin, mark)
         self.purged = {o: mark for o, mark in saved.purged.items() if o in self.marks}
         for entry in saved.entries:
             self.take(entry)
-        self._unsaved_keys.clear()
+        # The journal may hold what a host owned beside the word that it was removed.
+        self._unsaved_keys = {e.key for e in saved.entries if self.removed.owns(e)}
+
+    def _drop_owned_by(self, host: str) -> list[Difference]:
+        return [
+            self.drop(entry)
+            for origin in self.held.origins()
+            if origin.host == host
+            for entry in self.held.of(origin)
+            if self.removed.owns(entry)
+        ]
 
     def _forget_what_does_not_count(self, host: str) -> list[Difference]:
         origins = {*self.marks, *self.purged, *self.held.origins()}

@@ -69,7 +69,7 @@ class Replica:
         self._wall_s = wall_s
         self._random_bytes = random_bytes
         self._clock = HybridClock(host, wall_s)
-        self._ledger = Ledger(saved, self._observe, Held() if held is None else held)
+        self._ledger = Ledger(host, saved, self._observe, Held() if held is None else held)
         self._incarnation = saved.incarnation
         self._is_settled = False
         self._is_continued = saved.incarnation is not None

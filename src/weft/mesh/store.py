@@ -21,7 +21,7 @@ from weft.mesh.ownership import OWNED_KINDS, objection, owner_of
 from weft.mesh.replica import Draft, Replica
 from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
-from weft.model.records import KINDS, Record
+from weft.model.records import KINDS, ForgottenHost, Record
 from weft.store.interface import Change, Delete, Listener, Put
 from weft.store.memory import RecordSet, Watchers
 
@@ -124,6 +124,8 @@ class MeshStore(RecordSet):
     def _draft(self, change: Change) -> Draft:
         host = self._replica.host
         if isinstance(change, Delete):
+            if change.kind is ForgottenHost:
+                raise InvalidError(f"host {change.id}: was removed, and its id never comes back")
             kind, is_owned = change.kind.KIND, change.kind.KIND in OWNED_KINDS
             shown = self._shown.get(kind, {}).get(change.id)
             if shown is not None and is_owned and shown != host:
