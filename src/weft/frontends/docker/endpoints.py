@@ -68,8 +68,8 @@ class EndpointCalls:
         return EndpointCreated(interface=self._answer(port, network, wanted))
 
     async def delete(self, request: EndpointReference) -> Empty:
-        """DeleteEndpoint, with or without a Leave before it."""
-        await self._control.ports.remove(port_id_of(request.endpoint))
+        """DeleteEndpoint, with or without a Leave before it; the kernel follows soon after."""
+        await self._control.ports.remove(port_id_of(request.endpoint), is_awaited=False)
         return Empty()
 
     async def info(self, request: EndpointReference) -> EndpointFacts:
