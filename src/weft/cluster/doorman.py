@@ -1,0 +1,80 @@
+"""Takes who knocks: TLS, the greeting, and a word to the administrator about who was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from weft.cluster.connection import Connection
+from weft.cluster.greeting import Because, Hello
+from weft.cluster.handshake import QUIET, Judge, Refused, greet
+from weft.cluster.link import Pace
+from weft.cluster.link_table import CLOSED_FIX, LinkTable
+from weft.cluster.problems import Problems
+from weft.cluster.server_name import Arrival, ServerNames, arrival
+from weft.cluster.tls_errors import STRANGER_FIX, explain
+from weft.errors import WeftError
+
+TLS_END_S = 1.0
+
+
+class Doorman:
+    """Its methods are what `door.Door` calls."""
+
+    def __init__(
+        self,
+        names: ServerNames,
+        judge: Judge,
+        links: LinkTable,
+        problems: Problems,
+        hello: Callable[[], Hello],
+        pace: Pace,
+        now_s: Callable[[], float],
+    ) -> None:
+        self._names = names
+        self._judge = judge
+        self._links = links
+        self._problems = problems
+        self._hello = hello
+        self._pace = pace
+        self._now_s = now_s
+
+    async def knock(self, came: socket.socket, address: str) -> None:
+        """A connection from an address; runs in a task of its own."""
+        known = Arrival()
+        arrival.set(known)
+        try:
+            await self._link(came, known)
+        except Refused as refused:
+            self._refused(address, refused)
+        except (OSError, WeftError) as error:
+            fault = known.fault or explain(error)
+            if fault.needs_hands:
+                self._problems.add(address, fault.reason, fault.fix)
+
+    def crowd(self, address: str) -> None:
+        """One was turned away unheard."""
+        self._problems.add(address, "too many of its connections wait at once", STRANGER_FIX)
+
+    async def _link(self, came: socket.socket, known: Arrival) -> None:
+        _, connection = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Connection(self._now_s),
+            came,
+            ssl=self._names.context,
+            ssl_handshake_timeout=self._pace.tls_s,
+            ssl_shutdown_timeout=TLS_END_S,
+        )
+        hello = await greet(connection, self._hello(), self._judge, self._pace.greeting_s)
+        self._links.take(connection, hello, None, known.secret_id)
+
+    def _refused(self, address: str, refused: Refused) -> None:
+        if refused.because in QUIET:
+            return
+        self._problems.add(
+            address,
+            refused.reason or f"refused: {refused.because}",
+            refused.fix or CLOSED_FIX,
+            host_id=refused.host_id,
+            is_clone=refused.because == Because.CLONE,
+        )

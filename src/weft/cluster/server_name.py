@@ -1,0 +1,86 @@
+"""Which secret a connection is about: the dialing end names it in the TLS server name.
+
+The name holds hashes: of the secret and of the cluster's first one. It is only a hint, for the
+certificate to show and for the reason when there is none; who belongs here is proved by
+certificates alone.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextvars import ContextVar
+
+from weft.cluster.certificates import Certificates
+from weft.cluster.secret import Secrets
+from weft.cluster.tls_errors import (
+    FOREIGN,
+    FOREIGN_ALERT,
+    NO_WEFT,
+    NOT_READY_ALERT,
+    OTHER_SECRET,
+    OTHER_SECRET_ALERT,
+    RETIRED,
+    RETIRED_ALERT,
+    Fault,
+)
+
+_SUFFIX = "weft"
+
+
+class Arrival:
+    """What becomes known of a connection before its TLS is established."""
+
+    def __init__(self) -> None:
+        self.secret_id = ""
+        self.fault: Fault | None = None
+
+
+arrival: ContextVar[Arrival] = ContextVar("arrival")
+"""Of the connection that the running task accepts; asyncio runs TLS in the task's context."""
+
+
+def server_name(secret_id: str, cluster_id: str) -> str:
+    """What a client sends."""
+    return f"{secret_id}.{cluster_id}.{_SUFFIX}"
+
+
+class ServerNames:
+    """The TLS context to accept with, which shows each client what it asks for."""
+
+    def __init__(self, secrets: Secrets, certificates: Certificates) -> None:
+        self._secrets = secrets
+        self._certificates = certificates
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.num_tickets = 0
+        context.sni_callback = self._choose
+        self.context = context
+
+    def _choose(
+        self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
+    ) -> int | None:
+        """See `ssl.SSLContext.sni_callback`: an alert, or None with the context in place."""
+        came = arrival.get()
+        match (name or "").split("."):
+            case [secret_id, cluster_id, str(suffix)] if suffix == _SUFFIX:
+                came.secret_id = secret_id
+            case _:
+                came.fault = NO_WEFT
+                return FOREIGN_ALERT
+        if self._secrets.by_id(secret_id) is None:
+            came.fault, alert = self._unknown(secret_id, cluster_id)
+            return alert
+        contexts = self._certificates.contexts(secret_id)
+        if contexts is None:
+            came.fault = Fault("it came before this host was ready", "it comes again", False)
+            return NOT_READY_ALERT
+        connection.context = contexts.server
+        return None
+
+    def _unknown(self, secret_id: str, cluster_id: str) -> tuple[Fault, int]:
+        if self._secrets.is_retired(secret_id):
+            return RETIRED, RETIRED_ALERT
+        if cluster_id == self._secrets.cluster_id:
+            return OTHER_SECRET, OTHER_SECRET_ALERT
+        return FOREIGN, FOREIGN_ALERT
