@@ -198,6 +198,35 @@ def test_a_cut_host_reaches_nobody_until_healed(pair: Lab) -> None:
     assert one.is_made
 
 
+def test_a_cut_link_is_cut_for_these_two_alone_and_one_way_if_wanted(pair: Lab) -> None:
+    addresses = {name: str(pair.node(name).layout.address4) for name in ("h1", "h2", "outside")}
+
+    def reaches(source: str, destination: str) -> bool:
+        ping = ["ping", "-c", "1", "-W", "1", addresses[destination]]
+        return in_lab(pair, source, *ping).returncode == 0
+
+    assert weft_lab(pair, "cut", "h1", "h2").returncode == 0
+    assert not reaches("h1", "h2")
+    assert reaches("h1", "outside")
+    assert [len(host.cuts) for host in pair.status().hosts] == [2, 2]
+    assert "cut to h2, from h2" in weft_lab(pair, "status").stdout
+    assert weft_lab(pair, "heal", "h2").returncode == 0
+    assert reaches("h1", "h2")
+
+    assert weft_lab(pair, "cut", "h1", "h2", "--one-way").returncode == 0
+    assert not reaches("h1", "h2")
+    assert [(cut.source, cut.destination) for cut in pair.status().hosts[0].cuts] == [("h1", "h2")]
+    assert weft_lab(pair, "heal", "h1", "h2").returncode == 0
+    assert reaches("h1", "h2")
+
+
+@pytest.mark.parametrize("words", [["h1", "h1"], ["h1", "--one-way"], ["h1", "h9"]])
+def test_a_cut_that_means_nothing_says_so(pair: Lab, words: list[str]) -> None:
+    done = weft_lab(pair, "cut", *words)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
 def test_two_labs_do_not_meet(pair: Lab) -> None:
     other = Lab(f"other-{os.getpid()}")
     try:
@@ -282,6 +311,7 @@ def test_status_has_its_documented_form(lab: Lab, host: LabHost) -> None:
             "address6": str(host.layout.address6),
             "state": "running",
             "is_cut": False,
+            "cuts": [],
             "weftd_pid": int((host.layout.run / "weft/weftd.pid").read_text()),
             "weftd_socket": str(host.api_socket),
             "dockerd_pid": host.engine.pid,

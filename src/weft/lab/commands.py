@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from weft.lab.layout import DEFAULT_NAME, OUTSIDE
+
+if TYPE_CHECKING:
+    from weft.lab.status import HostStatus
 
 
 class _Group(click.Group):
@@ -126,7 +129,7 @@ def status(name: str, as_json: bool) -> None:
     for host in now.hosts:
         weftd = f"pid {host.weftd_pid}" if host.weftd_pid else "stopped"
         docker = f"pid {host.dockerd_pid}" if host.dockerd_pid else "stopped"
-        link = "cut" if host.is_cut else "up"
+        link = "cut" if host.is_cut else _cuts(host) or "up"
         docker = docker if host.docker_socket else "-"
         click.echo(f"{host.name:8}{host.address!s:17}{weftd:16}{docker:16}{link}")
     click.echo(f"{OUTSIDE:8}{now.outside.address!s:17}{now.outside.state:16}{'-':16}up")
@@ -184,34 +187,40 @@ def start(name: str, host: str) -> None:
 
 @lab.command()
 @_NAME
+@click.option("--one-way", "is_one_way", is_flag=True, help="What OTHER sends still arrives.")
 @click.argument("host")
-def cut(name: str, host: str) -> None:
-    """Cut a host off the underlay; its link stays up.
+@click.argument("other", required=False)
+def cut(name: str, host: str, other: str | None, is_one_way: bool) -> None:
+    """Cut a host off the underlay, or only off one OTHER; its link stays up.
 
     \b
     Examples:
       weft lab cut h2
+      weft lab cut h1 h3
+      weft lab cut h1 h3 --one-way
     """
     from weft.lab import faults
     from weft.lab.lab import Lab
 
-    faults.cut(Lab(name), host)
+    faults.cut(Lab(name), host, other, is_one_way=is_one_way)
 
 
 @lab.command()
 @_NAME
 @click.argument("host")
-def heal(name: str, host: str) -> None:
-    """End a cut.
+@click.argument("other", required=False)
+def heal(name: str, host: str, other: str | None) -> None:
+    """End all cuts of a host, or those between it and OTHER.
 
     \b
     Examples:
       weft lab heal h2
+      weft lab heal h1 h3
     """
     from weft.lab import faults
     from weft.lab.lab import Lab
 
-    faults.heal(Lab(name), host)
+    faults.heal(Lab(name), host, other)
 
 
 @lab.command(hidden=True)
@@ -232,6 +241,13 @@ def demo(hosts: int, is_down: bool, name: str) -> None:
         stop_demo(name, _say)
     elif not run_demo(name, hosts):
         raise SystemExit(1)
+
+
+def _cuts(host: HostStatus) -> str:
+    """``cut to h2, from h3``"""
+    to = [f"to {each.destination}" for each in host.cuts if each.source == host.name]
+    back = [f"from {each.source}" for each in host.cuts if each.destination == host.name]
+    return f"cut {', '.join([*to, *back])}" if host.cuts else ""
 
 
 def _say(what: str) -> None:

@@ -167,6 +167,7 @@ class Lab:
             address6=host.layout.address6,
             state="running" if process else "stopped",
             is_cut=host.is_made and self.underlay.is_cut(host),
+            cuts=self.underlay.broken_links(host) if host.is_made else [],
             weftd_pid=process.pid if process else None,
             weftd_socket=str(host.api_socket),
             dockerd_pid=host.engine.pid,

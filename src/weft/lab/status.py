@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from weft.lab.broken_links import Direction
 from weft.model.addresses import IPAddress
 
 State = Literal["running", "stopped"]
@@ -22,6 +23,8 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of its weftd."""
     is_cut: bool
     """Whether `weft lab cut` keeps it from the underlay."""
+    cuts: list[Direction]
+    """What else `weft lab cut` keeps from passing, to it or from it."""
     weftd_pid: int | None
     weftd_socket: str
     dockerd_pid: int | None

@@ -2,6 +2,7 @@
 
 The machine's own network namespace has no part in it. Cutting a host off disables its port of the
 bridge: the cable stays plugged and the link up, but nothing passes, as behind a broken switch.
+Links between two nodes are cut by dropping what the bridge would forward from one to the other.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 
 from weft.errors import UnavailableError
+from weft.lab.broken_links import BrokenLinks, Direction
 from weft.lab.command import run
 from weft.lab.layout import OUTSIDE, UNDERLAY, UNDERLAY_DEVICE, Layout, NodeLayout
 from weft.lab.namespace import NamespaceFile
@@ -66,13 +68,31 @@ class Underlay:
         self._set_state(node, _DISABLED)
 
     def heal(self, node: Node) -> None:
-        """Let frames pass again."""
+        """Let frames pass again, on all links of a node."""
         self._set_state(node, _FORWARDING)
+        links = self._broken_links
+        links.remove([each for each in links.list() if each.touches(node.name)])
+
+    def cut_link(self, node: Node, other: Node, *, is_one_way: bool = False) -> None:
+        """Let nothing pass from one node to another nor, unless `is_one_way`, back."""
+        self._broken_links.add(_directions(node, other)[: 1 if is_one_way else 2])
+
+    def heal_link(self, node: Node, other: Node) -> None:
+        """Let frames pass between two nodes again, both ways."""
+        self._broken_links.remove(_directions(node, other))
+
+    def broken_links(self, node: Node) -> list[Direction]:
+        """The directions that are cut from or to a node."""
+        return [each for each in self._broken_links.list() if each.touches(node.name)]
 
     def is_cut(self, node: Node) -> bool:
         """Whether the node was cut off."""
         text = run([*self._enter, "bridge", "-json", "link", "show", "dev", node.name])
         return any(link.get("state") == "disabled" for link in json.loads(text or "[]"))
+
+    @property
+    def _broken_links(self) -> BrokenLinks:
+        return BrokenLinks(self._enter)
 
     @property
     def _enter(self) -> list[str]:
@@ -92,6 +112,12 @@ class Underlay:
             run([*self._enter, "ip", "-batch", "-"], text="\n".join(lines) + "\n")
         except UnavailableError as error:
             raise UnavailableError(f"underlay of lab {self._layout.name!r}: {error}") from error
+
+
+def _directions(node: Node, other: Node) -> list[Direction]:
+    node.check_made()
+    other.check_made()
+    return [Direction(node.name, other.name), Direction(other.name, node.name)]
 
 
 def _own_side(layout: NodeLayout) -> list[str]:
