@@ -23,7 +23,7 @@ from weft.topology.encryption import (
     knows_key,
     next_end,
     takes_plain,
-    way,
+    way_between,
 )
 
 PLAIN = IPv4Network("192.0.2.0/31")
@@ -39,7 +39,7 @@ class Kernel:
 
     def __init__(self, cluster: Cluster, me: Host, others: list[Host]) -> None:
         mine = me.underlay[0]
-        self.ways = {o.id: way(cluster, me, o, mine, o.underlay[0]) for o in others}
+        self.ways = {o.id: way_between(cluster, me, o, mine, o.underlay[0]) for o in others}
         self.plain = {o.id for o in others if takes_plain(cluster, me, o, o.underlay[0])}
         self.keys = {o.id for o in others if knows_key(cluster, me, o)}
 

@@ -55,7 +55,9 @@ def cluster_settings(view: View) -> Cluster:
     return view.get(Cluster, CLUSTER_ID) or Cluster()
 
 
-def way(cluster: Cluster, me: Host, other: Host, local: IPAddress, remote: IPAddress) -> Way:
+def way_between(
+    cluster: Cluster, me: Host, other: Host, local: IPAddress, remote: IPAddress
+) -> Way:
     """How `me` sends to `other` between these underlay addresses."""
     mine, theirs = me.wireguard, other.wireguard
     if is_exempt(cluster.plain_underlays, local, remote):

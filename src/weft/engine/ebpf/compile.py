@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from weft.engine.compiler import CompileFunction
-from weft.engine.ebpf import rows, tunnels
+from weft.engine.ebpf import encryption, rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network, link_local_from_mac
 from weft.model.ids import HostId, host_place_id, host_tag
 from weft.model.records import Host, Neighbours, Network, Place, Port, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.store.interface import View
+from weft.topology.encryption import cluster_settings
 
 
 def functions(
@@ -36,15 +37,17 @@ def compile_host(
 ) -> Iterator[Row]:
     """The host's own plumbing: Weft's addresses, the ports' aliases, whose queries are Weft's.
     Of another host, the way there."""
-    yield from tunnels.peers(host, view)
+    yield from tunnels.peers(host_id, host, view)
     if host.id != host_id:
         yield from tunnels.direct(host_id, host, view, is_device=is_device)
         return
+    yield from encryption.device(cluster_settings(view), host)
     yield Row(rows.FILTERS, rows.FilterKey(rows.WEFT1), rows.FilterValue("from_host"))
     for address in (DNS4, DNS6):
         yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
     yield Row(rows.HOST_ROUTES, ALIAS4, rows.HostRouteValue(DNS4))
     yield Row(rows.HOST_ROUTES, ALIAS6, rows.HostRouteValue(DNS6))
+    yield Row(rows.OVERLAY_DEVICES, rows.WEFTX, rows.OverlayDeviceValue())
     for resolver in host.resolvers:
         yield Row(rows.RESOLVERS, resolver, rows.ResolverValue())
 

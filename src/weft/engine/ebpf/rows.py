@@ -17,6 +17,8 @@ WEFT1 = "weft1"
 """The inner end, on which `from_host` runs."""
 WEFTX = "weftx"
 """The VXLAN device: encapsulates where BPF does not, and `from_overlay` runs on what it unpacks."""
+WEFTWG = "weftwg"
+"""The WireGuard device, where this host encrypts."""
 
 
 class PortValue(NamedTuple):
@@ -137,6 +139,28 @@ class WireValue(NamedTuple):
     """`wires`: address of this host on the underlay -> the program on the device that holds it."""
 
     program: str = "from_wire"
+
+
+class WireGuardValue(NamedTuple):
+    """`wireguard`: ``weftwg`` -> the device, its address and the route to all others'."""
+
+    public_key: str
+    """Base64. The private key is found by it in the state directory, and is in no row."""
+    port: int
+    """UDP."""
+    address: IPAddress | None
+    """This host's inside WireGuard; None, which no row ever wants: it does not reach the others."""
+    mtu_bytes: int
+
+
+class WireGuardPeerValue(NamedTuple):
+    """`wireguard_peers`: public key of another host -> where it is."""
+
+    address: IPAddress
+    """Inside WireGuard: the one source that is taken from it."""
+    endpoint: IPAddress
+    """On the underlay."""
+    port: int
 
 
 class AllowedKey(NamedTuple):
@@ -266,6 +290,8 @@ PEERS = "peers"
 REPLICAS = "replicas"
 OVERLAY_DEVICES = "overlay_devices"
 WIRES = "wires"
+WIREGUARD = "wireguard"
+WIREGUARD_PEERS = "wireguard_peers"
 
 ORDER: tuple[str, ...] = (
     DEVICES,
@@ -276,6 +302,8 @@ ORDER: tuple[str, ...] = (
     ALLOWED,
     PORTS,
     FLOOD,
+    WIREGUARD,
+    WIREGUARD_PEERS,
     PEERS,
     TUNNELS,
     REPLICAS,

@@ -24,6 +24,7 @@ from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
 from weft.engine.ebpf.tunnel_table import TunnelTable
+from weft.engine.ebpf.wireguard_table import WireGuardPeerTable, WireGuardTable
 from weft.engine.rows import RowFailure, Table
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
@@ -33,6 +34,7 @@ from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import DataPlane, Program
 from weft.kernel.netlink import Netlink
 from weft.kernel.underlay_events import Interest
+from weft.kernel.wireguard import device as wireguard
 
 _COUNTERS_MAP = "counters_v1"
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
@@ -54,6 +56,7 @@ class Sink:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bpffs_dir = Path(settings.bpffs_dir)
+        self._run_dir = Path(settings.run_dir)
         self._host_settings = HostSettings(Path(settings.run_dir))
         self._devices: Devices | None = None
         self._plane: DataPlane | None = None
@@ -82,6 +85,8 @@ class Sink:
             HostAddressTable(devices),
             self._routes,
             self._nftables,
+            WireGuardTable(devices, self._run_dir, Path(self._settings.state_dir)),
+            WireGuardPeerTable(devices, self._run_dir),
         ]
         tables += [
             MapTable(name, codec, self._opener(codec.map_name), devices)
@@ -211,6 +216,7 @@ class Sink:
     def _purge_devices(self) -> None:
         with Netlink() as netlink:
             NextHops(netlink).give_back()
+            wireguard.remove(netlink, rows.WEFTWG, self._run_dir)
             devices = Devices(netlink)
             devices.refresh()
             names = [

@@ -8,13 +8,16 @@ there is a way round.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf import encryption, rows
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
+from weft.model.service_addresses import wireguard_address
 from weft.store.interface import View
+from weft.topology.encryption import Way, cluster_settings, way_between
 from weft.topology.routes import Route, routes
 
 OVERHEAD_BYTES = {4: 50, 6: 70}
@@ -23,12 +26,16 @@ LEAST_MTU_BYTES = 576
 """A path that carries less carries nothing of use (RFC 791: what every host must take)."""
 
 
-def peers(host: Host, view: View) -> Iterator[Row]:
+def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
     """From which addresses packets of a host come, this one's own included."""
-    if view.get(ForgottenHost, host.id) is None:
-        value = rows.PeerValue(host_tag(host.id))
-        for address in host.underlay:
-            yield Row(rows.PEERS, address, value)
+    if view.get(ForgottenHost, host.id) is not None:
+        return
+    me = view.get(Host, host_id)
+    if me is not None and host.id != host_id:
+        yield from encryption.peers(cluster_settings(view), me, host)
+        return
+    for address in host.underlay:
+        yield Row(rows.PEERS, address, rows.PeerValue(host_tag(host.id)))
 
 
 def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Iterator[Row]:
@@ -36,6 +43,7 @@ def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Itera
     mine = view.get(Neighbours, host_id)
     theirs = view.get(Neighbours, host.id)
     there, back = _find(mine, host.id), _find(theirs, host_id)
+    yield from _known(host_id, host, view, there)
     if mine is not None and (_is_broken(there) or _is_broken(back)):
         return
     yield from _direct(host_id, host, view, (there, back), is_device=is_device)
@@ -76,13 +84,8 @@ def _direct(
         return
     known = [end.path_mtu_bytes for end in ends if end is not None and end.path_mtu_bytes]
     underlay_mtu_bytes = min(me.mtu_bytes, *known) if known else min(me.mtu_bytes, host.mtu_bytes)
-    value = rows.TunnelValue(
-        remote=remote,
-        sources=_sources(me, remote),
-        mtu_bytes=mtu_bytes(underlay_mtu_bytes, remote),
-        is_device=is_device,
-    )
-    yield Row(rows.TUNNELS, host_tag(host.id), value)
+    hop = _Hop(me, host, remote, underlay_mtu_bytes)
+    yield from _tunnel(host, hop, view, is_device=is_device)
 
 
 def _relayed(
@@ -95,14 +98,50 @@ def _relayed(
     if remote is None or not _sources(me, remote):
         return
     least = min(way.path_mtu_bytes or me.mtu_bytes, me.mtu_bytes, relay.mtu_bytes, host.mtu_bytes)
-    value = rows.TunnelValue(
-        remote=remote,
-        sources=_sources(me, remote),
-        mtu_bytes=mtu_bytes(least, remote),
-        is_device=is_device,
-        destination_tag=host_tag(host.id),
-    )
+    yield from _tunnel(host, _Hop(me, relay, remote, least), view, is_device=is_device)
+
+
+class _Hop(NamedTuple):
+    """From this host to the next that unpacks or passes on."""
+
+    me: Host
+    other: Host
+    remote: IPAddress
+    """On the underlay."""
+    underlay_mtu_bytes: int
+
+
+def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[Row]:
+    """The tunnel to `host` by this hop, encrypted where it must be; none where that cannot be."""
+    me, other, remote, underlay_mtu_bytes = hop
+    sources = _sources(me, remote)
+    cluster = cluster_settings(view)
+    how = way_between(cluster, me, other, sources[0], remote)
+    if how is Way.NONE:
+        return
+    inside = wireguard_address(other.id)
+    destination_tag = host_tag(host.id) if host is not other else 0
+    is_encrypted = how is Way.ENCRYPTED
+    if is_encrypted or (destination_tag and cluster.is_encrypted):
+        mtu = mtu_bytes(encryption.inner_mtu_bytes(underlay_mtu_bytes, remote), inside)
+    else:
+        mtu = mtu_bytes(underlay_mtu_bytes, remote)
+    if is_encrypted:
+        own = (wireguard_address(me.id),)
+        value = rows.TunnelValue(inside, own, mtu, True, destination_tag)
+    else:
+        value = rows.TunnelValue(remote, sources, mtu, is_device, destination_tag)
     yield Row(rows.TUNNELS, host_tag(host.id), value)
+
+
+def _known(host_id: HostId, host: Host, view: View, there: Neighbour | None) -> Iterator[Row]:
+    """Another host as a peer of the WireGuard device, broken path or not: it may mend."""
+    me = view.get(Host, host_id)
+    if me is None or view.get(ForgottenHost, host.id) is not None:
+        return
+    remote = _remote(me, host, there)
+    if remote is not None:
+        yield from encryption.known(cluster_settings(view), me, host, remote)
 
 
 def mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:

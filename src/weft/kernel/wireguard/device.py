@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from weft.errors import KernelError, UnavailableError
+from weft.errors import KernelError
 from weft.kernel.links import Link, delete_link, find_link
 from weft.kernel.netlink import (
     NLM_F_CREATE,
@@ -67,8 +67,17 @@ def remove(netlink: Netlink, ifname: str, run_dir: Path) -> None:
     link = find_link(netlink, ifname)
     if link is not None and is_ours(link):
         netlink.do(delete_link(ifname))
-    if pid is not None and process.is_running(pid) and not process.await_end(pid):
-        raise UnavailableError(f"device {ifname}: wireguard-go (pid {pid}) does not end")
+    if pid is not None:
+        process.end(pid)
+
+
+def replace(netlink: Netlink, ifname: str, run_dir: Path) -> None:
+    """Make the device anew, in the place of one that is another's, or that does not answer."""
+    pid = process.device(ifname, run_dir).pid()
+    netlink.do(delete_link(ifname))
+    if pid is not None:
+        process.end(pid)
+    make(netlink, ifname, run_dir)
 
 
 def kind_here() -> Kind:

@@ -8,7 +8,10 @@ meet. It ends when its device is removed, and its device goes when it ends.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -21,6 +24,7 @@ from weft.kernel.wireguard.uapi import UapiWireGuard
 PROGRAM = "wireguard-go"
 START_S = 10.0
 """For the device and the socket to be there."""
+_END_S = 2.0
 _POLL_S = 0.005
 _TUN = Path("/dev/net/tun")
 _SCRIPT = 'mount --bind "$1" /var/run && exec "$2" --foreground "$3"'
@@ -79,14 +83,23 @@ def _await(ifname: str, run_dir: Path, log: Path) -> None:
     raise UnavailableError(f"device {ifname}: {PROGRAM} did not start: {last or 'it says nothing'}")
 
 
-def await_end(pid: int) -> bool:
-    """Wait until the process has ended; False when it has not after `START_S`."""
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s:
-        if not is_running(pid):
-            return True
+def end(pid: int) -> None:
+    """See to it that a process ends whose device is gone. It does so by itself, unless it hangs."""
+    if _has_ended(pid, _END_S):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    if not _has_ended(pid, _END_S):
+        raise UnavailableError(f"{PROGRAM} (pid {pid}) does not end")
+
+
+def _has_ended(pid: int, patience_s: float) -> bool:
+    deadline_s = time.monotonic() + patience_s
+    while is_running(pid):
+        if time.monotonic() > deadline_s:
+            return False
         time.sleep(_POLL_S)
-    return False
+    return True
 
 
 def is_running(pid: int) -> bool:

@@ -1,0 +1,66 @@
+"""Encryption as rows: the WireGuard device, the hosts that it knows, and whose packets are taken.
+
+Pure. Who encrypts to whom is decided in `topology.encryption`; here it is said in tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.engine.ebpf import rows
+from weft.engine.rows import Row
+from weft.model.addresses import IPAddress
+from weft.model.ids import host_tag
+from weft.model.records import Cluster, Host
+from weft.model.service_addresses import wireguard_address
+from weft.topology.encryption import knows_key, needs_device, takes_plain
+
+OVERHEAD_BYTES = {4: 60, 6: 80}
+"""What WireGuard puts around a packet, by the family of the underlay: outer IP, UDP, its header
+and its tag."""
+_PADDING_BYTES = 16
+
+
+def device(cluster: Cluster, me: Host) -> Iterator[Row]:
+    """The device of this host, when its own stage wants one."""
+    if needs_device(cluster, me):
+        yield _device(me)
+
+
+def peers(cluster: Cluster, me: Host, host: Host) -> Iterator[Row]:
+    """From which addresses packets of another host come, and which of them are taken."""
+    tag = host_tag(host.id)
+    for address in host.underlay:
+        is_refused = not takes_plain(cluster, me, host, address)
+        yield Row(rows.PEERS, address, rows.PeerValue(tag, is_refused=is_refused))
+    if knows_key(cluster, me, host):
+        yield Row(rows.PEERS, wireguard_address(host.id), rows.PeerValue(tag, is_encrypted=True))
+
+
+def known(cluster: Cluster, me: Host, host: Host, remote: IPAddress) -> Iterator[Row]:
+    """Another host in the WireGuard device, and with the first one the device itself."""
+    if host.wireguard is None or not knows_key(cluster, me, host):
+        return
+    yield _device(me)
+    value = rows.WireGuardPeerValue(wireguard_address(host.id), remote, host.wireguard.port)
+    yield Row(rows.WIREGUARD_PEERS, host.wireguard.public_key, value)
+
+
+def inner_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
+    """The largest packet inside WireGuard in an underlay packet to that address.
+
+    WireGuard pads to 16 bytes up to its device's MTU, which knows nothing of a smaller path.
+    """
+    return underlay_mtu_bytes - OVERHEAD_BYTES[remote.version] & -_PADDING_BYTES
+
+
+def _device(me: Host) -> Row:
+    assert me.wireguard is not None
+    widest = next(iter(me.underlay), None)
+    value = rows.WireGuardValue(
+        public_key=me.wireguard.public_key,
+        port=me.wireguard.port,
+        address=wireguard_address(me.id),
+        mtu_bytes=me.mtu_bytes - OVERHEAD_BYTES[widest.version if widest is not None else 6],
+    )
+    return Row(rows.WIREGUARD, rows.WEFTWG, value)

@@ -1,0 +1,221 @@
+"""`wireguard` and `wireguard_peers`: the device that encrypts, and the hosts that it knows.
+
+The device may be wireguard-go's, and then it goes when that process dies; weftd hears of it as of
+any damage, finds the row missing and makes both anew. What is as desired is left alone, so sessions
+go on when weftd starts again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.devices import Devices
+from weft.engine.ebpf.rows import WEFTWG
+from weft.engine.rows import RowFailure, RowKey
+from weft.errors import UnavailableError, WeftError
+from weft.kernel import sysctl
+from weft.kernel.addresses import add_address, addresses, delete_address
+from weft.kernel.links import Link, forbid_link_local, set_mtu, set_up
+from weft.kernel.routes import PROTOCOL, add_route, routes
+from weft.kernel.wireguard import device, key_file
+from weft.kernel.wireguard.key_file import raw, text
+from weft.kernel.wireguard.state import (
+    DeviceChange,
+    DeviceState,
+    Endpoint,
+    Peer,
+    PeerSetting,
+    WireGuard,
+)
+from weft.model.addresses import ip_network
+from weft.model.service_addresses import WIREGUARD6
+
+KEEPALIVE_S = 25
+"""Sessions are made as soon as both ends know each other, and firewalls between them stay open."""
+FRESH_S = 180.0
+"""A session lives as long (WireGuard's REJECT_AFTER_TIME): an endpoint that its packets came from
+is as good as the one that was configured."""
+_HOST_BITS = 128
+
+
+class WireGuardTable:
+    """`wireguard`. See `engine.rows.Table`."""
+
+    name = rows.WIREGUARD
+
+    def __init__(self, devices: Devices, run_dir: Path, state_dir: Path) -> None:
+        self._devices = devices
+        self._netlink = devices.netlink
+        self._run_dir = run_dir
+        self._state_dir = state_dir
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. A device that does not answer reads back as words."""
+        link = self._devices.look_up(WEFTWG)
+        if link is None:
+            return {}
+        if not device.is_ours(link):
+            return {WEFTWG: f"a device of kind {link.kind}"}
+        try:
+            return {WEFTWG: self._described(link, _control(link, self._run_dir).read())}
+        except WeftError as error:
+            return {WEFTWG: str(error)}
+
+    def _described(self, link: Link, state: DeviceState) -> rows.WireGuardValue:
+        pair = key_file.read(self._state_dir)
+        is_known = pair is not None and pair.private_key == state.private_key
+        held = [entry.address for entry in addresses(self._netlink, link.ifindex)]
+        is_routed = any(
+            route.ifindex == link.ifindex and route.protocol == PROTOCOL
+            for route in routes(self._netlink)
+            if route.prefix == WIREGUARD6
+        )
+        is_whole = link.is_up and is_routed and len(held) == 1
+        return rows.WireGuardValue(
+            public_key=pair.public_key if pair is not None and is_known else "",
+            port=state.port,
+            address=held[0] if is_whole else None,
+            mtu_bytes=link.mtu_bytes,
+        )
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        failures = []
+        for key in deletes:
+            failures += self._try(key, self._remove)
+        for key, value in upserts.items():
+            assert isinstance(value, rows.WireGuardValue)
+            failures += self._try(key, partial(self._set_up, value))
+        return failures
+
+    def _try(self, key: Hashable, step: Callable[[], None]) -> list[RowFailure]:
+        try:
+            step()
+        except (WeftError, OSError) as error:
+            return [RowFailure(RowKey(self.name, key), str(error))]
+        return []
+
+    def _remove(self) -> None:
+        device.remove(self._netlink, WEFTWG, self._run_dir)
+        self._devices.forget(WEFTWG)
+
+    def _set_up(self, wanted: rows.WireGuardValue) -> None:
+        link, control, state = self._sound_device()
+        pair = key_file.read(self._state_dir)
+        if pair is None or pair.public_key != wanted.public_key:
+            raise UnavailableError(f"device {WEFTWG}: its private key is not there (any more)")
+        change = DeviceChange(
+            private_key=pair.private_key if pair.private_key != state.private_key else None,
+            port=wanted.port if wanted.port != state.port else None,
+        )
+        if change != DeviceChange():
+            control.write(change)
+        self._set_up_link(link, wanted)
+
+    def _sound_device(self) -> tuple[Link, WireGuard, DeviceState]:
+        """The device, made anew when it is another's or does not answer."""
+        link = self._devices.look_up(WEFTWG)
+        if link is not None and device.is_ours(link):
+            control = _control(link, self._run_dir)
+            try:
+                return link, control, control.read()
+            except UnavailableError:
+                pass
+        if link is not None:
+            device.replace(self._netlink, WEFTWG, self._run_dir)
+        else:
+            device.make(self._netlink, WEFTWG, self._run_dir)
+        link = self._devices.look_up(WEFTWG)
+        if link is None:
+            raise UnavailableError(f"device {WEFTWG}: it is gone as soon as it is made")
+        control = _control(link, self._run_dir)
+        return link, control, control.read()
+
+    def _set_up_link(self, link: Link, wanted: rows.WireGuardValue) -> None:
+        ifindex = link.ifindex
+        sysctl.ensure(f"net/ipv6/conf/{WEFTWG}/disable_ipv6", "0")
+        if link.mtu_bytes != wanted.mtu_bytes:
+            self._netlink.do(set_mtu(ifindex, wanted.mtu_bytes))
+        self._netlink.do(forbid_link_local(ifindex), set_up(ifindex))
+        held = {entry.address: entry.prefix_length for entry in addresses(self._netlink, ifindex)}
+        stale = [
+            delete_address(ifindex, address, length)
+            for address, length in held.items()
+            if address != wanted.address
+        ]
+        assert wanted.address is not None
+        add = add_address(ifindex, wanted.address, _HOST_BITS, has_prefix_route=False)
+        self._netlink.do(*stale, add, add_route(WIREGUARD6, ifindex, source=wanted.address))
+
+
+class WireGuardPeerTable:
+    """`wireguard_peers`. See `engine.rows.Table`."""
+
+    name = rows.WIREGUARD_PEERS
+
+    def __init__(
+        self, devices: Devices, run_dir: Path, wall_s: Callable[[], float] = time.time
+    ) -> None:
+        self._devices = devices
+        self._run_dir = run_dir
+        self._wall_s = wall_s
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. A host that sends from elsewhere, and authentically, stays there."""
+        link = self._devices.look_up(WEFTWG)
+        if link is None or not device.is_ours(link):
+            return {}
+        try:
+            peers = _control(link, self._run_dir).read().peers
+        except WeftError:
+            return {}
+        return {
+            text(key): self._described(peer, desired.get(text(key))) for key, peer in peers.items()
+        }
+
+    def _described(self, peer: Peer, desired: Hashable) -> Hashable:
+        endpoint = peer.endpoint
+        if endpoint is None or len(peer.allowed) != 1 or peer.keepalive_s != KEEPALIVE_S:
+            return f"endpoint {endpoint}, allowed {sorted(map(str, peer.allowed))}"
+        (prefix,) = peer.allowed
+        found = rows.WireGuardPeerValue(prefix.network_address, endpoint.address, endpoint.port)
+        if isinstance(desired, rows.WireGuardPeerValue) and found.address == desired.address:
+            is_fresh = self._wall_s() - peer.handshake_s < FRESH_S
+            return desired if is_fresh else found
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`. All go in one message, and so fail together."""
+        removed = [raw(key) for key in deletes if isinstance(key, str)]
+        settings = [
+            _setting(key, value)
+            for key, value in upserts.items()
+            if isinstance(key, str) and isinstance(value, rows.WireGuardPeerValue)
+        ]
+        link = self._devices.look_up(WEFTWG)
+        if link is None:
+            reason = f"device {WEFTWG} is not there"
+            return [RowFailure(RowKey(self.name, key), reason) for key in upserts]
+        try:
+            control = _control(link, self._run_dir)
+            control.write(DeviceChange(removed=removed, peers=settings))
+        except WeftError as error:
+            return [RowFailure(RowKey(self.name, key), str(error)) for key in upserts]
+        return []
+
+
+def _setting(key: str, value: rows.WireGuardPeerValue) -> PeerSetting:
+    endpoint = Endpoint(value.endpoint, value.port)
+    return PeerSetting(raw(key), endpoint, frozenset({ip_network(value.address)}), KEEPALIVE_S)
+
+
+def _control(link: Link, run_dir: Path) -> WireGuard:
+    return device.control_of(link, run_dir)
