@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Part = Callable[[Plan, Results], None]
 
-PARTS = ("path", "attach", "docker", "daemon", "dns", "mesh")
+PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "join", "mesh")
 
 
 @click.command()
@@ -75,6 +75,8 @@ def _parts() -> Mapping[str, Part]:
         "docker": _docker,
         "daemon": _daemon,
         "dns": _dns,
+        "hosts": _hosts,
+        "join": _join,
         "mesh": _mesh,
     }
 
@@ -125,6 +127,18 @@ def _dns(plan: Plan, results: Results) -> None:
 
     with weft_host(plan.say) as weft:
         dns.measure(plan, results, weft)
+
+
+def _hosts(plan: Plan, results: Results) -> None:
+    from weft.bench import hosts
+
+    hosts.measure(plan, results)
+
+
+def _join(plan: Plan, results: Results) -> None:
+    from weft.bench import join
+
+    join.measure(plan, results)
 
 
 def _mesh(plan: Plan, results: Results) -> None:

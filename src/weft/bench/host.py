@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from weft.api.client import Client
-from weft.api.schema import NetworkInfo, PortInfo, StatusInfo
+from weft.api.schema import NetworkInfo, NetworkList, PortInfo, StatusInfo
 from weft.bench.namespace import Namespace
 from weft.bench.topology import Pair
 from weft.control.specs import AttachSpec, NetworkSpec, SubnetSpec
@@ -48,6 +48,12 @@ class WeftHost:
         subnets = tuple(SubnetSpec(cidr=ip_network(cidr)) for cidr in cidrs)
         spec = NetworkSpec(name=name, subnets=subnets)
         return self.api.send(NetworkInfo, "POST", "networks", body=spec)
+
+    def knows_network(self, name: str) -> bool:
+        """Whether it is among the networks here."""
+        return any(
+            network.name == name for network in self.api.get(NetworkList, "networks").networks
+        )
 
     def attach(self, namespace: Namespace, network: str, *names: str) -> PortInfo:
         """Plug a namespace into a network."""

@@ -58,3 +58,16 @@ class Namespace:
     def ip(self, *lines: str) -> None:
         """Lines for ``ip -batch``."""
         run(self.enter(["ip", "-batch", "-"]), text="\n".join(lines) + "\n")
+
+
+class EnteredNamespace(Namespace):
+    """One that some other process holds."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        super().__init__(name)
+        self._pid = pid
+
+    @property
+    def pid(self) -> int:
+        """Of the process that holds it."""
+        return self._pid

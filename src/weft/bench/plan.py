@@ -44,6 +44,11 @@ class Plan:
         return 100 if self.is_quick else 10_000
 
     @property
+    def new_ports(self) -> int:
+        """How often a port is made that other hosts wait for."""
+        return 3 if self.is_quick else 60
+
+    @property
     def mesh_hosts(self) -> tuple[int, ...]:
         """Sizes of the simulated clusters, ascending."""
         return (4, 20) if self.is_quick else (10, 100, 500, 1000)

@@ -10,10 +10,10 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import pairwise
 
 from weft.bench.shared_held import SharedHeld
 from weft.bench.synthetic import SyntheticCluster, draft
+from weft.cluster.wanted import wanted
 from weft.errors import UnavailableError
 from weft.mesh.delta import Difference
 from weft.mesh.entry import Origin
@@ -22,13 +22,12 @@ from weft.mesh.held import Held
 from weft.mesh.ledger import Saved
 from weft.mesh.links import Links
 from weft.mesh.replica import Replica
+from weft.model.ids import HostId
 from weft.model.records import Port, Record
 from weft.store.clock import COUNTER_BITS
 
 Link = tuple[int, int]
 WALL_S = 1_800_000_000.0
-FULL_UP_TO = 10
-"""Hosts, that are linked each to each."""
 GIGABIT = Weather(latency_s=(0.0005, 0.002), bytes_per_s=125e6)
 _STEP_S = 0.001
 _CONNECT_S = 10.0
@@ -121,7 +120,7 @@ class SimulatedMesh:
         names = common.cluster.hosts
         self.network = FakeNetwork(seed, GIGABIT)
         self.hosts = [SimulatedHost(name, common, self.network, is_empty) for name in names]
-        self.topology = links_between(len(names), random.Random(seed))
+        self.topology = links_between(names)
 
     def connect(self) -> None:
         """Bring all links up that are not; over a while, as they come up in life."""
@@ -169,14 +168,12 @@ class SimulatedMesh:
         return self.network.now_s - start_s
 
 
-def links_between(hosts: int, source: random.Random) -> list[Link]:
-    """Each to each in a small cluster; a ring and random ones, 2 log2 N a host, in a large one."""
-    if hosts <= FULL_UP_TO:
-        return [(one, other) for other in range(hosts) for one in range(other)]
-    ring = [*pairwise(range(hosts)), (0, hosts - 1)]
-    wanted = hosts * math.ceil(2 * math.log2(hosts)) // 2
-    links = dict.fromkeys(ring)
-    while len(links) < wanted:
-        one, other = sorted(source.sample(range(hosts), 2))
-        links[one, other] = None
+def links_between(hosts: Sequence[HostId]) -> list[Link]:
+    """Those that one of the two ends wants, as weftd would."""
+    place = {host: number for number, host in enumerate(hosts)}
+    links = {
+        (min(place[host], place[other]), max(place[host], place[other])): None
+        for host in hosts
+        for other in sorted(wanted(host, hosts))
+    }
     return list(links)

@@ -29,7 +29,8 @@ OPENVSWITCH = "openvswitch"
 
 _CLIENT = "192.0.2.1"  # RFC 5737: for documentation, routed nowhere
 _SERVER = "192.0.2.2"
-_DEVICE = "eth0"
+DEVICE = "eth0"
+"""Of a workload."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ Variant = Callable[[int], AbstractContextManager[Pair]]
 def raw_veth(mtu_bytes: int) -> Iterator[Pair]:
     """The two ends of one veth pair: nothing can be faster between two namespaces."""
     with Namespace("client") as client, Namespace("server") as server:
-        client.ip(_veth(_DEVICE, mtu_bytes, _DEVICE, server))
-        _give_addresses(client, server)
+        client.ip(veth(DEVICE, mtu_bytes, DEVICE, server))
+        give_addresses(client, server)
         yield Pair(client, server, _SERVER)
 
 
@@ -64,7 +65,7 @@ def bridge(mtu_bytes: int) -> Iterator[Pair]:
             "link set to-client master bridge",
             "link set to-server master bridge",
         )
-        _give_addresses(client, server)
+        give_addresses(client, server)
         yield Pair(client, server, _SERVER)
 
 
@@ -84,7 +85,7 @@ def redirect_peer(mtu_bytes: int) -> Iterator[Pair]:
             middle.run(["tc", "qdisc", "add", "dev", device, "clsact"])
             attach = ["bpf", "direct-action", "object-file", str(program), "section", "tc"]
             middle.run(["tc", "filter", "add", "dev", device, "ingress", *attach])
-        _give_addresses(client, server)
+        give_addresses(client, server)
         yield Pair(client, server, _SERVER)
 
 
@@ -111,12 +112,12 @@ def macvlan(mtu_bytes: int) -> Iterator[Pair]:
             "link set parent up",
             "link set other up",
             *(
-                f"link add link parent name {_DEVICE} mtu {mtu_bytes} netns {end.pid}"
+                f"link add link parent name {DEVICE} mtu {mtu_bytes} netns {end.pid}"
                 " type macvlan mode bridge"
                 for end in (client, server)
             ),
         )
-        _give_addresses(client, server)
+        give_addresses(client, server)
         yield Pair(client, server, _SERVER)
 
 
@@ -142,13 +143,13 @@ def openvswitch(mtu_bytes: int) -> Iterator[Pair]:
         datapath = "system" if has_kernel_openvswitch() else "netdev"
         if datapath == "netdev":
             for end in (client, server):
-                end.run(["ethtool", "-K", _DEVICE, "tx", "off"])
-        stack.enter_context(_openvswitch_daemons(middle, folder))
+                end.run(["ethtool", "-K", DEVICE, "tx", "off"])
+        stack.enter_context(openvswitch_daemons(middle, folder))
         control = ["ovs-vsctl", f"--db=unix:{folder}/db.sock", "--timeout=20"]
         middle.run([*control, "add-br", "switch", *_set(f"datapath_type={datapath}")])
         for port in ("to-client", "to-server"):
             middle.run([*control, "add-port", "switch", port])
-        _give_addresses(client, server)
+        give_addresses(client, server)
         yield Pair(client, server, _SERVER)
 
 
@@ -165,7 +166,7 @@ def check_mtu(pair: Pair, mtu_bytes: int) -> None:
     for end in (pair.client, pair.server):
         links = json.loads(end.run(["ip", "-json", "link", "show"]))
         mtus = {link["ifname"]: link["mtu"] for link in links}
-        device = _DEVICE if _DEVICE in mtus else "lo"
+        device = DEVICE if DEVICE in mtus else "lo"
         if mtus[device] != mtu_bytes:
             raise UnavailableError(f"{device} has MTU {mtus[device]}, not {mtu_bytes}")
 
@@ -174,29 +175,22 @@ def _set(setting: str) -> list[str]:
     return ["--", "set", "bridge", "switch", setting]
 
 
-def _veth(name: str, mtu_bytes: int, peer: str, peer_namespace: Namespace) -> str:
+def veth(name: str, mtu_bytes: int, peer: str, peer_namespace: Namespace) -> str:
+    """A line for `Namespace.ip`: a cable whose other end is in another namespace."""
     return (
         f"link add {name} mtu {mtu_bytes} type veth"
         f" peer name {peer} mtu {mtu_bytes} netns {peer_namespace.pid}"
     )
 
 
-def _give_addresses(client: Namespace, server: Namespace) -> None:
+def give_addresses(client: Namespace, server: Namespace) -> None:
+    """192.0.2.1 and .2 on the workloads' devices; returns when one has answered the other."""
     for end, address in ((client, _CLIENT), (server, _SERVER)):
         end.ip(
-            f"address add {address}/24 dev {_DEVICE}",
-            f"link set {_DEVICE} up",
+            f"address add {address}/24 dev {DEVICE}",
+            f"link set {DEVICE} up",
         )
     run(client.enter(["ping", "-c", "1", "-W", "1", "-i", "0.2", "-w", "10", _SERVER]))
-
-
-@contextmanager
-def _three() -> Iterator[tuple[Namespace, Namespace, Namespace]]:
-    with ExitStack() as stack:
-        middle, client, server = map(
-            stack.enter_context, map(Namespace, ("middle", "client", "server"))
-        )
-        yield middle, client, server
 
 
 @contextmanager
@@ -207,8 +201,8 @@ def _through_middle(mtu_bytes: int) -> Iterator[tuple[Namespace, Namespace, Name
         Namespace("server") as server,
     ):
         middle.ip(
-            _veth("to-client", mtu_bytes, _DEVICE, client),
-            _veth("to-server", mtu_bytes, _DEVICE, server),
+            veth("to-client", mtu_bytes, DEVICE, client),
+            veth("to-server", mtu_bytes, DEVICE, server),
             "link set to-client up",
             "link set to-server up",
         )
@@ -216,7 +210,8 @@ def _through_middle(mtu_bytes: int) -> Iterator[tuple[Namespace, Namespace, Name
 
 
 @contextmanager
-def _openvswitch_daemons(middle: Namespace, folder: Path) -> Iterator[None]:
+def openvswitch_daemons(middle: Namespace, folder: Path) -> Iterator[None]:
+    """Open vSwitch of a host's own, with its files in a folder."""
     database = folder / "conf.db"
     run(["ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema"])
     socket = f"unix:{folder}/db.sock"

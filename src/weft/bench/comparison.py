@@ -1,0 +1,147 @@
+"""Pairs of workloads, measured alike: every figure of every variant in turn, several times.
+
+Variants are interleaved, in an order that changes each round, so that whatever else the machine
+does meanwhile meets all of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from weft.bench import cpu, topology, traffic
+from weft.bench.plan import Plan
+from weft.bench.results import Figure, Quantity, Results, Sample
+from weft.bench.topology import Pair, Variant
+from weft.bench.traffic import FREE, ONE_CPU, TWO_CPUS, Traffic
+from weft.errors import WeftError
+
+CONGESTION_CONTROLS = ("bbr", "cubic")
+STREAM_COUNTS = (1, 4)
+RR_PINNED, RR_FREE = "rr_pinned", "rr_free"
+CONNECT_PINNED, CONNECT_FREE = "connect_pinned", "connect_free"
+UDP = "udp"
+
+_RATE = Quantity("rate", "per s")
+_LATENCIES = (Quantity("p50_us", "p50 us", 1), Quantity("p99_us", "p99 us", 1))
+_STREAM = (
+    Quantity("gbit_s", "Gbit/s", 1),
+    Quantity("cpu_s_per_gb", "CPU-s/GB", 3),
+    Quantity("mss_bytes", "MSS"),
+)
+_IDLE = Figure("idle", "CPU use of the machine before each run", (Quantity("share", "CPUs", 2),))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A figure and how one sample of it is taken; the machine's idle CPU use is passed in."""
+
+    figure: Figure
+    take: Callable[[Pair, float], Sample]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants that carry the same traffic. The first is the limit."""
+
+    key: str
+    """Begins the keys of its figures."""
+    title: str
+    """Begins their titles; empty: nothing does."""
+    variants: Mapping[str, Variant]
+    mtu_bytes: int
+
+    def measure(self, plan: Plan, results: Results) -> None:
+        """Run every measurement for every variant, `plan.rounds` times, interleaved."""
+        measurements = list(self._measurements(Traffic(plan.folder), plan.seconds))
+        with ExitStack() as stack:
+            pairs = dict(self._pairs(stack, plan, results))
+            for measurement in measurements:
+                results.announce(measurement.figure, pairs)
+            for number in range(plan.rounds):
+                said = f"round {number + 1} of {plan.rounds}, {len(pairs)} variants"
+                plan.say(f"{self.key}: {said}")
+                _round(measurements, pairs, plan, results)
+
+    def figure(self, key: str) -> str:
+        """The key of one of its figures in the results."""
+        return f"{self.key}_{key}"
+
+    def stream(self, count: int, control: str) -> str:
+        """The same of TCP bulk over so many connections."""
+        return self.figure(f"stream{count}_{control}")
+
+    def _pairs(self, stack: ExitStack, plan: Plan, results: Results) -> Iterator[tuple[str, Pair]]:
+        for name, variant in self.variants.items():
+            attempt = ExitStack()
+            plan.say(f"{self.key}: setting up {name}")
+            try:
+                with attempt:
+                    pair = attempt.enter_context(variant(self.mtu_bytes))
+                    topology.check_mtu(pair, self.mtu_bytes)
+                    stack.enter_context(attempt.pop_all())
+            except WeftError as error:
+                results.skipped[f"{self.key}: {name}"] = str(error)
+            else:
+                yield name, pair
+
+    def _figure(self, key: str, title: str, quantities: tuple[Quantity, ...]) -> Figure:
+        return Figure(self.figure(key), f"{self.title}{title}", quantities)
+
+    def _measurements(self, load: Traffic, seconds: float) -> Iterator[Measurement]:
+        for count in STREAM_COUNTS:
+            for control in CONGESTION_CONTROLS:
+                streams = "1 stream" if count == 1 else f"{count} streams"
+                yield Measurement(
+                    self._figure(f"stream{count}_{control}", f"TCP, {streams}, {control}", _STREAM),
+                    partial(_stream, seconds, count, control),
+                )
+        answered = (_RATE, *_LATENCIES)
+        for title, cpus, rr, connect in (
+            ("both ends on one CPU", ONE_CPU, RR_PINNED, CONNECT_PINNED),
+            ("free", FREE, RR_FREE, CONNECT_FREE),
+        ):
+            yield Measurement(
+                self._figure(rr, f"TCP round trips of 1 byte, {title}", answered),
+                partial(_small, load.round_trips, seconds, cpus),
+            )
+            yield Measurement(
+                self._figure(connect, f"TCP connections, one round trip each, {title}", answered),
+                partial(_small, load.connects, seconds, cpus),
+            )
+        lost = Quantity("lost", "lost %", 1, 100)
+        yield Measurement(
+            self._figure(
+                UDP, "UDP packets of 64 bytes that arrive, each end on a CPU", (_RATE, lost)
+            ),
+            partial(_small, load.packets, seconds, TWO_CPUS),
+        )
+
+
+def _round(
+    measurements: list[Measurement], pairs: dict[str, Pair], plan: Plan, results: Results
+) -> None:
+    for measurement in measurements:
+        order = list(pairs)
+        random.shuffle(order)  # so that nobody always runs after the same neighbour
+        for name in order:
+            idle = cpu.idle_rate(plan.idle_s)
+            results.add(_IDLE, "machine", {"share": idle})
+            results.add(measurement.figure, name, measurement.take(pairs[name], idle))
+
+
+def _stream(seconds: float, count: int, control: str, pair: Pair, idle: float) -> Sample:
+    return traffic.stream(pair, seconds, count, control, idle)
+
+
+def _small(
+    take: Callable[[Pair, float, tuple[int, int] | None], Sample],
+    seconds: float,
+    cpus: tuple[int, int] | None,
+    pair: Pair,
+    idle: float,
+) -> Sample:
+    return take(pair, seconds, cpus)

@@ -1,0 +1,84 @@
+"""Two hosts over one cable: Weft beside the limit and beside what others use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+
+from weft.bench import docker_overlay, two_hosts
+from weft.bench.cluster import weft_cluster
+from weft.bench.comparison import CONGESTION_CONTROLS, RR_PINNED, STREAM_COUNTS, Comparison
+from weft.bench.host import NETWORK_MTU_BYTES
+from weft.bench.plan import Plan
+from weft.bench.results import Check, Results
+from weft.bench.topology import WEFT, Variant
+from weft.bench.two_hosts import ROOM_BYTES, UNDERLAY, VXLAN_BRIDGE, WIREGUARD_GO
+from weft.errors import WeftError
+
+UNDERLAY6 = "underlay, IPv6"
+WEFT6 = "weft, IPv6"
+WEFT_DEVICE = "weft, device"
+WEFT_ENCRYPTED = "weft, encrypted"
+DOCKER = "docker overlay"
+
+
+def measure(plan: Plan, results: Results) -> None:
+    """All variants that can be had here, and what is expected of Weft."""
+    mtu_bytes = NETWORK_MTU_BYTES
+    with ExitStack() as stack:
+        variants: dict[str, Variant] = {
+            UNDERLAY: two_hosts.underlay,
+            **dict(_weft(plan, results, stack, mtu_bytes)),
+            VXLAN_BRIDGE: two_hosts.vxlan_bridge,
+            DOCKER: partial(docker_overlay.docker_overlay, plan.say),
+            WIREGUARD_GO: two_hosts.wireguard_go,
+            two_hosts.OPENVSWITCH: two_hosts.openvswitch,
+            UNDERLAY6: two_hosts.underlay6,
+        }
+        comparison = Comparison("hosts", "Two hosts: ", variants, mtu_bytes)
+        comparison.measure(plan, results)
+    results.checks.extend(_checks(comparison, results))
+
+
+def _weft(
+    plan: Plan, results: Results, stack: ExitStack, mtu_bytes: int
+) -> Iterator[tuple[str, Variant]]:
+    """Its variants; each pair of hosts is a cluster of its own."""
+    cable = mtu_bytes + ROOM_BYTES
+    plain = partial(weft_cluster, plan.say, 2, mtu_bytes=cable)
+    device = partial(plain, settings={"encapsulation": "device"})
+    encrypted = partial(weft_cluster, plan.say, 2, "--encrypt", mtu_bytes=cable)
+    for name, make in ((WEFT, plain), (WEFT_DEVICE, device), (WEFT_ENCRYPTED, encrypted)):
+        try:
+            cluster = stack.enter_context(make())
+        except WeftError as error:
+            results.skipped[f"hosts: {name}"] = str(error)
+            continue
+        yield name, cluster.variant()
+        if name == WEFT:
+            yield WEFT6, cluster.variant(is_ipv6=True)
+
+
+def _checks(hosts: Comparison, results: Results) -> Iterator[Check]:
+    def ratio(figure: str, one: str, other: str, quantity: str = "rate") -> float | None:
+        return results.ratio(figure, one, other, quantity)
+
+    pinned = hosts.figure(RR_PINNED)
+    title = "two hosts, round trips on one CPU"
+    yield Check(f"{title}, to underlay", ratio(pinned, WEFT, UNDERLAY), 0.85)
+    yield Check(f"{title}, to VXLAN", ratio(pinned, WEFT, VXLAN_BRIDGE), 1.40)
+    yield Check(f"{title}, IPv6 to IPv4", ratio(pinned, WEFT6, WEFT), 0.95)
+    for count in STREAM_COUNTS:
+        for control in CONGESTION_CONTROLS:
+            figure = hosts.stream(count, control)
+            streams = f"{count} stream{'s' * (count > 1)}, {control}"
+            for other, limit in ((UNDERLAY, 0.95), (VXLAN_BRIDGE, 1.30)):
+                measured = ratio(figure, WEFT, other, "gbit_s")
+                yield Check(f"two hosts, {streams}, to {other}", measured, limit)
+            measured = ratio(figure, WEFT6, WEFT, "gbit_s")
+            yield Check(f"two hosts, {streams}, IPv6 to IPv4", measured, 0.95)
+            measured = ratio(figure, WEFT, UNDERLAY, "cpu_s_per_gb")
+            yield Check(f"two hosts, {streams}, CPU to underlay", measured, 1.10, "at most")
+            measured = ratio(figure, WEFT_ENCRYPTED, WIREGUARD_GO, "gbit_s")
+            yield Check(f"two hosts, {streams}, encrypted to {WIREGUARD_GO}", measured, 0.90)
