@@ -27,6 +27,8 @@ import structlog
 from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
 from weft.cancellation import raise_if_cancelled
+from weft.cluster.membership import Membership
+from weft.cluster.opening import open_membership
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
 from weft.control.control import Control
@@ -112,7 +114,8 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with opened_mesh(settings) as mesh:
-        await Daemon(settings, mesh, stop.set).run_until(stop)
+        membership = open_membership(settings, mesh)
+        await Daemon(settings, mesh, membership, stop.set).run_until(stop)
 
 
 @contextlib.asynccontextmanager
@@ -133,7 +136,13 @@ async def opened_mesh(settings: Settings) -> AsyncIterator[Opened]:
 class Daemon:
     """All long-lived parts of one weftd."""
 
-    def __init__(self, settings: Settings, mesh: Opened, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        mesh: Opened,
+        membership: Membership,
+        stop: Callable[[], None],
+    ) -> None:
         started_s = time.time()
         store, host_id = mesh.store, mesh.host_id
         self._sink = sink = Sink(settings)
@@ -160,7 +169,12 @@ class Daemon:
             time.monotonic,
             random.SystemRandom(),
         )
-        self._host_record = HostRecord(store, settings, host_id, self._dns.resolvers)
+        self._membership = membership
+        secrets = membership.secrets
+        self._host_record = HostRecord(
+            store, settings, host_id, self._dns.resolvers, lambda: secrets.current_id
+        )
+        secrets.changed.append(self._host_record.look_again)
         self._janitor = Janitor(
             context, self._control.ports, self._control.addresses, is_namespace_there
         )
@@ -194,6 +208,7 @@ class Daemon:
             "engine": self._engine.run(),
             "kernel events": kept("kernel events", self._kernel_events.run),
             "host record": kept("host record", self._host_record.run),
+            "membership": kept("membership", self._membership.run),
             "healer": kept("healer", self._healer.run),
             "janitor": kept("janitor", self._sweep),
             "dns": self._serve_names(),
@@ -237,6 +252,7 @@ class Daemon:
             for event in events
         ):
             self._host_record.look_again()
+            self._membership.network_changed()
 
     def _is_wanted(self, event: KernelEvent) -> bool:
         """Whether it is about something that shall be there: not what Weft itself just removed."""

@@ -140,6 +140,7 @@ class Caller:
             host_id=refused.host_id if is_clone else target.host_id or refused.host_id,
             is_outgoing=True,
             is_clone=is_clone,
+            is_removal=refused.because == Because.REMOVED and not refused.is_ours,
         )
         return Outcome.REFUSED
 

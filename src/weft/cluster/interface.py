@@ -97,6 +97,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     is_clone: bool = False
     """Two live hosts have the id `host_id`; the one at `address` is refused here, or (when it is
     this host's own id) this host was refused there or met the other itself."""
+    is_removal: bool = False
+    """The host at `address` refused this one, which was removed from the cluster."""
 
 
 class HostLinks(Protocol):

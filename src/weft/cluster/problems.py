@@ -50,6 +50,7 @@ class Problems:
         host_id: HostId | None = None,
         is_outgoing: bool = False,
         is_clone: bool = False,
+        is_removal: bool = False,
     ) -> None:
         """It failed, or failed again."""
         problem = Problem(
@@ -60,6 +61,7 @@ class Problems:
             at_s=self._wall_s(),
             is_outgoing=is_outgoing,
             is_clone=is_clone,
+            is_removal=is_removal,
         )
         key = _Key(address, host_id, is_outgoing)
         before = self._known.pop(key, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 import weft
@@ -14,7 +15,7 @@ from weft.kernel import underlay
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Host
-from weft.store.interface import Put, Store
+from weft.store.interface import Changed, Put, Store
 
 log = structlog.get_logger()
 
@@ -28,34 +29,48 @@ class HostRecord:
         settings: Settings,
         host_id: HostId,
         resolvers: Callable[[], Sequence[IPAddress]],
+        secret_id: Callable[[], str] = str,
     ) -> None:
+        """Others may write further fields of the record, which stay as they are."""
         self._store = store
         self._settings = settings
         self._host_id = host_id
         self._resolvers = resolvers
+        self._secret_id = secret_id
         self._changed = asyncio.Event()
+        self._written: Host | None = None
+        store.watch(self._on_records)
 
     async def refresh(self) -> None:
         """Look and write. Raises when the underlay that the settings name is not there."""
         found = await asyncio.to_thread(
             underlay.find, self._settings.underlay_device, self._settings.underlay_address
         )
-        host = Host(
-            id=self._host_id,
+        host = msgspec.structs.replace(
+            self._store.get(Host, self._host_id) or Host(id=self._host_id, name=""),
             name=self._settings.name,
             underlay=found.addresses,
             mtu_bytes=found.mtu_bytes,
             network_mtu_bytes=self._settings.mtu_bytes or found.network_mtu_bytes,
             resolvers=tuple(sorted(set(self._resolvers()), key=lambda a: (a.version, a))),
             version=weft.__version__,
+            mesh_port=self._settings.mesh_port,
+            secret_id=self._secret_id(),
         )
         if self._store.get(Host, host.id) != host:
             log.info("host record changed", underlay=found.ifname, mtu_bytes=found.mtu_bytes)
+            self._written = host
             await self._store.write([Put(host)])
 
     def look_again(self) -> None:
         """Something may have changed."""
         self._changed.set()
+
+    def _on_records(self, changes: Sequence[Changed]) -> None:
+        """Somebody who writes another field may have read the record before it was written here."""
+        for change in changes:
+            if change.key == (Host, self._host_id) and change.new != self._written:
+                self._changed.set()
 
     async def run(self) -> None:
         """Follow changes until cancelled. An underlay that goes away leaves the record as it is."""

@@ -23,7 +23,7 @@ async def begin(journal: SqliteJournal, mark_file: Path, random_bytes: RandomByt
 
     On a disk that is full, the last one stays: it is still true.
     """
-    boot = _read(BOOT_ID).strip()
+    boot = boot_id()
     last = await journal.read_fact(_FACT)
     is_continued = last is not None and _read(mark_file) == f"{boot} {last}"
     mark = new_id(random_bytes)
@@ -31,6 +31,11 @@ async def begin(journal: SqliteJournal, mark_file: Path, random_bytes: RandomByt
         await journal.write_fact(_FACT, mark)
         _write(mark_file, f"{boot} {mark}")
     return is_continued
+
+
+def boot_id() -> str:
+    """The kernel's name for the time since the machine started."""
+    return _read(BOOT_ID).strip()
 
 
 def _write(path: Path, text: str) -> None:

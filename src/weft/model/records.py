@@ -54,6 +54,8 @@ class Host(Record, frozen=True, kw_only=True):
     version: str = ""
     mesh_port: int = 6783
     """TCP port of its links to other hosts."""
+    secret_id: str = ""
+    """Names the cluster's secret that it has confirmed: a hash, nothing to hide."""
     wireguard: WireGuardEnd | None = None
     """How others encrypt to it; None: it cannot."""
 

@@ -1,0 +1,76 @@
+"""This host's membership, opened: its secret, its links, and what it remembers of the others.
+
+A host that has no secret yet begins a cluster of its own; `weft up --join` has put the secret of
+another one there before weftd runs.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from pathlib import Path
+
+import weft
+from weft.cluster.endpoints import parse_endpoints
+from weft.cluster.interface import Identity, RefusalOf
+from weft.cluster.membership import Membership
+from weft.cluster.remembered import Remembered
+from weft.cluster.secret import Secrets
+from weft.cluster.tls_transport import TlsTransport
+from weft.config import Settings
+from weft.mesh.continuity import boot_id
+from weft.mesh.exchange import Exchange
+from weft.mesh.opening import Opened
+from weft.model.ids import HostId, new_id
+from weft.model.records import ForgottenHost
+from weft.store.interface import View
+
+
+def open_membership(settings: Settings, mesh: Opened) -> Membership:
+    """InvalidError: the secret cannot be read, or `settings.join` names what is no address."""
+    state_dir = Path(settings.state_dir)
+    secrets = Secrets.open(state_dir) or Secrets.found(state_dir, os.urandom, time.time())
+    remembered = Remembered(state_dir)
+    if settings.join:
+        parse_endpoints(settings.join, settings.mesh_port)
+        remembered.update(join=settings.join)
+    transport = TlsTransport(
+        Identity(
+            host_id=mesh.host_id,
+            name=settings.name,
+            version=weft.__version__,
+            instance=new_id(os.urandom),
+            boot_id=boot_id(),
+        ),
+        secrets,
+        port=settings.mesh_port,
+        refusal_of=refusals(mesh.store),
+    )
+    return Membership(
+        host_id=mesh.host_id,
+        store=mesh.store,
+        links=transport,
+        exchange=Exchange(mesh.replica, mesh.store, transport, time.monotonic),
+        secrets=secrets,
+        remembered=remembered,
+        join=parse_endpoints(remembered.known.join, settings.mesh_port),
+        monotonic_s=time.monotonic,
+        wall_s=time.time,
+    )
+
+
+def refusals(view: View) -> RefusalOf:
+    """Says of removed hosts that, when, and what their administrator can do."""
+
+    def refusal_of(host_id: HostId) -> str | None:
+        removed = view.get(ForgottenHost, host_id)
+        if removed is None:
+            return None
+        day = datetime.datetime.fromtimestamp(removed.at_s, datetime.UTC).date()
+        return (
+            f"host {removed.name or host_id} ({host_id}) was removed from the cluster on {day}; "
+            "on that host run `weft leave`, then `weft up --join` to join as a new one"
+        )
+
+    return refusal_of
