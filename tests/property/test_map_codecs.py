@@ -92,7 +92,9 @@ ROWS = {
 def test_every_map_has_a_codec_and_is_tested() -> None:
     assert ROWS.keys() == CODECS.keys()
     kernel = {rows.DEVICES, rows.FILTERS, rows.HOST_ADDRESSES, rows.HOST_ROUTES, rows.NFTABLES}
-    assert ROWS.keys() | kernel | {rows.TUNNELS} == set(rows.ORDER)
+    underlay = {rows.OVERLAY_DEVICES, rows.TUNNELS, rows.WIRES}
+    encryption = {rows.WIREGUARD, rows.WIREGUARD_PEERS}
+    assert ROWS.keys() | kernel | underlay | encryption == set(rows.ORDER)
 
 
 @given(st.sampled_from(sorted(ROWS)).flatmap(lambda name: st.tuples(st.just(name), *ROWS[name])))

@@ -13,9 +13,9 @@ from weft.kernel.nftables import Nftables
 
 def check(subject: Subject) -> Iterator[Finding]:
     """Foreign chains at the forward and input hooks, of nftables and of legacy iptables."""
-    nftables = Nftables()
+    nftables, ports = Nftables(), foreign_chains.open_ports(subject.settings)
     try:
-        chains = foreign_chains.dropping_chains(nftables)
+        chains = foreign_chains.dropping_chains(nftables, ports)
         has_table = bool(nftables.objects("list table inet weft"))
     finally:
         nftables.close()
@@ -23,7 +23,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     findings = [_chain(chain, is_running) for chain in chains]
     if is_running and not has_table:
         findings.append(_repairable("Weft's own table inet weft is not there", subject))
-    if is_running and not foreign_chains.is_legacy_open():
+    if is_running and not foreign_chains.is_legacy_open(ports):
         findings.append(_repairable("legacy iptables drops what Weft forwards", subject))
     yield from findings or [
         Finding(name="firewall", state="ok", detail="no chain of others drops what Weft forwards")

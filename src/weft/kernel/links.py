@@ -45,6 +45,12 @@ _IFLA_INFO_KIND = 1
 _IFLA_INFO_DATA = 2
 _VETH_INFO_PEER = 1
 _IFLA_INET6_ADDR_GEN_MODE = 8
+_IFLA_VXLAN_LEARNING = 7
+_IFLA_VXLAN_PORT = 15
+_IFLA_VXLAN_UDP_CSUM = 18
+_IFLA_VXLAN_UDP_ZERO_CSUM6_TX = 19
+_IFLA_VXLAN_UDP_ZERO_CSUM6_RX = 20
+_IFLA_VXLAN_COLLECT_METADATA = 25
 _IN6_ADDR_GEN_MODE_NONE = 1
 _NETNSA_NSID = 1
 _NETNSA_FD = 3
@@ -127,6 +133,28 @@ def _veth_end(end: VethEnd, mtu_bytes: int) -> bytes:
     if end.netns_fd is not None:
         parts.append(attribute_u32(_IFLA_NET_NS_FD, end.netns_fd))
     return b"".join(parts)
+
+
+def create_vxlan(name: str, port: int, mtu_bytes: int) -> Request:
+    """Make a VXLAN device, down, that takes where to and which network from each packet's tunnel
+    key and learns nothing. EEXIST: the name is taken, EADDRINUSE: the UDP port.
+
+    UDP checksums are left out, as in what BPF sends: the inner packet has its own.
+    """
+    data = nested(
+        _IFLA_INFO_DATA,
+        attribute(_IFLA_VXLAN_PORT, port.to_bytes(2, "big")),
+        attribute(_IFLA_VXLAN_COLLECT_METADATA, b"\1"),
+        attribute(_IFLA_VXLAN_LEARNING, b"\0"),
+        attribute(_IFLA_VXLAN_UDP_CSUM, b"\0"),
+        attribute(_IFLA_VXLAN_UDP_ZERO_CSUM6_TX, b"\1"),
+        attribute(_IFLA_VXLAN_UDP_ZERO_CSUM6_RX, b"\1"),
+    )
+    info = nested(_IFLA_LINKINFO, attribute_text(_IFLA_INFO_KIND, "vxlan"), data)
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + attribute_text(_IFLA_IFNAME, name)
+    body += attribute_u32(_IFLA_MTU, mtu_bytes) + info
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return Request(f"create VXLAN device {name} on port {port}", _RTM_NEWLINK, flags, body)
 
 
 def delete_link(name: str) -> Request:

@@ -23,6 +23,7 @@ from weft.kernel.netlink import (
 )
 
 _RTM_NEWQDISC = 36
+_RTM_DELQDISC = 37
 _RTM_NEWTFILTER = 44
 _RTM_DELTFILTER = 45
 _RTM_GETTFILTER = 46
@@ -61,6 +62,27 @@ def add_clsact(ifindex: int) -> Request:
     body = _TCMSG.pack(0, ifindex, _CLSACT_HANDLE, _CLSACT_PARENT, 0)
     body += attribute_text(_TCA_KIND, "clsact")
     return Request(f"add clsact to device {ifindex}", _RTM_NEWQDISC, NLM_F_CREATE, body)
+
+
+def delete_clsact(ifindex: int) -> Request:
+    """Take the hooks of a device away, with all that runs on them."""
+    body = _TCMSG.pack(0, ifindex, _CLSACT_HANDLE, _CLSACT_PARENT, 0)
+    return Request(f"delete clsact of device {ifindex}", _RTM_DELQDISC, 0, body)
+
+
+def has_filters(netlink: Netlink, ifindex: int) -> bool:
+    """Whether any program, of anybody's, runs on a device's clsact hooks."""
+    return any(
+        netlink.dump(
+            Request(
+                f"list filters of device {ifindex}",
+                _RTM_GETTFILTER,
+                0,
+                _TCMSG.pack(0, ifindex, 0, parent, 0),
+            )
+        )
+        for parent in _PARENTS.values()
+    )
 
 
 def replace_filter(hook: Hook, program_fd: int, name: str) -> Request:

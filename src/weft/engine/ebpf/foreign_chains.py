@@ -1,29 +1,53 @@
 """A way for Weft's traffic through firewalls that are not Weft's.
 
 Another's chain that drops by default (Docker sets FORWARD to DROP) cannot be overruled from a
-table of our own: in nftables every chain must agree. So an accept rule for weft0 goes to the top
-of such chains of the `filter` tables, marked with a comment, put back when flushed, and removed on
-purge. What may really pass is decided in Weft's own table all the same.
+table of our own: in nftables every chain must agree. So accept rules for weft0, and for what other
+hosts send to this one, go to the top of such chains of the `filter` tables, marked with a comment,
+put back when flushed, and removed on purge. What may really pass is decided in Weft's own table
+all the same, and by mesh and overlay themselves, which know who is of the cluster.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from weft.config import Settings
 from weft.engine.ebpf.rows import WEFT0
 from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
 from weft.model.service_addresses import ALIAS4, ALIAS6
 
 COMMENT = "weft"
+"""With which all comments of Weft's rules begin."""
 _FAMILIES = ("ip", "ip6", "inet")
 _TABLE = "filter"
 _HOOKS = ("forward", "input")
 _LEGACY = {4: ("ip_tables_names", "iptables-legacy"), 6: ("ip6_tables_names", "ip6tables-legacy")}
 _LEGACY_TIMEOUT_S = 5
+
+
+class OpenPort(NamedTuple):
+    """A port of this host that others of the cluster send to."""
+
+    protocol: str
+    """``tcp`` or ``udp``."""
+    port: int
+
+    @property
+    def comment(self) -> str:
+        """Of its rules."""
+        return f"{COMMENT} {self.protocol} {self.port}"
+
+
+Ports = Sequence[OpenPort]
+
+
+def open_ports(settings: Settings) -> Ports:
+    """Those of the mesh and of the overlay."""
+    return (OpenPort("tcp", settings.mesh_port), OpenPort("udp", settings.overlay_port))
 
 
 class ForeignChain(NamedTuple):
@@ -50,7 +74,7 @@ class ForeignChain(NamedTuple):
         return f"{self.family} {self.table} {self.name}"
 
 
-def dropping_chains(nftables: Nftables) -> list[ForeignChain]:
+def dropping_chains(nftables: Nftables, ports: Ports) -> list[ForeignChain]:
     """All foreign base chains at the forward and input hooks that drop or reject."""
     found: list[ForeignChain] = []
     for item in nftables.objects("list chains"):
@@ -62,10 +86,10 @@ def dropping_chains(nftables: Nftables) -> list[ForeignChain]:
         path = f"{chain['family']} {chain['table']} {chain['name']}"
         listed = nftables.objects(f"list chain {path}")
         chain_rules = [entry["rule"] for entry in listed if "rule" in entry]
-        own = [rule for rule in chain_rules if rule.get("comment") == COMMENT]
+        own = [rule for rule in chain_rules if _is_own(rule.get("comment", ""))]
         if chain.get("policy") != "drop" and not any(map(_drops, chain_rules)) and not own:
             continue
-        wanted = len(_rules(chain["family"], chain["hook"]))
+        wanted = sorted(rule.comment for rule in _rules(chain["family"], chain["hook"], ports))
         found.append(
             ForeignChain(
                 family=chain["family"],
@@ -73,57 +97,67 @@ def dropping_chains(nftables: Nftables) -> list[ForeignChain]:
                 name=chain["name"],
                 hook=chain["hook"],
                 handles=tuple(rule["handle"] for rule in own),
-                is_open=len(own) == wanted,
+                is_open=sorted(rule["comment"] for rule in own) == wanted,
             )
         )
     return found
 
 
-def open_chains(nftables: Nftables) -> None:
+def open_chains(nftables: Nftables, ports: Ports) -> None:
     """Put Weft's rules at the top of every foreign `filter` chain that drops."""
     commands = []
-    for chain in dropping_chains(nftables):
+    for chain in dropping_chains(nftables, ports):
         if chain.can_open and not chain.is_open:
             commands += [f"delete rule {chain.path} handle {handle}" for handle in chain.handles]
             commands += [
-                f'insert rule {chain.path} {rule} counter accept comment "{COMMENT}"'
-                for rule in _rules(chain.family, chain.hook)
+                f'insert rule {chain.path} {rule.match} counter accept comment "{rule.comment}"'
+                for rule in _rules(chain.family, chain.hook, ports)
             ]
     if commands:
         nftables.run("\n".join(commands))
 
 
-def close_chains(nftables: Nftables) -> None:
+def close_chains(nftables: Nftables, ports: Ports) -> None:
     """Remove Weft's rules from foreign chains, of either iptables."""
     commands = [
         f"delete rule {chain.path} handle {handle}"
-        for chain in dropping_chains(nftables)
+        for chain in dropping_chains(nftables, ports)
         for handle in chain.handles
     ]
     if commands:
         nftables.run("\n".join(commands))
-    for program, arguments in _legacy_rules():
+    for program, arguments in _legacy_rules(ports):
         while _run_legacy(program, "-C", arguments):
             _run_legacy(program, "-D", arguments)
 
 
-def is_legacy_open() -> bool:
+def is_legacy_open(ports: Ports) -> bool:
     """Whether legacy iptables, where its filter table is in use, has Weft's rules."""
-    return all(_run_legacy(program, "-C", arguments) for program, arguments in _legacy_rules())
+    return all(_run_legacy(program, "-C", arguments) for program, arguments in _legacy_rules(ports))
 
 
-def open_legacy() -> None:
+def open_legacy(ports: Ports) -> None:
     """Put Weft's rules into legacy iptables where its filter table is in use."""
-    for program, arguments in _legacy_rules():
+    for program, arguments in _legacy_rules(ports):
         if not _run_legacy(program, "-C", arguments) and not _run_legacy(program, "-I", arguments):
             raise KernelError(f"{program} -I {' '.join(arguments)}", 22, "refused")
 
 
-def _rules(family: str, hook: str) -> list[str]:
+class _Rule(NamedTuple):
+    match: str
+    comment: str
+
+
+def _rules(family: str, hook: str, ports: Ports) -> list[_Rule]:
     if hook == "forward":
-        return [f'iifname "{WEFT0}"', f'oifname "{WEFT0}"']
+        return [_Rule(f'{side} "{WEFT0}"', COMMENT) for side in ("iifname", "oifname")]
     alias = f"ip6 saddr {ALIAS6}" if family == "ip6" else f"ip saddr {ALIAS4}"
-    return [f'iifname "{WEFT0}" {alias}']
+    opened = [_Rule(f"{each.protocol} dport {each.port}", each.comment) for each in ports]
+    return [_Rule(f'iifname "{WEFT0}" {alias}', COMMENT), *opened]
+
+
+def _is_own(comment: str) -> bool:
+    return comment == COMMENT or comment.startswith(f"{COMMENT} ")
 
 
 def _drops(rule: dict[str, Any]) -> bool:
@@ -134,7 +168,7 @@ def _drops(rule: dict[str, Any]) -> bool:
     )
 
 
-def _legacy_rules() -> Iterator[tuple[str, tuple[str, ...]]]:
+def _legacy_rules(ports: Ports) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(program, chain and rule) for each legacy filter table that is in use in this namespace."""
     for version, (names, program) in _LEGACY.items():
         try:
@@ -143,11 +177,18 @@ def _legacy_rules() -> Iterator[tuple[str, tuple[str, ...]]]:
             continue
         if _TABLE not in tables:
             continue
-        comment = ("-m", "comment", "--comment", COMMENT, "-j", "ACCEPT")
+        comment = _accepted(COMMENT)
         alias = str(ALIAS4 if version == 4 else ALIAS6)
         yield program, ("FORWARD", "-i", WEFT0, *comment)
         yield program, ("FORWARD", "-o", WEFT0, *comment)
         yield program, ("INPUT", "-i", WEFT0, "-s", alias, *comment)
+        for each in ports:
+            match = ("-p", each.protocol, "--dport", str(each.port))
+            yield program, ("INPUT", *match, *_accepted(each.comment))
+
+
+def _accepted(comment: str) -> tuple[str, ...]:
+    return ("-m", "comment", "--comment", comment, "-j", "ACCEPT")
 
 
 def _run_legacy(program: str, verb: str, arguments: tuple[str, ...]) -> bool:

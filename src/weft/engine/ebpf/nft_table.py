@@ -19,7 +19,7 @@ from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
 
 BROKEN = rows.NftKey("table", "not as Weft left it")
-CLOSED = rows.NftKey("foreign", "a chain of another's drops what goes through weft0")
+CLOSED = rows.NftKey("foreign", "a chain of another's drops what is Weft's")
 
 
 class NftTable:
@@ -27,8 +27,9 @@ class NftTable:
 
     name = rows.NFTABLES
 
-    def __init__(self) -> None:
-        """Works in the namespace of the calling thread."""
+    def __init__(self, ports: foreign_chains.Ports) -> None:
+        """Works in the namespace of the calling thread. `ports` are let in where others drop."""
+        self._ports = ports
         self._nftables = Nftables()
         self._rows: dict[Hashable, Hashable] = {}
         self._listing = b""
@@ -47,12 +48,12 @@ class NftTable:
         if generation != self._generation:
             if self._listed() != self._listing or not self._listing:
                 return {BROKEN: True}
-            chains = foreign_chains.dropping_chains(self._nftables)
+            chains = foreign_chains.dropping_chains(self._nftables, self._ports)
             if any(chain.can_open and not chain.is_open for chain in chains):
                 found[CLOSED] = True
             else:
                 self._generation = generation
-        if not foreign_chains.is_legacy_open():
+        if not foreign_chains.is_legacy_open(self._ports):
             found[CLOSED] = True
         return found
 
@@ -72,15 +73,15 @@ class NftTable:
         except KernelError as error:
             failures = [RowFailure(RowKey(self.name, key), str(error)) for key in upserts]
         try:
-            foreign_chains.open_chains(self._nftables)
-            foreign_chains.open_legacy()
+            foreign_chains.open_chains(self._nftables, self._ports)
+            foreign_chains.open_legacy(self._ports)
         except KernelError as error:
             failures.append(RowFailure(RowKey(self.name, CLOSED), str(error)))
         return failures
 
     def purge(self) -> None:
         """Remove the table, and Weft's rules in the chains of others."""
-        foreign_chains.close_chains(self._nftables)
+        foreign_chains.close_chains(self._nftables, self._ports)
         self._nftables.run(f"add table {ruleset.TABLE}\ndelete table {ruleset.TABLE}")
         self._rows, self._listing, self._generation = {}, b"", -1
 

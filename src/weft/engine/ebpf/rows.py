@@ -129,10 +129,7 @@ class PeerValue(NamedTuple):
 
 
 class OverlayDeviceValue(NamedTuple):
-    """`overlay_devices`: ``weftx`` -> the VXLAN device."""
-
-    port: int
-    """UDP."""
+    """`overlay_devices`: ``weftx`` -> the VXLAN device, on the UDP port of the settings."""
 
 
 class WireValue(NamedTuple):
@@ -294,6 +291,7 @@ WIREGUARD = "wireguard"
 WIREGUARD_PEERS = "wireguard_peers"
 
 ORDER: tuple[str, ...] = (
+    OVERLAY_DEVICES,
     DEVICES,
     NETWORKS,
     SUBNETS,
@@ -308,6 +306,7 @@ ORDER: tuple[str, ...] = (
     TUNNELS,
     REPLICAS,
     FILTERS,
+    WIRES,
     ADDRESSES,
     MACS,
     HOST_ADDRESSES,

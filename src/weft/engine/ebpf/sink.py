@@ -18,12 +18,15 @@ from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.filter_table import FilterTable
+from weft.engine.ebpf.foreign_chains import open_ports
 from weft.engine.ebpf.host_settings import HostSettings
 from weft.engine.ebpf.host_table import HostAddressTable, HostRouteTable, ensure_pair
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
+from weft.engine.ebpf.overlay_device import OverlayDeviceTable
 from weft.engine.ebpf.tunnel_table import TunnelTable
+from weft.engine.ebpf.wire_table import WireTable, let_go
 from weft.engine.ebpf.wireguard_table import WireGuardPeerTable, WireGuardTable
 from weft.engine.rows import RowFailure, Table
 from weft.errors import KernelError, WeftError
@@ -32,9 +35,11 @@ from weft.kernel.bpf import programs
 from weft.kernel.bpf.layouts import DropReason
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import DataPlane, Program
+from weft.kernel.links import Link
 from weft.kernel.netlink import Netlink
 from weft.kernel.underlay_events import Interest
 from weft.kernel.wireguard import device as wireguard
+from weft.model.ids import HostId, host_tag
 
 _COUNTERS_MAP = "counters_v1"
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
@@ -53,8 +58,10 @@ class PortCounters(NamedTuple):
 class Sink:
     """See `engine.engine.Sink`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, host_id: HostId | None = None) -> None:
+        """host_id: whose tag the programs tell to others; None: to purge, or for a host alone."""
         self._settings = settings
+        self._tag = host_tag(host_id) if host_id is not None else 0
         self._bpffs_dir = Path(settings.bpffs_dir)
         self._run_dir = Path(settings.run_dir)
         self._host_settings = HostSettings(Path(settings.run_dir))
@@ -72,14 +79,17 @@ class Sink:
 
     def _open(self) -> None:
         devices = self._devices = Devices(Netlink())
-        self._nftables = NftTable()
+        self._nftables = NftTable(open_ports(self._settings))
         self._routes = HostRouteTable(devices)
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)
         self._next_hops = NextHops(devices.netlink)
         self._tunnels = TunnelTable(self._next_hops, self._opener(tunnel_table.MAP))
+        self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
         tables: list[Table] = [
             self._tunnels,
+            self._overlay,
+            WireTable(devices, self._programs, self._bpffs_dir),
             self._device_table,
             self._filter_table,
             HostAddressTable(devices),
@@ -96,7 +106,7 @@ class Sink:
         assert self._tables.keys() == set(rows.ORDER)
 
     def _ensure_base(self) -> None:
-        """weft0 and weft1, the host's settings, and programs that know these very devices."""
+        """weft0, weft1 and weftx, the host's settings, and programs that know these devices."""
         assert self._devices is not None and self._routes is not None
         try:
             self._routes.mtu_bytes = self.network_mtu_bytes()
@@ -104,10 +114,14 @@ class Sink:
             # An underlay that is away for a while must not keep the rest from being mended.
             if not self._routes.mtu_bytes:
                 raise
-        pair = ensure_pair(self._devices)
+        facts = ensure_pair(self._devices)._replace(
+            weftx_ifindex=self._overlay.ensure(),
+            host_tag=self._tag,
+            overlay_port=self._settings.overlay_port,
+        )
         self._host_settings.ensure()
         programs.mount_bpffs(self._bpffs_dir)
-        former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, pair)
+        former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)
         if former is not None:
             former.close()
 
@@ -219,17 +233,13 @@ class Sink:
             wireguard.remove(netlink, rows.WEFTWG, self._run_dir)
             devices = Devices(netlink)
             devices.refresh()
-            names = [
-                link.name
-                for link in devices.all()
-                if link.kind == "veth"
-                and (OWN_NAME.fullmatch(link.name) or link.name == rows.WEFT0)
-            ]
+            let_go(devices)
+            names = [link.name for link in devices.all() if _is_own(link)]
             for name, why in delete_devices(netlink, names).items():
                 raise KernelError(f"delete device {name}", 16, why)
 
     def _purge_rules(self) -> None:
-        table = NftTable()
+        table = NftTable(open_ports(self._settings))
         try:
             table.purge()
         finally:
@@ -249,6 +259,14 @@ class Sink:
             return self._plane.maps[name]
 
         return open_map
+
+
+def _is_own(link: Link) -> bool:
+    if link.kind == "vxlan":
+        return link.name == rows.WEFTX
+    return link.kind == "veth" and (
+        link.name == rows.WEFT0 or OWN_NAME.fullmatch(link.name) is not None
+    )
 
 
 def _drops(numbers: Sequence[int]) -> dict[str, int]:

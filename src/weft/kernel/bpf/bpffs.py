@@ -44,7 +44,7 @@ def purge(bpffs_dir: Path) -> None:
     at = STANDARD if bpffs_dir.parent == STANDARD else bpffs_dir
     if not at.parent.exists():
         return
-    for folder in ("maps", "programs"):
+    for folder in ("links", "maps", "programs"):
         with contextlib.suppress(FileNotFoundError):
             for pin in (bpffs_dir / folder).iterdir():
                 pin.unlink()

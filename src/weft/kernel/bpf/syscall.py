@@ -22,6 +22,7 @@ ENOTSUPP = 524
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 _ATTRIBUTE_SIZE = 128
+_LINK_TCX = 11
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
 _libc.syscall.restype = ctypes.c_long
@@ -226,6 +227,17 @@ def update_link(link: int, program: int) -> None:
     """Replace the program of a link; no packet sees none or both."""
     attribute = bytearray(struct.pack("<4I", link, program, 0, 0))
     call(Command.LINK_UPDATE, attribute, "replace BPF program of a link")
+
+
+def tcx_link_ifindex(link: int) -> int:
+    """The device on whose tcx hook a link holds a program; 0: the device is gone."""
+    _check_kind(link, "bpf_link")
+    kind, _, _, _, ifindex = struct.unpack_from("<5I", _info(link, 32))
+    if kind != _LINK_TCX:
+        raise KernelError(
+            "read facts of a tcx link", errno.EINVAL, "this is a link of another kind"
+        )
+    return int(ifindex)
 
 
 def query_tcx(ifindex: int, attach_type: AttachType) -> list[Attachment]:

@@ -1,0 +1,152 @@
+"""`wires`: `from_wire` on the devices that hold this host's addresses on the underlay.
+
+On tcx, where the kernel has it: the pinned link says that the hook is Weft's, and other programs
+on the device go on. Else on clsact, as on ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.devices import Devices
+from weft.engine.rows import RowFailure, RowKey
+from weft.errors import NotFoundError, WeftError
+from weft.kernel.addresses import addresses
+from weft.kernel.bpf import tcx
+from weft.kernel.bpf.programs import Program
+from weft.kernel.netlink import Netlink
+from weft.kernel.tc import (
+    Hook,
+    add_clsact,
+    delete_clsact,
+    delete_filter,
+    filters,
+    has_filters,
+    replace_filter,
+)
+from weft.model.addresses import IPAddress
+
+PROGRAM = "from_wire"
+_LOOPBACK = "lo"
+
+
+class WireTable:
+    """See `engine.rows.Table`."""
+
+    name = rows.WIRES
+
+    def __init__(
+        self,
+        devices: Devices,
+        programs: Callable[[], Mapping[str, Program]],
+        bpffs_dir: Path,
+    ) -> None:
+        """`programs` gives the programs that are loaded now, by role."""
+        self._devices = devices
+        self._programs = programs
+        self._pins = bpffs_dir / "links"
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. Devices that hold none of the desired addresses any more read back by
+        their name, so that they are let go."""
+        holders = self._holders()
+        found: dict[Hashable, Hashable] = {}
+        used = set()
+        for address in desired:
+            ifname = holders.get(address)
+            if ifname is not None:
+                used.add(ifname)
+                if ifname == _LOOPBACK or self._runs(ifname):
+                    found[address] = rows.WireValue(PROGRAM)
+        found.update({ifname: rows.WireValue(PROGRAM) for ifname in self._held() - used})
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`. An address that goes leaves its device to the next look, for another
+        may need it."""
+        failures: list[RowFailure] = []
+        for ifname in deletes:
+            if isinstance(ifname, str):
+                self._detach(ifname)
+        holders = self._holders() if upserts else {}
+        for address in upserts:
+            try:
+                if address not in holders:
+                    raise NotFoundError(f"address {address}: no device of this host holds it")
+                self._attach(holders[address])
+            except (WeftError, OSError) as error:
+                failures.append(RowFailure(RowKey(self.name, address), str(error)))
+        return failures
+
+    def _holders(self) -> dict[Hashable, str]:
+        """Address -> the device that holds it."""
+        netlink = self._devices.netlink
+        held: dict[IPAddress, int] = {}
+        for entry in addresses(netlink):
+            held.setdefault(entry.address, entry.ifindex)
+        return {address: self._devices.name(ifindex) for address, ifindex in held.items()}
+
+    def _runs(self, ifname: str) -> bool:
+        program = self._programs().get(PROGRAM)
+        if program is None:
+            return False
+        ifindex = self._devices.ifindex(ifname)
+        running = tcx.attached(ifindex)
+        if running is None:
+            found = filters(self._devices.netlink, [Hook(ifindex)])
+            running = [each.program_id for each in found.values()]
+        return program.id in running
+
+    def _attach(self, ifname: str) -> None:
+        program = self._programs().get(PROGRAM)
+        if program is None:
+            raise NotFoundError(f"program {PROGRAM}: not loaded")
+        ifindex = self._devices.ifindex(ifname)
+        if ifname == _LOOPBACK or self._runs(ifname):
+            return
+        if tcx.attached(ifindex) is None:
+            netlink = self._devices.netlink
+            netlink.do(add_clsact(ifindex), replace_filter(Hook(ifindex), program.fd, PROGRAM))
+        else:
+            tcx.attach(program.fd, ifindex, self._pin(ifindex))
+
+    def _held(self) -> set[str]:
+        """Devices on which the program is, or was."""
+        pins = self._pins.glob(f"{PROGRAM}-*") if self._pins.exists() else ()
+        names = {self._devices.name(int(pin.name.rpartition("-")[2])) for pin in pins}
+        return names | {name for name, _ in clsact_wires(self._devices)}
+
+    def _detach(self, ifname: str) -> None:
+        try:
+            tcx.detach(self._pin(self._devices.ifindex(ifname)))
+        except NotFoundError:
+            return  # it went since the last look, and took the program along
+        let_go(self._devices, only=ifname)
+
+    def _pin(self, ifindex: int) -> Path:
+        return self._pins / f"{PROGRAM}-{ifindex}"
+
+
+def clsact_wires(devices: Devices) -> list[tuple[str, int]]:
+    """(name, ifindex) of devices with the program on clsact."""
+    hooks = {Hook(link.ifindex): link.name for link in devices.all() if not _is_port(link.name)}
+    found = filters(devices.netlink, list(hooks))
+    return [(hooks[hook], hook.ifindex) for hook, each in found.items() if each.name == PROGRAM]
+
+
+def let_go(devices: Devices, only: str = "") -> None:
+    """Take the program off clsact hooks, and hooks away on which nothing is left."""
+    netlink: Netlink = devices.netlink
+    for name, ifindex in clsact_wires(devices):
+        if only in ("", name):
+            netlink.run([delete_filter(Hook(ifindex))])
+            if not has_filters(netlink, ifindex):
+                netlink.run([delete_clsact(ifindex)])
+
+
+def _is_port(ifname: str) -> bool:
+    return ifname.startswith(("weft", "wefc"))
