@@ -268,6 +268,7 @@ enum drop_reason {
 	DROP_UNENCRYPTED,  /* plain VXLAN from a host that must encrypt */
 	DROP_NO_TUNNEL,	   /* no way to the host where the destination is */
 	DROP_FRAGMENT,	   /* VXLAN in pieces, or with IP options */
+	DROP_CONGESTION,   /* marked on its way, for a receiver that knows no marks (RFC 6040) */
 	DROP_REASONS = 24, /* room */
 };
 
@@ -291,6 +292,11 @@ struct constants {
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_… */
 	__u8 spare[3];
 	__u8 build[16]; /* digest of the object file and of the fields above */
+};
+
+/* skb->mark between from_wire on WireGuard's device and from_overlay: it came by WireGuard. */
+enum mark {
+	MARK_DECRYPTED = 0x77656674,
 };
 
 /* skb->cb[] of a packet that a program has decided on, for tests and traces: nothing in the kernel

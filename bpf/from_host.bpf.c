@@ -4,6 +4,7 @@
 #include "maps.h"
 #include "lib/count.h"
 #include "lib/dns.h"
+#include "lib/encap.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/route.h"
@@ -18,10 +19,12 @@ static __always_inline int into_network(struct packet *packet)
 		return drop(packet, DROP_NO_ROUTE);
 	key.vni = prefix->vni;
 	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
-	if (!endpoint || endpoint->flags & (ENDPOINT_GATEWAY | ENDPOINT_HOST))
+	if (!endpoint || endpoint->flags & ENDPOINT_GATEWAY ||
+	    (endpoint->flags & ENDPOINT_HOST && !endpoint->tunnel))
 		return drop(packet, DROP_UNKNOWN_ADDRESS);
-	if (endpoint->tunnel || !endpoint->ifindex)
-		return drop(packet, DROP_NO_ROUTE);
+	packet->vni = prefix->vni;
+	if (!endpoint->ifindex)
+		return send_to_host(packet, endpoint, true);
 	return send_to_port(packet, endpoint);
 }
 

@@ -10,18 +10,21 @@
 #include "lib/route.h"
 #include "lib/spoof.h"
 #include "lib/switch.h"
+#include "lib/too_big.h"
 
 static __always_inline int refuse(struct packet *packet, const struct port *port)
 {
 	struct __sk_buff *skb = packet->skb;
+	int verdict;
 
 	if (is_vlan(packet) || is_reserved_mac(&packet->destination_mac))
 		return drop(packet, DROP_RESERVED);
 	if (is_multicast_mac(&packet->source_mac))
 		return drop(packet, DROP_SPOOFED_MAC);
-	if (port->mtu && skb->len > port->mtu + ETH_HLEN && !skb->gso_size)
-		return drop(packet, DROP_TOO_BIG);
-	return check_source(packet, port);
+	verdict = check_source(packet, port);
+	if (verdict == NEXT && port->mtu && skb->len > port->mtu + ETH_HLEN && !skb->gso_size)
+		return refuse_size(packet, port->mtu);
+	return verdict;
 }
 
 static __always_inline int forward(struct packet *packet, const struct port *port)

@@ -44,8 +44,11 @@ static __noinline void count_received(__u32 ifindex, __u32 bytes)
 	}
 }
 
+/* What comes from other hosts counts only when it is dropped: their own counters have the rest. */
 static __cold int drop(struct packet *packet, enum drop_reason reason)
 {
+	if (!packet->counters)
+		packet->counters = counters_of(packet->ifindex);
 	if (packet->counters && reason < DROP_REASONS)
 		packet->counters->drops[reason] += 1;
 	packet->skb->cb[TRACE_REASON] = reason;

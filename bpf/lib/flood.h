@@ -1,50 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Broadcast and multicast: a copy for every port of the network but the sender's, and for nobody
- * else. */
+/* Broadcast and multicast: a copy for every port of the network but the sender's, one for every other
+ * host that has a port on it, and for nobody else. */
 #ifndef WEFT_FLOOD_H
 #define WEFT_FLOOD_H
 
 #include "../maps.h"
 #include "count.h"
+#include "flood_ports.h"
 #include "packet.h"
-
-#define SLOTS_MAX 16384 /* bounds the time that one packet may take */
-
-struct flooding {
-	struct __sk_buff *skb;
-	__u32 vni;
-	__u32 sender;
-	__u32 bytes;
-};
-
-static long flood_slot(__u32 slot, struct flooding *flooding)
-{
-	struct flood_key key = { .vni = flooding->vni, .slot = slot };
-	const struct flood *port = bpf_map_lookup_elem(&flood_v1, &key);
-
-	if (!port || port->ifindex == flooding->sender)
-		return 0;
-	/* A device that is just going away refuses it, and takes its counters with it. */
-	if (!bpf_clone_redirect(flooding->skb, port->ifindex, 0))
-		count_received(port->ifindex, flooding->bytes);
-	return 0;
-}
+#include "replicate.h"
 
 static __cold int flood(struct packet *packet)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
-	struct flooding flooding = {
-		.skb = packet->skb,
-		.vni = packet->vni,
-		.sender = packet->ifindex,
-		.bytes = packet->skb->len,
-	};
-	__u32 slots;
 
 	if (!network)
 		return drop(packet, DROP_NO_ROUTE);
-	slots = network->slot_count < SLOTS_MAX ? network->slot_count : SLOTS_MAX;
-	bpf_loop(slots, flood_slot, &flooding, 0);
+	flood_ports(packet, network);
+	if (network->replica_count)
+		replicate(packet, network->replica_count);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }
 

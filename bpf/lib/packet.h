@@ -64,6 +64,14 @@ static __always_inline bool is_same_mac(const struct mac *a, const struct mac *b
 		 (a->words_be[2] ^ b->words_be[2]));
 }
 
+/* Word by word: clang 14 forgets some assignments of whole structs of this size through pointers. */
+static __always_inline void copy_mac(struct mac *to, const struct mac *from)
+{
+	to->words_be[0] = from->words_be[0];
+	to->words_be[1] = from->words_be[1];
+	to->words_be[2] = from->words_be[2];
+}
+
 static __always_inline bool is_zero_mac(const struct mac *mac)
 {
 	return !(mac->words_be[0] | mac->words_be[1] | mac->words_be[2]);

@@ -10,6 +10,7 @@
 #include "deliver.h"
 #include "dns.h"
 #include "echo.h"
+#include "encap.h"
 #include "packet.h"
 
 /* One hop less, with the checksum of the IPv4 header (RFC 1624). */
@@ -44,6 +45,8 @@ static __always_inline int route_to_port(struct packet *packet, const struct end
 		return drop(packet, DROP_TTL);
 	if (age(packet))
 		return drop(packet, DROP_KERNEL);
+	if (endpoint->tunnel)
+		return send_to_host(packet, endpoint, true);
 	return send_to_port(packet, endpoint);
 }
 
@@ -124,9 +127,9 @@ static __always_inline int route(struct packet *packet, const struct port *port)
 			       : route_outside(packet, port);
 	if (endpoint->flags & ENDPOINT_GATEWAY)
 		return to_gateway(packet);
-	if (endpoint->flags & ENDPOINT_HOST)
+	if (endpoint->flags & ENDPOINT_HOST && !endpoint->tunnel)
 		return deliver_to_host(packet);
-	if (endpoint->tunnel || !endpoint->ifindex)
+	if (!endpoint->tunnel && !endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);
 	return route_to_port(packet, endpoint);
 }

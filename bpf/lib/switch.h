@@ -5,6 +5,7 @@
 #define WEFT_SWITCH_H
 
 #include "deliver.h"
+#include "encap.h"
 #include "packet.h"
 
 /* Protocols between a switch and its neighbours: 01:80:c2:00:00:0x (IEEE 802.1D 7.12.6). */
@@ -29,9 +30,11 @@ static __always_inline int switch_frame(struct packet *packet)
 
 	if (!endpoint || endpoint->ifindex == packet->ifindex)
 		return drop(packet, DROP_UNKNOWN_MAC);
+	if (endpoint->tunnel)
+		return send_to_host(packet, endpoint, false);
 	if (endpoint->flags & ENDPOINT_HOST)
 		return NEXT;
-	if (endpoint->tunnel || !endpoint->ifindex)
+	if (!endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);
 	return deliver_to_port(packet, endpoint);
 }

@@ -51,20 +51,25 @@ def bpffs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[Namespace]:
-    """Stands for the host: holds the devices of `WORKLOADS`, and weft0 and weft1."""
+    """Stands for the host: the devices of `WORKLOADS`, weft0 and weft1, an underlay and weftx."""
     with Namespace() as namespace:
         namespace.run(f"ip link add weft0 address {WEFT0_MAC} type veth peer name weft1")
         for workload in WORKLOADS:
             namespace.run(f"ip link add {workload.device} type veth peer name {workload.device}c")
             namespace.run(f"ip link set {workload.device}c up")
             namespace.run(f"ip link set {workload.device} up")
+        namespace.run("ip link add uplink type veth peer name uplinkc")
+        namespace.run("ip link set uplinkc up")
+        namespace.run("ip link set uplink up")
+        namespace.run("ip link add weftx type vxlan external dstport 4789 udp6zerocsumrx")
+        namespace.run("ip link set weftx up")
         yield namespace
 
 
 @pytest.fixture(scope="session")
 def loaded(objects: Path, bpffs: Path, host: Namespace) -> Iterator[World]:
     """The programs, loaded once for all tests."""
-    names = ("weft0", "weft1", *(workload.device for workload in WORKLOADS))
+    names = ("weft0", "weft1", "uplink", "weftx", *(workload.device for workload in WORKLOADS))
     ifindexes = {name: int(host.run(f"ip -o link show {name}").split(":")[0]) for name in names}
     with DataPlane.load(bpffs, host_devices(ifindexes), objects) as plane:
         yield World(plane, ifindexes)

@@ -15,7 +15,6 @@ from tests.bpf.world import (
     HOST4,
     HOST6,
     HOST_MAC,
-    MTU,
     WEFT0_MAC,
     Workload,
     World,
@@ -105,13 +104,6 @@ def test_device_that_is_no_port(world: World) -> None:
     assert world.counters(ANN.device).drops == {"no_port": 1}
 
 
-def test_larger_than_the_mtu(world: World) -> None:
-    fits = udp4(ANN, BOB, data=bytes(MTU - 28))
-    assert world.send(ANN, fits).target == BOB.device
-    larger = udp4(ANN, BOB, data=bytes(MTU - 27))
-    assert world.send(ANN, larger)[:2] == ("", "too_big")
-
-
 @pytest.mark.parametrize("address", [HOST4, HOST6])
 def test_the_hosts_own_place(world: World, address: str) -> None:
     if ":" in address:
@@ -148,11 +140,3 @@ def test_the_hosts_own_place_is_no_way_around_the_gateway(
     packet = wire.ipv4(ANN.ipv4, destination, wire.TCP, segment)
     frame = wire.ether(HOST_MAC, ANN.mac, wire.IPV4, packet)
     assert world.send(ANN, frame)[:2] == ("", reason)
-
-
-def test_port_behind_another_host_is_not_reached_yet(world: World) -> None:
-    from weft.kernel.bpf import layouts
-
-    key = layouts.MacKey(BOB.vni, wire.mac_bytes(BOB.mac)).encode()
-    world.plane.maps["macs_v1"].update({key: layouts.Endpoint(tunnel=3).encode()})
-    assert world.send(ANN, udp4(ANN, BOB))[:2] == ("", "no_route")

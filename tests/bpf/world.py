@@ -16,10 +16,11 @@ from weft.kernel.bpf.programs import DataPlane, HostDevices
 from weft.model.addresses import link_local_from_mac
 from weft.model.service_addresses import GATEWAY_MAC
 
-REDIRECT, SHOT = 7, 2
+REDIRECT, SHOT, PASS = 7, 2, 2**32 - 1
 _CB = 48
 """Offset of `cb` in struct __sk_buff."""
 _IFINDEX = 40
+_GSO_SIZE = 176
 
 RED, BLUE, INTERNAL = 10, 20, 30
 """VNIs. RED and INTERNAL have overlapping subnets."""
@@ -65,6 +66,7 @@ ROUTED = "10.1.64.0/24"
 """A prefix that Ann may use."""
 RESOLVER4, RESOLVER6 = "192.0.2.53", "2001:db8::53"
 WEFT0_MAC = "0a:57:45:46:54:00"
+HOST_TAG = 0xA1B2C3D4
 MTU = 1450
 SUBNETS: Mapping[tuple[int, str], str] = {
     (RED, "10.1.0.0/24"): "10.1.0.1",
@@ -92,7 +94,7 @@ class Outcome(NamedTuple):
     """What became of a packet: a target device, or a reason for its end."""
 
     target: str
-    """Name of the device that it was redirected to; empty: none."""
+    """Name of the device that it was redirected to; ``kernel``: the stack's; empty: dropped."""
     reason: str
     """Why it was dropped; empty: it was not, or there was nothing wrong with it."""
     packet: bytes
@@ -114,52 +116,56 @@ class World:
         for workload in WORKLOADS:
             self._add_port(workload)
         for (vni, cidr), gateway in SUBNETS.items():
-            self._put("subnets_v1", self._subnet_key(vni, cidr), _subnet(gateway))
+            self.put("subnets_v1", self._subnet_key(vni, cidr), _subnet(gateway))
             if gateway:
                 self.add_address(
                     vni, gateway, layouts.Endpoint(flags=_GATEWAY, mac=_mac(GATEWAY_MAC))
                 )
         for cidr, vni in HOST_PREFIXES.items():
             key = layouts.HostPrefixKey(*_prefix(cidr)).encode()
-            self._put("host_prefixes_v1", key, layouts.HostPrefix(vni).encode())
+            self.put("host_prefixes_v1", key, layouts.HostPrefix(vni).encode())
         for vni in (RED, BLUE, INTERNAL):
             self.set_network(vni)
         for address in (EXTRA4, EXTRA6):
             self.allow(ANN, address)
-            self.add_address(RED, address, self._endpoint(ANN))
+            self.add_address(RED, address, self.endpoint(ANN))
         self.allow(ANN, SHARED, SHARED_MAC)
         self.allow(ANN, ROUTED)
         for address in (RESOLVER4, RESOLVER6):
-            self._put("resolvers_v1", encode_address(ip_address(address)), bytes(8))
+            self.put("resolvers_v1", encode_address(ip_address(address)), bytes(8))
         host = layouts.Endpoint(flags=EndpointFlag.ENDPOINT_HOST, mac=_mac(HOST_MAC))
-        self._put("macs_v1", layouts.MacKey(RED, _mac(HOST_MAC)).encode(), host.encode())
+        self.put("macs_v1", layouts.MacKey(RED, _mac(HOST_MAC)).encode(), host.encode())
         for address in (HOST4, HOST6):
             self.add_address(RED, address, host)
 
     def set_network(self, vni: int, flags: int = 0) -> None:
         value = layouts.Network(flags, len(WORKLOADS)).encode()
-        self._put("networks_v1", struct.pack("<I", vni), value)
+        self.put("networks_v1", struct.pack("<I", vni), value)
 
     def set_port(self, workload: Workload, **changes: object) -> None:
         value = self._port(workload)._replace(**changes).encode()  # type: ignore[arg-type]
-        self._put("ports_v1", struct.pack("<I", self.ifindexes[workload.device]), value)
+        self.put("ports_v1", struct.pack("<I", self.ifindexes[workload.device]), value)
 
     def allow(self, workload: Workload, cidr: str, mac: str = "") -> None:
         bits, address = _prefix(cidr)
         key = layouts.AllowedKey(32 + bits, self.ifindexes[workload.device], address).encode()
-        self._put("allowed_v1", key, layouts.Allowed(_mac(mac)).encode())
+        self.put("allowed_v1", key, layouts.Allowed(_mac(mac)).encode())
 
     def add_address(self, vni: int, address: str, endpoint: layouts.Endpoint) -> None:
         key = layouts.AddressKey(vni, encode_address(ip_address(address))).encode()
-        self._put("addresses_v1", key, endpoint.encode())
+        self.put("addresses_v1", key, endpoint.encode())
 
-    def send(self, workload: Workload, packet: bytes) -> Outcome:
+    def send(self, workload: Workload, packet: bytes, gso_size: int = 0) -> Outcome:
         """What from_port makes of a packet that a workload sends."""
-        return self._run("from_port", workload.device, packet)
+        return self._run("from_port", workload.device, packet, gso_size)
 
     def send_from_host(self, packet: bytes) -> Outcome:
         """What from_host makes of a packet that the host sends through weft0."""
         return self._run("from_host", "weft1", packet)
+
+    def arrive(self, packet: bytes, gso_size: int = 0) -> Outcome:
+        """What from_wire makes of a packet that comes by the underlay."""
+        return self._run("from_wire", "uplink", packet, gso_size)
 
     def counters(self, device: str) -> PortCounters:
         none = PortCounters(0, 0, 0, 0, {})
@@ -169,11 +175,14 @@ class World:
     def ports_of(self, vni: int) -> set[str]:
         return {workload.device for workload in WORKLOADS if workload.vni == vni}
 
-    def _run(self, role: str, device: str, packet: bytes) -> Outcome:
+    def _run(self, role: str, device: str, packet: bytes, gso_size: int = 0) -> Outcome:
         context = bytearray(192)
         struct.pack_into("<I", context, _IFINDEX, self.ifindexes[device])
+        struct.pack_into("<I", context, _GSO_SIZE, gso_size)
         result = syscall.run_program(self.plane.programs[role].fd, packet, bytes(context))
         target, reason = struct.unpack_from("<II", result.context, _CB)
+        if role == "from_wire" and result.verdict == PASS:
+            return Outcome("kernel", "", result.packet)
         assert result.verdict in (REDIRECT, SHOT), "a program lets the host's stack decide"
         assert (result.verdict == REDIRECT) == (target != 0)
         return Outcome(
@@ -185,14 +194,14 @@ class World:
     def _add_port(self, workload: Workload) -> None:
         ifindex = self.ifindexes[workload.device]
         slot = WORKLOADS.index(workload)
-        self._put("ports_v1", struct.pack("<I", ifindex), self._port(workload).encode())
-        endpoint = self._endpoint(workload)
+        self.put("ports_v1", struct.pack("<I", ifindex), self._port(workload).encode())
+        endpoint = self.endpoint(workload)
         for address in (workload.ipv4, workload.ipv6):
             self.add_address(workload.vni, address, endpoint)
         mac_key = layouts.MacKey(workload.vni, _mac(workload.mac)).encode()
-        self._put("macs_v1", mac_key, endpoint.encode())
+        self.put("macs_v1", mac_key, endpoint.encode())
         flood_key = layouts.FloodKey(workload.vni, slot).encode()
-        self._put("flood_v1", flood_key, layouts.Flood(ifindex).encode())
+        self.put("flood_v1", flood_key, layouts.Flood(ifindex).encode())
 
     def _port(self, workload: Workload) -> layouts.Port:
         return layouts.Port(
@@ -205,14 +214,14 @@ class World:
             encode_address(ip_address(workload.ipv6)),
         )
 
-    def _endpoint(self, workload: Workload) -> layouts.Endpoint:
+    def endpoint(self, workload: Workload) -> layouts.Endpoint:
         return layouts.Endpoint(self.ifindexes[workload.device], mac=_mac(workload.mac))
 
     def _subnet_key(self, vni: int, cidr: str) -> bytes:
         bits, address = _prefix(cidr)
         return layouts.SubnetKey(32 + bits, vni, address).encode()
 
-    def _put(self, name: str, key: bytes, value: bytes) -> None:
+    def put(self, name: str, key: bytes, value: bytes) -> None:
         failures = self.plane.maps[name].update({key: value})
         assert not failures, failures
 
@@ -221,7 +230,13 @@ _GATEWAY = EndpointFlag.ENDPOINT_GATEWAY
 
 
 def host_devices(ifindexes: Mapping[str, int]) -> HostDevices:
-    return HostDevices(ifindexes["weft0"], WEFT0_MAC, ifindexes["weft1"])
+    return HostDevices(
+        ifindexes["weft0"],
+        WEFT0_MAC,
+        ifindexes["weft1"],
+        host_tag=HOST_TAG,
+        weftx_ifindex=ifindexes.get("weftx", 0),
+    )
 
 
 def _mac(mac: str) -> bytes:

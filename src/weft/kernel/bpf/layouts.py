@@ -31,6 +31,7 @@ __all__ = [
     "HostPrefix",
     "HostPrefixKey",
     "MacKey",
+    "Mark",
     "Member",
     "Network",
     "NetworkFlag",
@@ -144,7 +145,14 @@ class DropReason(IntEnum):
     DROP_UNENCRYPTED = 17
     DROP_NO_TUNNEL = 18
     DROP_FRAGMENT = 19
+    DROP_CONGESTION = 20
     DROP_REASONS = 24
+
+
+class Mark(IntEnum):
+    """enum mark."""
+
+    MARK_DECRYPTED = 0x77656674
 
 
 class Trace(IntEnum):

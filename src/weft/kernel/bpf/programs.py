@@ -1,7 +1,7 @@
 """The packet path as loaded into the kernel: programs and maps, pinned under one folder.
 
     <bpffs_dir>/maps/<name>        ports_v1, addresses_v1, …
-    <bpffs_dir>/programs/<role>    from_port, from_host
+    <bpffs_dir>/programs/<role>    from_port, from_host, from_wire, from_overlay
 
 A pinned program stays as it is while it was built from the same object file with the same
 constants and uses the maps that are pinned; then a restart of weftd changes nothing. Otherwise the
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from weft.errors import KernelError, UnavailableError
-from weft.kernel.bpf import layouts, syscall
+from weft.kernel.bpf import features, layouts, syscall
 from weft.kernel.bpf.bpffs import mount_bpffs, purge
 from weft.kernel.bpf.libbpf import Object, ObjectMap
 from weft.kernel.bpf.maps import BpfMap
 
 __all__ = ["OBJECTS", "ROLES", "DataPlane", "HostDevices", "Program", "mount_bpffs", "purge"]
 
-ROLES = ("from_port", "from_host")
+ROLES = ("from_port", "from_host", "from_wire", "from_overlay")
 """One object file, and one program in it, each."""
 OBJECTS = Path(__file__).parent / "objects"
 
@@ -163,6 +163,7 @@ def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
         host_tag=devices.host_tag,
         weftx_ifindex=devices.weftx_ifindex,
         wireguard_ifindex=devices.wireguard_ifindex,
+        has_decap_l3=features.has_decap_l3(),
     )
     digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
     return constants._replace(build=digest[:16])

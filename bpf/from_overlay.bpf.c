@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* What the VXLAN device has unpacked: on its ingress. It comes by WireGuard, or is what from_wire
+ * could not open. */
+#include "maps.h"
+#include "lib/arrive.h"
+#include "lib/packet.h"
+#include "lib/parse.h"
+#include "lib/probe.h"
+
+/* The outer header's source, and the VNI. */
+static __always_inline int read_tunnel(struct packet *packet, struct address *source)
+{
+	struct bpf_tunnel_key key = {};
+
+	if (!bpf_skb_get_tunnel_key(packet->skb, &key, sizeof(key), 0))
+		*source = from_ipv4(bpf_htonl(key.remote_ipv4));
+	else if (!bpf_skb_get_tunnel_key(packet->skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+		__builtin_memcpy(source, key.remote_ipv6, sizeof(*source));
+	else
+		return drop(packet, DROP_KERNEL);
+	packet->vni = key.tunnel_id;
+	return NEXT;
+}
+
+/* A host that must encrypt is believed only when the packet came out of WireGuard. */
+static __always_inline int check_peer(struct packet *packet, const struct peer *peer)
+{
+	if (!peer || peer->tag == weft.host_tag)
+		return drop(packet, DROP_UNKNOWN_PEER);
+	if (peer->flags & PEER_REFUSED ||
+	    (peer->flags & PEER_ENCRYPTED && packet->skb->mark != MARK_DECRYPTED))
+		return drop(packet, DROP_UNENCRYPTED);
+	return NEXT;
+}
+
+SEC("tc")
+int from_overlay(struct __sk_buff *skb)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	const struct peer *peer;
+	struct address source;
+	int verdict;
+
+	if (skb->vlan_present)
+		return drop(&packet, DROP_RESERVED);
+	verdict = read_tunnel(&packet, &source);
+	if (verdict != NEXT)
+		return verdict;
+	peer = bpf_map_lookup_elem(&peers_v1, &source);
+	verdict = check_peer(&packet, peer);
+	if (verdict != NEXT)
+		return verdict;
+	skb->mark = 0;
+	verdict = parse_ethernet(&packet);
+	if (verdict != NEXT)
+		return verdict;
+	if (packet.vni == OVERLAY_PROBE_VNI)
+		return handle_unpacked_probe(&packet, &source, peer->tag);
+	return arrive(&packet, NULL);
+}
+
+char program_license[] SEC("license") = "GPL";

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* What other hosts send: on the ingress of each underlay device, and of WireGuard's, which has no
+ * Ethernet. Only VXLAN that is for this host is taken. */
+#include "maps.h"
+#include "lib/arrive.h"
+#include "lib/decap.h"
+#include "lib/outer.h"
+#include "lib/packet.h"
+#include "lib/probe.h"
+#include "lib/relay.h"
+
+static __always_inline int handle_arrival(struct packet *packet, const struct arrival *arrival,
+					  const struct peer *peer)
+{
+	__u32 tag = arrival->header.tag;
+
+	if (tag && tag != weft.host_tag)
+		return relay(packet, arrival, peer->tag);
+	if (arrival->header.vni == OVERLAY_PROBE_VNI)
+		return handle_probe(packet, arrival, peer->tag);
+	packet->vni = arrival->header.vni;
+	copy_mac(&packet->destination_mac, &arrival->inner.destination);
+	copy_mac(&packet->source_mac, &arrival->inner.source);
+	packet->ethertype = arrival->inner.type;
+	return arrive(packet, arrival);
+}
+
+static __always_inline int from_underlay(struct packet *packet)
+{
+	struct arrival arrival;
+	const struct peer *peer;
+	int verdict = parse_outer(packet, &arrival);
+
+	if (verdict != NEXT)
+		return verdict;
+	peer = bpf_map_lookup_elem(&peers_v1, &arrival.source);
+	if (!peer || peer->tag == weft.host_tag)
+		return drop(packet, DROP_UNKNOWN_PEER);
+	if (peer->flags)
+		return drop(packet, DROP_UNENCRYPTED);
+	return handle_arrival(packet, &arrival, peer);
+}
+
+/* Out of WireGuard everything goes to the VXLAN device, with a mark that says so, but what is to be
+ * relayed: the device knows no tags. */
+static __cold int from_wireguard(struct packet *packet)
+{
+	struct arrival arrival;
+	const struct peer *peer;
+
+	packet->skb->mark = MARK_DECRYPTED;
+	if (!is_relayed(packet))
+		return PASS;
+	if (bpf_skb_change_head(packet->skb, ETH_HLEN, 0))
+		return drop(packet, DROP_KERNEL);
+	if (parse_outer(packet, &arrival) != NEXT)
+		return drop(packet, DROP_MALFORMED);
+	peer = bpf_map_lookup_elem(&peers_v1, &arrival.source);
+	if (!peer || !(peer->flags & PEER_ENCRYPTED))
+		return drop(packet, DROP_UNKNOWN_PEER);
+	if (arrival.header.tag == weft.host_tag)
+		return drop(packet, DROP_MALFORMED);
+	return relay(packet, &arrival, peer->tag);
+}
+
+SEC("tc")
+int from_wire(struct __sk_buff *skb)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+
+	if (weft.wireguard_ifindex && skb->ifindex == weft.wireguard_ifindex)
+		return from_wireguard(&packet);
+	return from_underlay(&packet);
+}
+
+char program_license[] SEC("license") = "GPL";

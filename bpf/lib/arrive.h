@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Frames from other hosts to the ports and the place of this one. Their host has checked the source,
+ * routed and counted the hop; what remains is where the MAC is. Nothing goes on to a third host
+ * (split horizon). */
+#ifndef WEFT_ARRIVE_H
+#define WEFT_ARRIVE_H
+
+#include "decap.h"
+#include "deliver.h"
+#include "flood_ports.h"
+#include "packet.h"
+#include "switch.h"
+
+/* `arrival` NULL: the VXLAN device has unpacked it. */
+static __always_inline int opened(struct packet *packet, const struct arrival *arrival)
+{
+	if (is_vlan(packet))
+		return drop(packet, DROP_RESERVED);
+	return arrival ? unpack(packet, arrival) : NEXT;
+}
+
+static __cold int refuse_arrival(struct packet *packet)
+{
+	if (!bpf_map_lookup_elem(&networks_v1, &packet->vni))
+		return drop(packet, DROP_UNKNOWN_VNI);
+	return drop(packet, DROP_UNKNOWN_MAC);
+}
+
+static __cold int arrive_at_all(struct packet *packet, const struct arrival *arrival)
+{
+	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
+	int verdict;
+
+	if (!network)
+		return drop(packet, DROP_UNKNOWN_VNI);
+	if (is_reserved_mac(&packet->destination_mac))
+		return drop(packet, DROP_RESERVED);
+	verdict = opened(packet, arrival);
+	if (verdict != NEXT)
+		return verdict;
+	flood_ports(packet, network);
+	return TC_ACT_SHOT; /* the copies went out; this one is spent */
+}
+
+static __cold int arrive_at_host(struct packet *packet, const struct arrival *arrival)
+{
+	int verdict = opened(packet, arrival);
+
+	if (verdict == NEXT)
+		verdict = parse(packet);
+	return verdict == NEXT ? deliver_to_host(packet) : verdict;
+}
+
+static __always_inline int arrive(struct packet *packet, const struct arrival *arrival)
+{
+	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
+	const struct endpoint *endpoint;
+	int verdict;
+
+	if (is_multicast_mac(&packet->destination_mac))
+		return arrive_at_all(packet, arrival);
+	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+	if (!endpoint || endpoint->tunnel)
+		return refuse_arrival(packet);
+	if (endpoint->flags & ENDPOINT_HOST)
+		return arrive_at_host(packet, arrival);
+	if (!endpoint->ifindex)
+		return refuse_arrival(packet);
+	verdict = opened(packet, arrival);
+	return verdict == NEXT ? deliver_to_port(packet, endpoint) : verdict;
+}
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* To a port on another host. Usually the outer header is pushed here and the packet goes straight to
+ * the underlay's device. The VXLAN device does it where the way leads through WireGuard or its next
+ * hop is not known, and for what already is a tunnel's packet or is cut into segments in a way that
+ * bpf_skb_adjust_room does not know. */
+#ifndef WEFT_ENCAP_H
+#define WEFT_ENCAP_H
+
+#include <linux/tcp.h>
+
+#include "deliver.h"
+#include "outer.h"
+#include "packet.h"
+#include "too_big.h"
+
+/* The sender's packets fit already: with its segments' size kept, they fit with the header, too. */
+#define PUSH_FLAGS                                                                              \
+	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH | \
+	 BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN))
+
+/* The DSCP and ECN of the inner packet (RFC 2983, 6040); what is no IP has none. */
+static __always_inline __u8 traffic_class(struct packet *packet)
+{
+	__u8 *first;
+
+	if (!is_ip(packet))
+		return 0;
+	first = header_at(packet, ETH_HLEN, 2);
+	if (!first)
+		return 0;
+	return packet->ethertype == bpf_htons(ETH_P_IP) ? first[1] : first[0] << 4 | first[1] >> 4;
+}
+
+/* Of the flow, so that the underlay and its network cards spread flows and keep each in order. */
+static __always_inline __be16 flow_port(struct __sk_buff *skb)
+{
+	__u32 hash = bpf_get_hash_recalc(skb);
+
+	return bpf_htons(FIRST_UDP_PORT | ((hash ^ hash >> 16) & ~FIRST_UDP_PORT));
+}
+
+/* Must come first: what the flow is cannot be seen once the packet has changed. */
+static __always_inline struct overlay_header header_of(struct packet *packet,
+						       const struct tunnel *tunnel)
+{
+	return (struct overlay_header){
+		.vni = packet->vni,
+		.tag = tunnel->flags & TUNNEL_RELAY ? tunnel->destination_tag : 0,
+		.traffic_class = traffic_class(packet),
+		.hop_limit = OUTER_TTL,
+		.source_port = flow_port(packet->skb),
+	};
+}
+
+/* Room for the outer header. Afterwards the inner Ethernet header has to be written: for IP it is
+ * the room's last part, for the rest it is where it was. */
+static __always_inline int make_room(struct packet *packet, __u32 size, __u64 flags)
+{
+	struct __sk_buff *skb = packet->skb;
+
+	if (is_ip(packet) && !bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC, PUSH_FLAGS | flags))
+		return 0;
+	/* Without the kernel's knowledge of an inner packet, which nobody needs to have here. */
+	return skb->gso_size ? -1 : bpf_skb_change_head(skb, size, 0);
+}
+
+static __always_inline struct ethernet inner_ethernet(const struct packet *packet)
+{
+	return (struct ethernet){
+		.destination = packet->destination_mac,
+		.source = packet->source_mac,
+		.type = packet->ethertype,
+	};
+}
+
+/* -1: the packet is as it was; -2: it is spoilt. */
+static __always_inline int push4(struct packet *packet, const struct tunnel *tunnel)
+{
+	struct overlay_header header = header_of(packet, tunnel);
+	struct outer4 outer;
+
+	if (make_room(packet, OUTER4_SIZE, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
+		return -1;
+	fill_outer4(&outer, tunnel, &header, packet->skb->len - ETH_HLEN);
+	outer.inner = inner_ethernet(packet);
+	return bpf_skb_store_bytes(packet->skb, 0, &outer.ethernet, OUTER4_SIZE + ETH_HLEN, 0) ? -2
+											       : 0;
+}
+
+static __always_inline int push6(struct packet *packet, const struct tunnel *tunnel)
+{
+	struct overlay_header header = header_of(packet, tunnel);
+	struct outer6 outer;
+
+	if (make_room(packet, OUTER6_SIZE, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+		return -1;
+	fill_outer6(&outer, tunnel, &header, packet->skb->len - ETH_HLEN);
+	outer.inner = inner_ethernet(packet);
+	return bpf_skb_store_bytes(packet->skb, 0, &outer.ethernet, OUTER6_SIZE + ETH_HLEN, 0) ? -2
+											       : 0;
+}
+
+static __noinline int push(struct packet *packet, const struct tunnel *tunnel)
+{
+	return is_outer_ipv6(tunnel) ? push6(packet, tunnel) : push4(packet, tunnel);
+}
+
+/* Where the frame has to go, for the VXLAN device. */
+static __always_inline int set_tunnel(struct __sk_buff *skb, const struct tunnel *tunnel, __u32 vni,
+				      __u8 class)
+{
+	struct bpf_tunnel_key key = {
+		.tunnel_id = vni,
+		.tunnel_tos = class,
+		.tunnel_ttl = OUTER_TTL,
+	};
+	__u64 flags = BPF_F_DONT_FRAGMENT;
+
+	if (is_outer_ipv6(tunnel)) {
+		flags |= BPF_F_TUNINFO_IPV6;
+		__builtin_memcpy(key.remote_ipv6, &tunnel->remote, sizeof(key.remote_ipv6));
+		__builtin_memcpy(key.local_ipv6, &tunnel->local, sizeof(key.local_ipv6));
+	} else {
+		key.remote_ipv4 = bpf_ntohl(tunnel->remote.words_be[3]);
+		key.local_ipv4 = bpf_ntohl(tunnel->local.words_be[3]);
+	}
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags);
+}
+
+static __cold int send_by_device(struct packet *packet, const struct tunnel *tunnel)
+{
+	struct mac macs[2] = { packet->destination_mac, packet->source_mac };
+	__u8 class = traffic_class(packet);
+
+	/* It cannot write the tag. */
+	if (!weft.weftx_ifindex || tunnel->flags & TUNNEL_RELAY)
+		return drop(packet, DROP_NO_TUNNEL);
+	if (bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0) ||
+	    set_tunnel(packet->skb, tunnel, packet->vni, class))
+		return drop(packet, DROP_KERNEL);
+	return redirected(packet, weft.weftx_ifindex, bpf_redirect(weft.weftx_ifindex, 0));
+}
+
+/* A relay is reached by a pushed header always; when its MAC is not known, or it has none, the kernel
+ * finds the next hop. */
+static __always_inline int send_to_underlay(struct packet *packet, const struct tunnel *tunnel)
+{
+	if (tunnel->flags & TUNNEL_DEVICE)
+		return redirected(packet, tunnel->ifindex,
+				  bpf_redirect_neigh(tunnel->ifindex, NULL, 0, 0));
+	return redirected(packet, tunnel->ifindex, bpf_redirect(tunnel->ifindex, 0));
+}
+
+/* A routed packet gets the MACs with which a gateway sends it. */
+static __noinline int send_to_host(struct packet *packet, const struct endpoint *endpoint,
+				   bool is_routed)
+{
+	__u32 tag = endpoint->tunnel;
+	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	int error;
+
+	if (!tag)
+		return drop(packet, DROP_NO_ROUTE);
+	if (!tunnel)
+		return drop(packet, DROP_NO_TUNNEL);
+	if (exceeds(packet, tunnel->mtu))
+		return refuse_size(packet, tunnel->mtu);
+	if (is_routed) {
+		copy_mac(&packet->destination_mac, &endpoint->mac);
+		copy_mac(&packet->source_mac, &gateway_mac);
+	}
+	if ((tunnel->flags & (TUNNEL_DEVICE | TUNNEL_RELAY)) == TUNNEL_DEVICE)
+		return send_by_device(packet, tunnel);
+	if (!tunnel->ifindex)
+		return drop(packet, DROP_NO_TUNNEL);
+	error = push(packet, tunnel);
+	if (error == -1)
+		return send_by_device(packet, tunnel);
+	return error ? drop(packet, DROP_KERNEL) : send_to_underlay(packet, tunnel);
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Packets between two other hosts that do not reach each other. The outer header is rewritten where
+ * it is: unpacked and packed again, a packet would lose how it can be cut into segments. A relay needs
+ * no port on the network. */
+#ifndef WEFT_RELAY_H
+#define WEFT_RELAY_H
+
+#include "decap.h"
+#include "encap.h"
+#include "outer.h"
+#include "packet.h"
+#include "rewrite.h"
+#include "too_big.h"
+
+/* Headers of each segment of an inner packet that is still packed; 0: not to be told. */
+static __always_inline __u32 packed_segment_header(struct packet *packet,
+						   const struct arrival *arrival)
+{
+	bool is_ipv4 = arrival->inner.type == bpf_htons(ETH_P_IP);
+	__u32 ip = arrival->size + ETH_HLEN;
+	__u32 size = sizeof(struct ipv6hdr);
+	__u8 protocol, offset;
+
+	if (is_ipv4) {
+		if (bpf_skb_load_bytes(packet->skb, ip, &offset, sizeof(offset)))
+			return 0;
+		size = (offset & 0xf) * 4;
+	}
+	if (bpf_skb_load_bytes(packet->skb,
+			       ip + (is_ipv4 ? offsetof(struct iphdr, protocol)
+					     : offsetof(struct ipv6hdr, nexthdr)),
+			       &protocol, sizeof(protocol)))
+		return 0;
+	if (protocol != IPPROTO_TCP)
+		return size + 8;
+	if (bpf_skb_load_bytes(packet->skb, ip + size + TCP_OFFSET_POSITION, &offset,
+			       sizeof(offset)))
+		return 0;
+	return size + (offset >> 4) * 4;
+}
+
+static __always_inline bool packed_exceeds(struct packet *packet, const struct arrival *arrival,
+					   __u32 mtu)
+{
+	__u32 gso_size = packet->skb->gso_size;
+
+	if (!gso_size)
+		return packet->skb->len > arrival->size + ETH_HLEN + mtu;
+	return gso_size + packed_segment_header(packet, arrival) > mtu;
+}
+
+/* To the host that a packet came from: what was made here out of that packet. */
+static __always_inline int send_back(struct packet *packet, const struct arrival *arrival,
+				     __u32 tag)
+{
+	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	struct overlay_header header = {
+		.vni = packet->vni,
+		.hop_limit = OUTER_TTL,
+		.source_port = arrival->header.source_port,
+	};
+
+	if (!tunnel || !tunnel->ifindex)
+		return drop(packet, DROP_NO_TUNNEL);
+	if (tunnel->flags & TUNNEL_RELAY)
+		header.tag = tunnel->destination_tag;
+	if (bpf_skb_change_head(packet->skb, is_outer_ipv6(tunnel) ? OUTER6_SIZE : OUTER4_SIZE,
+				0) ||
+	    write_outer(packet->skb, tunnel, &header))
+		return drop(packet, DROP_KERNEL);
+	return send_to_underlay(packet, tunnel);
+}
+
+/* The sender is behind the host that this came from. */
+static __cold int refuse_packed(struct packet *packet, const struct arrival *arrival, __u32 tag,
+				__u32 mtu)
+{
+	int verdict = drop(packet, DROP_TOO_BIG);
+
+	if (unpack(packet, arrival) != NEXT || parse(packet) != NEXT ||
+	    !answer_too_big(packet, mtu))
+		return verdict;
+	return send_back(packet, arrival, tag);
+}
+
+/* Between underlays of different families: the header grows or shrinks, and the kernel has to know
+ * what it is now. Only kernels with the flags can do that to a packet that is to be cut. */
+static __cold int translate(struct packet *packet, bool is_ipv6)
+{
+	__s32 difference = OUTER6_SIZE - OUTER4_SIZE;
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+
+	if (!weft.has_decap_l3)
+		return packet->skb->gso_size
+			       ? -1
+			       : bpf_skb_change_proto(
+					 packet->skb,
+					 is_ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0);
+	if (!is_ipv6)
+		return bpf_skb_adjust_room(packet->skb, -difference, BPF_ADJ_ROOM_MAC,
+					   flags | BPF_F_ADJ_ROOM_DECAP_L3_IPV4);
+	/* Only shrinking changes the protocol. */
+	return bpf_skb_adjust_room(packet->skb, 2 * difference, BPF_ADJ_ROOM_MAC,
+				   BPF_F_ADJ_ROOM_FIXED_GSO) ||
+	       bpf_skb_adjust_room(packet->skb, -difference, BPF_ADJ_ROOM_MAC,
+				   flags | BPF_F_ADJ_ROOM_DECAP_L3_IPV6);
+}
+
+/* `sender` is the host that the packet came from. A tag leads one hop on, and every hop counts. */
+static __noinline int relay(struct packet *packet, const struct arrival *arrival, __u32 sender)
+{
+	struct overlay_header header = arrival->header;
+	__u32 tag = header.tag;
+	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+
+	if (!tunnel || !tunnel->ifindex || is_same_address(&tunnel->remote, &arrival->source))
+		return drop(packet, DROP_NO_TUNNEL);
+	if (header.hop_limit <= 1)
+		return drop(packet, DROP_TTL);
+	/* No host sends such; what it covers is about to change. */
+	if (arrival->has_checksum)
+		return drop(packet, DROP_MALFORMED);
+	if (packed_exceeds(packet, arrival, tunnel->mtu))
+		return refuse_packed(packet, arrival, sender, tunnel->mtu);
+	header.hop_limit -= 1;
+	header.tag = tunnel->flags & TUNNEL_RELAY ? tunnel->destination_tag : 0;
+	if ((arrival->is_ipv6 != is_outer_ipv6(tunnel) &&
+	     translate(packet, is_outer_ipv6(tunnel))) ||
+	    write_outer(packet->skb, tunnel, &header))
+		return drop(packet, DROP_KERNEL);
+	return send_to_underlay(packet, tunnel);
+}
+
+#endif
