@@ -8,8 +8,11 @@ result always equals a compile from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from weft.engine.rows import Row, RowKey
 from weft.model.records import Record
@@ -64,39 +67,66 @@ class TrackingView:
         return self._view.any(kind, field, value)
 
 
+class _Claim(msgspec.Struct, frozen=True, gc=False):
+    """A row that one record wants, as nearly all are."""
+
+    record: Key
+    value: Hashable
+
+
+_Claims = _Claim | dict[Key, Hashable]
+"""Several: values by record."""
+
+
 class Compiler:
-    """All rows that an engine wants, kept up to date change by change."""
+    """All rows that an engine wants, kept up to date change by change.
+
+    A large cluster has a hundred thousand ports of other hosts, three rows each, so what is kept
+    for every row is kept small.
+    """
 
     def __init__(self, functions: Mapping[type[Record], CompileFunction], view: View) -> None:
         self._functions = functions
         self._view = view
-        self._wanted: dict[RowKey, dict[RecordName, Hashable]] = {}
-        self._rows: dict[Key, tuple[RowKey, ...]] = {}
-        self._reads: dict[Key, set[Dependency]] = {}
+        self._wanted: dict[str, dict[Hashable, _Claims]] = {}
+        """By table and row."""
+        self._rows: dict[Key, tuple[Hashable, ...]] = {}
+        """Of each record its rows: table, row, table, row …"""
+        self._reads: dict[Key, tuple[Dependency, ...]] = {}
         self._readers: dict[Dependency, set[Key]] = {}
+        self._dependencies: dict[Dependency, Dependency] = {}
+        """Each once, for those who read the same."""
         self._answers: dict[Dependency, bool] = {}
         """To the questions of `View.any` that somebody has asked."""
         self.compile_all()
 
     def compile_all(self) -> None:
         """Forget everything and compile all records."""
-        for state in (self._wanted, self._rows, self._reads, self._readers, self._answers):
+        self._wanted.clear()
+        self._rows.clear()
+        for state in (self._reads, self._readers, self._dependencies, self._answers):
             state.clear()
         touched: set[RowKey] = set()
         for kind in self._functions:
             for record in self._view.list(kind):
                 self._recompute((kind, record.id), touched)
+                touched.clear()
 
     def rows(self) -> dict[str, dict[Hashable, Hashable]]:
         """All rows: table -> key -> value. Linear in their number."""
-        tables: dict[str, dict[Hashable, Hashable]] = {}
-        for row_key, wanted in self._wanted.items():
-            tables.setdefault(row_key.table, {})[row_key.key] = _winner(wanted)
-        return tables
+        return {
+            table: {key: _winner(claims) for key, claims in wanted.items()}
+            for table, wanted in self._wanted.items()
+            if wanted
+        }
 
     def owners(self, row: RowKey) -> Sequence[RecordName]:
         """(kind, id) of the records that want a row; the first one's value is in force."""
-        return sorted(self._wanted.get(row, {}))
+        claims = self._claims(row)
+        if claims is None:
+            return []
+        records = [claims.record] if isinstance(claims, _Claim) else claims
+        return sorted(map(_name, records))
 
     def update(self, changed: Iterable[Changed]) -> RowChanges:
         """Take changes of the view, which already shows them; returns what they do to the rows."""
@@ -110,8 +140,8 @@ class Compiler:
         touched: set[RowKey] = set()
         before: dict[RowKey, Hashable] = {}
         for key in stale:
-            for row_key in self._rows.get(key, ()):
-                before.setdefault(row_key, _winner(self._wanted[row_key]))
+            for row_key in self._rows_of(key):
+                before.setdefault(row_key, _winner(self._wanted[row_key.table][row_key.key]))
         for key in stale:
             self._recompute(key, touched, before)
         return self._difference(touched, before)
@@ -135,12 +165,12 @@ class Compiler:
         upserts: dict[RowKey, Hashable] = {}
         deletes: set[RowKey] = set()
         for row_key in touched:
-            wanted = self._wanted.get(row_key)
-            if wanted is None:
+            claims = self._claims(row_key)
+            if claims is None:
                 if row_key in before:
                     deletes.add(row_key)
                 continue
-            value = _winner(wanted)
+            value = _winner(claims)
             if row_key not in before or before[row_key] != value:
                 upserts[row_key] = value
         return RowChanges(upserts, deletes)
@@ -149,7 +179,6 @@ class Compiler:
         self, key: Key, touched: set[RowKey], before: dict[RowKey, Hashable] | None = None
     ) -> None:
         kind, id = key
-        name = (kind.KIND, id)
         reads: set[Dependency] = set()
         record = self._view.get(kind, id)
         rows: dict[RowKey, Hashable] = {}
@@ -157,41 +186,74 @@ class Compiler:
             for row in self._functions[kind](record, TrackingView(self._view, reads)):
                 rows.setdefault(RowKey(row.table, row.key), row.value)
         self._note_reads(key, reads)
-        self._drop(key, name, touched)
+        self._drop(key, touched)
         for row_key, value in rows.items():
-            wanted = self._wanted.setdefault(row_key, {})
-            if before is not None and wanted and row_key not in touched:
-                before.setdefault(row_key, _winner(wanted))
-            wanted[name] = value
+            claims = self._claims(row_key)
+            if before is not None and claims is not None and row_key not in touched:
+                before.setdefault(row_key, _winner(claims))
+            self._claim(row_key, claims, key, value)
             touched.add(row_key)
         if rows:
-            self._rows[key] = tuple(rows)
+            self._rows[key] = tuple(chain.from_iterable(rows))
 
-    def _drop(self, key: Key, name: RecordName, touched: set[RowKey]) -> None:
-        for row_key in self._rows.pop(key, ()):
-            wanted = self._wanted[row_key]
-            wanted.pop(name, None)
-            if not wanted:
-                del self._wanted[row_key]
+    def _rows_of(self, key: Key) -> Iterator[RowKey]:
+        flat = self._rows.get(key, ())
+        for table, row in zip(flat[::2], flat[1::2], strict=True):
+            assert isinstance(table, str)
+            yield RowKey(table, row)
+
+    def _claims(self, row_key: RowKey) -> _Claims | None:
+        return self._wanted.get(row_key.table, {}).get(row_key.key)
+
+    def _claim(self, row_key: RowKey, claims: _Claims | None, record: Key, value: Hashable) -> None:
+        """`claims`: those that there are; none of this record's."""
+        if isinstance(claims, dict):
+            claims[record] = value
+            return
+        wanted = self._wanted.setdefault(row_key.table, {})
+        if claims is None:
+            wanted[row_key.key] = _Claim(record, value)
+        else:
+            wanted[row_key.key] = {claims.record: claims.value, record: value}
+
+    def _drop(self, record: Key, touched: set[RowKey]) -> None:
+        for row_key in self._rows_of(record):
             touched.add(row_key)
+            wanted = self._wanted[row_key.table]
+            claims = wanted[row_key.key]
+            if isinstance(claims, _Claim):
+                del wanted[row_key.key]
+                continue
+            del claims[record]
+            if len(claims) == 1:
+                wanted[row_key.key] = _Claim(*claims.popitem())
+        self._rows.pop(record, None)
 
     def _note_reads(self, key: Key, reads: set[Dependency]) -> None:
-        for dependency in self._reads.pop(key, set()) - reads:
+        for dependency in self._reads.pop(key, ()):
+            if dependency in reads:
+                continue
             readers = self._readers[dependency]
             readers.discard(key)
             if not readers:
-                del self._readers[dependency]
+                del self._readers[dependency], self._dependencies[dependency]
                 self._answers.pop(dependency, None)
         for dependency in reads:
             self._readers.setdefault(dependency, set()).add(key)
             if len(dependency) == _QUESTION and dependency not in self._answers:
                 self._answers[dependency] = self._answer(dependency)
         if reads:
-            self._reads[key] = reads
+            shared = self._dependencies
+            self._reads[key] = tuple(shared.setdefault(each, each) for each in reads)
 
 
-def _winner(wanted: dict[RecordName, Hashable]) -> Hashable:
-    return wanted[min(wanted)] if len(wanted) > 1 else next(iter(wanted.values()))
+def _winner(claims: _Claims) -> Hashable:
+    return claims.value if isinstance(claims, _Claim) else claims[min(claims, key=_name)]
+
+
+def _name(key: Key) -> RecordName:
+    kind, id = key
+    return kind.KIND, id
 
 
 def _touched(change: Changed) -> set[Dependency]:
