@@ -61,6 +61,17 @@ def subtract(intervals: list[Interval], holes: list[Interval]) -> list[Interval]
     return left
 
 
+def intersect(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
+    """What both hold; both sorted and disjoint."""
+    others = tuple(other)
+    return [
+        (max(first, low), min(last, high))
+        for first, last in one
+        for low, high in others
+        if max(first, low) <= min(last, high)
+    ]
+
+
 def range_within(cidr: IPNetwork, first: IPAddress, last: IPAddress, what: str) -> AddressRange:
     """A checked range of a prefix."""
     if first.version != cidr.version or last.version != cidr.version:

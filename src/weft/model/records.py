@@ -323,6 +323,12 @@ class DockerNetwork(Record, frozen=True, kw_only=True):
     host_id: HostId
     name: str = ""
     """Docker's name for it, learnt from its event stream; empty until then."""
+    engine: str = ""
+    """Tells the engine that had it from one that was set up anew; empty: not known."""
+    is_name_awaited: bool = False
+    """It was taken for this Weft network by its subnets alone; its name will tell."""
+    contradiction: str = ""
+    """Why nothing may be put on it: its name is that of another network, from which it differs."""
 
 
 class Block(Part, frozen=True, kw_only=True):
@@ -416,6 +422,7 @@ class Ballot(Part, frozen=True, kw_only=True, order=True):
 
     number: int
     host_id: HostId
+    generation: int
 
 
 class LeaseDecision(Part, frozen=True, kw_only=True):
@@ -443,6 +450,8 @@ class LeaseVote(Record, frozen=True, kw_only=True):
     term: int
     members: tuple[LeaseMember, ...]
     """The subject's lease quorum in this term."""
+    floor: int = 0
+    """Of this term, see `Lease`."""
     promised: Ballot | None = None
     """Takes part in no smaller one."""
     revision: int = 0
