@@ -6,13 +6,14 @@ and the device is up: it is brought up only here, so no packet enters before its
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.device_table import is_host_end
 from weft.engine.ebpf.devices import Devices
 from weft.engine.rows import RowFailure, RowKey
-from weft.errors import NotFoundError
+from weft.errors import KernelError, NotFoundError
 from weft.kernel.bpf.programs import Program
 from weft.kernel.links import set_up
 from weft.kernel.netlink import Request
@@ -94,7 +95,7 @@ class FilterTable:
         errors: dict[rows.FilterKey, str] = {}
         for key, answer in zip(owners, answers):
             if answer.error is not None:
-                errors.setdefault(key, str(answer.error))
+                errors.setdefault(key, _reason(key, answer.error))
         return errors
 
     def _attach(
@@ -117,3 +118,12 @@ class FilterTable:
                 requests.append(delete_filter(Hook(link.ifindex, key.hook)))
         self._netlink.run(requests)
         return []
+
+
+def _reason(key: rows.FilterKey, error: KernelError) -> str:
+    if key.ifname == rows.WEFTX and error.errno == errno.EADDRINUSE:
+        return (
+            f"{error}; another VXLAN device holds its UDP port: remove that, or set overlay_port "
+            "to another port on all hosts"
+        )
+    return str(error)

@@ -72,8 +72,8 @@ class NextHops:
 
     def _macs(self, hops: set[Hop]) -> Mapping[Hop, str]:
         """MACs of neighbours; those that are not kept fresh yet are asked for."""
-        neighbours.give_back(self._netlink, sorted(self._kept - hops))
-        known = neighbours.find(self._netlink, sorted(hops))
+        neighbours.give_back(self._netlink, self._kept - hops)
+        known = neighbours.find(self._netlink, list(hops))
         missing = [hop for hop in hops if hop not in known or not known[hop].is_ours]
         if missing:
             neighbours.keep(self._netlink, missing)

@@ -7,7 +7,6 @@ they are loaded; where it cannot be made, they do without it, and the row says w
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Hashable, Iterable, Mapping
 
 from weft.engine.ebpf import rows
@@ -48,11 +47,6 @@ class OverlayDeviceTable:
             link, self._reason = self._ensure(), ""
         except KernelError as error:
             self._reason = str(error)
-            if error.errno == errno.EADDRINUSE:
-                self._reason += (
-                    f"; another VXLAN device holds UDP port {self._port}: remove it, or set "
-                    "overlay_port to another on all hosts"
-                )
             return 0
         return link.ifindex
 

@@ -1,0 +1,312 @@
+"""Tunnels against a real kernel: next hops are found, kept fresh and followed by its own news."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.system.kernel.conftest import PATIENCE, run
+from weft.config import Settings
+from weft.engine.compiler import Compiler
+from weft.engine.ebpf import compile as ebpf_compile
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.codecs import decode_address
+from weft.engine.ebpf.sink import Sink
+from weft.engine.engine import difference
+from weft.kernel import netns
+from weft.kernel.bpf.layouts import Tunnel, TunnelFlag
+from weft.kernel.bpf.maps import BpfMap
+from weft.kernel.underlay_events import UnderlayEvents
+from weft.model.addresses import ip_address
+from weft.model.ids import HostId, host_tag
+from weft.model.records import Host, Record
+from weft.store.memory import MemoryStore
+
+pytestmark = pytest.mark.root
+
+HERE = Host(
+    id=HostId("a" * 16),
+    name="h1",
+    underlay=(ip_address("192.0.2.1"), ip_address("2001:db8::1")),
+    mtu_bytes=1500,
+)
+NEAR = Host(id=HostId("b" * 16), name="near", underlay=(ip_address("192.0.2.2"),))
+NEAR6 = Host(id=HostId("c" * 16), name="near6", underlay=(ip_address("2001:db8::2"),))
+FAR = Host(id=HostId("d" * 16), name="far", underlay=(ip_address("198.51.100.2"),))
+MAC2, MAC3 = "02:00:00:00:00:02", "02:00:00:00:00:03"
+
+
+class Cable:
+    """This host, and two others on one switch: the second host, and a router."""
+
+    def __init__(self, sink: Sink, settings: Settings, near: str, router: str) -> None:
+        self.sink = sink
+        self.near = near
+        self.router = router
+        self._map = Path(settings.bpffs_dir) / "maps" / "tunnels_v1"
+
+    def settle(self, *hosts: Record) -> None:
+        """One reconcile for these other hosts."""
+        store = MemoryStore([HERE, *hosts])
+        desired = Compiler(ebpf_compile.functions(HERE.id), store).rows()
+        tables = {rows.TUNNELS: desired.get(rows.TUNNELS, {}), rows.PEERS: desired[rows.PEERS]}
+        actual = self.sink.actual(desired)
+        actual = {name: found for name, found in actual.items() if name in tables}
+        assert self.sink.apply(*difference(tables, actual)) == []
+
+    def tunnel(self, host: Host) -> Tunnel | None:
+        """The entry as the programs see it."""
+        with BpfMap.open(self._map) as opened:
+            raw = opened.lookup(host_tag(host.id).to_bytes(4, "little"))
+        return Tunnel.decode(raw) if raw is not None else None
+
+    def next_hop(self, host: Host) -> str:
+        """Its MAC, or that the kernel's device must do."""
+        tunnel = self.tunnel(host)
+        assert tunnel is not None
+        if not tunnel.ifindex:
+            return "no route"
+        return "device" if tunnel.flags & TunnelFlag.TUNNEL_DEVICE else tunnel.next_hop.hex(":")
+
+    @contextlib.asynccontextmanager
+    async def followed(self) -> AsyncIterator[Callable[[Host, str], Awaitable[None]]]:
+        """Next hops are followed as the kernel tells; gives what waits for one."""
+        events = UnderlayEvents(self.sink.interest, lambda: self.sink.follow() and None)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(events.run())
+
+            async def becomes(host: Host, wanted: str) -> None:
+                deadline_s = time.monotonic() + 10 * PATIENCE
+                while self.next_hop(host) != wanted:
+                    assert time.monotonic() < deadline_s, self.next_hop(host)
+                    await asyncio.sleep(0.01)
+
+            # What happened before the listening began.
+            await asyncio.sleep(0)
+            self.sink.follow()
+            yield becomes
+            running.cancel()
+
+
+def join(path: str, number: int, mac: str) -> None:
+    """Another machine on the switch."""
+    name = Path(path).name
+    run(f"ip link add sw{number} master sw type veth peer name up0 address {mac} netns {name}")
+    run(f"ip link set sw{number} up")
+    with netns.entered(path):
+        run(f"ip addr add 192.0.2.{number}/24 dev up0")
+        run(f"ip -6 addr add 2001:db8::{number}/64 dev up0 nodad; ip link set up0 up")
+
+
+@pytest.fixture
+def cable(sink: Sink, settings: Settings, new_netns: Callable[[], str]) -> Cable:
+    run("ip link add sw type bridge; ip link set sw up")
+    run("ip link add up0 type veth peer name sw1; ip link set sw1 master sw up; ip link set up0 up")
+    run("ip addr add 192.0.2.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad")
+    near, router = new_netns(), new_netns()
+    join(near, 2, MAC2)
+    join(router, 3, MAC3)
+    return Cable(sink, settings, near, router)
+
+
+@pytest.fixture
+def settings(host_netns: str, tmp_path: Path) -> Settings:
+    return Settings(
+        name="kern",
+        run_dir=str(tmp_path / "run"),
+        state_dir=str(tmp_path / "state"),
+        bpffs_dir=str(tmp_path / "bpf"),
+        mtu_bytes=1400,
+    )
+
+
+def follow(cable: Cable, scenario: Callable[..., Awaitable[None]]) -> None:
+    """Run a scenario while the kernel's news are followed."""
+
+    async def main() -> None:
+        async with cable.followed() as becomes:
+            await scenario(becomes)
+
+    asyncio.run(main())
+
+
+@pytest.mark.smoke
+def test_a_tunnel_leads_to_the_mac_of_a_host_on_the_link(cable: Cable) -> None:
+    cable.settle(NEAR, NEAR6)
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        await becomes(NEAR, MAC2)
+        await becomes(NEAR6, MAC2)
+
+    follow(cable, scenario)
+    tunnel, tunnel6 = cable.tunnel(NEAR), cable.tunnel(NEAR6)
+    assert tunnel is not None and tunnel6 is not None
+    assert decode_address(tunnel.local) == ip_address("192.0.2.1")
+    assert decode_address(tunnel.remote) == ip_address("192.0.2.2")
+    assert tunnel.mtu == 1450 and not tunnel.flags
+    assert decode_address(tunnel6.local) == ip_address("2001:db8::1")
+    assert tunnel6.mtu == 1430 and tunnel6.flags == TunnelFlag.TUNNEL_IPV6
+    shown = run("ip -o link show up0")
+    assert int(shown.split(":")[0]) == tunnel.ifindex
+    assert f"link/ether {tunnel.source_mac.hex(':')}" in shown
+
+
+def test_behind_a_router_the_next_hop_is_the_router_and_moves_with_its_mac(cable: Cable) -> None:
+    run("ip route add 198.51.100.0/24 via 192.0.2.3")
+    cable.settle(FAR)
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        await becomes(FAR, MAC3)
+        with netns.entered(cable.router):
+            run("ip link set up0 address 02:00:00:00:00:33")
+        run("ip neigh flush dev up0 nud all")
+        await becomes(FAR, "02:00:00:00:00:33")
+
+    follow(cable, scenario)
+
+
+def test_a_router_that_tells_its_new_mac_is_believed(cable: Cable) -> None:
+    run("ip route add 198.51.100.0/24 via 192.0.2.3")
+    cable.settle(FAR)
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        await becomes(FAR, MAC3)
+        with netns.entered(cable.router):
+            run("echo 1 > /proc/sys/net/ipv4/conf/up0/arp_notify")
+            run("ip link set up0 address 02:00:00:00:00:44")
+        await becomes(FAR, "02:00:00:00:00:44")
+
+    follow(cable, scenario)
+
+
+def test_a_route_that_changes_is_followed_and_one_that_goes_leads_nowhere(cable: Cable) -> None:
+    cable.settle(FAR)
+    assert cable.next_hop(FAR) == "no route"
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        run("ip route add 198.51.100.0/24 via 192.0.2.3")
+        await becomes(FAR, MAC3)
+        run("ip route replace 198.51.100.0/24 via 192.0.2.2")
+        await becomes(FAR, MAC2)
+        run("ip route add 198.51.100.2/32 via 192.0.2.3")
+        await becomes(FAR, MAC3)
+        run("ip route del 198.51.100.2/32; ip route del 198.51.100.0/24")
+        await becomes(FAR, "no route")
+        run("ip rule add to 198.51.100.0/24 lookup 77; ip route add default via 192.0.2.2 table 77")
+        await becomes(FAR, MAC2)
+
+    follow(cable, scenario)
+
+
+def test_a_device_that_goes_down_and_up_again_is_followed(cable: Cable) -> None:
+    cable.settle(NEAR)
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        await becomes(NEAR, MAC2)
+        run("ip link set up0 down")
+        await becomes(NEAR, "no route")
+        run("ip link set up0 up")
+        await becomes(NEAR, MAC2)
+        run("ip link set sw1 down")
+        await becomes(NEAR, "device")
+        run("ip link set sw1 up")
+        await becomes(NEAR, MAC2)
+
+    follow(cable, scenario)
+
+
+def test_a_neighbour_that_does_not_answer_is_left_to_the_kernels_device(cable: Cable) -> None:
+    cable.settle(msgspec.structs.replace(NEAR, underlay=(ip_address("192.0.2.99"),)))
+    assert cable.next_hop(NEAR) == "device"
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        with netns.entered(cable.near):
+            run("ip addr add 192.0.2.99/24 dev up0")
+        await becomes(NEAR, MAC2)
+
+    follow(cable, scenario)
+
+
+def test_the_kernel_keeps_a_neighbour_fresh_that_no_packet_of_its_own_goes_to(cable: Cable) -> None:
+    cable.settle(NEAR)
+
+    async def scenario(becomes: Callable[[Host, str], Awaitable[None]]) -> None:
+        await becomes(NEAR, MAC2)
+
+    follow(cable, scenario)
+    assert "managed" in run("ip neigh show 192.0.2.2 dev up0")
+
+
+def test_a_device_without_macs_is_left_to_the_kernels_device(cable: Cable) -> None:
+    run("ip tuntap add tun0 mode tun; ip link set tun0 up")
+    run("ip route add 198.51.100.0/24 dev tun0")
+    cable.settle(FAR)
+    assert cable.next_hop(FAR) == "device"
+
+
+def test_a_way_that_leads_into_the_overlay_is_none(cable: Cable) -> None:
+    run("ip route add 198.51.100.0/24 dev weft0")
+    cable.settle(FAR)
+    assert cable.next_hop(FAR) == "no route"
+
+
+def test_an_entry_that_somebody_changed_or_removed_is_put_back(
+    cable: Cable, settings: Settings
+) -> None:
+    cable.settle(NEAR)
+    before = cable.tunnel(NEAR)
+    key = host_tag(NEAR.id).to_bytes(4, "little")
+    with BpfMap.open(Path(settings.bpffs_dir) / "maps" / "tunnels_v1") as opened:
+        stranger = (7).to_bytes(4, "little")
+        opened.update({stranger: bytes(80), key: bytes(80)})
+        cable.settle(NEAR)
+        assert opened.lookup(stranger) is None
+        assert opened.lookup(key) != bytes(80)
+        opened.delete([key])
+    cable.settle(NEAR)
+    assert cable.tunnel(NEAR) is not None and before is not None
+    cable.settle()
+    assert cable.tunnel(NEAR) is None
+
+
+def test_purge_gives_the_neighbours_back(cable: Cable) -> None:
+    run("ip neigh add 192.0.2.77 lladdr 02:00:00:00:00:77 dev up0")
+    cable.settle(NEAR)
+    assert "192.0.2.2 " in run("ip neigh")
+    cable.sink.purge()
+    assert "managed" not in run("ip neigh")
+    assert "192.0.2.77" in run("ip neigh")
+
+
+def test_weftx_is_there_and_made_again(cable: Cable) -> None:
+    details = run("ip -d link show weftx")
+    assert "vxlan external" in details and "dstport 4789" in details and "nolearning" in details
+    run("ip link del weftx")
+    cable.settle()
+    run("ip link show weftx")
+    run("ip link del weftx; ip link add weftx type bridge")
+    cable.settle()
+    assert "vxlan" in run("ip -d link show weftx")
+
+
+def test_a_port_that_another_vxlan_device_holds_is_said_with_the_fix(
+    host_netns: str, settings: Settings
+) -> None:
+    run("ip link add other type vxlan id 5 dstport 4789; ip link set other up")
+    made = Sink(settings)
+    try:
+        made.start()
+        key = rows.FilterKey(rows.WEFTX)
+        made.actual({})
+        failures = made.apply({rows.FILTERS: {key: rows.FilterValue("from_host")}}, {})
+        assert [failure.row.key for failure in failures] == [key]
+        assert "overlay_port" in failures[0].reason
+    finally:
+        made.purge()
+        run("ip link del other")
