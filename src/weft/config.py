@@ -50,6 +50,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     encapsulation: str = "push"
     """push: by the BPF programs, the fastest; device: by the kernel's VXLAN device, for network
     cards that offload tunnels only there."""
+    encrypt: bool = False
+    """Begin a new cluster with its traffic encrypted; later it is weft encrypt that decides."""
+    wireguard_port: int = 6784
+    """UDP port of the encrypted traffic (WireGuard)."""
+    wireguard_key_s: float = 30 * 86400.0
+    """Seconds until this host makes itself new WireGuard keys; 0: only weft encrypt rotate does."""
     mtu_bytes: int = 0
     """MTU of the networks; 0: the underlay device's, less 50 for the encapsulation (70 on IPv6)."""
     address_pool: IPNetwork = msgspec.field(default_factory=lambda: ip_network("10.32.0.0/12"))

@@ -24,7 +24,7 @@ _PADDING_BYTES = 16
 def device(cluster: Cluster, me: Host) -> Iterator[Row]:
     """The device of this host, when its own stage wants one."""
     if needs_device(cluster, me):
-        yield _device(me)
+        yield from _device(me)
 
 
 def peers(cluster: Cluster, me: Host, host: Host) -> Iterator[Row]:
@@ -41,7 +41,7 @@ def known(cluster: Cluster, me: Host, host: Host, remote: IPAddress) -> Iterator
     """Another host in the WireGuard device, and with the first one the device itself."""
     if host.wireguard is None or not knows_key(cluster, me, host):
         return
-    yield _device(me)
+    yield from _device(me)
     value = rows.WireGuardPeerValue(wireguard_address(host.id), remote, host.wireguard.port)
     yield Row(rows.WIREGUARD_PEERS, host.wireguard.public_key, value)
 
@@ -54,13 +54,17 @@ def inner_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
     return underlay_mtu_bytes - OVERHEAD_BYTES[remote.version] & -_PADDING_BYTES
 
 
-def _device(me: Host) -> Row:
+def _device(me: Host) -> Iterator[Row]:
+    """The device, the program on it, and its address as one at which VXLAN is this host's."""
     assert me.wireguard is not None
-    widest = next(iter(me.underlay), None)
+    inside = wireguard_address(me.id)
+    first = next(iter(me.underlay), None)
     value = rows.WireGuardValue(
         public_key=me.wireguard.public_key,
         port=me.wireguard.port,
-        address=wireguard_address(me.id),
-        mtu_bytes=me.mtu_bytes - OVERHEAD_BYTES[widest.version if widest is not None else 6],
+        address=inside,
+        mtu_bytes=me.mtu_bytes - OVERHEAD_BYTES[first.version if first is not None else 6],
     )
-    return Row(rows.WIREGUARD, rows.WEFTWG, value)
+    yield Row(rows.WIREGUARD, rows.WEFTWG, value)
+    yield Row(rows.WIRES, inside, rows.WireValue())
+    yield Row(rows.PEERS, inside, rows.PeerValue(host_tag(me.id), is_encrypted=True))

@@ -46,8 +46,12 @@ Ports = Sequence[OpenPort]
 
 
 def open_ports(settings: Settings) -> Ports:
-    """Those of the mesh and of the overlay."""
-    return (OpenPort("tcp", settings.mesh_port), OpenPort("udp", settings.overlay_port))
+    """Those of the mesh, of the overlay and of WireGuard."""
+    return (
+        OpenPort("tcp", settings.mesh_port),
+        OpenPort("udp", settings.overlay_port),
+        OpenPort("udp", settings.wireguard_port),
+    )
 
 
 class ForeignChain(NamedTuple):

@@ -3,7 +3,8 @@
 Chains, in the order in which a packet meets them:
 
     guard       before conntrack: what nobody may send to the host, and queries of workloads, which
-                take part in neither conntrack nor NAT
+                take part in neither conntrack nor NAT; what is meant for WireGuard comes out of it
+                and goes into it, or nowhere
     prerouting  published ports, for what comes from outside and from workloads
     output_nat  the same for what the host itself sends
     forward     between the outside and the networks, and between published ports
@@ -18,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import pairwise
 
-from weft.engine.ebpf.rows import WEFT0, NftKey, PublishKey, PublishTarget
+from weft.engine.ebpf.rows import WEFT0, WEFTWG, NftKey, PublishKey, PublishTarget
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6
+from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, WIREGUARD6
 
 TABLE = "inet weft"
 
@@ -32,6 +33,9 @@ _CHAINS = f"""
     type filter hook prerouting priority raw; policy accept;
     iifname != {{ "lo", "{WEFT0}" }} ip daddr {DNS4} drop
     iifname != {{ "lo", "{WEFT0}" }} ip6 daddr {DNS6} drop
+    iifname != {{ "lo", "{WEFTWG}" }} ip6 daddr {WIREGUARD6} drop
+    iifname != {{ "lo", "{WEFTWG}" }} ip6 saddr {WIREGUARD6} drop
+    iifname "{WEFTWG}" meta l4proto != {{ udp, ipv6-icmp }} drop
     iifname != "{WEFT0}" accept
     ip daddr 127.0.0.0/8 drop
     ip saddr 127.0.0.0/8 drop
@@ -44,6 +48,7 @@ _CHAINS = f"""
     type filter hook output priority raw; policy accept;
     oifname "{WEFT0}" ip saddr {DNS4} ip daddr {ALIAS4} notrack
     oifname "{WEFT0}" ip6 saddr {DNS6} ip6 daddr {ALIAS6} notrack
+    oifname != {{ "lo", "{WEFTWG}" }} ip6 daddr {WIREGUARD6} drop
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -63,6 +68,8 @@ _CHAINS = f"""
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
+    iifname "{WEFTWG}" drop
+    oifname "{WEFTWG}" drop
     iifname != "{WEFT0}" oifname != "{WEFT0}" accept
     iifname "{WEFT0}" oifname "{WEFT0}" ct status dnat accept
     iifname "{WEFT0}" oifname "{WEFT0}" drop

@@ -86,6 +86,8 @@ class Sink:
         self._next_hops = NextHops(devices.netlink)
         self._tunnels = TunnelTable(self._next_hops, self._opener(tunnel_table.MAP))
         self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
+        state_dir = Path(self._settings.state_dir)
+        self._wireguard = WireGuardTable(devices, self._run_dir, state_dir)
         tables: list[Table] = [
             self._tunnels,
             self._overlay,
@@ -95,7 +97,7 @@ class Sink:
             HostAddressTable(devices),
             self._routes,
             self._nftables,
-            WireGuardTable(devices, self._run_dir, Path(self._settings.state_dir)),
+            self._wireguard,
             WireGuardPeerTable(devices, self._run_dir),
         ]
         tables += [
@@ -105,8 +107,9 @@ class Sink:
         self._tables = {table.name: table for table in tables}
         assert self._tables.keys() == set(rows.ORDER)
 
-    def _ensure_base(self) -> None:
-        """weft0, weft1 and weftx, the host's settings, and programs that know these devices."""
+    def _ensure_base(self, *, is_encrypted: bool = False) -> None:
+        """weft0, weft1, weftx and, if wanted, weftwg, the host's settings, and programs that know
+        these devices."""
         assert self._devices is not None and self._routes is not None
         try:
             self._routes.mtu_bytes = self.network_mtu_bytes()
@@ -116,6 +119,7 @@ class Sink:
                 raise
         facts = ensure_pair(self._devices)._replace(
             weftx_ifindex=self._overlay.ensure(),
+            wireguard_ifindex=self._wireguard.ensure(is_encrypted),
             host_tag=self._tag,
             overlay_port=self._settings.overlay_port,
         )
@@ -134,7 +138,7 @@ class Sink:
 
     def actual(self, desired: Tables) -> dict[str, dict[Hashable, Hashable]]:
         """The rows that are there; what they rest on (weft0, programs, maps) is mended first."""
-        self._ensure_base()
+        self._ensure_base(is_encrypted=bool(desired.get(rows.WIREGUARD)))
         assert self._devices is not None
         self._devices.refresh()
         self._forget_counters()

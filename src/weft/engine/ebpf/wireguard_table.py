@@ -7,6 +7,7 @@ go on when weftd starts again.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
@@ -52,6 +53,22 @@ class WireGuardTable:
         self._netlink = devices.netlink
         self._run_dir = run_dir
         self._state_dir = state_dir
+        self._ifindex = 0
+
+    def ensure(self, is_wanted: bool) -> int:
+        """Make the device, if it is wanted and not there, before programs are loaded that must
+        know its ifindex. That, or the one that it had; 0: there never was one.
+
+        Why it cannot be made is said when the row is written.
+        """
+        link = self._devices.look_up(WEFTWG)
+        if link is None and is_wanted:
+            with contextlib.suppress(WeftError, OSError):
+                device.make(self._netlink, WEFTWG, self._run_dir)
+                link = self._devices.look_up(WEFTWG)
+        if link is not None:
+            self._ifindex = link.ifindex
+        return self._ifindex
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. A device that does not answer reads back as words."""
@@ -117,6 +134,8 @@ class WireGuardTable:
         if change != DeviceChange():
             control.write(change)
         self._set_up_link(link, wanted)
+        if link.ifindex != self._ifindex:
+            raise UnavailableError(f"device {WEFTWG}: new, the programs are told at the next look")
 
     def _sound_device(self) -> tuple[Link, WireGuard, DeviceState]:
         """The device, made anew when it is another's or does not answer."""

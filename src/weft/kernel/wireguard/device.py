@@ -91,8 +91,11 @@ def kind_here() -> Kind:
     return "none" if process.obstacle() else "wireguard-go"
 
 
-def obstacle() -> str:
-    """Why this host cannot encrypt; empty: it can."""
+def obstacle(ifname: str) -> str:
+    """Why this host cannot have such a device; empty: it can, or has it."""
+    with Netlink() as netlink:
+        if find_link(netlink, ifname) is not None:
+            return ""
     if kind_here() != "none":
         return ""
     return f"the kernel has no WireGuard, and {process.obstacle()}"
@@ -117,5 +120,3 @@ def _create(ifname: str) -> Request:
 def _is_not_known(error: KernelError) -> bool:
     return error.errno in (errno.EOPNOTSUPP, errno.ENODEV, errno.EAFNOSUPPORT)
 
-
-__all__ = ["Kind", "control_of", "is_ours", "kind_here", "make", "obstacle", "remove"]

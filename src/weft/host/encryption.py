@@ -1,0 +1,289 @@
+"""This host's part in encryption: its keys, and its steps between plain and encrypted.
+
+Each step follows from the records (`topology.encryption`), is written as this host's own, and
+counts for the others once the kernel has followed. The last check before others may rely on a
+host is a handshake with every host beside it: where a firewall stops WireGuard, encryption is not
+turned on, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from weft.config import Settings
+from weft.control.encryption import changed, may_begin_encrypted
+from weft.engine.ebpf import rows
+from weft.engine.engine import Failure
+from weft.errors import ConflictError, UnavailableError, WeftError
+from weft.host.wireguard_keys import WireGuardKeys
+from weft.kernel.links import find_link
+from weft.kernel.netlink import Netlink
+from weft.kernel.wireguard import device
+from weft.kernel.wireguard.key_file import KeyPair, text
+from weft.model.ids import HostId, RandomBytes, new_id
+from weft.model.records import (
+    Cluster,
+    EncryptionStage,
+    ForgottenHost,
+    Host,
+    Neighbours,
+    WireGuardEnd,
+)
+from weft.store.interface import Changed, Put, Store
+from weft.topology.encryption import (
+    Hindrance,
+    cluster_settings,
+    hindrances,
+    is_settled,
+    knows_key,
+    next_end,
+    others,
+)
+from weft.topology.routes import routes
+
+log = structlog.get_logger()
+
+POLL_S = 0.2
+"""Between two looks at what no record tells: handshakes, rows that failed."""
+IDLE_S = 600.0
+"""Between two looks at the age of the keys."""
+_TABLES = frozenset((rows.WIREGUARD, rows.WIREGUARD_PEERS, rows.PEERS, rows.TUNNELS))
+
+Handshakes = Callable[[], Mapping[str, float]]
+"""Public key of a peer -> Unix time of the last handshake with it; 0: never."""
+
+
+class Kernel(Protocol):
+    """The engine, as far as this goes."""
+
+    async def settle(self) -> None:
+        """Return when all written records are in force or have failed."""
+        ...
+
+    def failures(self) -> Sequence[Failure]:
+        """Rows that are not in force."""
+        ...
+
+    def repair_soon(self) -> None:
+        """Try them again."""
+        ...
+
+
+class Encryption:
+    """Runs beside the engine. Writes one field of this host's record, `wireguard`."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        host_id: HostId,
+        kernel: Kernel,
+        *,
+        random_bytes: RandomBytes,
+        wall_s: Callable[[], float] = time.time,
+        handshakes: Handshakes | None = None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._host_id = host_id
+        self._kernel = kernel
+        self._random_bytes = random_bytes
+        self._wall_s = wall_s
+        self._keys = WireGuardKeys(Path(settings.state_dir), random_bytes, wall_s)
+        self._handshakes = handshakes or (lambda: read_handshakes(settings))
+        self._pair: KeyPair | None = None
+        self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self.obstacle = ""
+        """Why this host cannot encrypt; empty: it can."""
+        self.waits_for: Sequence[str] = ()
+        """What this host's own next step waits for, in words, beside `hindrances`."""
+        self.problem = ""
+        """Why the keys are older than they should be; empty: they are not."""
+
+    async def prepare(self) -> None:
+        """Find out whether this host can encrypt, and tell the others, before all else runs.
+
+        UnavailableError: a new cluster is to be encrypted from the start, and this host cannot.
+        """
+        self.obstacle = await asyncio.to_thread(device.obstacle, rows.WEFTWG)
+        is_wanted = self._settings.encrypt and not self._settings.join
+        if is_wanted and may_begin_encrypted(self._store):
+            if self.obstacle:
+                raise UnavailableError(
+                    f"--encrypt: this host cannot: {self.obstacle}; apt install wireguard-go"
+                )
+            id = new_id(self._random_bytes)
+            await self._store.write([Put(changed(Cluster(), True, (), id))])
+        if not self.obstacle:
+            self._pair = await asyncio.to_thread(self._keys.current)
+        await self._write(self._own_end())
+
+    def _own_end(self) -> WireGuardEnd | None:
+        """What the record should say of keys and port; the rest as it is."""
+        if self._pair is None:
+            return None
+        me = self._store.get(Host, self._host_id)
+        before = me.wireguard if me is not None else None
+        facts = {"public_key": self._pair.public_key, "port": self._settings.wireguard_port}
+        if before is None:
+            return WireGuardEnd(**facts)  # type: ignore[arg-type]
+        return msgspec.structs.replace(before, **facts)
+
+    async def _write(self, end: WireGuardEnd | None) -> None:
+        me = self._store.get(Host, self._host_id)
+        if me is not None and me.wireguard != end:
+            await self._store.write([Put(msgspec.structs.replace(me, wireguard=end))])
+
+    async def run(self) -> None:
+        """Take steps as the records allow, until cancelled."""
+        end_watch = self._store.watch(self._on_change)
+        try:
+            while True:
+                self._changed.clear()
+                is_waiting = await self._advance()
+                await self._rotate_if_old()
+                await self._sleep(POLL_S if is_waiting else IDLE_S)
+        finally:
+            end_watch()
+
+    def _on_change(self, changes: Sequence[Changed]) -> None:
+        kinds = (Cluster, Host, Neighbours, ForgottenHost)
+        if any(change.key[0] in kinds for change in changes):
+            self._changed.set()
+
+    async def _sleep(self, patience_s: float) -> None:
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def _advance(self) -> bool:
+        """Take one step, if there is one; True: what it waits for is told by no record."""
+        async with self._turn:
+            await self._write(self._own_end())
+            me = self._store.get(Host, self._host_id)
+            if me is None or me.wireguard is None:
+                return False
+            cluster = cluster_settings(self._store)
+            known = others(self._host_id, self._store)
+            is_in_force = await self._is_in_force(cluster, me, known)
+            if (cluster, me) != (
+                cluster_settings(self._store),
+                self._store.get(Host, self._host_id),
+            ):
+                self._changed.set()
+                return False
+            end = next_end(cluster, me, known, is_in_force=is_in_force)
+            if end != me.wireguard:
+                log.info("encryption", stage=end.stage.name.lower(), in_force=end.in_force.name)
+                await self._write(end)
+            return not is_in_force
+
+    async def _is_in_force(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> bool:
+        end = me.wireguard
+        assert end is not None
+        self.waits_for = ()
+        if end.in_force == end.stage and end.follows == cluster.encryption_id:
+            return True
+        await self._kernel.settle()
+        failed = [each for each in self._kernel.failures() if each.row.table in _TABLES]
+        if failed:
+            self.waits_for = sorted({each.reason for each in failed})
+            self._kernel.repair_soon()
+        elif end.stage == EncryptionStage.ACCEPTS and end.in_force < end.stage:
+            self.waits_for = await self._silent(cluster, me, known)
+        return not self.waits_for
+
+    async def _silent(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> list[str]:
+        """The hosts beside this one that should have shaken hands and have not."""
+        done = await asyncio.to_thread(self._handshakes)
+        direct = routes(self._host_id, self._store, is_data=True)
+        return [
+            f"host {host.name} does not answer WireGuard on UDP port {host.wireguard.port}: "
+            "is a firewall between?"
+            for host in known
+            if host.wireguard is not None
+            and host.wireguard.stage >= EncryptionStage.ACCEPTS
+            and knows_key(cluster, me, host)
+            and (way := direct.get(host.id)) is not None
+            and way.hops == 1
+            and not done.get(host.wireguard.public_key)
+        ]
+
+    def hindrances(self) -> Sequence[Hindrance]:
+        """The hosts for which this one must wait."""
+        me = self._store.get(Host, self._host_id)
+        if me is None or me.wireguard is None:
+            return ()
+        known = others(self._host_id, self._store)
+        return hindrances(cluster_settings(self._store), me, known)
+
+    @property
+    def key_made_s(self) -> float | None:
+        """When this host's keys were made, Unix time; None: it has none."""
+        return self._pair.made_s if self._pair is not None else None
+
+    async def rotate(self) -> str:
+        """Take new keys; returns the public one. Sessions are made anew, connections go on.
+
+        ConflictError: somebody would not learn of it now, and be cut off.
+        """
+        async with self._turn:
+            if self._pair is None:
+                raise UnavailableError(f"encrypt rotate: this host cannot encrypt: {self.obstacle}")
+            reason = self._unfit_to_rotate()
+            if reason:
+                raise ConflictError(f"encrypt rotate: {reason}")
+            self._pair = await asyncio.to_thread(self._keys.renew)
+            await self._write(self._own_end())
+            log.info("WireGuard keys are new", public_key=self._pair.public_key)
+        await self._kernel.settle()
+        return self._pair.public_key
+
+    def _unfit_to_rotate(self) -> str:
+        me = self._store.get(Host, self._host_id)
+        if me is None or me.wireguard is None or me.wireguard.stage == EncryptionStage.OFF:
+            return ""
+        known = others(self._host_id, self._store)
+        if not is_settled(cluster_settings(self._store), [me, *known]):
+            return "encryption is being turned on or off; try again when that is through"
+        reached = routes(self._host_id, self._store)
+        missing = [host.name for host in known if host.wireguard and host.id not in reached]
+        if missing:
+            return (
+                f"host {' and '.join(missing)} is not reached now, and would not learn the new "
+                "key: bring it back, or `weft forget` it"
+            )
+        return ""
+
+    async def _rotate_if_old(self) -> None:
+        lifetime_s = self._settings.wireguard_key_s
+        self.problem = ""
+        if not self._pair or not lifetime_s or self._wall_s() - self._pair.made_s < lifetime_s:
+            return
+        try:
+            await self.rotate()
+        except WeftError as error:
+            self.problem = str(error)
+
+
+def read_handshakes(settings: Settings) -> Mapping[str, float]:
+    """From the device of this namespace; empty: it is not there, or does not answer."""
+    with Netlink() as netlink:
+        link = find_link(netlink, rows.WEFTWG)
+    if link is None or not device.is_ours(link):
+        return {}
+    try:
+        state = device.control_of(link, Path(settings.run_dir)).read()
+    except WeftError:
+        return {}
+    return {text(key): peer.handshake_s for key, peer in state.peers.items()}
