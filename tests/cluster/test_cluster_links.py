@@ -45,7 +45,7 @@ async def test_twenty_hosts_that_dial_each_other_all_link_and_survive_random_clo
     async with running(*hosts):
         for host in hosts:
             host.want(*(other for other in hosts if other is not host))
-        await until(is_whole)
+        await until(is_whole, "they never all linked")
         chance = random.Random(7)
         for _ in range(60):
             one, other = chance.sample(hosts, 2)

@@ -20,10 +20,9 @@ from weft.cluster.problems import Problems
 from weft.cluster.secret import Secrets
 from weft.cluster.server_name import server_name
 from weft.cluster.tls_errors import Fault, explain
+from weft.cluster.tls_session import TlsSession
 from weft.errors import WeftError
 from weft.model.ids import HostId
-
-TLS_END_S = 1.0
 
 
 class Caller:
@@ -97,14 +96,12 @@ class Caller:
 
     async def _connect(self, endpoint: Endpoint, contexts: TlsContexts) -> Connection:
         plain = await self._connect_plain(endpoint)
+        name = server_name(contexts.secret_id, self._secrets.cluster_id)
+        tls = TlsSession(contexts.client, name)
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._now_s),
-            sock=plain,
-            ssl=contexts.client,
-            server_hostname=server_name(contexts.secret_id, self._secrets.cluster_id),
-            ssl_handshake_timeout=self._pace.tls_s,
-            ssl_shutdown_timeout=TLS_END_S,
+            lambda: Connection(tls, self._now_s), sock=plain
         )
+        await connection.established(self._pace.tls_s)
         return connection
 
     async def _connect_plain(self, endpoint: Endpoint) -> socket.socket:

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import cast
 
 from weft.cluster.frames import Frame, FrameReader, Kind, encode
+from weft.cluster.tls_session import TlsSession
 from weft.errors import InvalidError, UnavailableError
 from weft.model.addresses import IPAddress
 
@@ -21,16 +22,22 @@ MAX_QUEUED_BYTES = 32 * 1024 * 1024
 """Several times what sessions have under way."""
 MAX_EARLY_BYTES = 64 * 1024
 """Before the link is up, kept to be read; then reading pauses."""
-FLUSH_S = 2.0
+LINGER_S = 2.0
+"""So long a closed connection waits for the other end to hear its last words."""
 
 FrameHandler = Callable[[Frame], None]
 """InvalidError: the connection is closed."""
 
 
+class Silence(UnavailableError):
+    """Nothing, or not enough, came where TLS was due."""
+
+
 class Connection(asyncio.Protocol):
     """Frames arrive by `next_frame` until `hand_over`, then at the handler."""
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
+    def __init__(self, tls: TlsSession, now_s: Callable[[], float]) -> None:
+        self.tls = tls
         self.received_at_s = now_s()
         """When the last bytes came, by `now_s`."""
         self.lost_because: Exception | None = None
@@ -56,45 +63,19 @@ class Connection(asyncio.Protocol):
         address, port = self._transport.get_extra_info("peername")[:2]
         return ip_address(address.partition("%")[0]), port
 
-    @property
-    def tls(self) -> ssl.SSLObject:
-        """The session's TLS."""
-        assert self._transport is not None
-        return cast(ssl.SSLObject, self._transport.get_extra_info("ssl_object"))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TLS is established. See `asyncio.Protocol`."""
-        self._transport = cast(asyncio.Transport, transport)
-        self.received_at_s = self._now_s()
-
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
-        self.received_at_s = self._now_s()
-        if self.is_lost:
-            return
-        self._reader.feed(data)
-        if self._handler is not None:
-            self._deliver()
-            return
-        self._arrived.set()
-        if self._reader.held_bytes > MAX_EARLY_BYTES and self._transport is not None:
-            self._transport.pause_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
-        self._gone.set()
-        self._end(exc)
-
-    def send(self, kind: Kind, payload: bytes = b"") -> None:
-        """Queue a frame; on one that is lost, nothing happens."""
-        if self._transport is None or self.is_lost:
-            return
-        self._transport.write(encode(kind, payload))
-        queued = self._transport.get_write_buffer_size()
-        if queued > MAX_QUEUED_BYTES:
-            self.abort(
-                UnavailableError(f"it took too little: {queued} bytes were waiting to be sent")
-            )
+    async def established(self, timeout_s: float) -> None:
+        """TLS is, at this end. Silence, or UnavailableError from the error that ended it."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.tls.is_established:
+                    await self._wait()
+        except TimeoutError:
+            silence = Silence(f"no TLS within {timeout_s:g} s")
+            self.abort(silence)
+            raise silence from None
+        except asyncio.CancelledError:
+            self.abort(UnavailableError("given up"))
+            raise
 
     async def next_frame(self) -> Frame:
         """The next frame of the greeting.
@@ -102,10 +83,7 @@ class Connection(asyncio.Protocol):
         UnavailableError: the connection is lost. InvalidError: what came is no frame.
         """
         while (frame := self._reader.take()) is None:
-            if self.is_lost:
-                raise UnavailableError("the connection was closed") from self.lost_because
-            self._arrived.clear()
-            await self._arrived.wait()
+            await self._wait()
         return frame
 
     def hand_over(
@@ -125,12 +103,22 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def send(self, kind: Kind, payload: bytes = b"") -> None:
+        """Queue a frame; on one that is lost, nothing happens."""
+        if self._transport is None or self.is_lost:
+            return
+        self.tls.write(encode(kind, payload))
+        self._flush()
+        queued = self._transport.get_write_buffer_size()
+        if queued > MAX_QUEUED_BYTES:
+            self.abort(
+                UnavailableError(f"it took too little: {queued} bytes were waiting to be sent")
+            )
+
     def close(self) -> None:
-        """End it once what is queued is sent, or soon."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.close()
-            asyncio.get_running_loop().call_later(FLUSH_S, self._transport.abort)
-        self._end(None)
+        """End it once the other end has what is queued, or soon."""
+        if not self.is_lost:
+            self._close(None)
 
     def abort(self, error: Exception) -> None:
         """End it now."""
@@ -145,6 +133,51 @@ class Connection(asyncio.Protocol):
                 await self._gone.wait()
         return self._gone.is_set()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.data_received(b"")
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self.received_at_s = self._now_s()
+        if self.is_lost:
+            return
+        try:
+            self._reader.feed(self.tls.receive(data))
+        except ssl.SSLError as error:
+            self._close(error)
+            return
+        self._flush()
+        self._arrived.set()
+        if self._handler is not None:
+            self._deliver()
+        elif self._reader.held_bytes > MAX_EARLY_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+        if self.tls.is_ended:
+            self.close()
+
+    def eof_received(self) -> bool:
+        """See `asyncio.Protocol`."""
+        self._end(ConnectionResetError("the other end closed the connection"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._gone.set()
+        self._end(exc)
+
+    def _flush(self) -> None:
+        if self._transport is not None and (data := self.tls.take()):
+            self._transport.write(data)
+
+    async def _wait(self) -> None:
+        """Until more has come."""
+        if self.is_lost:
+            raise UnavailableError("the connection was closed") from self.lost_because
+        self._arrived.clear()
+        await self._arrived.wait()
+
     def _deliver(self) -> None:
         assert self._handler is not None
         try:
@@ -152,6 +185,18 @@ class Connection(asyncio.Protocol):
                 self._handler(frame)
         except InvalidError as error:
             self.abort(error)
+
+    def _close(self, error: Exception | None) -> None:
+        """Close so that the other end hears the last words: no reset overtakes them."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if error is None:
+                self.tls.end()
+            self._flush()
+            transport.write_eof()
+            transport.resume_reading()
+            asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+        self._end(error)
 
     def _end(self, error: Exception | None) -> None:
         if self.is_lost:

@@ -6,17 +6,16 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from weft.cluster.connection import Connection
+from weft.cluster.connection import Connection, Silence
 from weft.cluster.greeting import Because, Hello
 from weft.cluster.handshake import QUIET, Judge, Refused, greet
 from weft.cluster.link import Pace
 from weft.cluster.link_table import CLOSED_FIX, LinkTable
 from weft.cluster.problems import Problems
-from weft.cluster.server_name import Arrival, ServerNames, arrival
+from weft.cluster.server_name import ServerNames
 from weft.cluster.tls_errors import STRANGER_FIX, explain
+from weft.cluster.tls_session import TlsSession
 from weft.errors import WeftError
-
-TLS_END_S = 1.0
 
 
 class Doorman:
@@ -42,31 +41,31 @@ class Doorman:
 
     async def knock(self, came: socket.socket, address: str) -> None:
         """A connection from an address; runs in a task of its own."""
-        known = Arrival()
-        arrival.set(known)
+        tls = TlsSession(self._names.context, None)
         try:
-            await self._link(came, known)
+            await self._link(came, tls)
         except Refused as refused:
             self._refused(address, refused)
         except (OSError, WeftError) as error:
-            fault = known.fault or explain(error)
-            if fault.needs_hands:
+            fault = self._names.arrival(tls.ssl_object).fault or explain(error)
+            if fault.needs_hands and not self._is_late(error, address):
                 self._problems.add(address, fault.reason, fault.fix)
+
+    def _is_late(self, error: Exception, address: str) -> bool:
+        """Whether a host that is linked has given up another connection, as when both dial."""
+        return isinstance(error, Silence) and self._links.is_linked_at(address)
 
     def crowd(self, address: str) -> None:
         """One was turned away unheard."""
         self._problems.add(address, "too many of its connections wait at once", STRANGER_FIX)
 
-    async def _link(self, came: socket.socket, known: Arrival) -> None:
+    async def _link(self, came: socket.socket, tls: TlsSession) -> None:
         _, connection = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: Connection(self._now_s),
-            came,
-            ssl=self._names.context,
-            ssl_handshake_timeout=self._pace.tls_s,
-            ssl_shutdown_timeout=TLS_END_S,
+            lambda: Connection(tls, self._now_s), came
         )
+        await connection.established(self._pace.tls_s)
         hello = await greet(connection, self._hello(), self._judge, self._pace.greeting_s)
-        self._links.take(connection, hello, None, known.secret_id)
+        self._links.take(connection, hello, None, self._names.arrival(tls.ssl_object).secret_id)
 
     def _refused(self, address: str, refused: Refused) -> None:
         if refused.because in QUIET:
@@ -77,4 +76,5 @@ class Doorman:
             refused.fix or CLOSED_FIX,
             host_id=refused.host_id,
             is_clone=refused.because == Because.CLONE,
+            is_removal=refused.because == Because.REMOVED and not refused.is_ours,
         )

@@ -36,7 +36,8 @@ class Refused(UnavailableError):
         self.fix = fix
         self.is_ours = is_ours
         self.host_id: HostId | None = None
-        """Whom the greeting was with, once that is known."""
+        """Whom it is about: whom the greeting was with, or, when the other end says that this
+        host is a clone, this host. None: it was too early to know."""
 
 
 class Judge(Protocol):
@@ -87,7 +88,7 @@ async def _agree(connection: Connection, me: Hello, judge: Judge) -> Hello:
     hello = greeting.decode(await _expect(connection, Kind.HELLO), Hello)
     try:
         _check_protocol(hello)
-        certified = host_id_of(connection.tls)
+        certified = host_id_of(connection.tls.ssl_object)
         await judge.admit(hello, certified)
         if decides(me.host_id, hello.host_id):
             await _expect(connection, Kind.READY)
@@ -98,7 +99,8 @@ async def _agree(connection: Connection, me: Hello, judge: Judge) -> Hello:
             await _expect(connection, Kind.ACCEPT)
             judge.admit_now(hello)
     except Refused as refused:
-        refused.host_id = HostId(hello.host_id)
+        is_told_clone = refused.because == Because.CLONE and not refused.is_ours
+        refused.host_id = HostId(me.host_id if is_told_clone else hello.host_id)
         raise
     return hello
 

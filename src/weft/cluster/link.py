@@ -119,9 +119,14 @@ class Link:
         return self._connection.lost_because
 
     @property
+    def ip(self) -> str:
+        """The other host's address."""
+        return str(self._peer[0])
+
+    @property
     def address(self) -> str:
-        """The other host's, as the link has it."""
-        return str(self.endpoint or self._peer[0])
+        """Where it was dialed, or the address that it came from."""
+        return str(self.endpoint or self.ip)
 
     def start(self, events: LinkEvents) -> None:
         """Take frames from now on."""

@@ -45,6 +45,10 @@ class LinkTable:
     def __contains__(self, host_id: HostId) -> bool:
         return host_id in self._links
 
+    def is_linked_at(self, ip: str) -> bool:
+        """Whether a link leads to this address."""
+        return any(link.ip == ip for link in self._links.values())
+
     def get(self, host_id: str) -> Link | None:
         """The link to a host."""
         return self._links.get(host_id)
@@ -58,7 +62,7 @@ class LinkTable:
         if earlier is not None:
             earlier.end(Because.DUPLICATE)
         self._links[link.host_id] = link
-        self._problems.mended(link.host_id, (link.address,))
+        self._problems.mended(link.host_id, (link.address, link.ip))
         log.info("link up", **self._facts(link))
         if self.listener is not None:
             self.listener.link_up(link.host_id)

@@ -8,7 +8,7 @@ certificates alone.
 from __future__ import annotations
 
 import ssl
-from contextvars import ContextVar
+from weakref import WeakKeyDictionary
 
 from weft.cluster.certificates import Certificates
 from weft.cluster.secret import Secrets
@@ -35,10 +35,6 @@ class Arrival:
         self.fault: Fault | None = None
 
 
-arrival: ContextVar[Arrival] = ContextVar("arrival")
-"""Of the connection that the running task accepts; asyncio runs TLS in the task's context."""
-
-
 def server_name(secret_id: str, cluster_id: str) -> str:
     """What a client sends."""
     return f"{secret_id}.{cluster_id}.{_SUFFIX}"
@@ -50,6 +46,7 @@ class ServerNames:
     def __init__(self, secrets: Secrets, certificates: Certificates) -> None:
         self._secrets = secrets
         self._certificates = certificates
+        self._arrivals: WeakKeyDictionary[object, Arrival] = WeakKeyDictionary()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
@@ -57,11 +54,15 @@ class ServerNames:
         context.sni_callback = self._choose
         self.context = context
 
+    def arrival(self, connection: ssl.SSLObject) -> Arrival:
+        """What a client has said before its TLS was established, or failed."""
+        return self._arrivals.get(connection) or Arrival()
+
     def _choose(
         self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
     ) -> int | None:
         """See `ssl.SSLContext.sni_callback`: an alert, or None with the context in place."""
-        came = arrival.get()
+        came = self._arrivals[connection] = Arrival()
         match (name or "").split("."):
             case [secret_id, cluster_id, str(suffix)] if suffix == _SUFFIX:
                 came.secret_id = secret_id

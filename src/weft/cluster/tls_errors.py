@@ -12,6 +12,7 @@ import socket
 import ssl
 from typing import NamedTuple
 
+from weft.cluster.connection import Silence
 from weft.errors import InvalidError, UnavailableError
 
 CLOCK_FIX = "set the clocks of both hosts (install chrony or systemd-timesyncd)"
@@ -101,7 +102,7 @@ def explain(error: BaseException) -> Fault:
             return Fault(f"its name does not resolve: {error.strerror}", "name its IP address")
         case ConnectionRefusedError():
             return Fault("nothing listens there", PORT_FIX, needs_hands=False)
-        case ConnectionAbortedError() if "handshake" in str(error):
+        case Silence():
             return Fault("it was silent where TLS was due: it is no weftd", STRANGER_FIX)
         case ConnectionError():
             return Fault("it closed the connection", PORT_FIX, needs_hands=False)
