@@ -205,6 +205,7 @@ def _read(entry: Entry) -> tuple[Record | None, str | None]:
         return None, objection(entry, None) or str(error)
     if record.id != entry.id:
         return None, f"its id inside is {record.id}"
+    msgspec.structs.force_setattr(record, "id", entry.id)  # held once, not twice
     return record, objection(entry, record)
 
 

@@ -6,6 +6,7 @@ ignored by the decoder and so must be kept by whoever stores the bytes of anothe
 
 from __future__ import annotations
 
+import sys
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +40,11 @@ def decode_hook(wanted: type, value: object) -> object:
     raise NotImplementedError(f"cannot decode {wanted!r}")
 
 
+_REFERENCES = {
+    name: tuple(field for field in kind.__struct_fields__ if field.endswith("_id"))
+    for name, kind in _TYPES.items()
+}
+"""What many records have in common: held once, for there may be a hundred thousand of them."""
 _ENCODER = msgspec.json.Encoder(enc_hook=encode_hook)
 _DECODERS = {
     name: msgspec.json.Decoder(kind, dec_hook=decode_hook) for name, kind in _TYPES.items()
@@ -56,9 +62,14 @@ def decode(kind: str, data: bytes) -> Record:
     if decoder is None:
         raise InvalidError(f"record kind {kind!r}: unknown to this version of weft")
     try:
-        return decoder.decode(data)
+        record = decoder.decode(data)
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidError(f"{kind} record: {error}") from error
+    for field in _REFERENCES[kind]:
+        reference = getattr(record, field)
+        if type(reference) is str:
+            msgspec.structs.force_setattr(record, field, sys.intern(reference))
+    return record
 
 
 def to_builtins(value: object) -> object:
