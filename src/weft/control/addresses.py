@@ -170,8 +170,9 @@ class Addresses:
 
     def take_over(self, subnet: Subnet, address: IPAddress) -> list[Change]:
         """What frees an address of its reservation as a port comes to hold it."""
-        id = _reservation_id(subnet.id, address)
-        return [Delete(Reservation, id)] if self._context.view.get(Reservation, id) else []
+        held = self._context.view.get(Reservation, _reservation_id(subnet.id, address))
+        is_own = held is not None and held.host_id == self._context.host_id
+        return [Delete(Reservation, held.id)] if held is not None and is_own else []
 
     def rest(self, subnet: Subnet, address: IPAddress) -> list[Change]:
         """What puts an address to rest."""

@@ -37,19 +37,16 @@ class Healer:
         self._removed_subnets: dict[SubnetId, Subnet] = {}
         self._waiting_since_s: float | None = None
         self._due.set()
-        self._unwatch = context.store.watch(self._hear)
+        context.store.watch(self._hear)
 
     async def run(self) -> None:
         """Mend until cancelled."""
-        try:
-            while True:
-                await self._due.wait()
-                self._due.clear()
-                again_s = await self._try()
-                if again_s is not None:
-                    asyncio.get_running_loop().call_later(again_s, self._due.set)
-        finally:
-            self._unwatch()
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            again_s = await self._try()
+            if again_s is not None:
+                asyncio.get_running_loop().call_later(again_s, self._due.set)
 
     async def heal(self) -> float | None:
         """Mend what there is; returns after how many seconds to look again, if at all."""

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tests.unit.cluster import ClusterHost
 from weft.config import Settings
 from weft.control.context import Context, HostRoute, NullSettler
 from weft.control.control import Control
@@ -23,6 +24,7 @@ from weft.frontends.docker.service import DockerFrontend
 from weft.model.addresses import ip_network
 from weft.model.ids import HostId
 from weft.model.records import DockerNetwork, Network, Port, PublishedPort, Reservation, Subnet
+from weft.store.interface import Store
 from weft.store.memory import MemoryStore
 
 NETWORK = "a" * 64
@@ -47,9 +49,11 @@ class Plugin:
         folder: Path,
         *,
         store: MemoryStore | None = None,
+        host: ClusterHost | None = None,
         routes: tuple[str, ...] = (),
         listening: Callable[[PublishedPort], bool] = lambda _: False,
     ) -> None:
+        """host: of a cluster, whose records and intents are used."""
         self.settings = Settings(
             name="h1",
             run_dir=str(folder / "run"),
@@ -59,17 +63,21 @@ class Plugin:
             docker_socket=str(folder / "docker.sock"),
         )
         (folder / "etc").mkdir(exist_ok=True)
-        self.store = store or MemoryStore()
+        self.store: Store = host.store if host else store or MemoryStore()
         self.clock = Clock()
-        self.control = Control(
-            Context(
-                store=self.store,
-                settler=NullSettler(),
-                settings=self.settings,
-                host_id=HostId("1" * 16),
-                wall_s=self.clock,
-                random_bytes=random.Random(7).randbytes,
-                host_routes=lambda: [HostRoute(ip_network(r), f"{r} dev eth0") for r in routes],
+        self.control = (
+            host.control
+            if host
+            else Control(
+                Context(
+                    store=self.store,
+                    settler=NullSettler(),
+                    settings=self.settings,
+                    host_id=HostId("1" * 16),
+                    wall_s=self.clock,
+                    random_bytes=random.Random(7).randbytes,
+                    host_routes=lambda: [HostRoute(ip_network(r), f"{r} dev eth0") for r in routes],
+                )
             )
         )
         self.frontend = DockerFrontend(self.settings, self.control, listening)
@@ -172,13 +180,14 @@ class Plugin:
 async def plugin(
     *,
     store: MemoryStore | None = None,
+    host: ClusterHost | None = None,
     routes: tuple[str, ...] = (),
     listening: Callable[[PublishedPort], bool] = lambda _: False,
 ) -> AsyncIterator[Plugin]:
     folder = Path(tempfile.mkdtemp(prefix="dkr-"))
     try:
         async with Plugin(
-            folder, store=store, routes=routes, listening=listening
+            folder, store=store, host=host, routes=routes, listening=listening
         ).served() as served:
             yield served
     finally:

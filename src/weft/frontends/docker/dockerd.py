@@ -54,12 +54,35 @@ class NetworkFacts(Facts, frozen=True, kw_only=True):
 
     id: str = field(name="Id")
     name: str = field(name="Name")
+    driver: str = field(name="Driver", default="")
+    labels: dict[str, str] | None = field(name="Labels", default=None)
     is_internal: bool = field(name="Internal", default=False)
     is_ipv6: bool = field(name="EnableIPv6", default=False)
     options: dict[str, str] | None = field(name="Options", default=None)
     ipam: Ipam = field(name="IPAM", default_factory=Ipam)
     containers: dict[str, NetworkEndpoint] | None = field(name="Containers", default=None)
     """Endpoints by container id, or by ``ep-`` and the endpoint's id. Only in `Dockerd.network`."""
+
+
+class NetworkRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A network to make."""
+
+    name: str = field(name="Name")
+    driver: str = field(name="Driver", default=DRIVER)
+    is_duplicate_refused: bool = field(name="CheckDuplicate", default=True)
+    is_internal: bool = field(name="Internal", default=False)
+    is_ipv6: bool = field(name="EnableIPv6", default=False)
+    options: dict[str, str] = field(name="Options")
+    labels: dict[str, str] = field(name="Labels")
+    ipam: IpamRequest = field(name="IPAM")
+
+
+class IpamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Who shall give a network's addresses, and from what."""
+
+    driver: str = field(name="Driver", default=DRIVER)
+    options: dict[str, str] = field(name="Options")
+    config: list[dict[str, str]] = field(name="Config")
 
 
 class EndpointFacts(Facts, frozen=True, kw_only=True):
@@ -155,6 +178,30 @@ class Dockerd:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await self._docker.networks.list(filters=filters)
         return [_facts(item, NetworkFacts) for item in answer]
+
+    async def all_networks(self) -> list[NetworkFacts]:
+        """Those of all drivers."""
+        with _translated("list networks"):
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._docker.networks.list()
+        return [_facts(item, NetworkFacts) for item in answer]
+
+    async def create_network(self, request: NetworkRequest) -> None:
+        """Make a network. Docker asks its driver in the meantime: never call this from there."""
+        with _translated("create network"):
+            async with asyncio.timeout(3 * TIMEOUT_S):
+                await self._docker.networks.create(msgspec.to_builtins(request))
+
+    async def remove_network(self, id: str) -> None:
+        """Remove a network; nothing happens if it is gone. As for `create_network`."""
+        with _translated("remove network"):
+            async with asyncio.timeout(3 * TIMEOUT_S):
+                try:
+                    network = await self._docker.networks.get(id)
+                    await network.delete()
+                except DockerError as error:
+                    if error.status != 404:
+                        raise
 
     async def network(self, id: str) -> NetworkFacts | None:
         """One network with its endpoints; None: it is gone."""

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from weft.control.specs import PortSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError
+from weft.frontends.docker.naming import Naming
 from weft.frontends.docker.options import parse_address
 from weft.frontends.docker.protocol import (
     EXPOSED_PORTS,
@@ -37,14 +38,16 @@ from weft.model.records import Device, Network, Owner, Port, Subnet
 class EndpointCalls:
     """Calls about endpoints."""
 
-    def __init__(self, state: DockerState, host_ports: HostPorts) -> None:
+    def __init__(self, state: DockerState, naming: Naming, host_ports: HostPorts) -> None:
         self._state = state
+        self._naming = naming
         self._control = state.control
         self._host_ports = host_ports
 
     async def create(self, request: CreateEndpoint) -> EndpointCreated:
         """CreateEndpoint. The answer names only what the request left open."""
         self._state.touch(request.endpoint)
+        await self._naming.named(request.network)
         network = self._network(request.network)
         wanted = request.interface or Interface()
         convert(f"option {PORT_MAP}", (request.options or {}).get(PORT_MAP), PortBinding)
@@ -54,16 +57,17 @@ class EndpointCalls:
             await self._state.evict(
                 network, addresses=addresses, mac=wanted.mac, endpoint_id=request.endpoint
             )
-            port = await self._control.ports.add_with_id(
-                PortSpec(
-                    network=network.id,
-                    addresses=addresses,
-                    is_exact=bool(addresses),
-                    mac=MacAddress(wanted.mac) if wanted.mac else None,
-                    owner=Owner(frontend="docker", reference=request.endpoint),
-                ),
-                port_id_of(request.endpoint),
+            spec = PortSpec(
+                network=network.id,
+                addresses=addresses,
+                is_exact=bool(addresses),
+                mac=MacAddress(wanted.mac) if wanted.mac else None,
+                owner=Owner(frontend="docker", reference=request.endpoint),
             )
+            try:
+                port = await self._control.ports.add_with_id(spec, port_id_of(request.endpoint))
+            except ConflictError as error:
+                raise self._with_hint(error, network, addresses) from error
         _check_same(port, network, addresses, wanted.mac)
         return EndpointCreated(interface=self._answer(port, network, wanted))
 
@@ -149,7 +153,26 @@ class EndpointCalls:
         if port.owner.sandbox != sandbox:
             await self._control.ports.update(port.id, owner=replace(port.owner, sandbox=sandbox))
 
+    def _with_hint(
+        self, error: ConflictError, network: Network, addresses: Sequence[IPAddress]
+    ) -> ConflictError:
+        """Docker's own IPAM knows nothing of other hosts: say how to do better."""
+        here = self._control.host.id
+        for address in addresses:
+            subnet = self._state.subnet_of(network, address)
+            for holder in self._control.holders(address, network):
+                is_far = getattr(holder, "host_id", here) != here
+                if is_far and subnet is not None and subnet.allocator == "docker":
+                    return ConflictError(
+                        f"{error}; Docker's own IPAM does not see other hosts: make the network "
+                        "with --ipam-driver weft"
+                    )
+        return error
+
     def _network(self, docker_id: str) -> Network:
+        record = self._state.docker_network(docker_id)
+        if record is not None and record.contradiction:
+            raise ConflictError(record.contradiction)
         network = self._state.network(docker_id)
         if network is None:
             raise NotFoundError(

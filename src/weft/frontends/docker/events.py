@@ -15,6 +15,7 @@ from weft.cancellation import raise_if_cancelled
 from weft.errors import WeftError
 from weft.frontends.docker.dockerd import DRIVER, Dockerd, Event, connect, now_s
 from weft.frontends.docker.garbage import Reconciler
+from weft.frontends.docker.mirror import Mirror
 from weft.frontends.docker.state import DockerState
 
 log = structlog.get_logger()
@@ -30,11 +31,17 @@ class EventFollower:
     """Keeps a connection to Docker as long as there is one to be had."""
 
     def __init__(
-        self, socket: str, state: DockerState, reconciler: Reconciler, interval_s: float
+        self,
+        socket: str,
+        state: DockerState,
+        reconciler: Reconciler,
+        mirror: Mirror,
+        interval_s: float,
     ) -> None:
         self._socket = socket
         self._state = state
         self._reconciler = reconciler
+        self._mirror = mirror
         self._interval_s = interval_s
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self.is_connected = False
@@ -68,7 +75,9 @@ class EventFollower:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     revival = tasks.create_task(self._reconciler.revive(docker))
+                    mirroring = tasks.create_task(self._mirror.run(docker))
                     await self._handle(docker, queue, tasks)
+                    mirroring.cancel()
                     revival.cancel()
             finally:
                 reader.cancel()
@@ -102,9 +111,12 @@ class EventFollower:
 
     async def _learn(self, docker: Dockerd, event: Event) -> None:
         actor = event.actor
-        if event.type == "network" and actor.attributes.get("type") == DRIVER:
+        if (event.type, event.action) == ("network", "destroy"):
+            self._mirror.look_again()
+        elif event.type == "network" and actor.attributes.get("type") == DRIVER:
             if event.action == "create":
-                await self._reconciler.learn_network(actor.id, actor.attributes.get("name", ""))
+                name = actor.attributes.get("name", "")
+                await self._reconciler.learn_new_network(docker, actor.id, name)
             elif event.action == "connect":
                 container_id = actor.attributes.get("container", "")
                 await self._reconciler.learn_container(docker, container_id)

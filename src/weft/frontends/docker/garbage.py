@@ -7,12 +7,12 @@ they may be on their way into Docker's own store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 from msgspec.structs import replace
 
-from weft.errors import ConflictError, InvalidError, WeftError
+from weft.errors import WeftError
 from weft.frontends.docker.dockerd import (
     ContainerFacts,
     Dockerd,
@@ -24,8 +24,8 @@ from weft.frontends.docker.names import dns_names
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.plugin_socket import ABSENT
 from weft.frontends.docker.restore import NetworkRestorer
-from weft.frontends.docker.state import DockerState, is_made_by_docker, provisional_name
-from weft.model.records import DockerNetwork, Network, Port, Subnet
+from weft.frontends.docker.state import DockerState
+from weft.model.records import Network, Port, Subnet
 
 log = structlog.get_logger()
 
@@ -40,16 +40,16 @@ class Reconciler:
         self._control = state.control
         self._networks = networks
         self._restorer = NetworkRestorer(state, networks, ipam)
-        self._kept_names: set[str] = set()
 
     async def reconcile(self, docker: Dockerd, *, is_first: bool) -> None:
         """One look at everything. `is_first`: since this connection was made."""
+        self._state.engine = await _engine(docker)
         networks = await self._inspect(docker)
         containers: dict[str, None] = {}
         endpoints: set[str] = set()
         for network in networks:
             await self._restorer.restore(network)
-            await self.learn_network(network.id, network.name)
+            await self.learn_network(network.id, network.name, network.labels)
             for container_id, endpoint in (network.containers or {}).items():
                 endpoints.add(endpoint.endpoint)
                 port = self._state.port(endpoint.endpoint)
@@ -62,30 +62,22 @@ class Reconciler:
         for container_id in containers:
             await self.learn_container(docker, container_id)
 
-    async def learn_network(self, docker_id: str, name: str) -> None:
+    async def learn_new_network(self, docker: Dockerd, docker_id: str, name: str) -> None:
+        """A network that Docker has just made: its name, and its labels, which other hosts' engines
+        get as well (docker compose knows its networks by them)."""
+        facts = await docker.network(docker_id)
+        if facts is not None:
+            await self.learn_network(docker_id, name, facts.labels)
+
+    async def learn_network(
+        self, docker_id: str, name: str, labels: Mapping[str, str] | None = None
+    ) -> None:
         """Docker's name for a network: recorded, and given to the network that was made for it."""
         async with self._networks.lock:
             record = self._state.docker_network(docker_id)
-            network = self._state.network(docker_id)
-            if record is None or network is None or not name:
-                return
-            if record.name != name:
-                await self._control.put_docker_network(replace(record, name=name))
-            if network.name != provisional_name(docker_id):
-                return
-            try:
-                await self._control.networks.rename(network.id, name)
-            except (ConflictError, InvalidError) as error:
-                if docker_id not in self._kept_names:
-                    log.warning(
-                        "network keeps its provisional name",
-                        network=network.name,
-                        docker_name=name,
-                        reason=str(error),
-                    )
-                self._kept_names.add(docker_id)
-            else:
-                self._kept_names.discard(docker_id)
+            if record is not None and record.engine != self._state.engine:
+                await self._control.put_docker_network(replace(record, engine=self._state.engine))
+            await self._networks.naming.learn(docker_id, name, labels)
 
     async def learn_container(self, docker: Dockerd, container_id: str) -> None:
         """A container's names, for its ports."""
@@ -146,16 +138,17 @@ class Reconciler:
 
     async def _remove_networks(self, known: Iterable[str]) -> None:
         alive = set(known)
-        host_id = self._control.host.id
         async with self._networks.lock:
-            for record in list(self._control.view.list(DockerNetwork)):
-                is_own = record.host_id == host_id
-                if is_own and record.id not in alive and not self._state.is_fresh(record.id):
-                    log.info("docker network is gone", name=record.name or record.id[:12])
+            for record in list(self._state.docker_networks()):
+                if record.id in alive or self._state.is_fresh(record.id):
+                    continue
+                log.info("docker network is gone", name=record.name or record.id[:12])
+                if record.engine == self._state.engine:
                     await self._networks.remove(record.id)
+                else:  # another engine than the one that had it: nobody removed it
+                    await self._networks.forget(record.id)
             for network in list(self._control.view.list(Network)):
-                if is_made_by_docker(network, host_id):
-                    await self._networks.remove_if_unused(network)
+                await self._networks.remove_leftover(network)
 
     async def _remove_pools(self) -> None:
         """Pools whose network never came. One that is met for the first time gets its grace."""
@@ -167,6 +160,11 @@ class Reconciler:
             elif not self._state.is_fresh(subnet.id):
                 log.info("address pool removed, no network came for it", cidr=str(subnet.cidr))
                 await self._control.addresses.release_pool(subnet.id)
+
+
+async def _engine(docker: Dockerd) -> str:
+    """The id of Docker's network without a network, which is made once in an engine's life."""
+    return next((n.id for n in await docker.all_networks() if n.driver == "null"), "")
 
 
 def _label(port: Port) -> str:

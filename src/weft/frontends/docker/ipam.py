@@ -51,22 +51,27 @@ class IpamCalls:
     async def request_pool(self, request: RequestPool) -> PoolGiven:
         """RequestPool: a named prefix (also one of a network that shall be joined), or the next
         free one. What nobody named must overlap no route, or Docker asks again without end."""
-        excludes = parse_pool_options(request.options)
+        options = parse_pool_options(request.options)
         cidr = parse_prefix("subnet", request.pool) if request.pool else None
         if cidr is None and request.sub_pool:
             raise InvalidError(f"ip-range {request.sub_pool}: needs --subnet as well")
         if cidr is not None and request.is_ipv6 and cidr.version == 4:
             raise InvalidError(f"subnet {cidr}: an IPv6 one is needed")
         family = cidr.version if cidr is not None else 6 if request.is_ipv6 else 4
-        subnet = await self._control.addresses.request_pool(
-            SubnetSpec(
-                cidr=cidr,
-                has_gateway=False,
-                ranges=_ranges(cidr, request.sub_pool) if cidr is not None else (),
-                excludes=excludes,
-            ),
-            family=family,
-        )
+        if options.network:
+            subnet = self._subnet_to_join(options.network, cidr, family)
+        else:
+            subnet = await self._control.addresses.request_pool(
+                SubnetSpec(
+                    cidr=cidr,
+                    has_gateway=False,
+                    ranges=_ranges(cidr, request.sub_pool) if cidr is not None else (),
+                    excludes=options.excludes,
+                ),
+                family=family,
+            )
+            if cidr is None:
+                self._state.choose(subnet.id)
         self._state.touch(subnet.id)
         data = {}
         if subnet.network_id is not None and subnet.gateway is not None:
@@ -104,6 +109,14 @@ class IpamCalls:
         if subnet.network_id is None or address != subnet.gateway:
             await self._control.addresses.release(subnet.id, address)
         return Empty()
+
+    def _subnet_to_join(self, reference: str, cidr: IPNetwork | None, family: int) -> Subnet:
+        network = self._control.networks.find(reference)
+        for subnet in self._control.networks.subnets(network):
+            if subnet.cidr == cidr or (cidr is None and subnet.cidr.version == family):
+                return subnet
+        wanted = f"subnet {cidr}" if cidr is not None else f"IPv{family} subnet"
+        raise NotFoundError(f"network {network.name}: has no {wanted}")
 
     async def _reserve_any(self, subnet: Subnet, *, is_gateway: bool) -> tuple[Subnet, IPAddress]:
         """Any address, of another of the network's subnets when this one has none left: Docker
@@ -174,8 +187,12 @@ def _is_repeated(held: Reservation, reason: str) -> bool:
 
 
 def _gateway_of(subnet: Subnet, wanted: IPAddress | None) -> IPAddress:
+    """Docker before 29 takes one for every subnet. For a subnet that has none it gets the prefix's
+    own address, which nobody can have; no container is told of it."""
     if subnet.gateway is None:
-        raise ConflictError(f"subnet {subnet.cidr}: has no gateway, and is in use as it is")
+        if wanted is None:
+            return subnet.cidr.network_address
+        raise ConflictError(f"gateway {wanted}: subnet {subnet.cidr} has none, and is in use so")
     if wanted is not None and wanted != subnet.gateway:
         raise ConflictError(
             f"gateway {wanted}: subnet {subnet.cidr} has {subnet.gateway}; "

@@ -7,12 +7,16 @@ of events renames it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
+from msgspec.structs import replace
 
+from weft.control.references import networks_named
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
+from weft.frontends.docker.difference import Wanted, difference
+from weft.frontends.docker.naming import SOURCE, Naming
 from weft.frontends.docker.options import (
     NetworkOptions,
     parse_address,
@@ -33,6 +37,7 @@ from weft.frontends.docker.state import (
     MADE_FOR,
     DockerState,
     is_made_by_docker,
+    is_made_for,
     provisional_name,
 )
 from weft.model.ids import SubnetId
@@ -50,6 +55,7 @@ class NetworkCalls:
     def __init__(self, state: DockerState) -> None:
         self._state = state
         self._control = state.control
+        self.naming = Naming(state)
         self.lock = asyncio.Lock()
 
     async def create(self, request: CreateNetwork) -> Empty:
@@ -61,25 +67,31 @@ class NetworkCalls:
                 return Empty()
             options = parse_network_options(request.options)
             pools = _pools(request)
-            if options.join:
-                network = self._control.networks.find(options.join)
-                self._check_joined(network, pools, options)
-            else:
-                network = self._made_before(request.network) or await self._make(
-                    request.network, options, pools
-                )
+            joined = self._joined(options, pools)
+            merged = joined if options.name and any(map(self._is_chosen, pools)) else None
+            if merged is not None:
+                joined, options = None, replace(options, name="")
+            network = (
+                joined
+                or self._made_before(request.network)
+                or await self._make(request.network, options, pools)
+            )
             try:
                 await self._control.put_docker_network(
                     DockerNetwork(
                         id=request.network,
                         network_id=network.id,
                         host_id=self._control.host.id,
+                        engine=self._state.engine,
+                        is_name_awaited=joined is not None and not (options.join or options.name),
                     )
                 )
             except BaseException:
-                if not options.join:
+                if joined is None:
                     await asyncio.shield(self._control.networks.remove(network.id))
                 raise
+            if merged is not None:
+                network = await self._control.networks.merge(network.id, merged.id)
         log.info("docker network created", network=network.name, docker_id=request.network[:12])
         return Empty()
 
@@ -90,30 +102,52 @@ class NetworkCalls:
         return Empty()
 
     async def remove(self, docker_id: str) -> None:
-        """Forget a Docker network; the Weft network that was made for it goes with its last.
+        """A network is Docker's no more. With `lock` held.
 
-        With `lock` held. Something that was attached by other means keeps the Weft network.
+        One that was made for Docker, on whichever host, goes from all hosts, unless something is on
+        it or another network of this Docker is the same. Docker does not ask whether it may: what
+        stays in the cluster comes back to it (see `mirror`).
         """
         record = self._state.docker_network(docker_id)
         if record is None:
             return
         await self._control.remove_docker_network(docker_id)
+        self._control.notices.take_back(SOURCE, docker_id)
         network = self._control.view.get(Network, record.network_id)
-        if network is not None:
-            await self.remove_if_unused(network)
-
-    async def remove_if_unused(self, network: Network) -> None:
-        """With `lock` held: remove a network made for Docker that Docker needs no more."""
-        users = self._control.view.by(DockerNetwork, "network_id", network.id)
-        if not is_made_by_docker(network, self._control.host.id) or any(users):
+        if network is None or docker_id in self._state.leaving or self._is_here(network):
             return
+        is_other = record.is_name_awaited or bool(record.contradiction)
+        if is_made_for(network, docker_id) or (is_made_by_docker(network) and not is_other):
+            await self._remove_unused(network)
+
+    async def forget(self, docker_id: str) -> None:
+        """Docker has lost a network without anybody's wish. With `lock` held."""
+        await self._control.remove_docker_network(docker_id)
+        self._control.notices.take_back(SOURCE, docker_id)
+
+    async def remove_leftover(self, network: Network) -> None:
+        """Remove a network made for this Docker, which has it not, nor has another host's.
+
+        With `lock` held.
+        """
+        if is_made_by_docker(network, self._control.host.id) and not any(
+            self._control.view.by(DockerNetwork, "network_id", network.id)
+        ):
+            await self._remove_unused(network)
+
+    def _is_here(self, network: Network) -> bool:
+        here = self._control.host.id
+        records = self._control.view.by(DockerNetwork, "network_id", network.id)
+        return any(record.host_id == here for record in records)
+
+    async def _remove_unused(self, network: Network) -> None:
         for port in list(self._state.ports()):
             if port.network_id == network.id:
                 await self._control.ports.remove(port.id)
         try:
             await self._control.networks.remove(network.id)
         except InUseError as error:
-            log.warning("network kept after docker removed it", reason=str(error))
+            log.warning("network stays, and comes back to docker", reason=str(error))
         except NotFoundError:
             return
         else:
@@ -136,6 +170,44 @@ class NetworkCalls:
     async def free(self, request: NetworkReference) -> Empty:
         """FreeNetwork."""
         return Empty()
+
+    def _joined(self, options: NetworkOptions, pools: Sequence[Pool]) -> Network | None:
+        """The network of the cluster that is meant; None: a new one is.
+
+        A name that Docker keeps to itself cannot say so; then the subnets may: whoever asks for
+        those of a network that is about to come to this Docker means that one, as far as can be
+        known before the name is.
+        """
+        if options.join:
+            network = self._control.networks.find(options.join)
+            self._check_joined(network, pools, options)
+            return network
+        wanted = _wanted(options, pools, self._is_chosen)
+        if options.name:
+            if not networks_named(self._control.view, options.name):
+                return None
+            network = self._control.networks.find(options.name)
+            subnets = self._control.networks.subnets(network)
+            if network.is_internal:  # a subnet more would be out of reach of what is there already
+                wanted = _wanted(options, pools, lambda _: False)
+            reason = difference(wanted, network, subnets)
+            if reason:
+                raise ConflictError(reason)
+            return network
+        for network in self._control.networks.list() if wanted.subnets else ():
+            subnets = self._control.networks.subnets(network)
+            is_same = {cidr for cidr, _ in wanted.subnets} == {s.cidr for s in subnets}
+            if is_same and not self._state.is_in_docker(network):
+                return None if difference(wanted, network, subnets) else network
+        return None
+
+    def _is_chosen(self, pool: Pool) -> bool:
+        """Whether Weft chose the prefix of a pool."""
+        return pool.address_space == ADDRESS_SPACE and any(
+            self._state.is_chosen(subnet)
+            for subnet in self._control.view.list(Subnet)
+            if str(subnet.cidr) == pool.pool and subnet.network_id is None
+        )
 
     def _made_before(self, docker_id: str) -> Network | None:
         """What a weftd made that died before it could say so; Docker repeats its call."""
@@ -211,6 +283,23 @@ def _pools(request: CreateNetwork) -> list[Pool]:
     """The subnets that Docker names. Its `null` IPAM driver says 0.0.0.0/0, which is none."""
     given = [*(request.ipv4 or ()), *(request.ipv6 or ())]
     return [pool for pool in given if pool.pool and not pool.pool.endswith("/0")]
+
+
+def _wanted(
+    options: NetworkOptions, pools: Sequence[Pool], is_chosen: Callable[[Pool], bool]
+) -> Wanted:
+    return Wanted(
+        subnets=tuple(
+            (
+                parse_prefix("subnet", pool.pool),
+                parse_address("gateway", pool.gateway) if pool.gateway else None,
+            )
+            for pool in pools
+            if not is_chosen(pool)
+        ),
+        is_internal=options.is_internal,
+        mtu_bytes=options.mtu_bytes,
+    )
 
 
 def _subnet_specs(pools: Sequence[Pool], excludes: Sequence[AddressRange]) -> Iterable[SubnetSpec]:

@@ -15,7 +15,7 @@ from weft.model.records import AddressRange
 DOCKER_PREFIX = "com.docker.network."
 _DOCKER_MTU = "com.docker.network.driver.mtu"
 NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force")
-POOL_KEYS = ("exclude",)
+POOL_KEYS = ("exclude", "network")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
 
@@ -60,11 +60,22 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     )
 
 
-def parse_pool_options(options: Mapping[str, str] | None) -> tuple[AddressRange, ...]:
-    """From ``--ipam-opt``: addresses to keep out."""
+class PoolOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pool is to be made."""
+
+    excludes: tuple[AddressRange, ...] = ()
+    """Addresses to keep out."""
+    network: str = ""
+    """The network (name or id) whose subnet it shall be; empty: found by the prefix."""
+
+
+def parse_pool_options(options: Mapping[str, str] | None) -> PoolOptions:
+    """From ``--ipam-opt``; InvalidError for what nobody knows."""
     values = dict(options or {})
     check_known(values, POOL_KEYS, "--ipam-opt")
-    return parse_ranges(values.get("exclude", ""))
+    return PoolOptions(
+        excludes=parse_ranges(values.get("exclude", "")), network=values.get("network", "")
+    )
 
 
 def check_known(keys: Iterable[str], known: tuple[str, ...], flag: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import structlog
 
-from weft.errors import WeftError
+from weft.control.references import check_network_name
+from weft.errors import InvalidError, WeftError
 from weft.frontends.docker import protocol
 from weft.frontends.docker.dockerd import NetworkFacts, PoolConfig
 from weft.frontends.docker.ipam import IpamCalls
 from weft.frontends.docker.networks import ADDRESS_SPACE, NetworkCalls
 from weft.frontends.docker.options import parse_prefix
-from weft.frontends.docker.state import DockerState
+from weft.frontends.docker.state import LABEL, DockerState
 from weft.ipam.intervals import usable
+from weft.model.records import Network
 
 log = structlog.get_logger()
 
@@ -25,8 +27,14 @@ class NetworkRestorer:
         self._ipam = ipam
 
     async def restore(self, facts: NetworkFacts) -> None:
-        """Docker has a network that Weft has lost: make it again from what Docker knows."""
-        if self._state.network(facts.id) is not None or self._state.is_fresh(facts.id):
+        """Docker has a network that Weft has lost: make it again from what Docker knows.
+
+        One that weftd once made in Docker is none of Docker's own; if what it was is gone, and
+        nothing is on it, it is left to `mirror` to take it out.
+        """
+        if self._state.docker_network(facts.id) is not None or self._state.is_fresh(facts.id):
+            return
+        if is_stale(self._state, facts):
             return
         try:
             await self._networks.create(await self._request_again(facts))
@@ -59,7 +67,7 @@ class NetworkRestorer:
         return protocol.CreateNetwork(
             network=facts.id,
             options={
-                protocol.GENERIC: facts.options or {},
+                protocol.GENERIC: self._options_again(facts),
                 protocol.INTERNAL: facts.is_internal,
                 protocol.ENABLE_IPV6: facts.is_ipv6,
             },
@@ -67,12 +75,40 @@ class NetworkRestorer:
             ipv6=pools[6],
         )
 
+    def _options_again(self, facts: NetworkFacts) -> dict[str, str]:
+        """The options, with the name that Docker did not tell when it made the network."""
+        options = dict(facts.options or {})
+        is_lost = is_made_here(facts) and not is_still_there(self._state, facts)
+        if not is_lost and ("network" in options or "id" in options):
+            return options
+        for key in ("network", "id"):
+            options.pop(key, None)
+        try:
+            return {"name": check_network_name(facts.name), **options}
+        except InvalidError:
+            return options
+
     async def _request_pool_again(self, config: PoolConfig) -> None:
         pool = await self._ipam.request_pool(
             protocol.RequestPool(pool=config.subnet, sub_pool=config.ip_range)
         )
         for address in (config.auxiliary or {}).values():
             await self._ipam.request_address(protocol.RequestAddress(pool=pool.id, address=address))
+
+
+def is_made_here(facts: NetworkFacts) -> bool:
+    """Whether weftd made it in Docker, to be a network of Weft's."""
+    return LABEL in (facts.labels or {})
+
+
+def is_still_there(state: DockerState, facts: NetworkFacts) -> bool:
+    """Whether the network is there that it was made to be."""
+    return state.control.view.get(Network, (facts.labels or {}).get(LABEL, "")) is not None
+
+
+def is_stale(state: DockerState, facts: NetworkFacts) -> bool:
+    """Whether it was made to be a network that is gone, and nothing is on it."""
+    return is_made_here(facts) and not is_still_there(state, facts) and not facts.containers
 
 
 def _gateway(config: PoolConfig) -> str:

@@ -14,6 +14,7 @@ from weft.frontends.docker.endpoints import EndpointCalls
 from weft.frontends.docker.events import EventFollower
 from weft.frontends.docker.garbage import Reconciler
 from weft.frontends.docker.ipam import IpamCalls
+from weft.frontends.docker.mirror import Mirror
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.plugin_socket import PluginSocket
 from weft.frontends.docker.published import HostPorts, Probe
@@ -34,13 +35,14 @@ class DockerFrontend:
         self._settings = settings
         self.state = DockerState(control)
         networks = NetworkCalls(self.state)
-        endpoints = EndpointCalls(self.state, HostPorts(self.state, is_listening))
+        endpoints = EndpointCalls(self.state, networks.naming, HostPorts(self.state, is_listening))
         ipam = IpamCalls(self.state)
         self._server = PluginServer(methods(networks, endpoints, ipam))
         self.follower = EventFollower(
             settings.docker_socket,
             self.state,
             Reconciler(self.state, networks, ipam),
+            Mirror(self.state, networks, settings.reconcile_s),
             settings.reconcile_s,
         )
 

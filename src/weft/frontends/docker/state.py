@@ -14,7 +14,7 @@ import structlog
 
 from weft.control.interface import Control
 from weft.model.addresses import IPAddress
-from weft.model.ids import HostId, PortId, derived_id
+from weft.model.ids import HostId, PortId, SubnetId, derived_id
 from weft.model.records import DockerNetwork, Network, Port, Subnet
 
 log = structlog.get_logger()
@@ -23,6 +23,8 @@ MADE_BY = "docker"
 """Label of a network that was made for a Docker network: it goes when the last of those goes."""
 MADE_FOR = "docker-id"
 """Label of such a network: the id that Docker gave it."""
+LABEL = "weft.network"
+"""Docker's label on a network that weftd made in Docker: the id of the Weft network that it is."""
 GRACE_S = 30.0
 """A thing that Weft has just been asked for may not have reached Docker's own store yet."""
 _MEMORY_S = 600.0
@@ -42,12 +44,26 @@ class DockerState:
         self._ifnames = ifnames or host_ifnames
         self._touched: dict[str, float] = {}
         self._endpoints: frozenset[str] | None = None
+        self._chosen: set[SubnetId] = set()
+        self.engine = ""
+        """See `DockerNetwork.engine`; empty until Docker was asked."""
+        self.leaving: set[str] = set()
+        """Networks of Docker's that weftd itself takes out of Docker now: they go there alone."""
 
     def touch(self, id: str) -> None:
         """Docker speaks of this network, endpoint or pool now: it is no garbage for a while."""
         now = self._clock()
         self._touched = {key: at for key, at in self._touched.items() if at > now - _MEMORY_S}
         self._touched[id] = now
+
+    def choose(self, id: SubnetId) -> None:
+        """Weft chose this pool's prefix; nobody asked for just that one."""
+        known = {subnet.id for subnet in self.control.view.list(Subnet)}
+        self._chosen = (self._chosen & known) | {id}
+
+    def is_chosen(self, subnet: Subnet) -> bool:
+        """Whether Weft chose its prefix, as far as this weftd remembers."""
+        return subnet.id in self._chosen
 
     def has_touched(self, id: str) -> bool:
         """Whether Docker, or the search for garbage, has spoken of it lately."""
@@ -80,6 +96,21 @@ class DockerState:
         """The Weft network that a Docker network is."""
         record = self.docker_network(docker_id)
         return self.control.view.get(Network, record.network_id) if record is not None else None
+
+    def docker_networks(self) -> Iterator[DockerNetwork]:
+        """All networks of this host's Docker."""
+        for record in self.control.view.list(DockerNetwork):
+            if record.host_id == self.control.host.id:
+                yield record
+
+    def is_in_docker(self, network: Network) -> bool:
+        """Whether a network of this host's Docker is this one."""
+        return any(
+            record.host_id == self.control.host.id
+            and not record.contradiction
+            and not record.is_name_awaited
+            for record in self.control.view.by(DockerNetwork, "network_id", network.id)
+        )
 
     def port(self, endpoint_id: str) -> Port | None:
         """The port that an endpoint is."""
@@ -160,6 +191,18 @@ def provisional_name(docker_id: str) -> str:
     return f"docker-{docker_id[:12]}"
 
 
-def is_made_by_docker(network: Network, host_id: HostId) -> bool:
-    """Whether it was made for a network of this host's Docker."""
-    return (MADE_BY, host_id) in network.labels
+def is_made_by_docker(network: Network, host_id: HostId | None = None) -> bool:
+    """Whether it was made for a network of this host's Docker; None: of any host's."""
+    return any(key == MADE_BY and host_id in (None, value) for key, value in network.labels)
+
+
+def is_made_for(network: Network, docker_id: str) -> bool:
+    """Whether it was made for this network of Docker's."""
+    return (MADE_FOR, docker_id) in network.labels
+
+
+def is_name_provisional(network: Network) -> bool:
+    """Whether it waits to learn what Docker calls it, on whichever host."""
+    return any(
+        key == MADE_FOR and network.name == provisional_name(value) for key, value in network.labels
+    )

@@ -1,0 +1,63 @@
+"""In what a network that Docker wants differs from the one of the cluster that is called so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.records import Network, Subnet
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks of a network."""
+
+    subnets: tuple[tuple[IPNetwork, IPAddress | None], ...]
+    """With their gateways. Empty: any will do."""
+    is_internal: bool
+    mtu_bytes: int | None
+    """None: any will do."""
+
+
+def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
+    """What a network that is there asks for."""
+    return Wanted(
+        subnets=tuple((subnet.cidr, subnet.gateway) for subnet in subnets),
+        is_internal=network.is_internal,
+        mtu_bytes=network.mtu_bytes,
+    )
+
+
+def difference(wanted: Wanted, network: Network, subnets: Sequence[Subnet]) -> str:
+    """One sentence, with what to do; empty when there is none."""
+    found = list(_differences(wanted, network, subnets))
+    if not found:
+        return ""
+    theirs = ", ".join(theirs for theirs, _ in found)
+    ours = ", ".join(ours for _, ours in found)
+    return (
+        f"network {network.name}: is in the cluster already, with {theirs} and not {ours}; "
+        "ask for the same, or choose another name"
+    )
+
+
+def _differences(
+    wanted: Wanted, network: Network, subnets: Sequence[Subnet]
+) -> Iterator[tuple[str, str]]:
+    have = {subnet.cidr: subnet.gateway for subnet in subnets}
+    asked = [cidr for cidr, _ in wanted.subnets]
+    if asked and not set(asked) <= set(have):
+        yield f"subnet {_joined(have)}", f"subnet {_joined(asked)}"
+    for cidr, gateway in wanted.subnets:
+        if cidr in have and gateway is not None and have[cidr] not in (None, gateway):
+            yield f"gateway {have[cidr]}", f"gateway {gateway}"
+    if wanted.is_internal != network.is_internal:
+        inside, outside = "no way out (--internal)", "a way out (no --internal)"
+        yield (inside, outside) if network.is_internal else (outside, inside)
+    if wanted.mtu_bytes is not None and wanted.mtu_bytes != network.mtu_bytes:
+        yield f"MTU {network.mtu_bytes or 'of the underlay'}", f"MTU {wanted.mtu_bytes}"
+
+
+def _joined(cidrs: Iterable[IPNetwork]) -> str:
+    return " and ".join(map(str, cidrs)) or "none"
