@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from weft.config import Settings
 from weft.control.interface import Control
 from weft.engine.engine import Counters, Failure
+from weft.errors import UnavailableError
+from weft.topology.encryption import Hindrance
 
 if TYPE_CHECKING:
     from weft.dns.lookup import LookupAnswer
@@ -60,6 +62,55 @@ class DnsFacts(Protocol):
         ...
 
 
+class EncryptionFacts(Protocol):
+    """What the API reads of this host's part in encryption (`weft.host.encryption.Encryption`)."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why this host cannot encrypt; empty: it can."""
+        ...
+
+    @property
+    def waits_for(self) -> Sequence[str]:
+        """What its next step waits for, beside `hindrances`."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why its keys are older than they should be; empty: they are not."""
+        ...
+
+    @property
+    def key_made_s(self) -> float | None:
+        """When its keys were made; None: it has none."""
+        ...
+
+    def hindrances(self) -> Sequence[Hindrance]:
+        """The hosts for which it must wait."""
+        ...
+
+    async def rotate(self) -> str:
+        """Take new keys; the public one."""
+        ...
+
+
+class NoEncryption:
+    """Of a host that takes no part in it."""
+
+    obstacle = "this weftd takes no part in encryption"
+    waits_for: Sequence[str] = ()
+    problem = ""
+    key_made_s: float | None = None
+
+    def hindrances(self) -> Sequence[Hindrance]:
+        """None."""
+        return ()
+
+    async def rotate(self) -> str:
+        """Always refuses."""
+        raise UnavailableError(f"encrypt rotate: {self.obstacle}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """All that a handler may reach."""
@@ -74,3 +125,4 @@ class Context:
     """Ends weftd; what forwards goes on forwarding."""
     metrics: Callable[[], Awaitable[bytes]]
     """The text of GET /metrics."""
+    encryption: EncryptionFacts = field(default_factory=NoEncryption)

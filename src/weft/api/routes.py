@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.api import names, networks, ports, status
+from weft.api import encryption, names, networks, ports, status
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -10,4 +10,5 @@ ROUTES: tuple[AnyRoute, ...] = (
     *networks.ROUTES,
     *ports.ROUTES,
     *names.ROUTES,
+    *encryption.ROUTES,
 )

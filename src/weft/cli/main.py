@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "hide": Lazy("weft.cli.expose", "hide", "Take the host's place on a network away."),
     "ps": Lazy("weft.cli.ps", "ps", "Show what is attached where."),
     "dns": Lazy("weft.cli.dns", "dns", "Add, list, remove and look up names."),
+    "encrypt": Lazy("weft.cli.encrypt", "encrypt", "Encrypt the traffic between hosts, or not."),
     "doctor": Lazy("weft.cli.doctor", "doctor", "Check this host and say what to do."),
     "lab": Lazy("weft.lab.commands", "lab", "Run several hosts on this machine."),
     "bench": Lazy("weft.bench.command", "bench", "Measure Weft against its alternatives."),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from weft.control.addresses import Addresses
 from weft.control.conflicts import Conflict, conflicts
 from weft.control.context import Context
+from weft.control.encryption import Encryption
 from weft.control.host_access import HostAccess
 from weft.control.names import Names
 from weft.control.networks import Networks
@@ -27,6 +28,7 @@ class Control:
         self.ports = Ports(context, self.addresses)
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)
+        self.encryption = Encryption(context)
         self.notices = Notices()
 
     @property

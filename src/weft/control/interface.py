@@ -18,9 +18,10 @@ from typing import Protocol
 from weft.control.conflicts import Conflict
 from weft.control.notices import Notices
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
-from weft.model.addresses import IPAddress
+from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import NetworkId, PortId, SubnetId
 from weft.model.records import (
+    Cluster,
     Device,
     DockerNetwork,
     Host,
@@ -210,6 +211,19 @@ class HostAccess(Protocol):
         ...
 
 
+class Encryption(Protocol):
+    """Encryption between all hosts."""
+
+    async def set(self, is_encrypted: bool, plain: Sequence[IPNetwork] = ()) -> Cluster:
+        """Turn it on or off for the cluster; hosts follow step by step, and lose no connection.
+
+        `plain`: not between two hosts whose underlay addresses are both in one of these.
+        ConflictError names the hosts that cannot encrypt. UnavailableError: the last change is not
+        through, and exceptions are to change.
+        """
+        ...
+
+
 class Control(Protocol):
     """Everything a frontend may ask for."""
 
@@ -236,6 +250,11 @@ class Control(Protocol):
     @property
     def host_access(self) -> HostAccess:
         """The host's own place on a network."""
+        ...
+
+    @property
+    def encryption(self) -> Encryption:
+        """Encryption between all hosts."""
         ...
 
     @property
