@@ -36,7 +36,7 @@ from weft.control.healing import Healer
 from weft.control.janitor import Janitor
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions
-from weft.engine.ebpf.rows import WEFT0, WEFT1
+from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTX
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
 from weft.errors import WeftError
@@ -49,6 +49,7 @@ from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
 from weft.kernel import underlay
 from weft.kernel.events import KernelEvent, KernelEvents
+from weft.kernel.underlay_events import UnderlayEvents
 from weft.mesh.opening import Opened, Places, open_mesh
 from weft.metrics import Metrics
 
@@ -145,9 +146,11 @@ class Daemon:
     ) -> None:
         started_s = time.time()
         store, host_id = mesh.store, mesh.host_id
-        self._sink = sink = Sink(settings)
+        self._sink = sink = Sink(settings, host_id)
         self._settings = settings
-        self._engine = Engine(store, functions(host_id), sink, reconcile_s=settings.reconcile_s)
+        rows = functions(host_id, is_device=settings.encapsulation == "device")
+        self._engine = Engine(store, rows, sink, reconcile_s=settings.reconcile_s)
+        self._underlay_events = UnderlayEvents(sink.interest, self._engine.follow_soon)
         context = Context(
             store=store,
             settler=self._engine,
@@ -207,6 +210,7 @@ class Daemon:
         parts = {
             "engine": self._engine.run(),
             "kernel events": kept("kernel events", self._kernel_events.run),
+            "underlay events": kept("underlay events", self._underlay_events.run),
             "host record": kept("host record", self._host_record.run),
             "membership": kept("membership", self._membership.run),
             "healer": kept("healer", self._healer.run),
@@ -259,7 +263,7 @@ class Daemon:
         if event.subject in ("rules", "lost"):
             return True
         ifname = self._device_of(event)
-        return ifname in (WEFT0, WEFT1) or self._ports.of_ifname(ifname) is not None
+        return ifname in (WEFT0, WEFT1, WEFTX) or self._ports.of_ifname(ifname) is not None
 
     def _device_of(self, event: KernelEvent) -> str:
         """Empty: a device that weftd has not met, or that is gone."""

@@ -48,6 +48,9 @@ def compile_host(
     yield Row(rows.HOST_ROUTES, ALIAS4, rows.HostRouteValue(DNS4))
     yield Row(rows.HOST_ROUTES, ALIAS6, rows.HostRouteValue(DNS6))
     yield Row(rows.OVERLAY_DEVICES, rows.WEFTX, rows.OverlayDeviceValue())
+    yield Row(rows.FILTERS, rows.FilterKey(rows.WEFTX), rows.FilterValue("from_overlay"))
+    for address in host.underlay:
+        yield Row(rows.WIRES, address, rows.WireValue())
     for resolver in host.resolvers:
         yield Row(rows.RESOLVERS, resolver, rows.ResolverValue())
 
