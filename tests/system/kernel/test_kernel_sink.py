@@ -358,7 +358,8 @@ def test_foreign_things_are_kept(sink: Sink) -> None:
 
 @pytest.mark.smoke
 def test_purge_leaves_nothing(settings: Settings, new_netns: Callable[[], str]) -> None:
-    run("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up")
+    run("ip link add up0 type veth peer name up1; ip link set up0 addrgenmode none")
+    run("ip link set up1 addrgenmode none; ip link set up0 up; ip link set up1 up")
     run("ip addr add 192.0.2.10/24 dev up0; nft add table inet mine; iptables -P FORWARD DROP")
     before = snapshot(Path(settings.bpffs_dir))
     made = Sink(settings)
