@@ -11,7 +11,6 @@ from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.ledger import Saved
 from weft.mesh.replica import MAX_REINCARNATIONS, Draft, Limits, Replica
-from weft.store.clock import Version
 
 SHORT = Limits(tombstone_lifetime_s=10.0)
 
@@ -397,7 +396,7 @@ def test_an_incarnation_begun_to_stay_ahead_and_lost_is_not_begun_again() -> Non
 def test_a_clock_days_ahead_pushes_nobody_after_a_restart_either() -> None:
     clock = int((1000.0 + 3 * DAY_S) * 1000) << 16
     body = incarnations.encode(incarnations.Statement(before=5))
-    statement = Entry(incarnations.KIND, "b", Version(clock, "b"), Origin("b", 5), 1, body, True)
+    statement = Entry(incarnations.KIND, "b", clock, Origin("b", 5), 1, body, True)
     started = replica("a", Saved((statement,), {statement.origin: 1}))
     assert started.skew_s == {"b": 3 * DAY_S}
     started.write([shared("x", b"1")])

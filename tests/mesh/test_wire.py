@@ -13,7 +13,6 @@ from weft.mesh.delta import Delta, Span
 from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
-from weft.store.clock import Version
 
 _hosts = st.sampled_from(["a", "b", "c" * 16])
 _numbers = st.integers(0, wire.MAX_NUMBER - 1)
@@ -27,7 +26,7 @@ def _entries(draw: st.DrawFn) -> Entry:
     return Entry(
         draw(st.text(max_size=9)),
         draw(st.text(max_size=9)),
-        Version(draw(_numbers), origin.host),
+        draw(_numbers),
         origin,
         draw(_numbers),
         draw(st.none() | st.binary(max_size=40)),

@@ -50,7 +50,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     kind: str
     id: str
-    version: Version
+    clock: int
+    """Of the version."""
     origin: Origin
     sequence: int
     """Counts the writes of `origin`, from 1, without gaps."""
@@ -58,6 +59,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """None: a tombstone."""
     is_owned: bool = False
     """Whether the key belongs to `origin.host` alone."""
+
+    @property
+    def version(self) -> Version:
+        """When it was written, and by which host."""
+        return Version(self.clock, self.origin.host)
 
     @property
     def owner(self) -> str:
@@ -72,5 +78,5 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def rank(self) -> Rank:
         """Where it stands among the entries with its key."""
-        clock = 0 if self.is_owned else self.version.clock
+        clock = 0 if self.is_owned else self.clock
         return Rank(clock, self.origin.host, self.origin.incarnation, self.sequence)

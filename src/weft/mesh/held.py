@@ -16,7 +16,7 @@ def fingerprint(key: Key, entry: Entry) -> int:
     """64 bits that stand for one write under its key."""
     kind, id, owner = key
     host, incarnation = entry.origin
-    clock = 0 if entry.is_owned else entry.version.clock
+    clock = 0 if entry.is_owned else entry.clock
     text = f"{kind}\0{id}\0{owner}\0{clock} {incarnation} {entry.sequence} {host}".encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
@@ -29,26 +29,35 @@ class Held:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[Key, Entry] = {}
+        self._entries: dict[tuple[str, str], dict[str, Entry]] = {}
+        """By kind and owner, then by id."""
+        self._count = 0
         self._logs: dict[Origin, dict[int, Entry]] = {}
         self.tombstones: set[Key] = set()
         self.checksum = 0
         """Of all entries but tombstones, whose time need not end everywhere at once."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(tuple(self._entries.values()))
+        return iter([entry for group in self._entries.values() for entry in group.values()])
 
     def get(self, key: Key) -> Entry | None:
         """What is held under a key."""
-        return self._entries.get(key)
+        kind, id, owner = key
+        group = self._entries.get((kind, owner))
+        return None if group is None else group.get(id)
 
     def place(self, key: Key, entry: Entry) -> Entry | None:
         """Hold an entry under its key; returns the one that was there."""
         old = self.remove(key)
-        self._entries[key] = entry
+        kind, id, owner = key
+        group = self._entries.get((kind, owner))
+        if group is None:
+            group = self._entries[kind, owner] = {}
+        group[id] = entry
+        self._count += 1
         log = self._logs.get(entry.origin)
         if log is None:
             log = self._logs[entry.origin] = {}
@@ -61,9 +70,14 @@ class Held:
 
     def remove(self, key: Key) -> Entry | None:
         """Hold nothing under a key; returns what was there."""
-        old = self._entries.pop(key, None)
+        kind, id, owner = key
+        group = self._entries.get((kind, owner))
+        old = None if group is None else group.pop(id, None)
         if old is None:
             return None
+        self._count -= 1
+        if not group:
+            del self._entries[kind, owner]
         log = self._logs.get(old.origin, {})
         if log.get(old.sequence) is old:
             del log[old.sequence]

@@ -138,7 +138,7 @@ class Replica:
             entry = Entry(
                 kind=draft.kind,
                 id=draft.id,
-                version=self._version_after(old),
+                clock=self._version_after(old).clock,
                 origin=origin,
                 sequence=self._ledger.marks[origin] + len(entries) + 1,
                 body=draft.body,
@@ -333,8 +333,8 @@ class Replica:
 
     def _version_after(self, old: Entry | None) -> Version:
         version = self._clock.next()
-        if old is not None and old.version.clock >= version.clock:
-            return Version(old.version.clock + 1, self.host)
+        if old is not None and old.clock >= version.clock:
+            return Version(old.clock + 1, self.host)
         return version
 
     def _observe(self, version: Version) -> None:

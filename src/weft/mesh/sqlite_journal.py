@@ -20,7 +20,6 @@ from weft.mesh.entry import Entry, Origin
 from weft.mesh.ledger import Batch, Saved
 from weft.mesh.ownership import OWNED_KINDS
 from weft.mesh.replica import Draft
-from weft.store.clock import Version
 
 T = TypeVar("T")
 
@@ -201,7 +200,7 @@ class SqliteJournal:
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    return (*entry.key, entry.version.clock, *entry.origin, entry.sequence, entry.body)
+    return (*entry.key, entry.clock, *entry.origin, entry.sequence, entry.body)
 
 
 def _entry(
@@ -219,8 +218,7 @@ def _entry(
     origin = origins.get((host, incarnation))
     if origin is None:
         origin = origins[host, incarnation] = Origin(sys.intern(host), incarnation)
-    version = Version(clock, origin.host)
-    return Entry(sys.intern(kind), id, version, origin, sequence, body, bool(owner))
+    return Entry(sys.intern(kind), id, clock, origin, sequence, body, bool(owner))
 
 
 def drafts_of(rows: Iterable[tuple[str, str, bytes]]) -> list[Draft]:

@@ -23,7 +23,7 @@ def spent_tombstones(ledger: Ledger, oldest: int, keeper: str | None) -> list[En
         entry
         for entry in found
         if entry is not None
-        and entry.version.clock < oldest
+        and entry.clock < oldest
         and entry.sequence <= ledger.marks[entry.origin]
         and entry.origin.host != keeper
     ]

@@ -18,7 +18,6 @@ from weft.mesh.delta import Delta, Scope, Span
 from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
-from weft.store.clock import Version
 
 VERSION = 1
 MAX_BYTES = 8 * 1024 * 1024
@@ -142,7 +141,7 @@ def _flatten_part(part: Part) -> _Part:
             (
                 numbers[entry.origin],
                 entry.sequence,
-                entry.version.clock,
+                entry.clock,
                 entry.is_owned,
                 entry.kind,
                 entry.id,
@@ -183,7 +182,7 @@ def _entries(origins: Sequence[Origin], wire: Iterable[_Entry]) -> tuple[Entry, 
             Entry(
                 intern(kind),
                 id,
-                Version(clock, origins[number].host),
+                clock,
                 origins[number],
                 sequence,
                 body,
