@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, cast
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Literal, TypeVar, cast
 
 from weft.control.context import Context
 from weft.control.references import port_label
+from weft.control.space import SpaceNeeded
 from weft.control.specs import SubnetSpec
-from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError
+from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError, UnavailableError
 from weft.ipam.allocation import next_address, next_subnet, overlapping
 from weft.ipam.intervals import range_within, usable
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
 from weft.model.records import Network, Port, Record, Reservation, Subnet
 from weft.store.interface import Change, Delete, Put
+
+T = TypeVar("T")
+
+MAX_WAITS = 4
+"""What came may be taken by another intent; so often is waited again."""
 
 
 class Addresses:
@@ -33,7 +39,7 @@ class Addresses:
                     if subnet.cidr == spec.cidr and subnet.tenant == tenant:
                         return self._same_pool(subnet, spec)
             subnet = self.new_subnet(spec, tenant=tenant, family=family)
-            await self._context.commit([Put(subnet)])
+            await self._context.commit([Put(subnet), *self._context.space.created(subnet)])
             return subnet
 
     async def release_pool(self, subnet_id: SubnetId) -> None:
@@ -52,24 +58,38 @@ class Addresses:
         lifetime_s: float | None = None,
     ) -> Reservation:
         """See `interface.Addresses.reserve`."""
-        async with self._context.lock:
+
+        async def attempt() -> Reservation:
             subnet = self._context.view.get(Subnet, subnet_id)
             if subnet is None:
                 raise NotFoundError(f"address pool {subnet_id}: not found")
-            if address is None:
-                address = self.choose([subnet])
-            elif not (reason == "gateway" and address == subnet.gateway):
+            given = self.choose([subnet]) if address is None else address
+            if address is not None and not (reason == "gateway" and address == subnet.gateway):
                 self.check_free(address, [subnet])
             reservation = Reservation(
-                id=_reservation_id(subnet.id, address),
+                id=_reservation_id(subnet.id, given),
                 subnet_id=subnet.id,
                 host_id=self._context.host_id,
-                address=address,
+                address=given,
                 reason=cast("Literal['gateway', 'docker']", reason),
                 expires_s=None if lifetime_s is None else self._context.wall_s() + lifetime_s,
             )
             await self._context.commit([Put(reservation)])
             return reservation
+
+        return await self.with_space(attempt)
+
+    async def with_space(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do what takes addresses, in its turn; when there are none at hand, wait without holding
+        the turn, and do it again from the start."""
+        for _ in range(MAX_WAITS):
+            try:
+                async with self._context.lock:
+                    return await attempt()
+            except SpaceNeeded as error:
+                needed = error
+            await self._context.space.obtain(needed)
+        raise UnavailableError(f"{needed}, as often as some came; try again")
 
     async def release(self, subnet_id: SubnetId, address: IPAddress) -> None:
         """See `interface.Addresses.release`."""
@@ -120,7 +140,8 @@ class Addresses:
     def check_free(self, address: IPAddress, subnets: Iterable[Subnet]) -> Subnet:
         """The subnet of an address that somebody asked for by name, if it can be given.
 
-        Addresses at rest can; ones that a frontend has reserved cannot.
+        Addresses at rest can; ones that a frontend has reserved cannot. SpaceNeeded: it is another
+        host's to give.
         """
         subnet = next((s for s in subnets if address in s.cidr), None)
         if subnet is None:
@@ -136,10 +157,13 @@ class Addresses:
         holder = self._holder(subnet, address)
         if holder:
             raise ConflictError(f"address {address}: in use by {holder}; choose another")
+        inside = self._context.space.may_use(subnet)
+        if not any(low <= int(address) <= high for low, high in inside):
+            raise SpaceNeeded([subnet], address)
         return subnet
 
     def choose(self, subnets: Sequence[Subnet]) -> IPAddress:
-        """A free address of the first of `subnets` that has one; ExhaustedError."""
+        """A free address of the first of `subnets` that has one; SpaceNeeded: none has, here."""
         now = self._context.wall_s()
         for subnet in subnets:
             reserved = {
@@ -160,13 +184,11 @@ class Addresses:
                 ports = self._context.view.by(Port, "addresses", address)
                 return address in held or any(port.network_id == network_id for port in ports)
 
-            address = next_address(subnet, is_taken, resting)
+            inside = self._context.space.may_use(subnet)
+            address = next_address(subnet, is_taken, resting, inside)
             if address is not None:
                 return address
-        known = ", ".join(str(subnet.cidr) for subnet in subnets)
-        raise ExhaustedError(
-            f"subnet {known}: no address is free; remove ports, or add a subnet to the network"
-        )
+        raise SpaceNeeded(subnets)
 
     def take_over(self, subnet: Subnet, address: IPAddress) -> list[Change]:
         """What frees an address of its reservation as a port comes to hold it."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from weft.config import Settings
+from weft.control.space import Space, WholeSpace
 from weft.control.turn import Turn
 from weft.errors import UnavailableError
 from weft.model.addresses import IPNetwork
@@ -103,6 +104,8 @@ class Context:
         self.host_routes = host_routes
         self.targets: Targets = targets or NoTargets()
         self.lock = Turn()
+        self.space: Space = WholeSpace()
+        """Replaced once by whoever shares addresses with other hosts."""
 
     @property
     def view(self) -> View:

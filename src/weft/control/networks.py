@@ -78,6 +78,9 @@ class Networks:
             subnets = self._subnets_for(network, spec, adopt)
             _check_mtu(spec.mtu_bytes, subnets)
             puts: list[Change] = [Put(network), *(Put(subnet) for subnet in subnets)]
+            for subnet in subnets:
+                if subnet.id not in adopt:
+                    puts += self._context.space.created(subnet)
             await self._context.commit(puts, must_hold=network)
             return network
 

@@ -45,13 +45,15 @@ class Ports:
 
     async def add(self, spec: PortSpec) -> Port:
         """See `interface.Ports.add`."""
-        async with self._context.lock:
-            return await self._add(spec)
+        return await self._addresses.with_space(lambda: self._add(spec))
 
     async def add_with_id(self, spec: PortSpec, port_id: PortId) -> Port:
         """Like `add`, for a port whose id is known beforehand; the same id again returns it."""
-        async with self._context.lock:
+
+        async def attempt() -> Port:
             return self._context.view.get(Port, port_id) or await self._add(spec, port_id)
+
+        return await self._addresses.with_space(attempt)
 
     async def plug(self, port_id: PortId, device: Device) -> Port:
         """See `interface.Ports.plug`."""
@@ -111,7 +113,8 @@ class Ports:
     async def attach(self, spec: AttachSpec) -> Port:
         """See `interface.Ports.attach`."""
         target = await self._context.targets.resolve(spec.target)
-        async with self._context.lock:
+
+        async def attempt() -> Port:
             network = find_network(self._context.view, spec.network)
             found = self._attached(network, target)
             if found is not None:
@@ -143,6 +146,8 @@ class Ports:
                 ),
                 port_id,
             )
+
+        return await self._addresses.with_space(attempt)
 
     async def detach(self, target: str, network: str) -> None:
         """See `interface.Ports.detach`. Works by what was attached, so also when that is dead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from weft.ipam.intervals import assignable
+from weft.ipam.intervals import Interval, assignable, intersect
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.records import Subnet
 
@@ -13,15 +13,19 @@ def next_address(
     subnet: Subnet,
     is_taken: Callable[[IPAddress], bool],
     resting: Mapping[IPAddress, float],
+    within: Iterable[Interval] | None = None,
 ) -> IPAddress | None:
     """The lowest free address that does not rest; else the one that has rested longest.
 
+    within: sorted and disjoint; None: anywhere in the subnet.
     `resting` maps addresses to when their rest ends. In a subnet whose addresses Docker gives,
     the highest, for Docker counts from the start. None: nothing is left. Linear in the number of
     addresses taken.
     """
     make = type(subnet.cidr.network_address)
     intervals = assignable(subnet)
+    if within is not None:
+        intervals = intersect(intervals, within)
     is_downward = subnet.allocator == "docker"
     for first, last in reversed(intervals) if is_downward else intervals:
         numbers = range(last, first - 1, -1) if is_downward else range(first, last + 1)

@@ -91,6 +91,7 @@ class Ring:
         self._began_s: float | None = None
         self._deciding = Deciding(times)
         self._lost_at_s: dict[HostId, float] = {}
+        self._has_others = False
         self._alone_at_s: float | None = None
         self._orphaned_at_s: dict[str, float] = {}
 
@@ -98,6 +99,11 @@ class Ring:
     def is_busy(self) -> bool:
         """Whether to call again soon even if nothing changes."""
         return bool(self.needs) or self._deciding.is_busy or self._is_restored
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there was another host when the last step was taken."""
+        return self._has_others
 
     @property
     def is_returning(self) -> bool:
@@ -140,6 +146,19 @@ class Ring:
         """Whether this host is linked to its lease quorum."""
         return standing(view, self.me, reached)
 
+    def is_holding(self, view: Records, subnet: Subnet, wall_s: float) -> bool:
+        """Whether any address is still this host's by what is stated, or was given by it and not
+        taken up yet."""
+        lease = view.get(Lease, self.me)
+        if lease is None:
+            return False
+        found = Draft(view, lease, wall_s).segments(subnet)
+        return any(self.me in (segment.owner, segment.writer) for segment in found)
+
+    def lost_since_s(self, host: HostId) -> float | None:
+        """Since when a host is not reached, by the monotonic clock; None: it is, or is unknown."""
+        return self._lost_at_s.get(host)
+
     # Inside.
 
     def _first_lease(self) -> Lease:
@@ -147,6 +166,7 @@ class Ring:
 
     def _look(self, draft: Draft, now_s: float, reached: frozenset[HostId]) -> Sight:
         known = set(draft.hosts())
+        self._has_others = bool(known)
         for host in known - reached:
             self._lost_at_s.setdefault(host, now_s)
         for host in tuple(self._lost_at_s):

@@ -1,0 +1,225 @@
+"""The ring at work: steps whenever something changed, and those who wait for addresses.
+
+Steps take their turn like intents, for what a step gives away no intent may give at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+import structlog
+
+from weft.control.context import Context
+from weft.control.shortage import Fence, shortage
+from weft.control.space import SpaceNeeded
+from weft.errors import WeftError
+from weft.ipam.draft import Gone
+from weft.ipam.intervals import Interval
+from weft.ipam.lease import LeaseTimes
+from weft.ipam.occupancy import Occupancy
+from weft.ipam.ring import Need, Ring
+from weft.model.ids import HostId
+from weft.model.records import (
+    AddressBlocks,
+    BlockRequest,
+    ForgottenHost,
+    Host,
+    Lease,
+    LeaseReturn,
+    LeaseVote,
+    Neighbours,
+    Port,
+    Record,
+    Reservation,
+    Subnet,
+)
+from weft.store.interface import Change, Changed, Delete, Put
+from weft.topology.routes import routes
+
+WAIT_S = 5.0
+"""How long an intent waits for addresses of others."""
+BUSY_S = 0.25
+IDLE_S = 5.0
+"""Between steps though nothing changed: while something is under way, and otherwise."""
+_URGENT = (AddressBlocks, BlockRequest, Lease, LeaseVote, LeaseReturn, ForgottenHost, Subnet)
+_WAYS = (Neighbours, Host, ForgottenHost)
+log = structlog.get_logger()
+
+
+class SharedSpace:
+    """Implements `Space` over the records of all hosts."""
+
+    def __init__(
+        self,
+        context: Context,
+        clock: Callable[[], float],
+        *,
+        is_restored: bool = False,
+        times: LeaseTimes = LeaseTimes(),  # noqa: B008
+    ) -> None:
+        """clock: only goes forward. is_restored: the records may be older than what this host
+        wrote last."""
+        self._context = context
+        self._clock = clock
+        self.ring = Ring(context.host_id, context.random_bytes, times, is_restored=is_restored)
+        self._reached: frozenset[HostId] | None = None
+        self._due = asyncio.Event()
+        self._due.set()
+        self._stepped = asyncio.Condition()
+        context.store.watch(self._hear)
+
+    # For intents.
+
+    def may_use(self, subnet: Subnet) -> Sequence[Interval]:
+        """See `Space.may_use`."""
+        return self.ring.may_use(self._context.view, subnet, self._context.wall_s())
+
+    def created(self, subnet: Subnet) -> Sequence[Change]:
+        """See `Space.created`."""
+        record = self.ring.created(self._context.view, subnet, self._context.wall_s())
+        return (Put(record),)
+
+    async def obtain(self, needed: SpaceNeeded) -> None:
+        """See `Space.obtain`."""
+        with self._needs(needed):
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    while not self._is_provided(needed):
+                        final = self._shortage(needed, is_waiting=True)
+                        if final is not None:
+                            raise final
+                        async with self._stepped:
+                            await self._stepped.wait()
+            except TimeoutError:
+                raise self._shortage(needed, is_waiting=False) or needed from None
+
+    async def hand_over(self) -> bool:
+        """Give all blocks to other hosts, as one that leaves does; True once others have taken
+        them up. Waits `WAIT_S` at most; afterwards this host gives nothing any more."""
+        self.ring.is_leaving = True
+        self._due.set()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while any(record.blocks for record in self._own() if self._is_kept(record)):
+                    async with self._stepped:
+                        await self._stepped.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # For people.
+
+    @property
+    def reached(self) -> frozenset[HostId]:
+        """Hosts to which there is a way."""
+        if self._reached is None:
+            self._reached = frozenset(routes(self._context.host_id, self._context.view))
+        return self._reached
+
+    @property
+    def fence(self) -> Fence:
+        """How this host is linked to its lease quorum."""
+        view = self._context.view
+        stands = self.ring.standing(view, self.reached)
+        since_s = self.ring.fenced_since_s
+        ago_s = None if since_s is None else self._clock() - since_s
+        return Fence(
+            is_returning=self.ring.is_returning,
+            since_s=None if ago_s is None else self._context.wall_s() - ago_s,
+            members=stands.members,
+            reached=stands.reached,
+        )
+
+    def lost_since_s(self, host: HostId) -> float | None:
+        """Wall clock, since when a host is not reached; None: it is."""
+        since_s = self.ring.lost_since_s(host)
+        return None if since_s is None else self._context.wall_s() - (self._clock() - since_s)
+
+    # The agent.
+
+    async def run(self) -> None:
+        """Step until cancelled."""
+        while True:
+            self._due.clear()
+            await self._step()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BUSY_S if self.ring.is_busy else IDLE_S):
+                    await self._due.wait()
+
+    async def _step(self) -> None:
+        context = self._context
+        async with context.lock:
+            changes = self.ring.step(context.view, self._clock(), context.wall_s(), self.reached)
+            try:
+                if changes:
+                    await context.store.write([_change(change) for change in changes])
+            except WeftError as error:
+                log.warning("address blocks not written, tried again", reason=str(error))
+        async with self._stepped:
+            self._stepped.notify_all()
+
+    def _hear(self, changed: Sequence[Changed]) -> None:
+        for old, new in changed:
+            record = new or old
+            if isinstance(record, _WAYS):
+                self._reached = None
+                self._due.set()
+            elif isinstance(record, _URGENT) or self._is_of_use(record):
+                self._due.set()
+
+    def _is_of_use(self, record: Record | None) -> bool:
+        """Whether it changes what this host has left, in a cluster."""
+        if not isinstance(record, Port | Reservation) or not self.ring.has_others:
+            return False
+        return record.host_id == self._context.host_id
+
+    # Inside.
+
+    @contextlib.contextmanager
+    def _needs(self, needed: SpaceNeeded) -> Iterator[None]:
+        needs = [Need(subnet.id, needed.address) for subnet in needed.subnets]
+        self.ring.needs += needs
+        self._due.set()
+        try:
+            yield
+        finally:
+            for need in needs:
+                self.ring.needs.remove(need)
+            self._due.set()
+
+    def _is_provided(self, needed: SpaceNeeded) -> bool:
+        for subnet in needed.subnets:
+            inside = self.may_use(subnet)
+            if needed.address is not None:
+                number = int(needed.address)
+                if any(first <= number <= last for first, last in inside):
+                    return True
+            elif Occupancy(self._context.view, subnet, self._context.wall_s()).has_free(inside):
+                return True
+        return False
+
+    def _shortage(self, needed: SpaceNeeded, *, is_waiting: bool) -> WeftError | None:
+        return shortage(
+            self._context.view,
+            self._context.host_id,
+            needed,
+            self.reached,
+            self.fence,
+            is_waiting=is_waiting,
+        )
+
+    def _own(self) -> list[AddressBlocks]:
+        return list(self._context.view.by(AddressBlocks, "host_id", self._context.host_id))
+
+    def _is_kept(self, record: AddressBlocks) -> bool:
+        """Whether anything in it is still waiting to be taken up by another."""
+        subnet = self._context.view.get(Subnet, record.subnet_id)
+        return subnet is not None and self.ring.is_holding(
+            self._context.view, subnet, self._context.wall_s()
+        )
+
+
+def _change(change: Record | Gone) -> Change:
+    return Delete(change.kind, change.id) if isinstance(change, Gone) else Put(change)

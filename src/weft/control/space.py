@@ -1,0 +1,71 @@
+"""Which addresses this host may give, for those who give them.
+
+On a host without others it is all that there is; in a cluster what the ring says. Whoever finds
+nothing raises `SpaceNeeded`, lets go of the turn, waits here until there is something, and tries
+again; so two hosts that wait for each other's addresses never wait for each other's turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from weft.errors import ExhaustedError, WeftError
+from weft.ipam.intervals import Interval
+from weft.model.addresses import IPAddress
+from weft.model.records import Subnet
+from weft.store.interface import Change
+
+EVERYTHING: Sequence[Interval] = ((0, (1 << 128) - 1),)
+
+
+class SpaceNeeded(WeftError):
+    """An intent needs an address that this host may not give yet. Never seen outside control."""
+
+    def __init__(self, subnets: Iterable[Subnet], address: IPAddress | None = None) -> None:
+        self.subnets = tuple(subnets)
+        self.address = address
+        known = ", ".join(str(subnet.cidr) for subnet in self.subnets)
+        super().__init__(f"subnet {known}: no address to give at hand")
+
+
+class Space(Protocol):
+    """What this host may give."""
+
+    def may_use(self, subnet: Subnet) -> Sequence[Interval]:
+        """Addresses that no other host gives, free or not."""
+        ...
+
+    def created(self, subnet: Subnet) -> Sequence[Change]:
+        """What has to be written along with a new subnet."""
+        ...
+
+    async def obtain(self, needed: SpaceNeeded) -> None:
+        """Return when trying again makes sense. ExhaustedError: nothing is free anywhere.
+        UnavailableError: what is free is another host's, with the host and why it does not come.
+        Not while holding the turn."""
+        ...
+
+
+class WholeSpace:
+    """There is no other host."""
+
+    def may_use(self, subnet: Subnet) -> Sequence[Interval]:
+        """See `Space.may_use`."""
+        return EVERYTHING
+
+    def created(self, subnet: Subnet) -> Sequence[Change]:
+        """See `Space.created`."""
+        return ()
+
+    async def obtain(self, needed: SpaceNeeded) -> None:
+        """See `Space.obtain`. Nothing ever comes."""
+        raise exhausted(needed)
+
+
+def exhausted(needed: SpaceNeeded) -> ExhaustedError:
+    """Nothing is free anywhere."""
+    known = ", ".join(str(subnet.cidr) for subnet in needed.subnets)
+    return ExhaustedError(
+        f"subnet {known}: no address is free; remove ports, or add a subnet to the network"
+    )
