@@ -28,8 +28,10 @@ class Pace(NamedTuple):
     """A link is dead when nothing came for so long."""
     probe_s: float = 2.0
     """Within this a link that lives answers when it is doubted."""
+    network_probe_s: float = 3.0
+    """The same after this host's addresses or routes changed."""
     clone_probe_s: float = 4.0
-    """The same before another process takes the place: more patience with the first."""
+    """And before another process takes the place: more patience with the first."""
     greeting_s: float = 8.0
     """From TLS to a link; exceeds both."""
     tls_s: float = 5.0

@@ -152,7 +152,7 @@ class TlsTransport:
         self._caller.ourselves.clear()
         self._dialer.hurry()
         for link in self._table:
-            probe = asyncio.ensure_future(link.lives(self._pace.dead_s))
+            probe = asyncio.ensure_future(link.lives(self._pace.network_probe_s))
             self._probes.add(probe)
             probe.add_done_callback(self._probes.discard)
 
