@@ -45,7 +45,7 @@ class SharedHeld(Held):
         old = self._shared.get(key)
         if old is not None:
             self._gone.add(key)
-            if old.body is None:
+            if old.content is None:
                 self.tombstones.discard(key)
             else:
                 self.checksum ^= fingerprint(key, old)

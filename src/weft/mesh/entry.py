@@ -8,7 +8,7 @@ kinds and fields that this version of weft does not know are passed on as they c
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsBytes
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Rank(NamedTuple):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One write: a record's body as `model.codec` encodes it, or its deletion."""
+    """One write."""
 
     kind: str
     id: str
@@ -55,10 +55,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     origin: Origin
     sequence: int
     """Counts the writes of `origin`, from 1, without gaps."""
-    body: bytes | None
-    """None: a tombstone."""
+    content: SupportsBytes | None
+    """Bytes, or what gives them when they are asked for. None: a tombstone."""
     is_owned: bool = False
     """Whether the key belongs to `origin.host` alone."""
+
+    @property
+    def body(self) -> bytes | None:
+        """A record as `model.codec` encodes it; None: its deletion. May cost encoding it."""
+        return None if self.content is None else bytes(self.content)
 
     @property
     def version(self) -> Version:

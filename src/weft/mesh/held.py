@@ -62,11 +62,21 @@ class Held:
         if log is None:
             log = self._logs[entry.origin] = {}
         log[entry.sequence] = entry
-        if entry.body is None:
+        if entry.content is None:
             self.tombstones.add(key)
         else:
             self.checksum ^= fingerprint(key, entry)
         return old
+
+    def exchange(self, key: Key, old: Entry, new: Entry) -> None:
+        """Hold `new` in place of `old`, which is the same write in another form."""
+        kind, id, owner = key
+        group = self._entries.get((kind, owner), {})
+        if group.get(id) is old:
+            group[id] = new
+            log = self._logs[old.origin]
+            if log.get(old.sequence) is old:
+                log[old.sequence] = new
 
     def remove(self, key: Key) -> Entry | None:
         """Hold nothing under a key; returns what was there."""
@@ -83,7 +93,7 @@ class Held:
             del log[old.sequence]
             if not log:
                 del self._logs[old.origin]
-        if old.body is None:
+        if old.content is None:
             self.tombstones.discard(key)
         else:
             self.checksum ^= fingerprint(key, old)

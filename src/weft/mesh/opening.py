@@ -7,7 +7,7 @@ peers give back to it, and not its place among them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from weft.errors import InvalidError
 from weft.mesh import continuity
 from weft.mesh.replica import Replica
 from weft.mesh.sqlite_journal import SqliteJournal, drafts_of
-from weft.mesh.store import MeshStore
+from weft.mesh.store import MeshStore, Quarantined
 from weft.model.ids import ID_LENGTH, HostId, RandomBytes, new_id
 
 _DIGITS = frozenset("0123456789abcdef")
@@ -30,6 +30,20 @@ class Places(NamedTuple):
     """In the run directory, which ends with the boot."""
 
 
+class Health(NamedTuple):
+    """What is wrong with a host's records."""
+
+    set_aside: Path | None = None
+    """Where an unreadable database was moved at this start."""
+    unsaved: str | None = None
+    """Why what peers sent is not on disk."""
+    quarantined: Sequence[Quarantined] = ()
+    skew_s: Mapping[str, float] = {}
+    """Hosts whose clocks are so far ahead that this host's logical clock does not follow."""
+    has_twin: bool = False
+    """Somebody else seems to write under this host's identity."""
+
+
 class Opened(NamedTuple):
     """What a member of the mesh is made of."""
 
@@ -37,6 +51,16 @@ class Opened(NamedTuple):
     replica: Replica
     store: MeshStore
     journal: SqliteJournal
+
+    def health(self) -> Health:
+        """As it is now."""
+        return Health(
+            self.journal.set_aside,
+            self.store.unsaved,
+            tuple(self.store.quarantined.values()),
+            dict(self.replica.skew_s),
+            self.replica.has_twin,
+        )
 
 
 async def open_mesh(

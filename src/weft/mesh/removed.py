@@ -3,14 +3,18 @@
 A removed host never writes again, for its links are refused, and so its records would stay for
 good. Instead the entry that says that it is gone takes them away, wherever it arrives: they are
 dropped, and not taken again from who has not heard of it yet. Marks stay, for what the host wrote
-into the shared part of the key space stays too; and so do its statements about incarnations.
+into the shared part of the key space stays too; and so do its statements about incarnations, and
+those by which the others share out the addresses that were its own.
 """
 
 from __future__ import annotations
 
 from weft.mesh import incarnations
 from weft.mesh.entry import Entry
-from weft.model.records import ForgottenHost
+from weft.model.records import AddressBlocks, ForgottenHost, Lease, LeaseVote
+
+KEPT_KINDS = frozenset({incarnations.KIND, AddressBlocks.KIND, Lease.KIND, LeaseVote.KIND})
+"""Of what a removed host owned, that which others still decide by."""
 
 
 class RemovedHosts:
@@ -33,7 +37,5 @@ class RemovedHosts:
     def owns(self, entry: Entry) -> bool:
         """Whether an entry is of the part that a removed host alone could write."""
         return (
-            entry.is_owned
-            and entry.origin.host in self._removed
-            and entry.kind != incarnations.KIND
+            entry.is_owned and entry.origin.host in self._removed and entry.kind not in KEPT_KINDS
         )

@@ -7,7 +7,7 @@ it was last asked is collected for the journal (`drain`) and for the links (`tak
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, SupportsBytes
 
 import msgspec
 
@@ -105,6 +105,11 @@ class Replica:
         """What is held under a key, tombstones too."""
         return self._ledger.held.get(key)
 
+    def hold_as(self, key: Key, entry: Entry, content: SupportsBytes) -> None:
+        """Hold an entry, if it is still what is held, with something that gives the same bytes."""
+        anew = msgspec.structs.replace(entry, content=content)
+        self._ledger.held.exchange(key, entry, anew)
+
     def entries(self) -> Iterable[Entry]:
         """All that is held, tombstones too."""
         return iter(self._ledger.held)
@@ -132,7 +137,7 @@ class Replica:
         for draft in drafts:
             key = Key(draft.kind, draft.id, self.host if draft.is_owned else "")
             old = made.get(key) or self._ledger.held.get(key)
-            if draft.body is None and (old is None or old.body is None):
+            if draft.body is None and (old is None or old.content is None):
                 continue
             origin = self._writing_origin()
             entry = Entry(
@@ -141,7 +146,7 @@ class Replica:
                 clock=self._version_after(old).clock,
                 origin=origin,
                 sequence=self._ledger.marks[origin] + len(entries) + 1,
-                body=draft.body,
+                content=draft.body,
                 is_owned=draft.is_owned,
             )
             made[key] = entry
@@ -276,7 +281,7 @@ class Replica:
         """
         late = upkeep.owned_by_earlier(self._ledger, self.host, self._incarnation)
         if self._incarnation is not None and self._incarnation < self._oldest_clock():
-            late = [msgspec.structs.replace(entry, body=None) for entry in late]
+            late = [msgspec.structs.replace(entry, content=None) for entry in late]
         return self._reissue(late)
 
     def _oldest_clock(self) -> int:

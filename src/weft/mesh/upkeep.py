@@ -36,7 +36,7 @@ def owned_by_earlier(ledger: Ledger, host: str, incarnation: int | None) -> list
         for origin in ledger.held.origins()
         if origin.host == host and origin.incarnation != incarnation
         for entry in ledger.held.of(origin)
-        if entry.is_owned and entry.body is not None and entry.kind != incarnations.KIND
+        if entry.is_owned and entry.content is not None and entry.kind != incarnations.KIND
     ]
 
 
