@@ -36,13 +36,14 @@ from weft.control.healing import Healer
 from weft.control.janitor import Janitor
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions
-from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTX
+from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTWG, WEFTX
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
 from weft.errors import WeftError
 from weft.frontends.docker.finder import DockerFinder
 from weft.frontends.docker.service import DockerFrontend
 from weft.host import memory
+from weft.host.encryption import Encryption
 from weft.host.instance import only_instance
 from weft.host.ports_by_device import PortsByDevice
 from weft.host.record import HostRecord
@@ -178,6 +179,9 @@ class Daemon:
             store, settings, host_id, self._dns.resolvers, lambda: secrets.current_id
         )
         secrets.changed.append(self._host_record.look_again)
+        self._encryption = Encryption(
+            store, settings, host_id, self._engine, random_bytes=os.urandom
+        )
         self._janitor = Janitor(
             context, self._control.ports, self._control.addresses, is_namespace_there
         )
@@ -189,6 +193,7 @@ class Daemon:
                 dns=self._dns,
                 started_s=started_s,
                 stop=stop,
+                encryption=self._encryption,
                 metrics=Metrics(self._control, self._engine, self._dns, started_s).text,
             )
         )
@@ -199,6 +204,7 @@ class Daemon:
     async def run_until(self, stop: asyncio.Event) -> None:
         """Run all parts; the first that fails ends the others and is raised."""
         await self._host_record.refresh()
+        await self._encryption.prepare()
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part, name=name) for name, part in self._parts().items()]
             await stop.wait()
@@ -213,6 +219,7 @@ class Daemon:
             "underlay events": kept("underlay events", self._underlay_events.run),
             "host record": kept("host record", self._host_record.run),
             "membership": kept("membership", self._membership.run),
+            "encryption": kept("encryption", self._encryption.run),
             "healer": kept("healer", self._healer.run),
             "janitor": kept("janitor", self._sweep),
             "dns": self._serve_names(),
@@ -263,7 +270,7 @@ class Daemon:
         if event.subject in ("rules", "lost"):
             return True
         ifname = self._device_of(event)
-        return ifname in (WEFT0, WEFT1, WEFTX) or self._ports.of_ifname(ifname) is not None
+        return ifname in (WEFT0, WEFT1, WEFTWG, WEFTX) or self._ports.of_ifname(ifname) is not None
 
     def _device_of(self, event: KernelEvent) -> str:
         """Empty: a device that weftd has not met, or that is gone."""

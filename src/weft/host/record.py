@@ -10,12 +10,14 @@ import structlog
 
 import weft
 from weft.config import Settings
+from weft.engine.ebpf.encryption import encrypted_mtu_bytes
 from weft.errors import WeftError
 from weft.kernel import underlay
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
-from weft.model.records import Host
+from weft.model.records import Cluster, Host
 from weft.store.interface import Changed, Put, Store
+from weft.topology.encryption import cluster_settings
 
 log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class HostRecord:
             name=self._settings.name,
             underlay=found.addresses,
             mtu_bytes=found.mtu_bytes,
-            network_mtu_bytes=self._settings.mtu_bytes or found.network_mtu_bytes,
+            network_mtu_bytes=self._settings.mtu_bytes or self._network_mtu_bytes(found),
             resolvers=tuple(sorted(set(self._resolvers()), key=lambda a: (a.version, a))),
             version=weft.__version__,
             mesh_port=self._settings.mesh_port,
@@ -62,14 +64,22 @@ class HostRecord:
             self._written = host
             await self._store.write([Put(host)])
 
+    def _network_mtu_bytes(self, found: underlay.Underlay) -> int:
+        if not cluster_settings(self._store).is_encrypted or not found.addresses:
+            return found.network_mtu_bytes
+        return encrypted_mtu_bytes(found.mtu_bytes, found.addresses[0])
+
     def look_again(self) -> None:
         """Something may have changed."""
         self._changed.set()
 
     def _on_records(self, changes: Sequence[Changed]) -> None:
-        """Somebody who writes another field may have read the record before it was written here."""
+        """Somebody who writes another field may have read the record before it was written here;
+        and encryption takes a part of what fits into a packet."""
         for change in changes:
             if change.key == (Host, self._host_id) and change.new != self._written:
+                self._changed.set()
+            if change.key[0] is Cluster:
                 self._changed.set()
 
     async def run(self) -> None:

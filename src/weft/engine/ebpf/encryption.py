@@ -18,6 +18,8 @@ from weft.topology.encryption import knows_key, needs_device, takes_plain
 OVERHEAD_BYTES = {4: 60, 6: 80}
 """What WireGuard puts around a packet, by the family of the underlay: outer IP, UDP, its header
 and its tag."""
+VXLAN6_BYTES = 70
+"""Of VXLAN inside, which is over IPv6 always."""
 _PADDING_BYTES = 16
 
 
@@ -52,6 +54,11 @@ def inner_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
     WireGuard pads to 16 bytes up to its device's MTU, which knows nothing of a smaller path.
     """
     return underlay_mtu_bytes - OVERHEAD_BYTES[remote.version] & -_PADDING_BYTES
+
+
+def encrypted_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
+    """The largest packet of a network that fits: VXLAN over IPv6, and WireGuard around it."""
+    return inner_mtu_bytes(underlay_mtu_bytes, remote) - VXLAN6_BYTES
 
 
 def _device(me: Host) -> Iterator[Row]:

@@ -123,7 +123,7 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
     destination_tag = host_tag(host.id) if host is not other else 0
     is_encrypted = how is Way.ENCRYPTED
     if is_encrypted or (destination_tag and cluster.is_encrypted):
-        mtu = mtu_bytes(encryption.inner_mtu_bytes(underlay_mtu_bytes, remote), inside)
+        mtu = max(LEAST_MTU_BYTES, encryption.encrypted_mtu_bytes(underlay_mtu_bytes, remote))
     else:
         mtu = mtu_bytes(underlay_mtu_bytes, remote)
     if is_encrypted:
