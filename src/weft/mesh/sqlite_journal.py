@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS entries (
     kind TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, clock INTEGER NOT NULL,
     host TEXT NOT NULL, incarnation INTEGER NOT NULL, sequence INTEGER NOT NULL, body BLOB,
     PRIMARY KEY (kind, id, owner)
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS marks (
     host TEXT NOT NULL, incarnation INTEGER NOT NULL, mark INTEGER NOT NULL,
     purged INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (host, incarnation)
