@@ -38,7 +38,7 @@ static __always_inline int forward(struct packet *packet, const struct port *por
 	else if (is_nd(packet))
 		verdict = handle_nd(packet, port);
 	if (verdict != NEXT)
-		return verdict;
+		return verdict == FLOOD ? flood(packet) : verdict;
 	if (is_multicast_mac(&packet->destination_mac))
 		return flood(packet);
 	if (!is_same_mac(&packet->destination_mac, &gateway_mac))

@@ -25,27 +25,25 @@ static __always_inline int handle_arrival(struct packet *packet, const struct ar
 	return arrive(packet, arrival);
 }
 
-static __always_inline int from_underlay(struct packet *packet)
+static __always_inline int from_underlay(struct packet *packet, struct arrival *arrival)
 {
-	struct arrival arrival;
+	int verdict = parse_outer(packet, arrival);
 	const struct peer *peer;
-	int verdict = parse_outer(packet, &arrival);
 
 	if (verdict != NEXT)
 		return verdict;
-	peer = bpf_map_lookup_elem(&peers_v1, &arrival.source);
+	peer = bpf_map_lookup_elem(&peers_v1, &arrival->source);
 	if (!peer || peer->tag == weft.host_tag)
 		return drop(packet, DROP_UNKNOWN_PEER);
 	if (peer->flags)
 		return drop(packet, DROP_UNENCRYPTED);
-	return handle_arrival(packet, &arrival, peer);
+	return handle_arrival(packet, arrival, peer);
 }
 
 /* Out of WireGuard everything goes to the VXLAN device, with a mark that says so, but what is to be
  * relayed: the device knows no tags. */
-static __cold int from_wireguard(struct packet *packet)
+static __cold int from_wireguard(struct packet *packet, struct arrival *arrival)
 {
-	struct arrival arrival;
 	const struct peer *peer;
 
 	packet->skb->mark = MARK_DECRYPTED;
@@ -53,24 +51,25 @@ static __cold int from_wireguard(struct packet *packet)
 		return PASS;
 	if (bpf_skb_change_head(packet->skb, ETH_HLEN, 0))
 		return drop(packet, DROP_KERNEL);
-	if (parse_outer(packet, &arrival) != NEXT)
+	if (parse_outer(packet, arrival) != NEXT)
 		return drop(packet, DROP_MALFORMED);
-	peer = bpf_map_lookup_elem(&peers_v1, &arrival.source);
+	peer = bpf_map_lookup_elem(&peers_v1, &arrival->source);
 	if (!peer || !(peer->flags & PEER_ENCRYPTED))
 		return drop(packet, DROP_UNKNOWN_PEER);
-	if (arrival.header.tag == weft.host_tag)
+	if (arrival->header.tag == weft.host_tag)
 		return drop(packet, DROP_MALFORMED);
-	return relay(packet, &arrival, peer->tag);
+	return relay(packet, arrival, peer->tag);
 }
 
 SEC("tc")
 int from_wire(struct __sk_buff *skb)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	struct arrival arrival;
 
 	if (weft.wireguard_ifindex && skb->ifindex == weft.wireguard_ifindex)
-		return from_wireguard(&packet);
-	return from_underlay(&packet);
+		return from_wireguard(&packet, &arrival);
+	return from_underlay(&packet, &arrival);
 }
 
 char program_license[] SEC("license") = "GPL";

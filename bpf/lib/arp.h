@@ -98,7 +98,7 @@ static __cold int handle_arp(struct packet *packet, const struct port *port)
 		return NEXT;
 	/* An announcement mends the others' caches; the gateway has none. */
 	if (arp.operation == ARP_REPLY || joined(arp.sender) == joined(arp.target))
-		return is_to_gateway ? absorb() : flood(packet);
+		return is_to_gateway ? absorb() : FLOOD;
 	key.address = from_ipv4(joined(arp.target));
 	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
 	if (!endpoint)

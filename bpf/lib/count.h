@@ -10,9 +10,15 @@
 static const volatile struct counters no_counts = {};
 
 /* Fails when another CPU was faster, or the map is full: then the packet is not counted. */
-static __cold long make_counters(__u32 ifindex)
+static __always_inline struct counters *make_counters(__u32 ifindex)
 {
-	return bpf_map_update_elem(&counters_v1, &ifindex, (const void *)&no_counts, BPF_NOEXIST);
+	bpf_map_update_elem(&counters_v1, &ifindex, (const void *)&no_counts, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&counters_v1, &ifindex);
+}
+
+static __cold void make_first_counters(__u32 ifindex)
+{
+	make_counters(ifindex);
 }
 
 static __always_inline struct counters *counters_of(__u32 ifindex)
@@ -21,7 +27,7 @@ static __always_inline struct counters *counters_of(__u32 ifindex)
 
 	if (counters)
 		return counters;
-	make_counters(ifindex);
+	make_first_counters(ifindex);
 	return bpf_map_lookup_elem(&counters_v1, &ifindex);
 }
 
@@ -48,7 +54,9 @@ static __noinline void count_received(__u32 ifindex, __u32 bytes)
 static __cold int drop(struct packet *packet, enum drop_reason reason)
 {
 	if (!packet->counters)
-		packet->counters = counters_of(packet->ifindex);
+		packet->counters = bpf_map_lookup_elem(&counters_v1, &packet->ifindex);
+	if (!packet->counters)
+		packet->counters = make_counters(packet->ifindex);
 	if (packet->counters && reason < DROP_REASONS)
 		packet->counters->drops[reason] += 1;
 	packet->skb->cb[TRACE_REASON] = reason;

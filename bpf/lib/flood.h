@@ -28,7 +28,7 @@ static __always_inline int flood_unknown(struct packet *packet)
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
 
 	if (network && network->flags & NETWORK_HAS_UNKNOWN)
-		return flood(packet);
+		return FLOOD;
 	return drop(packet, DROP_UNKNOWN_NEIGHBOUR);
 }
 

@@ -19,6 +19,8 @@
 #include "../abi.h"
 
 #define NEXT (-100)
+#define FLOOD \
+	(-101) /* a copy for everybody: the entry point does it, which has stack left for it */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))

@@ -151,9 +151,7 @@ def test_way_by_a_relay_carries_the_tag(world: World, version: int, make: Make) 
 
 @UNDERLAYS
 @INNERS
-def test_way_of_the_device_leaves_the_frame_as_it_is(
-    world: World, version: int, make: Make
-) -> None:
+def test_way_of_the_device_leaves_the_frame_whole(world: World, version: int, make: Make) -> None:
     connect(world, version)
     way = TunnelFlag.TUNNEL_DEVICE | (TunnelFlag.TUNNEL_IPV6 if version == 6 else 0)
     set_tunnel(world, HUGO, version, flags=way, ifindex=0)
