@@ -34,6 +34,7 @@ from weft.control.context import Context, HostRoute
 from weft.control.control import Control
 from weft.control.healing import Healer
 from weft.control.janitor import Janitor
+from weft.control.shared_space import SharedSpace
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTWG, WEFTX
@@ -163,6 +164,9 @@ class Daemon:
             targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
         )
         self._control = Control(context)
+        context.space = self._space = SharedSpace(
+            context, time.monotonic, is_restored=mesh.is_put_back
+        )
         self._healer = Healer(context, time.monotonic)
         self._ports = PortsByDevice(store, sink.ifname)
         self._dns = DnsService(
@@ -220,6 +224,7 @@ class Daemon:
             "host record": kept("host record", self._host_record.run),
             "membership": kept("membership", self._membership.run),
             "encryption": kept("encryption", self._encryption.run),
+            "address blocks": kept("address blocks", self._space.run),
             "healer": kept("healer", self._healer.run),
             "janitor": kept("janitor", self._sweep),
             "dns": self._serve_names(),

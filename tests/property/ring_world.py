@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from weft.ipam.blocks import segments
 from weft.ipam.draft import Gone
 from weft.ipam.lease import LeaseTimes
 from weft.ipam.occupancy import Occupancy
@@ -21,7 +22,17 @@ from weft.mesh.replica import Draft, Replica
 from weft.mesh.store import MeshStore
 from weft.model import codec
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
-from weft.model.records import ForgottenHost, Host, Network, Owner, Port, Record, Subnet
+from weft.model.records import (
+    AddressBlocks,
+    ForgottenHost,
+    Host,
+    Lease,
+    Network,
+    Owner,
+    Port,
+    Record,
+    Subnet,
+)
 
 WALL_S = 1_800_000_000.0
 TIMES = LeaseTimes(taken_after_s=20.0, fenced_after_s=12.0, retry_s=1.0)
@@ -224,6 +235,9 @@ class RingWorld:
                 host.start(is_continued=True)
             host.drift = 1.0
             host.ring.needs.clear()
+        for host in self.hosts:
+            if host.is_out:  # whoever forgot it may have been forgotten before it could say so
+                self.live()[0].write([ForgottenHost(id=host.id)])
         self.quiet()
         host = self.random.choice(self.live())
         taken = {
@@ -233,8 +247,8 @@ class RingWorld:
             if not self._is_out(port)
         }
         assert set(self.running) <= taken, self.label
-        if host.store.get(Subnet, self.subnet.id) is None:
-            return  # it went with the only host that knew of it
+        if self._is_lost(host):
+            return
         free = set(range(*self._bounds())) - taken
         while free:
             number = self.wait_for(host)
@@ -242,6 +256,13 @@ class RingWorld:
             host.allocate(number)
             free.discard(number)
         assert self.wait_for(host, 3.0) is None
+
+    def _is_lost(self, host: RingHost) -> bool:
+        """Whether the subnet, or what its owner said of it, went with the only one who knew."""
+        if host.store.get(Subnet, self.subnet.id) is None:
+            return True
+        owners = {s.owner for s in segments(host.store.list(AddressBlocks))}
+        return any(host.store.get(Lease, owner) is None for owner in owners)
 
     def _is_out(self, port: Port) -> bool:
         return any(host.is_out and host.id == port.host_id for host in self.hosts)

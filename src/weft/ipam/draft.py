@@ -105,6 +105,10 @@ class Draft:
         """Write another record of this host's."""
         self._puts.append(record)
 
+    def unput(self) -> None:
+        """Write none of the other records."""
+        self._puts.clear()
+
     def remove(self, kind: type[Record], id: str) -> None:
         """Delete another record of this host's."""
         self._gone.append(Gone(kind, id))

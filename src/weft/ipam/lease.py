@@ -105,10 +105,12 @@ def holds_all(view: Records, host_id: HostId) -> bool:
 
 
 def committed(view: Records, subject: HostId) -> int:
-    """The latest revision of a host's statements that enough of its quorum hold, for good."""
-    lease = view.get(Lease, subject)
-    if lease is None:
+    """The latest revision of a host's statements that enough of its quorum hold, for good; of one
+    that was given up, the last one that counts."""
+    lease, found = view.get(Lease, subject), chain(view, subject)
+    if lease is None or found is None:
         return 0
+    floor = max(lease.floor, found.decision.revision if found.decision is not None else 0)
     holds: dict[HostId, int] = {}
     for member in lease.members:
         if is_able(view, member) and not is_returning(view, member.host_id):
@@ -117,8 +119,8 @@ def committed(view: Records, subject: HostId) -> int:
     for revision in sorted({*holds.values()}, reverse=True):
         who = {host for host, held in holds.items() if held >= revision}
         if is_enough(lease.members, capable, who):
-            return max(revision, lease.floor)
-    return lease.floor
+            return max(revision, floor)
+    return floor
 
 
 def _held_by(view: Records, member: LeaseMember, lease: Lease) -> int:

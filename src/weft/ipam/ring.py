@@ -88,6 +88,9 @@ class Ring:
         """By the monotonic clock, since when no majority of the quorum was reached for T2."""
         self._random_bytes = random_bytes
         self._is_restored = is_restored
+        self._generation: int | None = None
+        """The one to go on under; not taken from the records, for they may be of an earlier time,
+        and with them what others answered then."""
         self._began_s: float | None = None
         self._deciding = Deciding(times)
         self._lost_at_s: dict[HostId, float] = {}
@@ -123,6 +126,7 @@ class Ring:
         self._watch_quorum(view, now_s, reached)
         if self._is_restored and not self._has_returned(draft, sight):
             return draft.changes()
+        draft.remove(LeaseReturn, self.me)
         self._deciding.step(draft, sight)
         self._share(draft, sight)
         return draft.changes()
@@ -190,15 +194,13 @@ class Ring:
                 return False
             self._is_restored = False
             return True
-        coming = view.get(LeaseReturn, self.me)
-        if coming is None or coming.generation == lease.generation:
-            number = int.from_bytes(self._random_bytes(6), "big")
-            draft.put(LeaseReturn(id=self.me, host_id=self.me, generation=number))
+        if self._generation is None:
+            self._generation = int.from_bytes(self._random_bytes(6), "big")
+        draft.put(LeaseReturn(id=self.me, host_id=self.me, generation=self._generation))
+        if not self._has_heard(view, lease, self._generation, sight):
             return False
-        if not self._has_heard(view, lease, coming.generation, sight):
-            return False
-        draft.lease = replace(lease, generation=coming.generation)
-        draft.remove(LeaseReturn, self.me)
+        draft.lease = replace(lease, generation=self._generation)
+        draft.unput()
         self._is_restored = False
         return True
 

@@ -76,16 +76,16 @@ def take_estates(draft: Draft) -> bool:
 
 
 def _take_estate(draft: Draft, subnet: Subnet, host: HostId) -> bool:
-    forgotten = is_forgotten(draft.view, host)
-    taken = [
-        segment
-        for segment in draft.segments(subnet)
-        if segment.writer == host
-        and (
-            (segment.owner == host and (forgotten or not segment.is_reserve))
-            or (forgotten and _has_left(draft, segment.owner))
-        )
-    ]
+    """What the host owned, and what it gave away too late for its quorum to know of it."""
+    forgotten, known = is_forgotten(draft.view, host), draft.committed(host)
+
+    def is_left(segment: Segment) -> bool:
+        if segment.owner == host:
+            return forgotten or not segment.is_reserve
+        is_late = segment.since > known
+        return is_late or (forgotten and _has_left(draft, segment.owner))
+
+    taken = [s for s in draft.segments(subnet) if s.writer == host and is_left(s)]
     for segment in taken:
         _gain(draft, subnet, segment, epoch_of_takeover(segment.epoch), is_reserve=False)
     return bool(taken)

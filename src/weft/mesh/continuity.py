@@ -16,6 +16,7 @@ from weft.model.ids import RandomBytes, new_id
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FACT = "start"
+_INODE = "inode"
 
 
 async def begin(journal: SqliteJournal, mark_file: Path, random_bytes: RandomBytes) -> bool:
@@ -31,6 +32,26 @@ async def begin(journal: SqliteJournal, mark_file: Path, random_bytes: RandomByt
         await journal.write_fact(_FACT, mark)
         _write(mark_file, f"{boot} {mark}")
     return is_continued
+
+
+async def is_put_back(journal: SqliteJournal, mark_file: Path, *, is_known: bool) -> bool:
+    """Whether the journal is likely an older one than this host wrote last: a backup, or a new one
+    after the old was lost. Called before `begin`.
+
+    is_known: the host has had its id before this start. A backup that was written over the old
+    file while the machine was off cannot be told from the file that was there.
+    """
+    last = await journal.read_fact(_FACT)
+    if last is None:
+        return is_known
+    boot, _, mark = _read(mark_file).partition(" ")
+    if boot == boot_id() and mark != last:
+        return True
+    inode = str(journal.path.stat().st_ino)
+    known = await journal.read_fact(_INODE)
+    with contextlib.suppress(UnavailableError):
+        await journal.write_fact(_INODE, inode)
+    return known is not None and known != inode
 
 
 def boot_id() -> str:

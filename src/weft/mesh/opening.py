@@ -51,6 +51,8 @@ class Opened(NamedTuple):
     replica: Replica
     store: MeshStore
     journal: SqliteJournal
+    is_put_back: bool = False
+    """The records may be older than what this host wrote last (`continuity.is_put_back`)."""
 
     def health(self) -> Health:
         """As it is now."""
@@ -69,11 +71,13 @@ async def open_mesh(
     """Open or begin; blocks the event loop while it reads, for nothing else runs yet."""
     journal = SqliteJournal(places.database, str(int(wall_s())))
     try:
+        is_known = _read_id(places.host_id) is not None
         host_id = await _host_id(places.host_id, journal, random_bytes)
+        is_put_back = await continuity.is_put_back(journal, places.start_mark, is_known=is_known)
         is_continued = await continuity.begin(journal, places.start_mark, random_bytes)
         replica = Replica(host_id, wall_s, random_bytes, journal.load(is_continued))
         await _take_over(journal, replica)
-        return Opened(host_id, replica, MeshStore(replica, journal), journal)
+        return Opened(host_id, replica, MeshStore(replica, journal), journal, is_put_back)
     except BaseException:
         await journal.close()
         raise

@@ -20,6 +20,7 @@ from weft.mesh.entry import Entry, Origin
 from weft.mesh.ledger import Batch, Saved
 from weft.mesh.ownership import OWNED_KINDS
 from weft.mesh.replica import Draft
+from weft.model.records import AddressBlocks, Lease, LeaseVote
 
 T = TypeVar("T")
 
@@ -49,6 +50,9 @@ _PURGED = "UPDATE marks SET purged = ? WHERE host = ? AND incarnation = ?"
 _FORGET = "DELETE FROM marks WHERE host = ? AND incarnation = ?"
 _NO_INCARNATION = "DELETE FROM mesh_facts WHERE name = 'incarnation'"
 _INCARNATION = "INSERT OR REPLACE INTO mesh_facts VALUES ('incarnation', ?)"
+
+BINDING_KINDS = frozenset({AddressBlocks.KIND, Lease.KIND, LeaseVote.KIND})
+"""What a host gave away or promised: it must not be forgotten by whoever said it."""
 
 
 class SqliteJournal:
@@ -185,6 +189,10 @@ class SqliteJournal:
                 database.execute(f"DROP TABLE {table}")
 
     def _append(self, batch: Batch) -> None:
+        """A batch in which others may already have put their trust outlasts a power cut too, with
+        all that came before it."""
+        is_binding = any(entry.kind in BINDING_KINDS for entry in batch.puts)
+        self._database.execute(f"PRAGMA synchronous = {'FULL' if is_binding else 'NORMAL'}")
         with self._database as database:
             database.executemany(_PUT, map(_row, batch.puts))
             database.executemany(_REMOVE, batch.removes)
