@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cards that offload tunnels only there."""
     encrypt: bool = False
     """Begin a new cluster with its traffic encrypted; later it is weft encrypt that decides."""
-    wireguard_port: int = 6784
+    wireguard_port: int = 6783
     """UDP port of the encrypted traffic (WireGuard)."""
     wireguard_key_s: float = 30 * 86400.0
     """Seconds until this host makes itself new WireGuard keys; 0: only weft encrypt rotate does."""

@@ -30,6 +30,7 @@ _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MTU = 4
 _IFLA_LINK = 5
+_IFLA_TXQLEN = 13
 _IFLA_OPERSTATE = 16
 _IFLA_LINKINFO = 18
 _IFLA_IFALIAS = 20
@@ -194,6 +195,12 @@ def set_mtu(device: str | int, mtu_bytes: int) -> Request:
     """Change a device's MTU."""
     what = f"set MTU of device {device} to {mtu_bytes}"
     return _set_link(what, device, attribute_u32(_IFLA_MTU, mtu_bytes))
+
+
+def set_queue(device: str | int, packets: int) -> Request:
+    """Change how many packets may wait in a device for who takes them."""
+    what = f"set queue of device {device} to {packets} packets"
+    return _set_link(what, device, attribute_u32(_IFLA_TXQLEN, packets))
 
 
 def set_mac(device: str | int, mac: str) -> Request:

@@ -93,9 +93,7 @@ def knows_key(cluster: Cluster, me: Host, other: Host) -> bool:
 def needs_device(cluster: Cluster, me: Host) -> bool:
     """Whether `me` has a WireGuard device, whoever else there is."""
     mine = me.wireguard
-    return mine is not None and (
-        mine.stage >= EncryptionStage.ACCEPTS or (cluster.is_encrypted and not mine.follows)
-    )
+    return mine is not None and (cluster.is_encrypted or mine.stage >= EncryptionStage.ACCEPTS)
 
 
 def is_exempt(prefixes: Iterable[IPNetwork], one: IPAddress, other: IPAddress) -> bool:

@@ -43,6 +43,10 @@ class FilterTable:
         }
         return self.write(lost, ())
 
+    def attach_new(self) -> list[RowFailure]:
+        """Programs were loaded anew: put them where their like is wanted."""
+        return self.write(dict(self._wanted), ())
+
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. A program that is not the one loaded now reads back with its id."""
         self._wanted = dict(desired)

@@ -87,11 +87,12 @@ class Sink:
         self._tunnels = TunnelTable(self._next_hops, self._opener(tunnel_table.MAP))
         self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
         state_dir = Path(self._settings.state_dir)
-        self._wireguard = WireGuardTable(devices, self._run_dir, state_dir)
+        self._wireguard = WireGuardTable(devices, self._run_dir, state_dir, self._tell_programs)
+        self._wires = WireTable(devices, self._programs, self._bpffs_dir)
         tables: list[Table] = [
             self._tunnels,
             self._overlay,
-            WireTable(devices, self._programs, self._bpffs_dir),
+            self._wires,
             self._device_table,
             self._filter_table,
             HostAddressTable(devices),
@@ -128,6 +129,12 @@ class Sink:
         former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)
         if former is not None:
             former.close()
+
+    def _tell_programs(self) -> None:
+        """weftwg is new between two looks, and the programs must know it."""
+        self._ensure_base(is_encrypted=True)
+        self._filter_table.attach_new()
+        self._wires.attach_new()
 
     def network_mtu_bytes(self) -> int:
         """The MTU for networks that name none, by the settings and the underlay as it is now."""

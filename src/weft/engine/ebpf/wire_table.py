@@ -82,6 +82,12 @@ class WireTable:
                 failures.append(RowFailure(RowKey(self.name, address), str(error)))
         return failures
 
+    def attach_new(self) -> None:
+        """Programs were loaded anew: put this one where it was."""
+        for ifname in self._held():
+            if self._devices.find(ifname) is not None:
+                self._attach(ifname)
+
     def _holders(self) -> dict[Hashable, str]:
         """Address -> the device that holds it."""
         netlink = self._devices.netlink

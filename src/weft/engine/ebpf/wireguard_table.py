@@ -20,7 +20,7 @@ from weft.engine.rows import RowFailure, RowKey
 from weft.errors import UnavailableError, WeftError
 from weft.kernel import sysctl
 from weft.kernel.addresses import add_address, addresses, delete_address
-from weft.kernel.links import Link, forbid_link_local, set_mtu, set_up
+from weft.kernel.links import Link, forbid_link_local, set_mtu, set_queue, set_up
 from weft.kernel.routes import PROTOCOL, add_route, routes
 from weft.kernel.wireguard import device, key_file
 from weft.kernel.wireguard.key_file import raw, text
@@ -41,6 +41,9 @@ FRESH_S = 180.0
 """A session lives as long (WireGuard's REJECT_AFTER_TIME): an endpoint that its packets came from
 is as good as the one that was configured."""
 _HOST_BITS = 128
+_QUEUE_PACKETS = 2000
+"""For wireguard-go, which takes packets one by one: what a burst of TCP brings must wait in the
+device, where 500 is usual, or is lost."""
 
 
 class WireGuardTable:
@@ -48,7 +51,12 @@ class WireGuardTable:
 
     name = rows.WIREGUARD
 
-    def __init__(self, devices: Devices, run_dir: Path, state_dir: Path) -> None:
+    def __init__(
+        self, devices: Devices, run_dir: Path, state_dir: Path, on_new: Callable[[], None]
+    ) -> None:
+        """`on_new` makes the programs know a device that was made after they were loaded; it calls
+        `ensure`."""
+        self._on_new = on_new
         self._devices = devices
         self._netlink = devices.netlink
         self._run_dir = run_dir
@@ -124,6 +132,8 @@ class WireGuardTable:
 
     def _set_up(self, wanted: rows.WireGuardValue) -> None:
         link, control, state = self._sound_device()
+        if link.ifindex != self._ifindex:
+            self._on_new()
         pair = key_file.read(self._state_dir)
         if pair is None or pair.public_key != wanted.public_key:
             raise UnavailableError(f"device {WEFTWG}: its private key is not there (any more)")
@@ -134,8 +144,6 @@ class WireGuardTable:
         if change != DeviceChange():
             control.write(change)
         self._set_up_link(link, wanted)
-        if link.ifindex != self._ifindex:
-            raise UnavailableError(f"device {WEFTWG}: new, the programs are told at the next look")
 
     def _sound_device(self) -> tuple[Link, WireGuard, DeviceState]:
         """The device, made anew when it is another's or does not answer."""
@@ -161,7 +169,9 @@ class WireGuardTable:
         sysctl.ensure(f"net/ipv6/conf/{WEFTWG}/disable_ipv6", "0")
         if link.mtu_bytes != wanted.mtu_bytes:
             self._netlink.do(set_mtu(ifindex, wanted.mtu_bytes))
-        self._netlink.do(forbid_link_local(ifindex), set_up(ifindex))
+        self._netlink.do(
+            set_queue(ifindex, _QUEUE_PACKETS), forbid_link_local(ifindex), set_up(ifindex)
+        )
         held = {entry.address: entry.prefix_length for entry in addresses(self._netlink, ifindex)}
         stale = [
             delete_address(ifindex, address, length)
