@@ -17,6 +17,8 @@ import pytest
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
+from weft.cluster.interface import LinkInfo, Problem
+from weft.cluster.standing import Alone
 from weft.config import Settings
 from weft.control.context import Context, NullSettler, Target
 from weft.control.control import Control
@@ -28,6 +30,7 @@ from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import Host
 from weft.store.memory import MemoryStore
+from weft.topology.routes import Route
 
 T = TypeVar("T")
 DEADLINE_S = 10.0
@@ -97,6 +100,22 @@ class FakeTargets:
         return Target(f"/run/netns/{target}", hash(target), frozenset({"lo"}), container_id, target)
 
 
+class FakeMembers(Alone):
+    """Other hosts, as a test says that they are."""
+
+    def __init__(self) -> None:
+        self.links: dict[HostId, LinkInfo] = {}
+        self.problems: list[Problem] = []
+        self.reached: dict[HostId, Route] = {}
+        self.since_s: dict[HostId, float] = {}
+        self.is_removed = False
+        self.has_passed_on = True
+        self.rotations = 0
+
+    def rotate(self) -> None:
+        self.rotations += 1
+
+
 class Weftd:
     """One served API, its event loop in a thread of its own."""
 
@@ -112,6 +131,7 @@ class Weftd:
         )
         self.engine = FakeEngine()
         self.dns = FakeDns()
+        self.members = FakeMembers()
         self.control = Control(
             Context(
                 store=self.store,
@@ -121,7 +141,8 @@ class Weftd:
                 wall_s=time.time,
                 random_bytes=random.Random(7).randbytes,
                 targets=FakeTargets(),
-            )
+            ),
+            self.members,
         )
         self.is_stopped = threading.Event()
         self._deadline_s = deadline_s

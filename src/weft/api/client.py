@@ -41,10 +41,11 @@ class Client:
         wanted: type[T],
         method: str,
         *path: str,
+        query: Query | None = None,
         body: msgspec.Struct | None = None,
     ) -> T:
         """Any other method that answers with a body."""
-        return self._decode(self.request(method, path, body=body), wanted)
+        return self._decode(self.request(method, path, query=query, body=body), wanted)
 
     def delete(self, *path: str, query: Query | None = None) -> None:
         """DELETE."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from weft.api.context import Context
 from weft.api.schema import (
     AllowedInfo,
+    AttemptInfo,
     DeviceInfo,
     HostInfo,
     NameInfo,
@@ -18,6 +19,8 @@ from weft.api.schema import (
     RangeInfo,
     SubnetInfo,
 )
+from weft.cluster.interface import Problem as LinkProblem
+from weft.cluster.standing import Standing
 from weft.model.records import (
     AddressRange,
     AllowedAddress,
@@ -33,8 +36,9 @@ from weft.model.records import (
 )
 
 
-def host_info(context: Context, host: Host) -> HostInfo:
+def host_info(standing: Standing) -> HostInfo:
     """A host."""
+    host = standing.host
     return HostInfo(
         id=host.id,
         name=host.name,
@@ -43,7 +47,32 @@ def host_info(context: Context, host: Host) -> HostInfo:
         network_mtu_bytes=host.network_mtu_bytes,
         resolvers=tuple(str(address) for address in host.resolvers),
         version=host.version,
-        is_local=host.id == context.control.host.id,
+        is_local=standing.state == "local",
+        mesh_port=host.mesh_port,
+        state=standing.state,
+        since_s=standing.since_s,
+        address=str(standing.address) if standing.address is not None else None,
+        path=standing.path,
+        relayed_by=standing.relay.name if standing.relay is not None else None,
+        path_mtu_bytes=standing.path_mtu_bytes or None,
+        rtt_s=standing.rtt_s,
+        encryption=standing.way.value if standing.way is not None else None,
+        clock_offset_s=standing.clock_offset_s,
+        reason=standing.reason,
+        fix=standing.fix,
+    )
+
+
+def attempt_info(problem: LinkProblem) -> AttemptInfo:
+    """An attempt to link."""
+    return AttemptInfo(
+        address=problem.address,
+        host_id=problem.host_id,
+        is_outgoing=problem.is_outgoing,
+        is_clone=problem.is_clone,
+        at_s=problem.at_s,
+        reason=problem.reason,
+        fix=problem.fix,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from weft.api import encryption, names, networks, ports, status
+from weft.api import encryption, hosts, names, networks, ports, status
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
     *status.ROUTES,
+    *hosts.ROUTES,
     *networks.ROUTES,
     *ports.ROUTES,
     *names.ROUTES,

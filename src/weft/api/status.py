@@ -19,13 +19,14 @@ from weft.api.schema import (
     CountersList,
     Empty,
     FactsInfo,
-    HostList,
+    HostInfo,
     Problem,
     ProblemList,
     ReconcileInfo,
     Scalar,
     StatusInfo,
 )
+from weft.cluster.standing import Standing
 from weft.engine.engine import Counters, Failure
 from weft.errors import UnavailableError
 from weft.model.codec import to_builtins
@@ -42,18 +43,15 @@ async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
         is_ready=context.engine.ready.is_set() and context.dns.ready.is_set(),
         pid=os.getpid(),
         started_s=context.started_s,
-        host=host_info(context, control.host),
+        host=own_host(context),
         settings=cast("dict[str, Scalar]", to_builtins(context.settings)),
         network_count=len(control.networks.list()),
         port_count=len(control.ports.list()),
         problem_count=len(_all_problems(context)),
+        host_count=len(tuple(control.view.list(Host))),
+        lost_host_count=sum(one.state == "lost" for one in control.hosts.standings()),
+        is_removed=control.hosts.members.is_removed,
     )
-
-
-async def list_hosts(context: Context, call: Call[None, Empty]) -> HostList:
-    """All hosts."""
-    hosts = [host_info(context, host) for host in context.control.view.list(Host)]
-    return HostList(hosts=tuple(sorted(hosts, key=lambda host: (host.name, host.id))))
 
 
 async def list_counters(context: Context, call: Call[None, Empty]) -> CountersList:
@@ -98,6 +96,12 @@ async def shut_down(context: Context, call: Call[None, Empty]) -> Accepted:
     return Accepted(pid=os.getpid())
 
 
+def own_host(context: Context) -> HostInfo:
+    """The host that answers."""
+    host = context.control.host
+    return host_info(Standing(host=host, state="local", address=next(iter(host.underlay), None)))
+
+
 def _counters_info(context: Context, port: Port, counters: Counters) -> CountersInfo:
     return CountersInfo(
         port_id=port.id,
@@ -119,7 +123,11 @@ def _all_problems(context: Context) -> tuple[Problem, ...]:
         Problem(kind="dns", id="", name=name, reason=reason, fix=TRIES_AGAIN)
         for name, reason in context.dns.failures.items()
     ]
-    return (*rows, *sockets)
+    members = [
+        Problem(kind=one.kind, id=one.id, name=one.name, reason=one.reason, fix=one.fix)
+        for one in context.control.hosts.troubles()
+    ]
+    return (*rows, *sockets, *members)
 
 
 def _problems(context: Context, failure: Failure) -> list[Problem]:
@@ -159,7 +167,6 @@ def _resident_bytes() -> int:
 
 ROUTES: tuple[AnyRoute, ...] = (
     plain("GET", "/v1/status", status, "The state of weftd on this host", StatusInfo),
-    plain("GET", "/v1/hosts", list_hosts, "List hosts", HostList),
     plain(
         "GET",
         "/v1/counters",

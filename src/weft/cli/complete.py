@@ -57,5 +57,22 @@ def ports(
     )
 
 
+def hosts(
+    type: object, ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Other hosts by name and by id."""
+    from weft.api.schema import HostList
+    from weft.cli.session import connect
+
+    try:
+        found = connect(timeout_s=TIMEOUT_S).get(HostList, "hosts").hosts
+    except WeftError:
+        return []
+    return _items(
+        ((word, one.state) for one in found if not one.is_local for word in (one.name, one.id)),
+        incomplete,
+    )
+
+
 def _items(words: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word, help=text) for word, text in words if word.startswith(incomplete)]

@@ -31,7 +31,11 @@ class Lazy(NamedTuple):
 COMMANDS: Mapping[str, Lazy] = {
     "up": Lazy("weft.cli.up", "up", "Start weftd on this host."),
     "down": Lazy("weft.cli.down", "down", "Stop weftd; ports go on forwarding."),
+    "token": Lazy("weft.cli.token", "token", "Show or rotate the token of the cluster."),
+    "leave": Lazy("weft.cli.leave", "leave", "Take this host out of its cluster."),
+    "forget": Lazy("weft.cli.forget", "forget", "Remove a host that is gone for good."),
     "status": Lazy("weft.cli.status", "status", "Show weftd, hosts, counters and problems."),
+    "why": Lazy("weft.cli.why", "why", "Explain how a host or a port is reached."),
     "network": Lazy("weft.cli.network", "network", "Make, list, inspect and remove networks."),
     "port": Lazy("weft.cli.port", "port", "Add, list and remove ports, every field explicit."),
     "attach": Lazy("weft.cli.attach", "attach", "Plug something that runs into a network."),

@@ -51,6 +51,7 @@ def files(settings: Settings) -> Iterator[Path]:
     yield run_dir / "sysctl.partial"
     yield settings.start_mark
     yield settings.host_id_file
+    yield Path(settings.state_dir) / "cluster"
     database = settings.database
     yield from sorted(database.parent.glob(f"{database.name}*"))
     yield log_file(settings).parent

@@ -49,12 +49,21 @@ def _overview(as_json: bool) -> None:
     print_facts(
         [
             ("underlay", f"{underlay}, MTU {answer.host.mtu_bytes}"),
+            ("hosts", _hosts_text(answer)),
             ("networks", str(answer.network_count)),
             ("ports", str(answer.port_count)),
             ("problems", _problems_text(answer.problem_count)),
             *_settings_facts(answer),
         ]
     )
+
+
+def _hosts_text(answer: StatusInfo) -> str:
+    if answer.is_removed:
+        return "this host was removed from its cluster; see weft status problems"
+    if not answer.lost_host_count:
+        return str(answer.host_count)
+    return f"{answer.host_count}, {answer.lost_host_count} not reached; see weft status hosts"
 
 
 def _problems_text(count: int) -> str:
@@ -77,30 +86,23 @@ def _settings_facts(answer: StatusInfo) -> list[tuple[str, str]]:
 @status.command()
 @json_option
 def hosts(as_json: bool) -> None:
-    """Show the hosts.
+    """Show the hosts: state and since when, way there, and if something is wrong, what to do.
+
+    PATH is how packets of networks get there; the second line says whether they are encrypted.
+    CLOCK is how far the host's clock is ahead of this one's.
 
     \b
     Examples:
       weft status hosts
+      weft status hosts --json
     """
+    from weft.cli.hosts_table import print_hosts
+
     answer = connect().get(HostList, "hosts")
     if as_json:
         print_json(answer)
-        return
-    print_table(
-        ["HOST", "UNDERLAY", "MTU", "VERSION", ""],
-        [
-            [
-                host.name,
-                "\n".join(host.underlay) or "-",
-                str(host.mtu_bytes),
-                host.version or "-",
-                "this host" if host.is_local else "",
-            ]
-            for host in answer.hosts
-        ],
-        right=["MTU"],
-    )
+    else:
+        print_hosts(answer, time.time())
 
 
 @status.command()

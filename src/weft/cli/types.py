@@ -61,6 +61,13 @@ class PortReference(ParamType):
     shell_complete = complete.ports
 
 
+class HostReference(ParamType):
+    """A host by name or id; the shell completes those that weftd knows."""
+
+    name = "host"
+    shell_complete = complete.hosts
+
+
 ADDRESS = Parsed("ip", parse_address)
 GATEWAY = Parsed("ip", lambda text: parse_address(text, "gateway"))
 SUBNET = Parsed("cidr", parse_subnet)
@@ -73,3 +80,4 @@ LABEL = Parsed("key=value", parse_label)
 SERVICE = Parsed("service", parse_service)
 NETWORK = NetworkReference()
 PORT = PortReference()
+HOST = HostReference()

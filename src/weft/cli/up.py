@@ -13,33 +13,53 @@ import click
 
 from weft import config
 from weft.api.client import Client
-from weft.api.schema import Scalar, StatusInfo
-from weft.cli import daemon_process
+from weft.api.schema import HostList, Scalar, StatusInfo
+from weft.cli import daemon_process, joining
+from weft.cli.down import stop
 from weft.cli.output import json_option, print_json, progress
 from weft.cli.settings_options import Flags, absolute, settings_options, to_environment
+from weft.cli.token import read_token
 from weft.config import Settings
 from weft.errors import ConflictError, UnavailableError, WeftError
-from weft.model.codec import to_builtins
+from weft.model.codec import convert, to_builtins
 
 READY_S = 60.0
 """How long weftd may take until it is ready."""
 PLUGIN_S = 5.0
 """And until Docker can reach it, if it is to serve Docker."""
+JOIN_S = 10.0
+"""And until another host of the cluster is linked."""
+REFUSED_S = 3.0
+"""The same, when it is known why none is."""
 POLL_S = 0.02
 
 
 @click.command()
 @click.option("--foreground", is_flag=True, help="Stay in this process; log to standard error.")
+@click.option(
+    "--token",
+    help="Of the cluster to join; - reads it from standard input. Also in WEFT_JOIN_TOKEN.",
+)
+@click.option(
+    "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="A file that holds it."
+)
 @json_option
 @settings_options
-def up(foreground: bool, as_json: bool, **flags: object) -> None:
-    """Start weftd on this host. When it runs already, say so and change nothing.
+def up(
+    foreground: bool, token: str | None, token_file: Path | None, as_json: bool, **flags: object
+) -> None:
+    """Start weftd on this host, on the first host or (with --join) as one more of its cluster.
+
+    When it runs already, say so and change nothing. With --join, a host that runs alone joins, and
+    its networks and ports come along. Whom to join is remembered.
 
     A flag beats the environment (WEFT_UNDERLAY_DEVICE=eth1), which beats the settings file.
 
     \b
     Examples:
       weft up
+      weft up --join 192.0.2.10 --token weft1…
+      weft up --join 192.0.2.10,192.0.2.11 --token-file /run/token
       weft up --underlay-device eth1 --metrics 127.0.0.1:9090
       weft up --foreground --log-level debug
     """
@@ -47,12 +67,19 @@ def up(foreground: bool, as_json: bool, **flags: object) -> None:
     settings = config.load(given)
     if os.geteuid() != 0:
         raise UnavailableError("weft up: needs root, to load BPF programs and make devices")
+    wanted = joining.plan(settings, joining.read_token(token, token_file, os.environ))
     running = _running(settings)
-    if running is not None:
+    if running is not None and not _is_joining(settings, given, running, wanted):
         _check_same(settings, given, running)
         _report(running, "running", as_json)
         return
+    if running is not None:
+        settings = _settings_of(running, given)
+        with progress("stopping weftd"):
+            stop(settings)
+    joining.write(settings, wanted)
     environment = {**os.environ, **to_environment(settings)}
+    environment.pop(joining.TOKEN_VARIABLE, None)
     if foreground:
         os.chdir("/")
         sys.stdout.flush()
@@ -60,7 +87,53 @@ def up(foreground: bool, as_json: bool, **flags: object) -> None:
     with progress("starting weftd"):
         status = _start(settings, environment)
         _wait_for_plugin(settings)
+    hosts = _wait_for_links(settings) if wanted.is_first else None
     _report(status, "started", as_json)
+    if hosts is not None:
+        _report_joined(settings, hosts)
+
+
+def _is_joining(
+    settings: Settings, given: Flags, running: StatusInfo, wanted: joining.Plan
+) -> bool:
+    """Whether a weftd that runs must start again for it."""
+    has_other_join = "join" in given and running.settings.get("join") != settings.join
+    return wanted.token is not None or has_other_join
+
+
+def _settings_of(running: StatusInfo, given: Flags) -> Settings:
+    """Those that it runs with, and what is asked for now."""
+    return convert({**running.settings, **given}, Settings)
+
+
+def _wait_for_links(settings: Settings) -> HostList:
+    """Until another host is linked, or a while has gone by."""
+    client = Client(settings.api_socket, timeout_s=5.0)
+    began_s = time.monotonic()
+    with progress("looking for the cluster"):
+        while True:
+            hosts = client.get(HostList, "hosts")
+            waited_s = time.monotonic() - began_s
+            is_refused = any(one.is_outgoing for one in hosts.attempts)
+            if waited_s > (REFUSED_S if is_refused else JOIN_S):
+                return hosts
+            if any(host.state == "connected" for host in hosts.hosts):
+                return hosts
+            time.sleep(POLL_S)
+
+
+def _report_joined(settings: Settings, hosts: HostList) -> None:
+    """Exit code 1 when nobody of the cluster answers."""
+    others = [host for host in hosts.hosts if not host.is_local]
+    if any(host.state == "connected" for host in others):
+        click.echo(f"Joined the cluster: {len(others) + 1} hosts; see: weft status hosts", err=True)
+        return
+    click.echo(f"weft: no host of the cluster at {settings.join} is linked yet:", err=True)
+    for attempt in [one for one in hosts.attempts if one.is_outgoing]:
+        click.echo(f"  {attempt.address}: {attempt.reason}", err=True)
+        click.echo(f"    {attempt.fix}", err=True)
+    click.echo("  weftd runs and keeps trying; see: weft status hosts", err=True)
+    click.get_current_context().exit(1)
 
 
 def _running(settings: Settings) -> StatusInfo | None:
@@ -167,8 +240,19 @@ def _report(status: StatusInfo, state: str, as_json: bool) -> None:
         click.echo(f"{status.network_count} networks, {status.port_count} ports; see: weft ps")
     else:
         _tell_next(status)
+    if status.host_count == 1 and not status.settings.get("join"):
+        _tell_others(status)
     if status.problem_count:
         click.echo(f"{status.problem_count} problems; see: weft status problems")
+
+
+def _tell_others(status: StatusInfo) -> None:
+    """How they join. The token is read from its file; no answer of weftd holds it."""
+    settings = convert(status.settings, Settings)
+    token = read_token(Path(settings.state_dir))
+    line = joining.join_line(status.host.address, settings.mesh_port, Settings().mesh_port, token)
+    click.echo("On every other host:")
+    click.echo(f"  {line}")
 
 
 def _tell_next(status: StatusInfo) -> None:

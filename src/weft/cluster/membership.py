@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
@@ -16,6 +17,7 @@ from weft.cluster.interface import Endpoint, HostLinks, LinkInfo, Problem, Targe
 from weft.cluster.neighbourhood import Neighbourhood
 from weft.cluster.remembered import Met, Remembered
 from weft.cluster.secret import Secrets
+from weft.cluster.standing import Rotation, State, state_of
 from weft.cluster.targets import endpoints_of, strangers, targets_of
 from weft.cluster.wanted import wanted
 from weft.errors import WeftError
@@ -30,6 +32,9 @@ log = structlog.get_logger()
 COALESCE_S = 0.1
 """Changes wait so long for company."""
 RETRY_S = 5.0
+RETIRE_S = 5.0
+"""A new secret is known to all hosts so long before the former one is refused, so that each has its
+certificate by then."""
 CLOSE_S = 2.0
 """A host that was removed keeps its links so long, so that it hears of it and can say goodbye."""
 
@@ -60,12 +65,15 @@ class Membership:
         self.reached: Mapping[HostId, Route] = {}
         """Hosts that are reached over links, by whatever way."""
         self.since_s: dict[HostId, float] = {}
-        """Wall clock: since when a host is reached, or is not; by what this weftd has seen."""
+        """Wall clock: since when a host is as it is, by what this weftd has seen."""
+        self._states: dict[HostId, State] = {}
         self._store = store
         self._links = links
         self._remembered = remembered
         self._join = tuple(join)
+        self._now_s = monotonic_s
         self._wall_s = wall_s
+        self._confirmed_s: float | None = None
         self._started_s = wall_s()
         self._changed = asyncio.Event()
         self._closing: dict[HostId, asyncio.TimerHandle] = {}
@@ -96,6 +104,22 @@ class Membership:
         return self._store.get(ForgottenHost, self.host_id) is not None or any(
             problem.is_removal for problem in self.problems
         )
+
+    @property
+    def has_passed_on(self) -> bool:
+        """Whether a linked host has confirmed that it has all that is here."""
+        return any(self.exchange.is_in_sync(host) for host in self.links)
+
+    @property
+    def rotation(self) -> Rotation:
+        """How far the cluster's secret is."""
+        return Rotation(
+            secret_id=self.secrets.current_id, is_rotating=self.secrets.previous is not None
+        )
+
+    def rotate(self) -> None:
+        """Make a new secret; the links hand it on. ConflictError: the last time is not over."""
+        self.secrets.rotate(os.urandom, self._wall_s())
 
     def network_changed(self) -> None:
         """Addresses or routes of this host changed."""
@@ -138,8 +162,8 @@ class Membership:
             self._take_note()
             delay_s: float | None = None
             try:
-                self._end_rotation()
                 self._remember()
+                delay_s = self._end_rotation()
             except WeftError as error:
                 log.warning("not kept on disk, tried again", reason=str(error))
                 delay_s = RETRY_S
@@ -153,13 +177,15 @@ class Membership:
         now_s = self._wall_s()
         reached = routes(self.host_id, self._store)
         others = {host.id: host for host in self.others}
-        for host in others:
-            if (host in reached) != (host in self.reached):
+        self.reached = reached
+        states = {host: state_of(host, self) for host in others}
+        for host, state in states.items():
+            if self._states.get(host, state) != state:
                 self.since_s[host] = now_s
             self.since_s.setdefault(host, self._started_s)
         for gone in self.since_s.keys() - others.keys():
             del self.since_s[gone]
-        self.reached = reached
+        self._states = states
         silent = others.keys() - reached.keys()
         chosen = wanted(self.host_id, others, silent)
         self._links.want(
@@ -195,10 +221,21 @@ class Membership:
             hosts = {id: one for id, one in known if not self._is_removed(HostId(id))} | hosts
         self._remembered.update(hosts=hosts)
 
-    def _end_rotation(self) -> None:
-        """Once every host has confirmed the present secret, the one before counts no more."""
+    def _end_rotation(self) -> float | None:
+        """Once every host has confirmed the present secret for a while, the one before counts no
+        more. How long that is, if it only takes time."""
         present = self.secrets.current_id
-        if self.secrets.previous is not None and all(
-            host.secret_id == present for host in self._store.list(Host)
+        if self.secrets.previous is None or any(
+            host.secret_id != present for host in self._store.list(Host)
         ):
-            self.secrets.retire_previous()
+            self._confirmed_s = None
+            return None
+        now_s = self._now_s()
+        if self._confirmed_s is None:
+            self._confirmed_s = now_s
+        wait_s = self._confirmed_s + RETIRE_S - now_s
+        if wait_s > 0:
+            return wait_s
+        self.secrets.retire_previous()
+        log.info("the cluster's former token is refused from now on")
+        return None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from weft.cluster.standing import Members
 from weft.control.addresses import Addresses
 from weft.control.conflicts import Conflict, conflicts
 from weft.control.context import Context
 from weft.control.encryption import Encryption
 from weft.control.host_access import HostAccess
+from weft.control.hosts import Hosts
 from weft.control.names import Names
 from weft.control.networks import Networks
 from weft.control.notices import Notices
 from weft.control.ports import Ports
+from weft.mesh.opening import Health
 from weft.model.addresses import IPAddress
 from weft.model.records import DockerNetwork, Host, Network, Record
 from weft.store.interface import Delete, Listener, Put, View
@@ -21,7 +24,13 @@ from weft.store.interface import Delete, Listener, Put, View
 class Control:
     """See `interface.Control`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(
+        self,
+        context: Context,
+        members: Members | None = None,
+        health: Callable[[], Health] = Health,
+    ) -> None:
+        """members: None: there are no other hosts."""
         self._context = context
         self.addresses = Addresses(context)
         self.networks = Networks(context, self.addresses)
@@ -29,6 +38,7 @@ class Control:
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)
         self.encryption = Encryption(context)
+        self.hosts = Hosts(context, members, health)
         self.notices = Notices()
 
     @property

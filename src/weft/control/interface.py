@@ -15,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from weft.cluster.interface import Problem
+from weft.cluster.standing import Members, Standing
+from weft.cluster.troubles import Trouble
 from weft.control.conflicts import Conflict
 from weft.control.notices import Notices
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
@@ -211,6 +214,47 @@ class HostAccess(Protocol):
         ...
 
 
+class Hosts(Protocol):
+    """The hosts of the cluster, and how one leaves it."""
+
+    @property
+    def members(self) -> Members:
+        """What is known of the other hosts beside the records."""
+        ...
+
+    def find(self, reference: str) -> Host:
+        """By name, id, or the beginning of an id."""
+        ...
+
+    def standings(self) -> Sequence[Standing]:
+        """How each host is, this one too, by name. Linear in the hosts and their links."""
+        ...
+
+    def unnamed(self) -> Sequence[Problem]:
+        """Attempts to link, from here or from elsewhere, that belong to no other host known."""
+        ...
+
+    def troubles(self) -> Sequence[Trouble]:
+        """What is wrong with this host as a member, with other hosts, with the records."""
+        ...
+
+    async def forget(self, reference: str, *, is_forced: bool = False) -> Host:
+        """Remove a host that is gone for good; its id never comes back. InUseError: it is alive.
+
+        is_forced: though it is alive.
+        """
+        ...
+
+    async def leave(self, *, is_forced: bool = False) -> bool:
+        """Give up this host's ports and addresses, and tell the others that it is gone.
+
+        Returns whether another host has confirmed it; False: there was none to tell, or (with
+        `is_forced`) none did. weftd is of no more use afterwards. UnavailableError: no other host
+        is linked, or none confirmed; calling again goes on from there.
+        """
+        ...
+
+
 class Encryption(Protocol):
     """Encryption between all hosts."""
 
@@ -250,6 +294,11 @@ class Control(Protocol):
     @property
     def host_access(self) -> HostAccess:
         """The host's own place on a network."""
+        ...
+
+    @property
+    def hosts(self) -> Hosts:
+        """The hosts of the cluster, and how one leaves it."""
         ...
 
     @property

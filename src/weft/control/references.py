@@ -60,6 +60,20 @@ def find_port(view: View, reference: str) -> Port:
     raise NotFoundError(f"port {reference}: not found{_near(reference, names)}")
 
 
+def find_host(view: View, reference: str) -> Host:
+    """By name, id, or the unambiguous beginning of an id."""
+    hosts = list(view.list(Host))
+    found = [host for host in hosts if host.name == reference] or [
+        host for host in hosts if _is_id(reference, host.id)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(sorted(host.id for host in found))
+        raise ConflictError(f"host {reference}: several are called so; give one of the ids {ids}")
+    raise NotFoundError(f"host {reference}: not found{_near(reference, (h.name for h in hosts))}")
+
+
 def check_network_name(name: str) -> str:
     """A name that can be a path element, an argument and a DNS label."""
     if not _NETWORK_NAME.fullmatch(name):

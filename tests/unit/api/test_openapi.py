@@ -18,6 +18,9 @@ from weft.api.openapi import describe
 from weft.api.routes import ROUTES
 from weft.engine.engine import Failure
 from weft.engine.rows import RowKey
+from weft.model.ids import HostId
+from weft.model.records import Host
+from weft.store.interface import Put
 
 OPERATION_METHODS = ("get", "put", "post", "delete")
 
@@ -170,6 +173,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     for path in (
         "status",
         "hosts",
+        "why/" + "a" * 16,
+        "why/nobody",
+        "token",
         "facts",
         "problems",
         "counters",
@@ -191,6 +197,14 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("DELETE", "/v1/attachments?target=web&network=foo")
     described("DELETE", f"/v1/ports/{port['id']}")
     described("DELETE", "/v1/networks/foo")
+    described("DELETE", "/v1/hosts/nobody")
+    described("DELETE", "/v1/hosts/" + "a" * 16)  # the host itself
+    other = Host(id=HostId("b" * 16), name="h2")
+    weftd.run(lambda: weftd.store.write([Put(other)]))
+    described("GET", "/v1/why/h2")
+    described("DELETE", "/v1/hosts/h2?force=true")
+    described("POST", "/v1/token/rotate")
+    described("POST", "/v1/leave?force=true")
     described("POST", "/v1/shutdown")
     assert described.seen == {(route.method, route.path) for route in ROUTES}
 

@@ -1,0 +1,231 @@
+"""How each host of the cluster stands towards this one, and why: what `weft status hosts` shows.
+
+The control plane's state comes from links, the data plane's path from the neighbours that all hosts
+publish, so it is the path that the engine takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from weft.cluster.interface import LinkInfo, Problem
+from weft.errors import UnavailableError
+from weft.model.addresses import IPAddress
+from weft.model.ids import HostId
+from weft.model.records import Host, Neighbour, Neighbours
+from weft.store.interface import View
+from weft.topology.encryption import Way, cluster_settings, way_between
+from weft.topology.routes import Route, routes
+
+State = Literal["local", "connected", "indirect", "lost"]
+"""local: the host that tells.
+connected: a link is up.
+indirect: no link, and others reach it.
+lost: nobody who is reached reaches it."""
+PathKind = Literal["direct", "relayed", "broken"]
+
+
+class Members(Protocol):
+    """What is known of the other hosts beside the records (`membership.Membership`)."""
+
+    @property
+    def links(self) -> Mapping[HostId, LinkInfo]:
+        """Links that are up."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Why links are not there."""
+        ...
+
+    @property
+    def reached(self) -> Mapping[HostId, Route]:
+        """Hosts that are reached over links, by whatever way."""
+        ...
+
+    @property
+    def since_s(self) -> Mapping[HostId, float]:
+        """Wall clock: since when a host's state is what it is."""
+        ...
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether this host was removed from its cluster, as far as it has heard."""
+        ...
+
+    @property
+    def has_passed_on(self) -> bool:
+        """Whether a linked host has confirmed that it has all that is here."""
+        ...
+
+    @property
+    def rotation(self) -> Rotation:
+        """How far the cluster's secret is."""
+        ...
+
+    def rotate(self) -> None:
+        """Make a new secret, for all hosts; ConflictError: the last time is not over yet."""
+        ...
+
+
+class Rotation(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the cluster's secret is."""
+
+    secret_id: str = ""
+    """Names the newest: a hash, nothing to hide."""
+    is_rotating: bool = False
+    """Whether the one before counts as well."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """One host."""
+
+    host: Host
+    state: State
+    since_s: float | None = None
+    """Wall clock; None: not known."""
+    address: IPAddress | None = None
+    """Under which this host reaches it, or tries to."""
+    path: PathKind | None = None
+    """None: nothing is known to get there."""
+    relay: Host | None = None
+    """Whom what is sent there goes to first."""
+    rtt_s: float | None = None
+    path_mtu_bytes: int = 0
+    """Largest underlay packet that passes in both directions; 0: not known."""
+    way: Way | None = None
+    clock_offset_s: float | None = None
+    """How far its clock is ahead of this host's."""
+    reason: str = ""
+    """Why there is no link, or what else is wrong with it."""
+    fix: str = ""
+
+
+def standings(me: HostId, view: View, members: Members) -> list[Standing]:
+    """All hosts of the cluster, this one too, by name."""
+    ways = routes(me, view, is_data=True)
+    found = [
+        Standing(host=host, state="local", address=_first(host.underlay))
+        if host.id == me
+        else standing(me, host, view, members, ways)
+        for host in view.list(Host)
+    ]
+    return sorted(found, key=lambda one: (one.host.name, one.host.id))
+
+
+def standing(
+    me: HostId, host: Host, view: View, members: Members, ways: Mapping[HostId, Route]
+) -> Standing:
+    """Another host. ways: of data, as `topology.routes` finds them."""
+    link = members.links.get(host.id)
+    state = state_of(host.id, members)
+    mine = _neighbour(view, me, host.id)
+    address = link.address if link else mine.address if mine else _first(host.underlay)
+    path, relay, path_mtu_bytes = _path(me, host, view, state, ways)
+    reason, fix = _reason(host, state, members)
+    return Standing(
+        host=host,
+        state=state,
+        since_s=link.since_s if link else members.since_s.get(host.id),
+        address=address,
+        path=path,
+        relay=relay,
+        rtt_s=link.rtt_s if link else None,
+        path_mtu_bytes=path_mtu_bytes,
+        way=_way(me, host, view, address),
+        clock_offset_s=link.clock_offset_s if link else None,
+        reason=reason,
+        fix=fix,
+    )
+
+
+def state_of(host: HostId, members: Members) -> State:
+    """Of another host. A neighbour whose link has just gone is lost, whatever its grace period."""
+    if host in members.links:
+        return "connected"
+    route = members.reached.get(host)
+    return "indirect" if route is not None and route.via != host else "lost"
+
+
+def unnamed(me: HostId, view: View, members: Members) -> list[Problem]:
+    """Attempts, from here or from elsewhere, that belong to no other host of the cluster."""
+    return [
+        problem
+        for problem in members.problems
+        if problem.host_id in (None, me) or view.get(Host, problem.host_id) is None
+    ]
+
+
+def _path(
+    me: HostId, host: Host, view: View, state: State, ways: Mapping[HostId, Route]
+) -> tuple[PathKind | None, Host | None, int]:
+    there, back = _neighbour(view, me, host.id), _neighbour(view, host.id, me)
+    ends = [end for end in (there, back) if end is not None]
+    if any(end.is_path_broken for end in ends):
+        way = ways.get(host.id)
+        if way is None or way.via == host.id:
+            return "broken", None, 0
+        return "relayed", view.get(Host, way.via), way.path_mtu_bytes
+    if state == "lost":
+        return None, None, 0
+    measured = [end.path_mtu_bytes for end in ends if end.path_mtu_bytes]
+    return "direct", None, min(measured, default=0)
+
+
+def _way(me: HostId, host: Host, view: View, remote: IPAddress | None) -> Way | None:
+    own = view.get(Host, me)
+    if own is None or remote is None:
+        return None
+    local = next((one for one in own.underlay if one.version == remote.version), None)
+    if local is None:
+        return None
+    return way_between(cluster_settings(view), own, host, local, remote)
+
+
+def _reason(host: Host, state: State, members: Members) -> tuple[str, str]:
+    about = [problem for problem in members.problems if problem.host_id == host.id]
+    clone = next((problem for problem in about if problem.is_clone), None)
+    if clone is not None:
+        return clone.reason, clone.fix
+    if state == "connected":
+        return "", ""
+    latest = next((p for p in about if p.is_outgoing), about[0] if about else None)
+    if latest is not None:
+        return f"{latest.address}: {latest.reason}", latest.fix
+    if state == "indirect":
+        return "", ""
+    if members.is_removed:
+        return "this host was removed from the cluster", "weft leave, then join anew"
+    return (
+        "it does not answer",
+        f"start weftd there; if it is gone for good: weft forget {host.name}",
+    )
+
+
+def _neighbour(view: View, one: HostId, other: HostId) -> Neighbour | None:
+    record = view.get(Neighbours, one)
+    stated = record.neighbours if record is not None else ()
+    return next((each for each in stated if each.host_id == other), None)
+
+
+def _first(addresses: Sequence[IPAddress]) -> IPAddress | None:
+    return addresses[0] if addresses else None
+
+
+class Alone:
+    """No other hosts (tests, a weftd without links)."""
+
+    links: Mapping[HostId, LinkInfo] = {}
+    problems: Sequence[Problem] = ()
+    reached: Mapping[HostId, Route] = {}
+    since_s: Mapping[HostId, float] = {}
+    is_removed = False
+    has_passed_on = False
+    rotation = Rotation()
+
+    def rotate(self) -> None:
+        """There is no secret."""
+        raise UnavailableError("token: this weftd is of no cluster")

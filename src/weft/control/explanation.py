@@ -1,0 +1,102 @@
+"""Why a host or a port is reached as it is, in sentences: what `weft why` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from weft.cluster.standing import Members, Standing
+from weft.control.references import network_label, workload_name
+from weft.model.ids import HostId
+from weft.model.records import Host, Network, Port
+from weft.store.interface import View
+from weft.topology.encryption import Way, cluster_settings
+
+
+class Explanation(NamedTuple):
+    """What is so, and why."""
+
+    is_reachable: bool
+    sentences: tuple[str, ...]
+    """The most telling first."""
+    fix: str
+
+
+def explain(view: View, standing: Standing, port: Port | None, members: Members) -> Explanation:
+    """A host, or a port on it."""
+    is_reachable = standing.state == "local" or standing.path in ("direct", "relayed")
+    is_reachable = is_reachable and standing.way is not Way.NONE
+    sentences = [
+        *(_about_port(view, port, standing.host) if port is not None else ()),
+        *_about_link(standing, members, view),
+        *_about_path(standing),
+        *_about_encryption(standing, view),
+    ]
+    return Explanation(is_reachable, tuple(sentences), standing.fix)
+
+
+def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
+    addresses = ", ".join(str(address) for address in port.addresses) or "no address"
+    network = network_label(view, port.network_id)
+    yield f"{workload_name(port)} has {addresses} on network {network}, host {host.name}"
+    if view.get(Network, port.network_id) is None:
+        yield "its network was removed"
+    if port.device is None and not port.is_host:
+        yield "nothing is plugged into it yet"
+
+
+def _about_link(standing: Standing, members: Members, view: View) -> Iterator[str]:
+    host = standing.host
+    match standing.state:
+        case "local":
+            yield "it is this host"
+        case "connected":
+            rtt = "" if standing.rtt_s is None else f", round trip {standing.rtt_s * 1000:.1f} ms"
+            link = members.links.get(host.id)
+            dialed = (
+                "" if link is None else ", dialed from " + ("here" if link.is_outgoing else "there")
+            )
+            yield f"a link to it is up ({standing.address}{dialed}{rtt})"
+        case "indirect":
+            via = members.reached[host.id].via if host.id in members.reached else HostId("")
+            relay = view.get(Host, via)
+            name = relay.name if relay is not None else via
+            yield f"there is no link to it; news of it comes by way of {name}"
+        case "lost":
+            yield "neither this host nor any that it reaches has a link to it"
+    if standing.reason:
+        yield standing.reason
+
+
+def _about_path(standing: Standing) -> Iterator[str]:
+    mtu = standing.path_mtu_bytes
+    size = f"; packets of up to {mtu} bytes get through" if mtu else ""
+    match standing.path:
+        case "direct":
+            yield f"packets go directly to {standing.address}{size}"
+        case "relayed":
+            relay = standing.relay.name if standing.relay is not None else "another host"
+            yield f"the direct way loses packets, so {relay} relays them{size}"
+        case "broken":
+            yield "packets get lost on the way, and no other host can relay them"
+        case None:
+            if standing.state != "local":
+                yield "packets are sent to its last address; whether they arrive is not known"
+
+
+def _about_encryption(standing: Standing, view: View) -> Iterator[str]:
+    is_wanted = cluster_settings(view).is_encrypted
+    match standing.way:
+        case Way.ENCRYPTED:
+            yield "they are encrypted (WireGuard)"
+        case Way.PLAIN:
+            yield "they are not encrypted" + (
+                ", though the cluster wants encryption: not all hosts are ready for it, or both "
+                "addresses are in a plain underlay"
+                if is_wanted
+                else ""
+            )
+        case Way.NONE:
+            yield "nothing is sent: one of the two hosts must encrypt and the other cannot"
+        case None:
+            pass

@@ -1,0 +1,135 @@
+"""The hosts of the cluster: how they are, and how one leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from weft.cluster.interface import Problem
+from weft.cluster.standing import Alone, Members, Standing, standings, unnamed
+from weft.cluster.troubles import Trouble, troubles
+from weft.control.context import Context
+from weft.control.references import find_host
+from weft.errors import InUseError, InvalidError, UnavailableError
+from weft.mesh.opening import Health
+from weft.mesh.ownership import owner_of
+from weft.mesh.removed import KEPT_KINDS
+from weft.model.ids import HostId
+from weft.model.records import KINDS, ForgottenHost, Host, Neighbours
+from weft.store.interface import Change, Delete, Put
+
+PASS_ON_S = 20.0
+"""How long a host that leaves waits until another one has its last word."""
+_POLL_S = 0.02
+_LAST = (Host, Neighbours)
+"""What of its own a host gives up last."""
+
+
+class Hosts:
+    """See `interface.Hosts`."""
+
+    def __init__(
+        self,
+        context: Context,
+        members: Members | None = None,
+        health: Callable[[], Health] = Health,
+    ) -> None:
+        self._members: Members = members or Alone()
+        self._context = context
+        self._health = health
+
+    @property
+    def members(self) -> Members:
+        """See `interface.Hosts.members`."""
+        return self._members
+
+    def find(self, reference: str) -> Host:
+        """See `interface.Hosts.find`."""
+        return find_host(self._context.view, reference)
+
+    def standings(self) -> Sequence[Standing]:
+        """See `interface.Hosts.standings`."""
+        return standings(self._context.host_id, self._context.view, self._members)
+
+    def unnamed(self) -> Sequence[Problem]:
+        """See `interface.Hosts.unnamed`."""
+        return unnamed(self._context.host_id, self._context.view, self._members)
+
+    def troubles(self) -> Sequence[Trouble]:
+        """See `interface.Hosts.troubles`."""
+        context = self._context
+        return troubles(
+            context.host_id, context.view, self._members, self.standings(), self._health()
+        )
+
+    async def forget(self, reference: str, *, is_forced: bool = False) -> Host:
+        """See `interface.Hosts.forget`."""
+        async with self._context.lock:
+            host = self.find(reference)
+            if host.id == self._context.host_id:
+                raise InvalidError(
+                    f"forget {reference}: is this host; to take it out of the cluster: weft leave"
+                )
+            if host.id in self._members.reached and not is_forced:
+                raise InUseError(
+                    f"forget {reference}: its weftd is alive; run weft leave there, or weft forget "
+                    f"--force {reference} if it cannot be reached by you"
+                )
+            await self._context.commit([Put(self._farewell(host.id, host.name))])
+        return host
+
+    async def leave(self, *, is_forced: bool = False) -> bool:
+        """See `interface.Hosts.leave`."""
+        context, me = self._context, self._context.host_id
+        others = [host for host in context.view.list(Host) if host.id != me]
+        is_told = bool(others) and not self._is_refused
+        if is_told and not self._members.links and not is_forced:
+            raise UnavailableError(
+                "leave: no other host of the cluster is linked, so none would hear of it; bring a "
+                "link up (weft status hosts), or weft leave --force and then, on another host, "
+                f"weft forget {context.host.name}"
+            )
+        async with context.lock:
+            await context.commit(self._own_records())
+        if not is_told:
+            return False
+        await context.store.write(
+            [
+                Put(self._farewell(me, context.host.name)),
+                *(Delete(kind, me) for kind in _LAST if context.view.get(kind, me) is not None),
+            ]
+        )
+        return await self._is_passed_on(is_forced)
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether some other host knows that this one was removed."""
+        return any(problem.is_removal for problem in self._members.problems)
+
+    def _farewell(self, host_id: HostId, name: str) -> ForgottenHost:
+        return ForgottenHost(id=host_id, name=name, at_s=self._context.wall_s())
+
+    def _own_records(self) -> list[Change]:
+        me = self._context.host_id
+        return [
+            Delete(kind, record.id)
+            for kind in KINDS
+            if kind not in _LAST and kind.KIND not in KEPT_KINDS
+            for record in self._context.view.list(kind)
+            if owner_of(record) == me
+        ]
+
+    async def _is_passed_on(self, is_forced: bool) -> bool:
+        try:
+            async with asyncio.timeout(PASS_ON_S):
+                # Acknowledgements are told to nobody but the sessions.
+                while not self._members.has_passed_on and not self._is_refused:  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_S)
+                return True
+        except TimeoutError:
+            if is_forced:
+                return False
+            raise UnavailableError(
+                f"leave: no other host has confirmed within {PASS_ON_S:g} s that it heard of it; "
+                "try again, or weft leave --force and then weft forget on another host"
+            ) from None
