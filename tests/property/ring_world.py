@@ -173,6 +173,8 @@ class RingWorld:
             return
         delta = one.replica.missing_for(other.replica.digest)
         if delta is None:
+            if one.replica.digest.hash == other.replica.digest.hash:
+                self._repair(one, other)
             return
         if part < 1.0:
             some = delta.entries[: int(len(delta.entries) * part)]
@@ -182,6 +184,14 @@ class RingWorld:
         assert done is not None
         other.show(done)
         other.show(other.replica.settle())
+
+    def _repair(self, one: RingHost, other: RingHost) -> None:
+        """They have seen the same and hold something else: what came of a delta that never became
+        whole."""
+        if one.replica.checksum != other.replica.checksum:
+            done = other.replica.merge(one.replica.everything())
+            assert done is not None
+            other.show(done)
 
     def spread(self) -> None:
         """Everything reaches everybody whom it can."""

@@ -119,11 +119,22 @@ def without(found: Sequence[Segment], first: int, last: int) -> list[Segment]:
 
 
 def digest_of(statements: Iterable[AddressBlocks]) -> str:
-    """Of all that one host states; equal if and only if the statements are."""
+    """Of all that one host states; equal if and only if the statements are. A subnet of which it
+    has all, as when it was made, counts only from the first change on: it may have died before it
+    could count anything."""
     hashed = blake2b(digest_size=12)
-    for subnet_id, blocks in sorted((record.subnet_id, record.blocks) for record in statements):
-        hashed.update(_text(subnet_id, blocks).encode())
+    for record in sorted(statements, key=lambda record: record.subnet_id):
+        if not _is_as_made(record):
+            hashed.update(_text(record.subnet_id, record.blocks).encode())
     return hashed.hexdigest()
+
+
+def _is_as_made(record: AddressBlocks) -> bool:
+    if len(record.blocks) != 1:
+        return False
+    (block,) = record.blocks
+    is_own = block.owner == record.host_id and not block.is_reserve
+    return is_own and block.epoch == 1 and not block.since
 
 
 def _text(subnet_id: SubnetId, blocks: Iterable[Block]) -> str:

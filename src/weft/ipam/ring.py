@@ -20,6 +20,7 @@ from weft.ipam.occupancy import chunk
 from weft.ipam.quorum import able
 from weft.ipam.records import Records, is_forgotten, request_id
 from weft.ipam.sharing import (
+    count_again,
     give,
     hand_over,
     intervals,
@@ -125,7 +126,7 @@ class Ring:
         sight = self._look(draft, now_s, reached)
         self._watch_quorum(view, now_s, reached)
         if self._is_restored and not self._has_returned(draft, sight):
-            return draft.changes()
+            return [change for change in draft.changes() if isinstance(change, LeaseReturn)]
         draft.remove(LeaseReturn, self.me)
         self._deciding.step(draft, sight)
         self._share(draft, sight)
@@ -224,6 +225,7 @@ class Ring:
         return sight.now_s - self._began_s < ALONE_S
 
     def _share(self, draft: Draft, sight: Sight) -> None:
+        count_again(draft)
         take_unclaimed(draft)
         take_estates(draft)
         self._drop_orphans(draft, sight)

@@ -110,6 +110,16 @@ def _has_left(draft: Draft, host: HostId) -> bool:
     return draft.view.get(Lease, host) is None or is_given_up(draft.view, host)
 
 
+def count_again(draft: Draft) -> None:
+    """What this host stated before it was restored from a backup may come to light late, with a
+    revision that it has forgotten; it counts from now on."""
+    for record in tuple(draft.view.by(AddressBlocks, "host_id", draft.me)):
+        subnet = draft.view.get(Subnet, record.subnet_id)
+        if subnet is not None and any(b.since > draft.lease.revision for b in record.blocks):
+            late = [s._replace(since=min(s.since, draft.since)) for s in draft.own(subnet)]
+            draft.state(subnet, late)
+
+
 def _gain(draft: Draft, subnet: Subnet, segment: Segment, epoch: int, *, is_reserve: bool) -> None:
     mine = without(draft.own(subnet), segment.first, segment.last)
     gained = segment._replace(
