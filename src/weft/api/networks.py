@@ -20,6 +20,7 @@ from weft.api.schema import (
     NetworkInfo,
     NetworkList,
     PortInfo,
+    RenameRequest,
     SubnetList,
 )
 from weft.control.specs import NetworkSpec
@@ -60,6 +61,12 @@ async def inspect(context: Context, call: Call[None, Empty]) -> NetworkDetail:
 async def remove(context: Context, call: Call[None, Empty]) -> None:
     """Remove a network."""
     await context.control.networks.remove(call.path["network"])
+
+
+async def rename(context: Context, call: Call[RenameRequest, Empty]) -> NetworkInfo:
+    """Give a network another name."""
+    networks = context.control.networks
+    return network_info(context, await networks.rename(call.path["network"], call.body.name))
 
 
 async def list_subnets(context: Context, call: Call[None, Empty]) -> SubnetList:
@@ -107,6 +114,16 @@ ROUTES: tuple[AnyRoute, ...] = (
         "Remove a network that no port uses",
         None,
         (NotFoundError, InUseError),
+    ),
+    Route(
+        method="PATCH",
+        path="/v1/networks/{network}",
+        handler=rename,
+        summary="Give a network another name",
+        query=Empty,
+        body=RenameRequest,
+        answer=NetworkInfo,
+        errors=(InvalidError, NotFoundError, ConflictError),
     ),
     plain(
         "GET",

@@ -35,7 +35,7 @@ CREATION_ERRORS = (
 
 
 async def list_ports(context: Context, call: Call[None, NetworkQuery]) -> PortList:
-    """Ports of this host."""
+    """Ports of all hosts."""
     return PortList(ports=port_infos(context, context.control.ports.list(call.query.network)))
 
 
@@ -120,7 +120,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="GET",
         path="/v1/ports",
         handler=list_ports,
-        summary="List the ports of this host",
+        summary="List the ports of all hosts",
         query=NetworkQuery,
         answer=PortList,
         errors=(InvalidError, NotFoundError),

@@ -100,11 +100,8 @@ def subnets_of(context: Context, network: Network) -> tuple[SubnetInfo, ...]:
 
 def network_info(context: Context, network: Network) -> NetworkInfo:
     """A network with its subnets; its ports are only counted."""
-    ports = [
-        port
-        for port in context.control.view.by(Port, "network_id", network.id)
-        if port.host_id == context.control.host.id
-    ]
+    everywhere = tuple(context.control.view.by(Port, "network_id", network.id))
+    ports = [port for port in everywhere if port.host_id == context.control.host.id]
     return NetworkInfo(
         id=network.id,
         name=network.name,
@@ -117,6 +114,7 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         labels=dict(network.labels),
         subnets=subnets_of(context, network),
         port_count=sum(not port.is_host for port in ports),
+        total_port_count=sum(not port.is_host for port in everywhere),
     )
 
 
@@ -134,7 +132,7 @@ def port_infos(context: Context, ports: Iterable[Port]) -> tuple[PortInfo, ...]:
     """Ports, by network and name."""
     problems = problems_by_record(context)
     infos = [_port_info(context, port, problems.get((Port.KIND, port.id), ())) for port in ports]
-    return tuple(sorted(infos, key=lambda info: (info.network, info.names, info.id)))
+    return tuple(sorted(infos, key=lambda info: (info.network, info.names, info.host, info.id)))
 
 
 def port_info(context: Context, port: Port) -> PortInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.api import encryption, hosts, names, networks, ports, status
+from weft.api import conflicts, encryption, hosts, names, networks, ports, status
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -12,4 +12,5 @@ ROUTES: tuple[AnyRoute, ...] = (
     *ports.ROUTES,
     *names.ROUTES,
     *encryption.ROUTES,
+    *conflicts.ROUTES,
 )

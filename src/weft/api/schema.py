@@ -163,6 +163,8 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     subnets: tuple[SubnetInfo, ...]
     port_count: int
     """Ports on this host, the host's own place not counted."""
+    total_port_count: int = 0
+    """Ports on all hosts, the hosts' own places not counted."""
 
 
 class NetworkList(Answer, frozen=True, kw_only=True):
@@ -234,7 +236,7 @@ class PortInfo(Answer, frozen=True, kw_only=True):
 
 
 class PortList(Answer, frozen=True, kw_only=True):
-    """Ports of this host, by network and name."""
+    """Ports of all hosts, by network, name and host."""
 
     ports: tuple[PortInfo, ...]
 
@@ -340,6 +342,28 @@ class ProblemList(Answer, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
 
 
+class ConflictInfo(Answer, frozen=True, kw_only=True):
+    """Records that contradict each other, made by hosts that did not know of each other."""
+
+    kind: Literal["name", "subnet", "address", "lost-network"]
+    """``name``: networks that are called alike; ``subnet``: subnets of networks of one tenant that
+    overlap; ``address``: ports of a network that have one address; ``lost-network``: ports on a
+    network that was removed."""
+    ids: tuple[str, ...]
+    """Of the networks, or for ``address`` of the ports."""
+    subject: str
+    """What they share: the name, the prefix, the address."""
+    reason: str
+    fix: str
+    """What to do about it."""
+
+
+class ConflictList(Answer, frozen=True, kw_only=True):
+    """What hosts did apart that does not go together. All of it works on as it is."""
+
+    conflicts: tuple[ConflictInfo, ...]
+
+
 class StatusInfo(Answer, frozen=True, kw_only=True):
     """The state of weftd on this host."""
 
@@ -359,6 +383,8 @@ class StatusInfo(Answer, frozen=True, kw_only=True):
     """Those that are not reached."""
     is_removed: bool = False
     """Whether this host was removed from its cluster, as far as it has heard."""
+    conflict_count: int = 0
+    """Records of several hosts that contradict each other."""
 
 
 class ReconcileInfo(Answer, frozen=True, kw_only=True):
@@ -409,6 +435,12 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     is_spoof_checked: bool = True
     is_default_route: bool = True
     published: tuple[PublishedPort, ...] = ()
+
+
+class RenameRequest(Spec, frozen=True, kw_only=True):
+    """Another name for a network."""
+
+    name: str
 
 
 class ExposeRequest(Spec, frozen=True, kw_only=True):

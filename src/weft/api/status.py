@@ -51,6 +51,7 @@ async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
         host_count=len(tuple(control.view.list(Host))),
         lost_host_count=sum(one.state == "lost" for one in control.hosts.standings()),
         is_removed=control.hosts.members.is_removed,
+        conflict_count=len(control.conflicts()),
     )
 
 
@@ -60,7 +61,9 @@ async def list_counters(context: Context, call: Call[None, Empty]) -> CountersLi
     infos = [
         _counters_info(context, port, counters[port.device.ifname])
         for port in context.control.ports.list()
-        if port.device is not None and port.device.ifname in counters
+        if port.host_id == context.control.host.id
+        and port.device is not None
+        and port.device.ifname in counters
     ]
     return CountersList(
         counters=tuple(sorted(infos, key=lambda info: (info.network, info.names, info.port_id)))
@@ -127,7 +130,8 @@ def _all_problems(context: Context) -> tuple[Problem, ...]:
         Problem(kind=one.kind, id=one.id, name=one.name, reason=one.reason, fix=one.fix)
         for one in context.control.hosts.troubles()
     ]
-    return (*rows, *sockets, *members)
+    notices = [Problem(**notice._asdict()) for notice in context.control.notices.list()]
+    return (*rows, *sockets, *members, *notices)
 
 
 def _problems(context: Context, failure: Failure) -> list[Problem]:

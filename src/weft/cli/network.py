@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 import click
 
-from weft.api.schema import NetworkDetail, NetworkInfo, NetworkList, RangeInfo, SubnetInfo
+from weft.api.schema import (
+    NetworkDetail,
+    NetworkInfo,
+    NetworkList,
+    RangeInfo,
+    RenameRequest,
+    SubnetInfo,
+)
 from weft.cli import types
 from weft.cli.output import json_option, print_facts, print_json, print_table, progress
 from weft.cli.ports_table import print_ports
@@ -119,7 +126,7 @@ def list_(as_json: bool) -> None:
                 _full_name(one),
                 "\n".join(subnet.cidr for subnet in one.subnets),
                 "\n".join(subnet.gateway or "-" for subnet in one.subnets),
-                str(one.port_count),
+                str(one.total_port_count),
                 _flags(one),
             ]
             for one in answer.networks
@@ -129,10 +136,32 @@ def list_(as_json: bool) -> None:
 
 
 @network.command()
+@click.argument("name", metavar="NETWORK", type=types.NETWORK)
+@click.argument("new_name", metavar="NEW-NAME")
+@json_option
+def rename(name: str, new_name: str, as_json: bool) -> None:
+    """Give a network another name. Of several that are called alike, name one by its id.
+
+    What a container engine calls it changes where Weft made it there, once nothing is on it.
+
+    \b
+    Examples:
+      weft network rename foo bar
+      weft network rename 5f2a8c017d3e9b64 bar
+    """
+    body = RenameRequest(name=new_name)
+    renamed = connect().send(NetworkInfo, "PATCH", "networks", name, body=body)
+    if as_json:
+        print_json(renamed)
+        return
+    click.echo(f"network {renamed.id}: is called {_full_name(renamed)}")
+
+
+@network.command()
 @click.argument("names", metavar="NETWORK...", nargs=-1, required=True, type=types.NETWORK)
 @json_option
 def rm(names: tuple[str, ...], as_json: bool) -> None:
-    """Remove networks that no port uses. The first that fails does not stop the rest.
+    """Remove networks that no port uses, on all hosts. The first that fails does not stop the rest.
 
     \b
     Examples:

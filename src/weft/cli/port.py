@@ -93,7 +93,7 @@ def add(
 @click.argument("network", required=False, type=types.NETWORK)
 @json_option
 def list_(network: str | None, as_json: bool) -> None:
-    """List the ports of this host, or of one NETWORK.
+    """List the ports of all hosts, or of one NETWORK.
 
     \b
     Examples:

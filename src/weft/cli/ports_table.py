@@ -12,11 +12,12 @@ from weft.cli.output import print_table
 def print_ports(ports: Sequence[PortInfo]) -> None:
     """A table of ports."""
     print_table(
-        ["ID", "NETWORK", "ADDRESSES", "NAMES", "STATE"],
+        ["ID", "NETWORK", "HOST", "ADDRESSES", "NAMES", "STATE"],
         [
             [
                 port.id,
                 port.network,
+                port.host,
                 "\n".join(port.addresses) or "-",
                 "\n".join(port.names) or "-",
                 state(port),
@@ -39,7 +40,7 @@ def holder(port: PortInfo) -> str:
     """What is behind a port, in the words of whoever attached it."""
     owner = port.owner
     if owner.frontend == "host":
-        return "(this host)"
+        return "(the host)"
     if owner.container_name:
         return owner.container_name
     if owner.container_id:

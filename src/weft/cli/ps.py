@@ -15,7 +15,7 @@ from weft.cli.session import connect
 @click.argument("network", required=False, type=types.NETWORK)
 @json_option
 def ps(network: str | None, as_json: bool) -> None:
-    """Show what is attached where, on this host or on one NETWORK.
+    """Show what is attached where, on all hosts or on one NETWORK.
 
     \b
     Examples:
@@ -28,10 +28,11 @@ def ps(network: str | None, as_json: bool) -> None:
         print_json(answer)
         return
     print_table(
-        ["WORKLOAD", "NETWORK", "ADDRESSES", "NAMES", "INTERFACE", "STATE"],
+        ["WORKLOAD", "HOST", "NETWORK", "ADDRESSES", "NAMES", "INTERFACE", "STATE"],
         [
             [
                 holder(port),
+                port.host,
                 port.network,
                 "\n".join(port.addresses) or "-",
                 "\n".join(port.names) or "-",

@@ -6,7 +6,14 @@ import time
 
 import click
 
-from weft.api.schema import CountersInfo, CountersList, HostList, ProblemList, StatusInfo
+from weft.api.schema import (
+    ConflictList,
+    CountersInfo,
+    CountersList,
+    HostList,
+    ProblemList,
+    StatusInfo,
+)
 from weft.cli.output import (
     bytes_text,
     duration_text,
@@ -25,7 +32,7 @@ from weft.model.codec import convert
 @json_option
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """Show weftd, hosts, counters and problems.
+    """Show weftd, hosts, counters, problems and conflicts.
 
     \b
     Examples:
@@ -53,6 +60,7 @@ def _overview(as_json: bool) -> None:
             ("networks", str(answer.network_count)),
             ("ports", str(answer.port_count)),
             ("problems", _problems_text(answer.problem_count)),
+            *_conflicts_facts(answer),
             *_settings_facts(answer),
         ]
     )
@@ -68,6 +76,11 @@ def _hosts_text(answer: StatusInfo) -> str:
 
 def _problems_text(count: int) -> str:
     return f"{count}; see weft status problems" if count else "none"
+
+
+def _conflicts_facts(answer: StatusInfo) -> list[tuple[str, str]]:
+    count = answer.conflict_count
+    return [("conflicts", f"{count}; see weft status conflicts")] if count else []
 
 
 def _settings_facts(answer: StatusInfo) -> list[tuple[str, str]]:
@@ -155,6 +168,27 @@ def problems(as_json: bool) -> None:
         click.echo(f"{one.kind} {one.name}: {one.reason}".strip())
         click.echo(f"  {one.fix}")
     if answer.problems:
+        click.get_current_context().exit(1)
+
+
+@status.command()
+@json_option
+def conflicts(as_json: bool) -> None:
+    """Show what hosts did apart that does not go together. Exit code 1 when there is something.
+
+    \b
+    Examples:
+      weft status conflicts
+    """
+    answer = connect().get(ConflictList, "conflicts")
+    if as_json:
+        print_json(answer)
+    elif not answer.conflicts:
+        click.echo("no conflicts")
+    for one in () if as_json else answer.conflicts:
+        click.echo(one.reason)
+        click.echo(f"  {one.fix}")
+    if answer.conflicts:
         click.get_current_context().exit(1)
 
 

@@ -22,7 +22,7 @@ from weft.model.ids import HostId
 from weft.model.records import Host
 from weft.store.interface import Put
 
-OPERATION_METHODS = ("get", "put", "post", "delete")
+OPERATION_METHODS = ("get", "put", "post", "patch", "delete")
 
 
 def exchange(weftd: Weftd, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -178,6 +178,7 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "token",
         "facts",
         "problems",
+        "conflicts",
         "counters",
         "networks",
         "networks/foo",
@@ -196,7 +197,8 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("DELETE", "/v1/networks/foo/host")
     described("DELETE", "/v1/attachments?target=web&network=foo")
     described("DELETE", f"/v1/ports/{port['id']}")
-    described("DELETE", "/v1/networks/foo")
+    described("PATCH", "/v1/networks/foo", {"name": "bar"})
+    described("DELETE", "/v1/networks/bar")
     described("DELETE", "/v1/hosts/nobody")
     described("DELETE", "/v1/hosts/" + "a" * 16)  # the host itself
     other = Host(id=HostId("b" * 16), name="h2")

@@ -242,7 +242,7 @@ def test_expose_and_hide(weftd: Weftd, weft: Weft) -> None:
     weft("network", "create", "foo", "--subnet", "10.9.0.0/24")
     exposed = weft("expose", "foo", "--ip", "10.9.0.100")
     assert exposed.out == "network foo: this host is 10.9.0.100\n"
-    assert "(this host)" in weft("ps").out
+    assert "(the host)" in weft("ps").out
     assert "exposed" in weft("network", "ls").out
     assert weft("hide", "foo").code == 0
     assert "exposed" not in weft("network", "ls").out
