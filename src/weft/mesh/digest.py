@@ -25,7 +25,9 @@ class Digest:
     """
 
     def __init__(self, marks: Mapping[Origin, int] | None = None) -> None:
-        self._marks = {origin: mark for origin, mark in (marks or {}).items() if mark}
+        self._marks = dict(marks or {})
+        if 0 in self._marks.values():
+            self._marks = {origin: mark for origin, mark in self._marks.items() if mark}
         self._hash: int | None = None
 
     def __getitem__(self, origin: Origin) -> int:
@@ -89,8 +91,11 @@ class Digest:
 
     def ahead_of(self, other: Digest, among: Iterable[Origin] | None = None) -> set[Origin]:
         """The origins of which this one has seen more; linear in the origins looked at."""
-        origins = self._marks if among is None else among
-        return {origin for origin in origins if self[origin] > other[origin]}
+        mine, theirs = self._marks, other._marks
+        if mine == theirs:
+            return set()
+        origins = mine if among is None else among
+        return {origin for origin in origins if mine.get(origin, 0) > theirs.get(origin, 0)}
 
     def covers(self, other: Digest) -> bool:
         """Whether this one has seen all that the other has."""

@@ -8,11 +8,16 @@ kinds and fields that this version of weft does not know are passed on as they c
 
 from __future__ import annotations
 
-from typing import NamedTuple, SupportsBytes
+from typing import Annotated, NamedTuple, SupportsBytes, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from weft.store.clock import Version
+
+MAX_NUMBER = 2**62
+"""Of clocks, incarnations and sequences: each fits SQLite's integers with room above."""
+Number: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_NUMBER)]
 
 
 class Origin(NamedTuple):
@@ -22,8 +27,8 @@ class Origin(NamedTuple):
     under a greater incarnation, so that a sequence number never means two writes.
     """
 
-    host: str
-    incarnation: int
+    host: Annotated[str, Meta(min_length=1)]
+    incarnation: Number
 
 
 class Key(NamedTuple):

@@ -140,7 +140,8 @@ class Session:
     def _on_hello(self, message: Hello, now_s: float) -> list[Difference]:
         if message.host != self.peer:
             raise InvalidError(f"link to host {self.peer}: {message.host} answers")
-        if not message.is_answer:
+        if not message.is_answer and (self.is_open or not self._hellos):
+            # Who says it again has not heard ours; who says it first will, or will say it again.
             self._outbox.append(Hello(self._replica.host, self._replica.digest.copy(), True))
         return self._learn(message.digest, now_s)
 

@@ -16,32 +16,28 @@ from msgspec import Meta
 from weft.errors import InvalidError
 from weft.mesh.delta import Delta, Scope, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
+from weft.mesh.entry import Entry, Number, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
 
 VERSION = 1
 MAX_BYTES = 8 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024
-MAX_NUMBER = 2**62
-"""Of clocks, incarnations and sequences: each fits SQLite's integers with room above."""
 
-_Number: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_NUMBER)]
 _Index: TypeAlias = Annotated[int, Meta(ge=0)]
 _Body: TypeAlias = Annotated[bytes, Meta(max_length=MAX_BODY_BYTES)]
-_Origin: TypeAlias = tuple[Annotated[str, Meta(min_length=1)], _Number]
-_Entry: TypeAlias = tuple[_Index, _Number, _Number, bool, str, str, _Body | None]
+_Entry: TypeAlias = tuple[_Index, Number, Number, bool, str, str, _Body | None]
 """Origin, sequence, clock, is_owned, kind, id, body."""
 
 
 class _Span(NamedTuple):
     origin: _Index
-    base: _Number
-    mark: _Number
+    base: Number
+    mark: Number
 
 
 class _Mark(NamedTuple):
     origin: _Index
-    mark: _Number
+    mark: Number
 
 
 class _Wire(msgspec.Struct, array_like=True, frozen=True):
@@ -50,8 +46,8 @@ class _Wire(msgspec.Struct, array_like=True, frozen=True):
 
 class _Hello(_Wire, tag=1, frozen=True):
     host: str
-    origins: list[_Origin]
-    marks: list[_Number]
+    origins: list[Origin]
+    marks: list[Number]
     is_answer: bool
 
 
@@ -61,26 +57,26 @@ class _Summary(_Wire, tag=2, frozen=True):
 
 
 class _Digest(_Wire, tag=3, frozen=True):
-    origins: list[_Origin]
-    marks: list[_Number]
+    origins: list[Origin]
+    marks: list[Number]
     is_answer_wanted: bool
-    refused: _Number
+    refused: Number
 
 
 class _Part(_Wire, tag=4, frozen=True):
-    transfer: _Number
-    piece: _Number
+    transfer: Number
+    piece: Number
     is_last: bool
     scope: Scope
-    origins: list[_Origin]
+    origins: list[Origin]
     spans: list[_Span]
     purged: list[_Mark]
     entries: list[_Entry]
 
 
 class _Ack(_Wire, tag=5, frozen=True):
-    transfer: _Number
-    next_piece: _Number
+    transfer: Number
+    next_piece: Number
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -167,7 +163,7 @@ def _restore(wire: _Wire) -> Message:
 
 
 def _part(wire: _Part) -> Part:
-    origins = [Origin(*origin) for origin in wire.origins]
+    origins = wire.origins
     spans = {origins[span.origin]: Span(span.base, span.mark) for span in wire.spans}
     purged = {origins[one.origin]: one.mark for one in wire.purged}
     delta = Delta(wire.scope, _entries(origins, wire.entries), spans, purged)
@@ -193,6 +189,5 @@ def _entries(origins: Sequence[Origin], wire: Iterable[_Entry]) -> tuple[Entry, 
     )
 
 
-def _digest(origins: Iterable[_Origin], marks: Iterable[int]) -> Digest:
-    pairs = zip(origins, marks, strict=True)
-    return Digest({Origin(*origin): mark for origin, mark in pairs})
+def _digest(origins: Iterable[Origin], marks: Iterable[int]) -> Digest:
+    return Digest(dict(zip(origins, marks, strict=True)))
