@@ -21,7 +21,7 @@ help: ## Show this list
 setup: ## Install what is missing; leaves a working .venv/bin/weft
 	@tools/setup.sh
 
-demo: setup ## Start one host with Docker, containers on a Weft network, and show them work
+demo: setup ## Start three hosts with Docker, containers on one Weft network, and show them work
 	@.venv/bin/weft lab demo
 
 demo-down: ## Remove all that the demo made

@@ -35,12 +35,16 @@ def test_demo_works_twice_and_leaves_nothing(name: str) -> None:
     first = demo(name)
     assert first.returncode == 0, first.stdout + first.stderr
     for line in (
-        "docker network create -d weft --subnet=192.168.1.0/24 foo",
+        "h1$ docker network create -d weft --subnet=192.168.1.0/24 foo",
+        "✓ the network on every host",
         "✓ ping by address",
         "✓ ping by name",
         "✓ an HTTP request by name",
         "✓ the outside of the host, by address",
         "✓ the outside, by name",
+        "✓ h3 is cut off, and seen to be",
+        "✓ the others go on",
+        "✓ h3 is back",
         "✓ forwarding counters",
         "Go on",
     ):
@@ -58,11 +62,11 @@ def test_demo_works_twice_and_leaves_nothing(name: str) -> None:
 def test_demo_says_what_failed(name: str) -> None:
     """Without its network's way out the demonstration does not claim success."""
     lab = Lab(name)
-    lab.up(1, has_docker=True)
+    lab.up(2, has_docker=True)
     for process in lab.outside.processes():
         os.kill(process.pid, 9)
     lab.outside.run(["ip", "address", "flush", "dev", "eth0"])
-    done = demo(name)
+    done = demo(name, "--hosts", "2")
     assert done.returncode == 1
     assert "failed:" in done.stdout
     assert "weftd.log" in done.stdout

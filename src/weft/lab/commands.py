@@ -224,7 +224,7 @@ def heal(name: str, host: str, other: str | None) -> None:
 
 
 @lab.command(hidden=True)
-@click.option("--hosts", type=click.IntRange(1, 100), default=1)
+@click.option("--hosts", type=click.IntRange(1, 100), default=3, show_default=True)
 @click.option("--down", "is_down", is_flag=True, help="End the demonstration's lab.")
 @click.option("--name", default="demo", show_default=True)
 def demo(hosts: int, is_down: bool, name: str) -> None:

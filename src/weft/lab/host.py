@@ -67,12 +67,24 @@ class LabHost(Node):
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
         self.layout.settings.write_text("\n".join(lines) + "\n")
 
-    def start_weftd(self) -> bool:
-        """``weft up``, if weftd does not run; returns when it is ready. True: it was started."""
+    @property
+    def is_member(self) -> bool:
+        """Whether its weftd has a cluster already, of its own or another's."""
+        return (self.layout.state / "weft/cluster/secret.json").exists()
+
+    def start_weftd(self, member: LabHost | None = None) -> bool:
+        """``weft up``, if weftd does not run; returns when it is ready. True: it was started.
+
+        `member`: a host of the cluster that it joins, unless it has one already.
+        """
         if self.weftd is not None:
             return False
+        words, token = ["up"], None
+        if member is not None and not self.is_member:
+            words += ["--join", str(member.layout.address4), "--token", "-"]
+            token = member.run([*weft_command(), "token", "show"])
         try:
-            self.run([*weft_command(), "up"])
+            self.run([*weft_command(), *words], text=token)
         except UnavailableError as error:
             raise UnavailableError(f"{error}; see {self.weftd_log}") from error
         if self.weftd is None:

@@ -90,11 +90,13 @@ class Lab:
         mtu_bytes: int = 1500,
         settings: Mapping[str, Setting] | None = None,
         has_weftd: bool = True,
+        is_joined: bool = True,
     ) -> None:
         """Make what is not there, start what does not run, leave the rest alone.
 
         `hosts` None: as many as there are, else one. A lab never gets fewer; `mtu_bytes` and
         `settings` are for hosts that are made now. `has_weftd` False leaves weftd to the caller.
+        `is_joined`: new hosts join the first one; else each is a cluster of its own.
         """
         check_root()
         with self._lock():
@@ -111,7 +113,7 @@ class Lab:
             self._wanted_file.write_bytes(msgspec.json.encode(wanted))
             self._make_outside(wanted)
             for name in host_names(wanted.hosts):
-                self._start_host(self._host(name), wanted, has_weftd)
+                self._start_host(self._host(name), wanted, has_weftd, is_joined=is_joined)
 
     def start(self, name: str) -> None:
         """Start what does not run on one host."""
@@ -120,7 +122,7 @@ class Lab:
         wanted = self._wanted()
         assert wanted is not None
         with self._lock():
-            self._start_host(host, wanted, has_weftd=True)
+            self._start_host(host, wanted, has_weftd=True, is_joined=True)
 
     def down(self) -> None:
         """End the lab and all that is in it. All failures are gathered; what can go, goes."""
@@ -183,13 +185,18 @@ class Lab:
             self._say("starting the outside: web server and resolver")
             self._start_server()
 
-    def _start_host(self, host: LabHost, wanted: Wanted, has_weftd: bool) -> None:
+    def _start_host(
+        self, host: LabHost, wanted: Wanted, has_weftd: bool, *, is_joined: bool
+    ) -> None:
         self._make_node(host, wanted)
         host.configure(wanted.settings)
-        if has_weftd and host.start_weftd():
+        first = self._host("h1")
+        member = first if is_joined and host.name != first.name else None
+        if has_weftd and host.start_weftd(member):
             self._say(f"{host.name}: weftd is up")
         if wanted.has_docker and host.start_docker():
             self._say(f"{host.name}: the Docker engine is up")
+            host.engine.import_image()
 
     def _make_node(self, node: Node, wanted: Wanted) -> None:
         if not node.is_made:
