@@ -42,7 +42,9 @@ async def list_networks(context: Context, call: Call[None, Empty]) -> NetworkLis
 
 async def create(context: Context, call: Call[NetworkSpec, Empty]) -> NetworkInfo:
     """Make a network."""
-    return network_info(context, await context.control.networks.create(call.body))
+    made = await context.control.networks.create(call.body)
+    await context.control.followers.settle()
+    return network_info(context, made)
 
 
 async def inspect(context: Context, call: Call[None, Empty]) -> NetworkDetail:
@@ -61,12 +63,15 @@ async def inspect(context: Context, call: Call[None, Empty]) -> NetworkDetail:
 async def remove(context: Context, call: Call[None, Empty]) -> None:
     """Remove a network."""
     await context.control.networks.remove(call.path["network"])
+    await context.control.followers.settle()
 
 
 async def rename(context: Context, call: Call[RenameRequest, Empty]) -> NetworkInfo:
     """Give a network another name."""
     networks = context.control.networks
-    return network_info(context, await networks.rename(call.path["network"], call.body.name))
+    renamed = await networks.rename(call.path["network"], call.body.name)
+    await context.control.followers.settle()
+    return network_info(context, renamed)
 
 
 async def list_subnets(context: Context, call: Call[None, Empty]) -> SubnetList:

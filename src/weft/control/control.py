@@ -9,6 +9,7 @@ from weft.control.addresses import Addresses
 from weft.control.conflicts import Conflict, conflicts
 from weft.control.context import Context
 from weft.control.encryption import Encryption
+from weft.control.followers import Followers
 from weft.control.host_access import HostAccess
 from weft.control.hosts import Hosts
 from weft.control.names import Names
@@ -40,6 +41,7 @@ class Control:
         self.encryption = Encryption(context)
         self.hosts = Hosts(context, members, health)
         self.notices = Notices()
+        self.followers = Followers()
 
     @property
     def view(self) -> View:

@@ -20,6 +20,7 @@ from weft.cluster.standing import Members, Standing
 from weft.cluster.troubles import Trouble
 from weft.control.conflicts import Conflict
 from weft.control.notices import Notices
+from weft.control.followers import Followers
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import NetworkId, PortId, SubnetId
@@ -328,6 +329,11 @@ class Control(Protocol):
 
     def watch(self, listener: Listener) -> Callable[[], None]:
         """See `Store.watch`."""
+        ...
+
+    @property
+    def followers(self) -> Followers:
+        """Other systems that follow the records."""
         ...
 
     async def put_docker_network(self, record: DockerNetwork) -> None:

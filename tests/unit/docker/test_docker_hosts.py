@@ -462,3 +462,14 @@ async def test_a_port_of_another_kind_keeps_a_network_too() -> None:
         await until(a.cluster, lambda: bool(a.host.ports()))
         await a.engine.remove_network("foo")
         await until(a.cluster, lambda: a.names == ["foo"])
+
+
+async def test_who_makes_a_network_by_wefts_means_can_wait_until_docker_has_it() -> None:
+    async with machines("a", "b", engines=("a",)) as (a, b):
+        network = await a.host.control.networks.create(net("lan", "10.1.0.0/24"))
+        await a.host.control.followers.settle()
+        assert a.names == ["lan"]
+        await b.host.control.followers.settle()  # there is nobody to wait for
+        await a.host.control.networks.remove(network.id)
+        await a.host.control.followers.settle()
+        assert a.names == []

@@ -52,7 +52,12 @@ class Mirror:
         self._interval_s = interval_s
         self._due = asyncio.Event()
         self._refused: dict[str, NetworkRequest] = {}
+        self._begun = 0
+        self._ended = 0
+        self._is_running = False
+        self._looked = asyncio.Condition()
         self._control.watch(self._hear)
+        self._control.followers.add(self.settle)
 
     def look_again(self) -> None:
         """Docker's networks have changed."""
@@ -62,18 +67,40 @@ class Mirror:
     async def run(self, docker: Dockerd) -> None:
         """Follow the records until cancelled."""
         self._due.set()
-        while True:
-            try:
-                async with asyncio.timeout(self._interval_s):
-                    await self._due.wait()
-            except TimeoutError:
-                self._refused.clear()
-            self._due.clear()
-            try:
-                await self.sync(docker)
-            except WeftError as error:
-                log.warning("docker's networks not brought up to date", reason=str(error))
-                raise_if_cancelled()
+        self._is_running = True
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(self._interval_s):
+                        await self._due.wait()
+                except TimeoutError:
+                    self._refused.clear()
+                self._due.clear()
+                await self._look(docker)
+        finally:
+            self._is_running = False
+            async with self._looked:
+                self._looked.notify_all()
+
+    async def settle(self) -> None:
+        """Return after a look that began after this call; at once while Docker is away."""
+        wanted = self._begun + 1
+        self._due.set()
+        async with self._looked:
+            await self._looked.wait_for(lambda: self._ended >= wanted or not self._is_running)
+
+    async def _look(self, docker: Dockerd) -> None:
+        self._begun += 1
+        number = self._begun
+        try:
+            await self.sync(docker)
+        except WeftError as error:
+            log.warning("docker's networks not brought up to date", reason=str(error))
+            raise_if_cancelled()
+        finally:
+            self._ended = number
+            async with self._looked:
+                self._looked.notify_all()
 
     async def sync(self, docker: Dockerd) -> None:
         """One look: everything that Docker can be brought to now."""
