@@ -258,3 +258,16 @@ async def test_a_joining_host_learns_the_clusters_id(cluster: Nursery) -> None:
         c.want(a)
         await until(lambda: c.secrets.is_cluster_certain)
         assert c.secrets.cluster_id == a.secrets.cluster_id
+
+
+async def test_an_address_is_met_by_a_link_that_came_from_there(cluster: Nursery) -> None:
+    a, b = cluster.hosts(2)
+    async with running(a, b):
+        nobody = Endpoint("127.0.0.9", a.transport.port)
+        b.transport.want([Target(endpoints=(nobody, a.endpoint))])
+        await until(lambda: b.linked())
+        a.want(b)
+        b.transport.close_link(a.id, "closed by the test")
+        await until(lambda: a.linked() and b.linked())
+        await until(lambda: b.transport._caller.is_met(b.transport._dialer.targets[0]))
+        await until(lambda: b.reasons() == [] or b.reasons() == ["closed by the test"])

@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.cluster.hosts import Nursery, TestHost, running, until
+from tests.cluster.hosts import QUICK, Nursery, TestHost, running, until
 from weft.cluster import greeting
 from weft.cluster.certificates import Certificate, mint, tls_contexts
 from weft.cluster.frames import Kind, encode
 from weft.cluster.greeting import Hello
+from weft.cluster.link import Pace
 from weft.cluster.server_name import server_name
 from weft.model.ids import HostId
 
@@ -27,9 +28,9 @@ DAY_S = 86400
 
 
 @contextlib.asynccontextmanager
-async def calm(cluster: Nursery) -> AsyncIterator[TestHost]:
+async def calm(cluster: Nursery, pace: Pace = QUICK) -> AsyncIterator[TestHost]:
     """A host with a link that nothing may disturb; afterwards it still takes new ones."""
-    a, b, late = cluster.hosts(3)
+    a, b, late = cluster.host(pace=pace), cluster.host(), cluster.host()
     async with running(a, b, late):
         a.want(b)
         await until(lambda: a.linked() == {b.id} and b.linked())
@@ -208,7 +209,7 @@ async def test_endless_garbage_is_cut_off(cluster: Nursery) -> None:
 
 
 async def test_silence_is_cut_off(cluster: Nursery, capsys: pytest.CaptureFixture[str]) -> None:
-    async with calm(cluster) as a:
+    async with calm(cluster, QUICK._replace(tls_s=0.5)) as a:
         for _ in range(3):
             assert await ended(await elsewhere(a)) == b""
         await reason(a, "silent where TLS was due")

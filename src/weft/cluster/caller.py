@@ -37,7 +37,7 @@ class Caller:
         problems: Problems,
         hello: Callable[[], Hello],
         pace: Pace,
-        now_s: Callable[[], float],
+        connection: Callable[[TlsSession], Connection],
     ) -> None:
         self.ourselves: set[Endpoint] = set()
         """Where this process itself answered."""
@@ -49,7 +49,7 @@ class Caller:
         self._problems = problems
         self._hello = hello
         self._pace = pace
-        self._now_s = now_s
+        self._connection = connection
 
     def hosts_of(self, target: Target) -> Iterable[HostId]:
         """Who meets the target, as far as is known."""
@@ -78,7 +78,7 @@ class Caller:
                 if not fault.is_other_secret:
                     break
             else:
-                self._check_found(target, endpoint, hello)
+                self._met(target, endpoint, HostId(hello.host_id))
                 return Outcome.LINKED
         return self._failed(target, endpoint, fault)
 
@@ -90,7 +90,7 @@ class Caller:
     async def _link(self, endpoint: Endpoint, contexts: TlsContexts) -> Hello:
         connection = await self._connect(endpoint, contexts)
         hello = await greet(connection, self._hello(), self._judge, self._pace.greeting_s)
-        self._found[endpoint] = HostId(hello.host_id)
+        self._found[endpoint] = HostId(hello.host_id)  # before others ask who is wanted
         self._links.take(connection, hello, endpoint, contexts.secret_id)
         return hello
 
@@ -99,7 +99,7 @@ class Caller:
         name = server_name(contexts.secret_id, self._secrets.cluster_id)
         tls = TlsSession(contexts.client, name)
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(tls, self._now_s), sock=plain
+            lambda: self._connection(tls), sock=plain
         )
         await connection.established(self._pace.tls_s)
         return connection
@@ -127,6 +127,8 @@ class Caller:
             self.ourselves.add(endpoint)
             self._problems.no_longer_wanted((str(endpoint),))
             return Outcome.REFUSED
+        if refused.because == Because.DUPLICATE and refused.host_id is not None:
+            self._met(target, endpoint, refused.host_id)
         if refused.because in QUIET:
             return Outcome.FAILED
         is_clone = refused.because == Because.CLONE
@@ -148,11 +150,14 @@ class Caller:
             )
         return Outcome.REFUSED if fault.needs_hands else Outcome.FAILED
 
-    def _check_found(self, target: Target, endpoint: Endpoint, hello: Hello) -> None:
-        if target.host_id is not None and target.host_id != hello.host_id:
+    def _met(self, target: Target, endpoint: Endpoint, host_id: HostId) -> None:
+        """Who answered is known, and linked."""
+        self._found[endpoint] = host_id
+        self._problems.mended(host_id, [str(each) for each in target.endpoints])
+        if target.host_id is not None and target.host_id != host_id:
             self._problems.add(
                 str(endpoint),
-                f"another host answers there: {hello.host_id}",
+                f"another host answers there: {host_id}",
                 f"if host {target.host_id} is gone for good, `weft forget` it",
                 host_id=target.host_id,
                 is_outgoing=True,

@@ -50,6 +50,8 @@ class Door:
         self._on_crowd = on_crowd
         self._max_waiting_of_one = max_waiting_of_one
         self._waiting: Counter[str] = Counter()
+        self._unheard: set[socket.socket] = set()
+        """Accepted, and their visit has not begun."""
 
     def open(self) -> list[socket.socket]:
         """Sockets on all addresses. UnavailableError: the port is not to be had."""
@@ -68,6 +70,13 @@ class Door:
 
     async def serve(self, listening: socket.socket) -> None:
         """Let in whoever comes, until cancelled."""
+        try:
+            await self._serve(listening)
+        finally:
+            while self._unheard:
+                self._unheard.pop().close()
+
+    async def _serve(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as visits:
             while True:
@@ -91,9 +100,11 @@ class Door:
             self._on_crowd(address)
             return
         self._waiting[source] += 1
+        self._unheard.add(came)
         visits.create_task(self._visit(came, address, source))
 
     async def _visit(self, came: socket.socket, address: str, source: str) -> None:
+        self._unheard.discard(came)
         try:
             await self._on_knock(came, address)
         finally:

@@ -29,7 +29,7 @@ class Doorman:
         problems: Problems,
         hello: Callable[[], Hello],
         pace: Pace,
-        now_s: Callable[[], float],
+        connection: Callable[[TlsSession], Connection],
     ) -> None:
         self._names = names
         self._judge = judge
@@ -37,7 +37,7 @@ class Doorman:
         self._problems = problems
         self._hello = hello
         self._pace = pace
-        self._now_s = now_s
+        self._connection = connection
 
     async def knock(self, came: socket.socket, address: str) -> None:
         """A connection from an address; runs in a task of its own."""
@@ -61,7 +61,7 @@ class Doorman:
 
     async def _link(self, came: socket.socket, tls: TlsSession) -> None:
         _, connection = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: Connection(tls, self._now_s), came
+            lambda: self._connection(tls), came
         )
         await connection.established(self._pace.tls_s)
         hello = await greet(connection, self._hello(), self._judge, self._pace.greeting_s)
