@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from weft.api import conflicts, encryption, hosts, names, networks, ports, status
+from weft.api import conflicts, encryption, hosts, ipam, names, networks, ports, status
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
     *status.ROUTES,
     *hosts.ROUTES,
+    *ipam.ROUTES,
     *networks.ROUTES,
     *ports.ROUTES,
     *names.ROUTES,

@@ -23,6 +23,7 @@ from weft.cli.output import (
     print_table,
 )
 from weft.cli.session import connect
+from weft.cli.status_ipam import ipam
 from weft.config import Settings
 from weft.errors import InvalidError
 from weft.model.codec import convert
@@ -42,6 +43,9 @@ def status(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is None:
         _overview(as_json)
+
+
+status.add_command(ipam)
 
 
 def _overview(as_json: bool) -> None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal, TypeVar, cast
 
+from weft.control.address_report import (
+    LeaseReport,
+    SubnetReport,
+    lease_reports,
+    subnet_reports,
+)
 from weft.control.context import Context
 from weft.control.references import port_label
 from weft.control.space import SpaceNeeded
@@ -100,6 +106,14 @@ class Addresses:
             subnet = self._context.view.get(Subnet, subnet_id)
             rest = self.rest(subnet, address) if subnet is not None else []
             await self._context.commit([Delete(Reservation, held.id), *rest])
+
+    def subnet_reports(self) -> Sequence[SubnetReport]:
+        """See `interface.Addresses.subnet_reports`."""
+        return subnet_reports(self._context)
+
+    def lease_reports(self) -> Sequence[LeaseReport]:
+        """See `interface.Addresses.lease_reports`."""
+        return lease_reports(self._context)
 
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
         """See `interface.Control.holders`."""

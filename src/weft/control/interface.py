@@ -18,6 +18,7 @@ from typing import Protocol
 from weft.cluster.interface import Problem
 from weft.cluster.standing import Members, Standing
 from weft.cluster.troubles import Trouble
+from weft.control.address_report import LeaseReport, SubnetReport
 from weft.control.conflicts import Conflict
 from weft.control.notices import Notices
 from weft.control.followers import Followers
@@ -184,6 +185,14 @@ class Addresses(Protocol):
     async def release(self, subnet_id: SubnetId, address: IPAddress) -> None:
         """Give a reservation back; the address goes to rest. Nothing happens if it is not held,
         or held by a port."""
+        ...
+
+    def subnet_reports(self) -> Sequence[SubnetReport]:
+        """Who owns which addresses. Linear in ports and blocks."""
+        ...
+
+    def lease_reports(self) -> Sequence[LeaseReport]:
+        """How each host holds its blocks, this one first."""
         ...
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from weft.control.context import Context
-from weft.control.shortage import Fence, shortage
-from weft.control.space import SpaceNeeded
+from weft.control.shortage import shortage
+from weft.control.space import Fence, SpaceNeeded
 from weft.errors import WeftError
 from weft.ipam.draft import Gone
 from weft.ipam.intervals import Interval
@@ -120,7 +120,7 @@ class SharedSpace:
 
     @property
     def fence(self) -> Fence:
-        """How this host is linked to its lease quorum."""
+        """See `Space.fence`."""
         view = self._context.view
         stands = self.ring.standing(view, self.reached)
         since_s = self.ring.fenced_since_s
@@ -132,8 +132,13 @@ class SharedSpace:
             reached=stands.reached,
         )
 
+    @property
+    def taken_after_s(self) -> float:
+        """See `Space.taken_after_s`."""
+        return self.ring.times.taken_after_s
+
     def lost_since_s(self, host: HostId) -> float | None:
-        """Wall clock, since when a host is not reached; None: it is."""
+        """See `Space.lost_since_s`."""
         since_s = self.ring.lost_since_s(host)
         return None if since_s is None else self._context.wall_s() - (self._clock() - since_s)
 

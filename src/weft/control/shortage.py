@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-from weft.control.space import SpaceNeeded, exhausted
+from weft.control.space import Fence, SpaceNeeded, exhausted
 from weft.errors import UnavailableError, WeftError
 from weft.ipam.blocks import segments
 from weft.ipam.report import Share, shares
@@ -14,24 +13,6 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import AddressBlocks, Host
 from weft.store.interface import View
-
-
-class Fence(NamedTuple):
-    """How this host is linked to its lease quorum."""
-
-    is_returning: bool
-    """It was restored from a backup, and waits for its quorum to say what it has forgotten."""
-    since_s: float | None
-    """Wall clock, since when it is fenced; None: it is not."""
-    members: Sequence[HostId]
-    """Its lease quorum."""
-    reached: frozenset[HostId]
-    """Those of it that it reaches, itself among them."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more than the reserve can be given."""
-        return self.is_returning or self.since_s is not None
 
 
 def shortage(

@@ -8,11 +8,12 @@ again; so two hosts that wait for each other's addresses never wait for each oth
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from weft.errors import ExhaustedError, WeftError
 from weft.ipam.intervals import Interval
 from weft.model.addresses import IPAddress
+from weft.model.ids import HostId
 from weft.model.records import Subnet
 from weft.store.interface import Change
 
@@ -29,8 +30,40 @@ class SpaceNeeded(WeftError):
         super().__init__(f"subnet {known}: no address to give at hand")
 
 
+class Fence(NamedTuple):
+    """How this host is linked to its lease quorum."""
+
+    is_returning: bool
+    """It was restored from a backup, and waits for its quorum to say what it has forgotten."""
+    since_s: float | None
+    """Wall clock, since when it is fenced; None: it is not."""
+    members: Sequence[HostId]
+    """Its lease quorum."""
+    reached: frozenset[HostId]
+    """Those of it that it reaches, itself among them."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more than the reserve can be given."""
+        return self.is_returning or self.since_s is not None
+
+
 class Space(Protocol):
     """What this host may give."""
+
+    @property
+    def fence(self) -> Fence:
+        """How this host is linked to its lease quorum."""
+        ...
+
+    @property
+    def taken_after_s(self) -> float:
+        """After how long without a link a host's leased blocks are taken."""
+        ...
+
+    def lost_since_s(self, host: HostId) -> float | None:
+        """Wall clock, since when a host is not reached; None: it is, or there is none."""
+        ...
 
     def may_use(self, subnet: Subnet) -> Sequence[Interval]:
         """Addresses that no other host gives, free or not."""
@@ -49,6 +82,13 @@ class Space(Protocol):
 
 class WholeSpace:
     """There is no other host."""
+
+    fence = Fence(is_returning=False, since_s=None, members=(), reached=frozenset())
+    taken_after_s = 0.0
+
+    def lost_since_s(self, host: HostId) -> float | None:
+        """See `Space.lost_since_s`."""
+        return None
 
     def may_use(self, subnet: Subnet) -> Sequence[Interval]:
         """See `Space.may_use`."""

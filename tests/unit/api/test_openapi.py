@@ -179,6 +179,7 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "facts",
         "problems",
         "conflicts",
+        "ipam",
         "counters",
         "networks",
         "networks/foo",
