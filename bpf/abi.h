@@ -294,9 +294,11 @@ struct constants {
 	__u8 build[16]; /* digest of the object file and of the fields above */
 };
 
-/* skb->mark between from_wire on WireGuard's device and from_overlay: it came by WireGuard. */
+/* skb->mark between from_wire and from_overlay, with the VXLAN device between them. */
 enum mark {
-	MARK_DECRYPTED = 0x77656674,
+	MARK_DECRYPTED = 0x77660000, /* it came by WireGuard */
+	MARK_TOO_BIG = 0x77650000,   /* not to be relayed; the lower half is the MTU */
+	MARK_MASK = 0xffff0000,
 };
 
 /* skb->cb[] of a packet that a program has decided on, for tests and traces: nothing in the kernel

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What the VXLAN device has unpacked: on its ingress. It comes by WireGuard, or is what from_wire
- * could not open. */
+/* What the VXLAN device has unpacked: on its ingress. It comes by WireGuard, or from_wire could not
+ * open or not relay it. */
 #include "maps.h"
 #include "lib/arrive.h"
+#include "lib/encap.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/probe.h"
+#include "lib/too_big.h"
 
 /* The outer header's source, and the VNI. */
 static __always_inline int read_tunnel(struct packet *packet, struct address *source)
@@ -22,15 +24,37 @@ static __always_inline int read_tunnel(struct packet *packet, struct address *so
 	return NEXT;
 }
 
+static __always_inline bool is_refused(const struct packet *packet)
+{
+	return (packet->skb->mark & MARK_MASK) == MARK_TOO_BIG;
+}
+
 /* A host that must encrypt is believed only when the packet came out of WireGuard. */
 static __always_inline int check_peer(struct packet *packet, const struct peer *peer)
 {
 	if (!peer || peer->tag == weft.host_tag)
 		return drop(packet, DROP_UNKNOWN_PEER);
 	if (peer->flags & PEER_REFUSED ||
-	    (peer->flags & PEER_ENCRYPTED && packet->skb->mark != MARK_DECRYPTED))
+	    (peer->flags & PEER_ENCRYPTED && packet->skb->mark != MARK_DECRYPTED &&
+	     !is_refused(packet)))
 		return drop(packet, DROP_UNENCRYPTED);
 	return NEXT;
+}
+
+/* To a sender behind the host that this came from. from_wire has counted the packet. */
+static __cold int answer_relayed(struct packet *packet, __u32 tag)
+{
+	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	__u32 mtu = packet->skb->mark & ~MARK_MASK;
+
+	packet->skb->mark = 0;
+	if (!tunnel)
+		return drop(packet, DROP_NO_TUNNEL);
+	if (parse(packet) != NEXT || !answer_too_big(packet, mtu))
+		return absorb();
+	copy_mac(&packet->destination_mac, &packet->source_mac);
+	copy_mac(&packet->source_mac, &gateway_mac);
+	return send_by_tunnel(packet, tunnel);
 }
 
 SEC("tc")
@@ -50,6 +74,8 @@ int from_overlay(struct __sk_buff *skb)
 	verdict = check_peer(&packet, peer);
 	if (verdict != NEXT)
 		return verdict;
+	if (is_refused(&packet))
+		return answer_relayed(&packet, peer->tag);
 	skb->mark = 0;
 	verdict = parse_ethernet(&packet);
 	if (verdict != NEXT)

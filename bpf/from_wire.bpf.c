@@ -15,7 +15,7 @@ static __always_inline int handle_arrival(struct packet *packet, const struct ar
 	__u32 tag = arrival->header.tag;
 
 	if (tag && tag != weft.host_tag)
-		return relay(packet, arrival, peer->tag);
+		return relay(packet, arrival);
 	if (arrival->header.vni == OVERLAY_PROBE_VNI)
 		return handle_probe(packet, arrival, peer->tag);
 	packet->vni = arrival->header.vni;
@@ -58,7 +58,7 @@ static __cold int from_wireguard(struct packet *packet, struct arrival *arrival)
 		return drop(packet, DROP_UNKNOWN_PEER);
 	if (arrival->header.tag == weft.host_tag)
 		return drop(packet, DROP_MALFORMED);
-	return relay(packet, arrival, peer->tag);
+	return relay(packet, arrival);
 }
 
 SEC("tc")

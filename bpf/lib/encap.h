@@ -151,13 +151,26 @@ static __always_inline int send_to_underlay(struct packet *packet, const struct 
 	return redirected(packet, tunnel->ifindex, bpf_redirect(tunnel->ifindex, 0));
 }
 
+static __always_inline int send_by_tunnel(struct packet *packet, const struct tunnel *tunnel)
+{
+	int error;
+
+	if ((tunnel->flags & (TUNNEL_DEVICE | TUNNEL_RELAY)) == TUNNEL_DEVICE)
+		return send_by_device(packet, tunnel);
+	if (!tunnel->ifindex)
+		return drop(packet, DROP_NO_TUNNEL);
+	error = push(packet, tunnel);
+	if (error == -1)
+		return send_by_device(packet, tunnel);
+	return error ? drop(packet, DROP_KERNEL) : send_to_underlay(packet, tunnel);
+}
+
 /* A routed packet gets the MACs with which a gateway sends it. */
 static __noinline int send_to_host(struct packet *packet, const struct endpoint *endpoint,
 				   bool is_routed)
 {
 	__u32 tag = endpoint->tunnel;
 	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
-	int error;
 
 	if (!tag)
 		return drop(packet, DROP_NO_ROUTE);
@@ -169,14 +182,7 @@ static __noinline int send_to_host(struct packet *packet, const struct endpoint 
 		copy_mac(&packet->destination_mac, &endpoint->mac);
 		copy_mac(&packet->source_mac, &gateway_mac);
 	}
-	if ((tunnel->flags & (TUNNEL_DEVICE | TUNNEL_RELAY)) == TUNNEL_DEVICE)
-		return send_by_device(packet, tunnel);
-	if (!tunnel->ifindex)
-		return drop(packet, DROP_NO_TUNNEL);
-	error = push(packet, tunnel);
-	if (error == -1)
-		return send_by_device(packet, tunnel);
-	return error ? drop(packet, DROP_KERNEL) : send_to_underlay(packet, tunnel);
+	return send_by_tunnel(packet, tunnel);
 }
 
 #endif

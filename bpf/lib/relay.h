@@ -49,38 +49,21 @@ static __always_inline bool packed_exceeds(struct packet *packet, const struct a
 	return gso_size + packed_segment_header(packet, arrival) > mtu;
 }
 
-/* To the host that a packet came from: what was made here out of that packet. */
-static __always_inline int send_back(struct packet *packet, const struct arrival *arrival,
-				     __u32 tag)
-{
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
-	struct overlay_header header = {
-		.vni = packet->vni,
-		.hop_limit = OUTER_TTL,
-		.source_port = arrival->header.source_port,
-	};
-
-	if (!tunnel || !tunnel->ifindex)
-		return drop(packet, DROP_NO_TUNNEL);
-	if (tunnel->flags & TUNNEL_RELAY)
-		header.tag = tunnel->destination_tag;
-	if (bpf_skb_change_head(packet->skb, is_outer_ipv6(tunnel) ? OUTER6_SIZE : OUTER4_SIZE,
-				0) ||
-	    write_outer(packet->skb, tunnel, &header))
-		return drop(packet, DROP_KERNEL);
-	return send_to_underlay(packet, tunnel);
-}
-
-/* The sender is behind the host that this came from. */
-static __cold int refuse_packed(struct packet *packet, const struct arrival *arrival, __u32 tag,
-				__u32 mtu)
+/* As long as the kernel takes it for a tunnel's packet it does not let it be cut down to an answer. So
+ * the VXLAN device unpacks it, which would not take a tag, and from_overlay answers. */
+static __cold int refuse_packed(struct packet *packet, const struct arrival *arrival, __u32 mtu)
 {
 	int verdict = drop(packet, DROP_TOO_BIG);
+	struct vxlan vxlan = {
+		.flags = bpf_htonl(VXLAN_VALID),
+		.vni = bpf_htonl(arrival->header.vni << 8),
+	};
 
-	if (unpack(packet, arrival) != NEXT || parse(packet) != NEXT ||
-	    !answer_too_big(packet, mtu))
+	if (!weft.weftx_ifindex || bpf_skb_store_bytes(packet->skb, arrival->size - sizeof(vxlan),
+						       &vxlan, sizeof(vxlan), 0))
 		return verdict;
-	return send_back(packet, arrival, tag);
+	packet->skb->mark = MARK_TOO_BIG | mtu;
+	return PASS;
 }
 
 /* Between underlays of different families: the header grows or shrinks, and the kernel has to know
@@ -106,8 +89,8 @@ static __cold int translate(struct packet *packet, bool is_ipv6)
 				   flags | BPF_F_ADJ_ROOM_DECAP_L3_IPV6);
 }
 
-/* `sender` is the host that the packet came from. A tag leads one hop on, and every hop counts. */
-static __noinline int relay(struct packet *packet, const struct arrival *arrival, __u32 sender)
+/* A tag leads one hop on, and every hop counts. */
+static __noinline int relay(struct packet *packet, const struct arrival *arrival)
 {
 	struct overlay_header header = arrival->header;
 	__u32 tag = header.tag;
@@ -121,7 +104,7 @@ static __noinline int relay(struct packet *packet, const struct arrival *arrival
 	if (arrival->has_checksum)
 		return drop(packet, DROP_MALFORMED);
 	if (packed_exceeds(packet, arrival, tunnel->mtu))
-		return refuse_packed(packet, arrival, sender, tunnel->mtu);
+		return refuse_packed(packet, arrival, tunnel->mtu);
 	header.hop_limit -= 1;
 	header.tag = tunnel->flags & TUNNEL_RELAY ? tunnel->destination_tag : 0;
 	if ((arrival->is_ipv6 != is_outer_ipv6(tunnel) &&

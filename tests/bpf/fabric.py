@@ -1,13 +1,15 @@
 """Several hosts for real, joined by veths.
 
-Each has a namespace, the programs and maps of its own, and two workloads in namespaces of theirs, in
-two subnets of one network.
+Each has a namespace, the programs and maps of its own, and two workloads in namespaces of theirs,
+in two subnets of one network.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
@@ -71,11 +73,23 @@ class Link(NamedTuple):
     def device(self) -> str:
         return f"up{self.number}"
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        return self.near, self.far
+
+    def seen_from(self, host: int) -> Link:
+        return self if host == self.near else Link(self.number, self.far, self.near)
+
     def mac(self, host: int) -> str:
         return f"02:aa:00:00:{self.number:02x}:{host:02x}"
 
     def address(self, host: int, version: int) -> str:
         return f"172.31.{self.number}.{host}" if version == 4 else f"fd31:{self.number}::{host}"
+
+
+def mtu_of(version: int) -> int:
+    """What fits into the underlay's packets."""
+    return UNDERLAY_MTU - OVERHEAD[version]
 
 
 def tag(host: int) -> int:
@@ -192,6 +206,20 @@ class WireHost:
             )
         self.set_replicas(sorted({each.host for each in everywhere} - {self.number}))
 
+    def start(self, version: int, links: Sequence[Link], everywhere: Sequence[Place]) -> None:
+        """Programs, maps and all that they need; the underlay is there."""
+        mtu = mtu_of(version)
+        self.load()
+        self.fill(everywhere, mtu)
+        for link in links:
+            for number in link.ends:
+                for family in (4, 6):
+                    self.add_peer(number, link.address(number, family))
+        for link in self.links:
+            self.set_tunnel(link.far, link, version, mtu)
+        self.attach([link.device for link in self.links])
+        self.configure()
+
     def set_replicas(self, hosts: Sequence[int]) -> None:
         for index, host in enumerate(hosts):
             key = layouts.ReplicaKey(VNI, index).encode()
@@ -244,17 +272,19 @@ class WireHost:
 
 
 class Fabric:
-    """All hosts, by number."""
+    """All hosts, by number, and where each workload is."""
 
     def __init__(self, hosts: dict[int, WireHost], version: int) -> None:
         self.hosts = hosts
         self.version = version
+        self.insides = {
+            place: inside
+            for host in hosts.values()
+            for place, inside in zip(host.places, host.insides)
+        }
 
     def at(self, place: Place, command: str, *, check: bool = True) -> str:
-        return self.inside(place).run(command, check=check)
-
-    def inside(self, place: Place) -> Namespace:
-        return self.hosts[place.host].insides[place.subnet]
+        return self.insides[place].run(command, check=check)
 
     def pings(self, place: Place, target: str, *options: str) -> bool:
         command = " ".join(["ping -c 3 -i 0.05 -W 2 -q", *options, target])
@@ -266,34 +296,50 @@ def made(
     folder: Path, objects: Path, version: int, wires: Sequence[tuple[int, int]]
 ) -> Iterator[Fabric]:
     """Hosts joined by these wires; hosts that share one have a direct tunnel over it."""
-    numbers = sorted({number for ends in wires for number in ends})
-    mtu = UNDERLAY_MTU - OVERHEAD[version]
+    links = [Link(index, *ends) for index, ends in enumerate(wires)]
     with ExitStack() as stack:
         hosts: dict[int, WireHost] = {}
-        for number in numbers:
-            links = [
-                Link(index, number, ends[0] + ends[1] - number)
-                for index, ends in enumerate(wires)
-                if number in ends
-            ]
-            host = hosts[number] = WireHost(number, folder / f"h{number}", objects, links)
-            stack.push(host.stack)
-            host.prepare(mtu)
-        for index, (one, other) in enumerate(wires):
-            join(hosts[one].namespace, hosts[other].namespace, Link(index, one, other))
+        for number in sorted({number for ends in wires for number in ends}):
+            own = [link.seen_from(number) for link in links if number in link.ends]
+            hosts[number] = WireHost(number, folder / f"h{number}", objects, own)
+            stack.push(hosts[number].stack)
+            hosts[number].prepare(mtu_of(version))
+        for link in links:
+            join(hosts[link.near].namespace, hosts[link.far].namespace, link)
         everywhere = [place for host in hosts.values() for place in host.places]
         for host in hosts.values():
-            host.load()
-            host.fill(everywhere, mtu)
-            for index, ends in enumerate(wires):
-                for number in ends:
-                    for family in (4, 6):
-                        host.add_peer(number, Link(index, *ends).address(number, family))
-            for link in host.links:
-                host.set_tunnel(link.far, link, version, mtu)
-            host.attach([link.device for link in host.links])
-            host.configure()
+            host.start(version, links, everywhere)
         yield Fabric(hosts, version)
+
+
+@contextmanager
+def made_beside(
+    folder: Path, objects: Path, version: int, other: Namespace, place: Place
+) -> Iterator[Fabric]:
+    """One host of Weft's, and a wire to another one, which has one workload."""
+    link = Link(0, 1, place.host)
+    host = WireHost(1, folder, objects, [link])
+    with host.stack:
+        host.prepare(mtu_of(version))
+        join(host.namespace, other, link)
+        host.start(version, [link], [*host.places, place])
+        fabric = Fabric({1: host}, version)
+        fabric.insides[place] = other
+        yield fabric
+
+
+def stream(fabric: Fabric, sender: Place, target: Place, family: int, *options: str) -> None:
+    with fabric.insides[target].entered():
+        server = subprocess.Popen(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: ":5201" in fabric.at(target, "ss -Hltn"))
+        words = " ".join(options)
+        report = json.loads(
+            fabric.at(sender, f"iperf3 -J -n 30M -c {target.address(family)} {words}")
+        )
+        assert report["end"]["sum_received"]["bytes"] > 10e6
+    finally:
+        server.wait(10)
 
 
 def join(near: Namespace, far: Namespace, link: Link, mtu: int = UNDERLAY_MTU) -> None:
@@ -324,6 +370,3 @@ def encode(address: str) -> bytes:
 
 def mac(text: str) -> bytes:
     return wire.mac_bytes(text)
-
-
-__all__ = ["Fabric", "Link", "Place", "WireHost", "join", "made", "tag", "wait_for"]

@@ -17,6 +17,8 @@ OWN4, OWN6 = "192.0.2.1", "2001:db8:1::1"
 """This host's addresses on the underlay."""
 UPLINK_MAC, NEXT_HOP_MAC = "02:aa:00:00:00:01", "02:aa:00:00:00:02"
 TUNNEL_MTU = 1450
+STRANGER = {4: "192.0.2.66", 6: "2001:db8:1::66"}
+"""Of no host of the cluster."""
 
 
 class Peer(NamedTuple):

@@ -15,6 +15,7 @@ from tests.bpf.overlay import (
     OWN4,
     OWN6,
     PORT,
+    STRANGER,
     UPLINK_MAC,
     add_peer,
     coming,
@@ -27,7 +28,6 @@ from tests.bpf.world import ANN, HOST_TAG, RED, World
 from weft.kernel.bpf.layouts import PeerFlag
 
 UNDERLAYS = pytest.mark.parametrize("version", [4, 6])
-STRANGER = {4: "192.0.2.66", 6: "2001:db8:1::66"}
 OWN = {4: OWN4, 6: OWN6}
 INNER = udp4(FAR, ANN)
 GOOD = vxlan(RED, INNER)

@@ -152,7 +152,9 @@ class DropReason(IntEnum):
 class Mark(IntEnum):
     """enum mark."""
 
-    MARK_DECRYPTED = 0x77656674
+    MARK_DECRYPTED = 0x77660000
+    MARK_TOO_BIG = 0x77650000
+    MARK_MASK = 0xFFFF0000
 
 
 class Trace(IntEnum):
