@@ -15,6 +15,8 @@ from weft.errors import UnavailableError
 from weft.lab.host import LabHost
 
 DEADLINE_S = 20.0
+_PORT_NAME = 15
+"""Characters in the name of a port's device; the host's own have fewer."""
 _OWN_CLI = Path("/usr/bin/docker")
 """That of the same package as the engine; a newer one on the PATH leaves old options out."""
 CLI = str(_OWN_CLI) if _OWN_CLI.exists() else "docker"
@@ -54,6 +56,16 @@ class Docker:
             timeout=timeout_s,
             env=self.host.environment,
             check=False,
+        )
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command on the host; it is the caller's to wait for."""
+        return subprocess.Popen(
+            [*self.host.enter, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.host.environment,
         )
 
     def network(self, *options: str, name: str = "net", driver: str = "weft") -> str:
@@ -136,7 +148,7 @@ class Docker:
         """Devices that Weft has made for ports, as the kernel has them."""
         done = self.on_host("ls", "/sys/class/net")
         names = done.stdout.split()
-        return {n for n in names if n.startswith(("weft", "wefc")) and n not in ("weft0", "weft1")}
+        return {n for n in names if n.startswith(("weft", "wefc")) and len(n) == _PORT_NAME}
 
     def forget(self, container: str) -> None:
         """Remove a container, whatever it does."""
