@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.cluster.hosts import QUICK, Nursery, TestHost, running, stop, until
+from weft.cluster.door import is_own_address
 from weft.cluster.interface import Endpoint, Target
 from weft.errors import InvalidError
 from weft.model.ids import HostId
@@ -179,6 +180,20 @@ async def test_when_the_network_changes_a_dead_link_is_found_at_once(cluster: Nu
         fall_silent(b, a)
         a.transport.network_changed()
         await until(lambda: ("down", b.id) in a.heard.events)
+
+
+async def test_a_link_over_an_address_that_this_host_has_lost_ends_at_once(
+    cluster: Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = cluster.hosts(2)
+    async with running(a, b):
+        a.want(b)
+        await until(lambda: a.linked() and b.linked())
+        assert is_own_address("127.0.0.1") and not is_own_address("192.0.2.77")
+        monkeypatch.setattr("weft.cluster.tls_transport.is_own_address", lambda address: False)
+        a.transport.network_changed()
+        assert a.linked() == set()
+        await until(lambda: a.linked() == {b.id} and b.linked() == {a.id})
 
 
 async def test_when_the_network_changes_a_host_is_dialed_at_once(cluster: Nursery) -> None:

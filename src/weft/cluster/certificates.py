@@ -84,7 +84,8 @@ class Certificates:
             if held is None or not held.is_fresh(self._wall_s()):
                 self._hold(self._kept(secret.id) or await self._mint(secret))
         for name in set(self._folder.names(_FILES)) - {_file(each) for each in ids}:
-            self._folder.remove(name)
+            with contextlib.suppress(UnavailableError):
+                self._folder.remove(name)
 
     def _hold(self, certificate: Certificate) -> None:
         self._contexts[certificate.secret_id] = tls_contexts(certificate)

@@ -57,6 +57,12 @@ class Connection(asyncio.Protocol):
         return self._lost.is_set()
 
     @property
+    def local_ip(self) -> str:
+        """This host's address on it."""
+        assert self._transport is not None
+        return str(self._transport.get_extra_info("sockname")[0])
+
+    @property
     def peer(self) -> tuple[IPAddress, int]:
         """Address and port at the other end."""
         assert self._transport is not None
@@ -193,7 +199,8 @@ class Connection(asyncio.Protocol):
             if error is None:
                 self.tls.end()
             self._flush()
-            transport.write_eof()
+            with contextlib.suppress(OSError):  # the other end has reset it
+                transport.write_eof()
             transport.resume_reading()
             asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
         self._end(error)

@@ -40,14 +40,18 @@ class Door:
         port: int,
         on_knock: OnKnock,
         on_crowd: Callable[[str], None],
+        is_familiar: Callable[[str], bool],
         max_waiting_of_one: int = MAX_WAITING_OF_ONE,
     ) -> None:
-        """on_crowd: told the address of one that is turned away unheard. port 0: any free one."""
+        """on_crowd: told the address of one that is turned away unheard. is_familiar: whether a
+        host of the cluster has this address, so that strangers take no place of its. port 0: any
+        free one."""
         self.port = 0
         self._addresses = addresses
         self._wanted_port = port
         self._on_knock = on_knock
         self._on_crowd = on_crowd
+        self._is_familiar = is_familiar
         self._max_waiting_of_one = max_waiting_of_one
         self._waiting: Counter[str] = Counter()
         self._unheard: set[socket.socket] = set()
@@ -92,10 +96,8 @@ class Door:
 
     def _admit(self, visits: asyncio.TaskGroup, came: socket.socket, address: str) -> None:
         source = _source(address)
-        if (
-            self._waiting[source] >= self._max_waiting_of_one
-            or self._waiting.total() >= MAX_WAITING
-        ):
+        is_full = self._waiting.total() >= MAX_WAITING and not self._is_familiar(address)
+        if is_full or self._waiting[source] >= self._max_waiting_of_one:
             came.close()
             self._on_crowd(address)
             return
@@ -138,6 +140,17 @@ def _listen(address: str, port: int) -> socket.socket:
             raise _FamilyMissing from error
         raise UnavailableError(f"TCP port {port}: {error.strerror}") from error
     return listening
+
+
+def is_own_address(address: str) -> bool:
+    """Whether this host still has it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _source(address: str) -> str:

@@ -14,6 +14,7 @@ from weft.cluster.connection import Connection
 from weft.cluster.frames import MAX_FRAME_BYTES, Frame, Kind
 from weft.cluster.greeting import Because, Confirm, Handover, Hello, Ping, Pong, Refusal
 from weft.cluster.interface import Endpoint, LinkInfo
+from weft.errors import UnavailableError
 from weft.model.ids import HostId
 
 SAMPLES = 8
@@ -126,6 +127,11 @@ class Link:
         return str(self._peer[0])
 
     @property
+    def local_ip(self) -> str:
+        """This host's address."""
+        return self._connection.local_ip
+
+    @property
     def address(self) -> str:
         """Where it was dialed, or the address that it came from."""
         return str(self.endpoint or self.ip)
@@ -157,6 +163,10 @@ class Link:
         refusal = Refusal(because=because, reason=reason, fix=fix)
         self._connection.send(Kind.REFUSE, greeting.encode(refusal))
         self._connection.close()
+
+    def abort(self, reason: str) -> None:
+        """Close without a word: nothing would arrive."""
+        self._connection.abort(UnavailableError(reason))
 
     async def wait_gone(self, timeout_s: float) -> bool:
         """Whether it is closed, all that was said last sent, within so long."""

@@ -23,7 +23,7 @@ from weft.cluster.caller import Caller
 from weft.cluster.certificates import Certificates
 from weft.cluster.connection import Connection
 from weft.cluster.dialer import Dialer
-from weft.cluster.door import MAX_WAITING_OF_ONE, Door
+from weft.cluster.door import MAX_WAITING_OF_ONE, Door, is_own_address
 from weft.cluster.doorman import Doorman
 from weft.cluster.greeting import OLDEST_PROTOCOL, PROTOCOL, Because, Hello
 from weft.cluster.handshake import decides
@@ -99,7 +99,9 @@ class TlsTransport:
             pace,
             self._connect,
         )
-        self._door = Door(addresses, port, doorman.knock, doorman.crowd, max_waiting_of_one)
+        self._door = Door(
+            addresses, port, doorman.knock, doorman.crowd, self._is_familiar, max_waiting_of_one
+        )
 
     @property
     def listener(self) -> Listener | None:
@@ -156,6 +158,9 @@ class TlsTransport:
         self._caller.ourselves.clear()
         self._dialer.hurry()
         for link in self._table:
+            if not is_own_address(link.local_ip):
+                link.abort("this host's address was changed")
+                continue
             probe = asyncio.ensure_future(link.lives(self._pace.network_probe_s))
             self._probes.add(probe)
             probe.add_done_callback(self._probes.discard)
@@ -249,6 +254,9 @@ class TlsTransport:
     def _is_courteous(self, target: Target) -> bool:
         host_id = target.host_id
         return host_id is not None and decides(host_id, self._identity.host_id)
+
+    def _is_familiar(self, address: str) -> bool:
+        return any(address == each.host for one in self._dialer.targets for each in one.endpoints)
 
     def _on_up(self, link: Link) -> None:
         self._say_wanted(link)
