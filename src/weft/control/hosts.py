@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from weft.cluster.interface import Problem
-from weft.cluster.standing import Alone, Members, Standing, standings, unnamed
+from weft.cluster.standing import (
+    Alone,
+    Members,
+    Standing,
+    standings,
+    state_of,
+    unnamed,
+)
 from weft.cluster.troubles import Trouble, troubles
 from weft.control.context import Context
 from weft.control.references import find_host
@@ -70,10 +77,10 @@ class Hosts:
                 raise InvalidError(
                     f"forget {reference}: is this host; to take it out of the cluster: weft leave"
                 )
-            if host.id in self._members.reached and not is_forced:
+            if state_of(host.id, self._members) != "lost" and not is_forced:
                 raise InUseError(
-                    f"forget {reference}: its weftd is alive; run weft leave there, or weft forget "
-                    f"--force {reference} if it cannot be reached by you"
+                    f"forget {host.name}: its weftd is alive; run weft leave there, or here "
+                    f"weft forget --force {host.name} if nobody can"
                 )
             await self._context.commit([Put(self._farewell(host.id, host.name))])
         return host
