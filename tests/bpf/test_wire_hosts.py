@@ -169,10 +169,10 @@ def test_way_that_carries_less_than_the_network(fabric: Fabric, way: str, family
     flag = int(TunnelFlag.TUNNEL_DEVICE) if is_device else 0
     host.set_tunnel(2, link, fabric.version, 1300, add_flags=flag)
     try:
-        said = fabric.at(ANN, f"ping -M do -c 1 -W 1 -s 1400 {BOB.address(family)}", check=False)
+        said = fabric.at(ANN, f"ping -M do -c 1 -W 1 -s 1350 {BOB.address(family)}", check=False)
         assert "1300" in said
         stream(fabric, ANN, BOB, family)
-        assert fabric.pings(ANN, BOB.address(family), "-s 1400")
+        assert fabric.pings(ANN, BOB.address(family), "-s 1350")
     finally:
         use_device(fabric, is_device=is_device)
         forget_mtu(fabric)
