@@ -24,8 +24,9 @@ from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
 from weft.kernel import netns
-from weft.kernel.bpf.layouts import DropReason
+from weft.kernel.bpf.layouts import DropReason, Tunnel
 from weft.kernel.bpf.maps import BpfMap
+from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import (
@@ -39,12 +40,16 @@ from weft.model.ids import (
 from weft.model.records import (
     Device,
     Host,
+    Neighbour,
+    Neighbours,
     Network,
     Owner,
     Port,
     Record,
     Subnet,
 )
+from weft.paths.interface import PathState
+from weft.paths.prober import Prober
 from weft.store.interface import Change, Delete, Put
 from weft.store.memory import MemoryStore
 
@@ -171,6 +176,9 @@ class OverlayHost:
         self._ready = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._engine: Engine | None = None
+        self.prober: Prober | None = None
+        self.publish: Callable[[OverlayHost], None] | None = None
+        """Takes what the prober has found out; None: there is no prober."""
 
     @property
     def record(self) -> Host:
@@ -180,7 +188,7 @@ class OverlayHost:
             name=self.name,
             underlay=tuple(ip_address(address.split("/")[0]) for address in self.addresses),
             mtu_bytes=self.mtu_bytes,
-            network_mtu_bytes=self.mtu_bytes - 70,
+            network_mtu_bytes=self.mtu_bytes - 50,
         )
 
     def run(self, command: str) -> str:
@@ -212,6 +220,16 @@ class OverlayHost:
         assert self._engine is not None
         return [failure.reason for failure in self._engine.failures()]
 
+    def path(self, other: OverlayHost) -> PathState | None:
+        """What this host has found out of the path to another."""
+        return self.prober.states().get(other.id) if self.prober is not None else None
+
+    def is_relayed(self, other: OverlayHost) -> bool:
+        """Whether what goes there takes a way round."""
+        with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / "tunnels_v1") as tunnels:
+            raw = tunnels.lookup(other.tag.to_bytes(4, "little"))
+        return raw is not None and bool(Tunnel.decode(raw).destination_tag)
+
     def drops(self, reason: DropReason) -> int:
         """Packets that this host's programs dropped, on all devices."""
         with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / "counters_v1") as counters:
@@ -221,6 +239,17 @@ class OverlayHost:
         """Take all away."""
         with netns.entered(f"/run/netns/{self.name}"):
             self.sink.purge()
+
+    def told(self, record: Record) -> None:
+        """Learn of a record soon."""
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self.store.write([Put(record)]), self._loop)
+
+    async def _probe(self, publish: Callable[[OverlayHost], None]) -> None:
+        wire = ProbeWire(Path(self.settings.bpffs_dir), self.settings.overlay_port)
+        self.prober = Prober(host_id=self.id, store=self.store, wire=wire, random_bytes=os.urandom)
+        self.prober.on_change = lambda: publish(self)
+        await self.prober.run()
 
     async def _write(self, changes: Sequence[Change]) -> None:
         assert self._engine is not None
@@ -248,6 +277,8 @@ class OverlayHost:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part) for part in (engine.run(), events.run())]
             await engine.ready.wait()
+            if self.publish is not None:
+                running.append(tasks.create_task(self._probe(self.publish)))
             self._loop = asyncio.get_running_loop()
             self._ready.set()
             await self._stop.wait()
@@ -263,6 +294,7 @@ class Overlay:
         self._namespaces: list[str] = []
         self.hosts: list[OverlayHost] = []
         self.shared: dict[tuple[type[Record], str], Record] = {}
+        self._links: set[frozenset[HostId]] = set()
         for record in (FOO, *SUBNETS):
             self.shared[type(record), record.id] = record
 
@@ -301,6 +333,33 @@ class Overlay:
             sh(name, f"ip addr add {address} dev {ifname} {'nodad' if ':' in address else ''}")
         sh(name, f"ip link set {ifname} mtu {mtu_bytes} up")
         return port
+
+    def probe(self, *links: tuple[OverlayHost, OverlayHost]) -> None:
+        """Have all hosts probe, and publish what they find and these links of the mesh."""
+        self._links = {frozenset((one.id, other.id)) for one, other in links}
+        for host in self.hosts:
+            host.publish = self._publish
+            self._publish(host)
+
+    def _publish(self, host: OverlayHost) -> None:
+        states = dict(host.prober.states()) if host.prober is not None else {}
+        found = []
+        for other in sorted(self.hosts, key=lambda other: other.id):
+            state, has_link = states.get(other.id), {host.id, other.id} in self._links
+            if state is not None or has_link:
+                found.append(
+                    Neighbour(
+                        host_id=other.id,
+                        address=state.address if state else other.record.underlay[0],
+                        path_mtu_bytes=state.mtu_bytes if state else 0,
+                        is_path_broken=state is not None and state.is_broken,
+                        has_link=has_link,
+                    )
+                )
+        record = Neighbours(id=host.id, host_id=host.id, neighbours=tuple(found))
+        self.shared[Neighbours, host.id] = record
+        for each in self.hosts:
+            each.told(record)
 
     def start(self) -> None:
         """All hosts know each other, and their engines run."""

@@ -125,13 +125,19 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
     if is_encrypted or (destination_tag and cluster.is_encrypted):
         mtu = max(LEAST_MTU_BYTES, encryption.encrypted_mtu_bytes(underlay_mtu_bytes, remote))
     else:
-        mtu = mtu_bytes(underlay_mtu_bytes, remote)
+        mtu = mtu_bytes(underlay_mtu_bytes, _widest(remote, host))
     if is_encrypted:
         own = (wireguard_address(me.id),)
         value = rows.TunnelValue(inside, own, mtu, True, destination_tag)
     else:
         value = rows.TunnelValue(remote, sources, mtu, is_device, destination_tag)
     yield Row(rows.TUNNELS, host_tag(host.id), value)
+
+
+def _widest(remote: IPAddress, host: Host) -> IPAddress:
+    """Of the ends of a way, the address with the longer header: a relay may change the family."""
+    has_family = any(address.version == remote.version for address in host.underlay)
+    return remote if has_family or not host.underlay else host.underlay[0]
 
 
 def _known(host_id: HostId, host: Host, view: View, there: Neighbour | None) -> Iterator[Row]:

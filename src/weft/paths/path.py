@@ -1,0 +1,154 @@
+"""The data path to one host, as its probes tell. Pure: time is passed in.
+
+One probe is under way at a time. While all is well it has the full size, so that one packet a turn
+says that the path works and what it carries. What is lost is asked again at once, small and full
+in turn: if small ones come back the path has shrunk, if none does it is broken. A path that has
+never answered gets more time, for the host at its other end may not know this one yet.
+"""
+
+from __future__ import annotations
+
+from weft.paths.search import Search
+
+SMALL_BYTES = 128
+"""A probe that passes where anything does."""
+FLOOR_BYTES = 646
+"""Less is not looked for: what is inside would be smaller than any host must take."""
+BROKEN_AFTER = 5
+"""Probes lost in a row."""
+BROKEN_AFTER_S = 1.5
+NEW_AFTER_S = 3.0
+"""They must have taken so long; the second while none has ever come back."""
+WORKS_AFTER = 2
+"""Probes in a row that come back."""
+SHRUNK_AFTER = 3
+"""Full ones lost while small ones come back."""
+RAISE_FIRST_S = 5.0
+RAISE_LAST_S = 120.0
+"""Between two looks for more than the path carried the last time: doubled each time."""
+TIMEOUT_FIRST_S = 0.6
+TIMEOUT_LEAST_S = 0.2
+TIMEOUT_MOST_S = 3.0
+_TIMEOUT_TRIPS = 3
+_SPREAD_S = 0.05
+
+
+class Path:
+    """What is known of a path, and which size to send next."""
+
+    def __init__(self, ceiling: int, now_s: float) -> None:
+        """ceiling: what the devices at both ends carry."""
+        self.is_broken: bool | None = None
+        """None: not found out yet."""
+        self.mtu_bytes = 0
+        """0: not known."""
+        self.rtt_s: float | None = None
+        self._ceiling = ceiling
+        self._search: Search | None = None
+        self._losses = 0
+        self._first_loss_s = 0.0
+        self._wins = 0
+        self._full_losses = 0
+        self._raise_s = now_s
+        self._pause_s = RAISE_FIRST_S
+        self._began_s = now_s
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything can be said."""
+        return self.is_broken is not None and (self.is_broken or self.mtu_bytes > 0)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next probe has time: nothing is being found out."""
+        is_well = self.is_broken is False and self._losses == 0 and self._search is None
+        return is_well and self.mtu_bytes > 0
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it is broken, and has been asked often enough in a row."""
+        return self.is_broken is True and self._losses >= BROKEN_AFTER
+
+    @property
+    def timeout_s(self) -> float:
+        """After which a probe counts as lost; one that comes later counts all the same."""
+        if self.rtt_s is None:
+            return TIMEOUT_FIRST_S
+        return min(TIMEOUT_MOST_S, max(TIMEOUT_LEAST_S, _TIMEOUT_TRIPS * self.rtt_s + _SPREAD_S))
+
+    def set_ceiling(self, ceiling: int, now_s: float) -> None:
+        """The devices at the ends have changed."""
+        if ceiling == self._ceiling:
+            return
+        self._ceiling, self._search = ceiling, None
+        if self.mtu_bytes > ceiling:
+            self.mtu_bytes = ceiling
+        self._raise_s, self._pause_s = now_s, RAISE_FIRST_S
+
+    def start_anew(self) -> None:
+        """Another address is tried: losses are counted from here, what is known stays."""
+        self._losses, self._wins, self._search = 0, 0, None
+
+    def size(self, now_s: float) -> int:
+        """Of the probe to send now."""
+        if self.is_broken or self._losses % 2:
+            return SMALL_BYTES
+        if self._losses or not self.mtu_bytes:
+            return self._search.size if self._search is not None else self._full
+        if self._search is None and self.mtu_bytes < self._ceiling and now_s >= self._raise_s:
+            self._search = Search(self.mtu_bytes, self._ceiling)
+        return self._search.size if self._search is not None else self._full
+
+    def arrived(self, size: int, rtt_s: float, now_s: float) -> None:
+        """A probe came back."""
+        self.rtt_s = rtt_s if self.rtt_s is None else 0.8 * self.rtt_s + 0.2 * rtt_s
+        self._losses = 0
+        self._wins += 1
+        if self.is_broken is None or (self.is_broken and self._wins >= WORKS_AFTER):
+            self.is_broken = False
+        if self._search is not None and size >= FLOOR_BYTES:
+            self._search.passed(size)
+            self._end_search(now_s)
+        elif size >= self._full:
+            self._full_losses = 0
+            self.mtu_bytes = max(self.mtu_bytes, size)
+        else:
+            self._look_for_less(now_s)
+
+    def lost(self, size: int, now_s: float) -> None:
+        """A probe did not come back in time, or could not be sent."""
+        if self._search is not None:
+            self._search.lost(size)
+            self._end_search(now_s)
+            return
+        self._wins = 0
+        self._first_loss_s = now_s if not self._losses else self._first_loss_s
+        self._losses += 1
+        if size >= self._full:
+            self._full_losses += 1
+        patience_s = NEW_AFTER_S if self.rtt_s is None else BROKEN_AFTER_S
+        since_s = self._began_s if self.rtt_s is None else self._first_loss_s
+        if self._losses >= BROKEN_AFTER and now_s - since_s >= patience_s:
+            self.is_broken, self._full_losses = True, 0
+
+    @property
+    def _full(self) -> int:
+        return self.mtu_bytes or self._ceiling
+
+    def _look_for_less(self, now_s: float) -> None:
+        """Small ones pass and full ones do not."""
+        if self._full_losses >= SHRUNK_AFTER:
+            self._search = Search(FLOOR_BYTES, max(FLOOR_BYTES, self._full - 1))
+            self._end_search(now_s)
+
+    def _end_search(self, now_s: float) -> None:
+        if self._search is None or not self._search.is_over:
+            return
+        found = self._search.largest
+        if found == FLOOR_BYTES:
+            found = self.mtu_bytes  # nothing passed: the path is about to be called broken
+        self._pause_s = (
+            RAISE_FIRST_S if found != self.mtu_bytes else min(RAISE_LAST_S, 2 * self._pause_s)
+        )
+        self.mtu_bytes, self._search, self._full_losses = found, None, 0
+        self._raise_s = now_s + self._pause_s
