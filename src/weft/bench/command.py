@@ -142,10 +142,11 @@ def _join(plan: Plan, results: Results) -> None:
 
 
 def _mesh(plan: Plan, results: Results) -> None:
-    from weft.bench import mesh, resync
+    from weft.bench import mesh, remote, resync
 
     mesh.measure(plan, results)
     resync.measure(plan, results)
+    remote.measure(plan, results)
 
 
 def _progress(begin: float) -> Callable[[str], None]:

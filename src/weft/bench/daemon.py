@@ -47,7 +47,7 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
         plan.say(f"weftd: start {number + 1} of {plan.rounds}")
         results.add(_START, _VARIANT, {"s": restart(weft)})
     plan.say("weftd: idle")
-    results.add(_IDLE, _VARIANT, _idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S))
+    results.add(_IDLE, _VARIANT, idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S))
     try:
         with _scratch_map() as scratch:
             for _ in range(plan.rounds):
@@ -60,8 +60,8 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
             sample = {"s": restart(weft), "ports": count, "rss_mb": resident_mb(weft.pid)}
             results.add(_RESTORE, _VARIANT, sample)
         plan.say("weftd: idle with many ports")
-        idle = _idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S)
-        results.add(_IDLE, f"{count} ports", idle)
+        sample = idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S)
+        results.add(_IDLE, f"{count} ports", sample)
         plan.say(f"weftd: detaching {count} ports")
     results.checks.extend(_checks(results))
 
@@ -70,6 +70,7 @@ def restart(weft: WeftHost) -> float:
     """Kill weftd if it runs and start it; seconds from its start until it is ready."""
     weft.host.kill_weftd()
     weftd = [str(weft.host.environment["PATH"].partition(":")[0] + "/weftd")]
+    weft.host.weftd_log.parent.mkdir(parents=True, exist_ok=True)
     log = weft.host.weftd_log.open("ab")
     with log:
         begin = time.perf_counter()
@@ -100,7 +101,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _idle(pid: int, duration_s: float) -> dict[str, float]:
+def idle(pid: int, duration_s: float) -> dict[str, float]:
+    """What a process spends when nobody asks anything of it: the share of a CPU, and memory."""
     begin = cpu_seconds(pid)
     time.sleep(duration_s)
     return {"cpu": (cpu_seconds(pid) - begin) / duration_s, "rss_mb": resident_mb(pid)}
@@ -166,10 +168,10 @@ def _checks(results: Results) -> Iterator[Check]:
         return results.median(figure.key, variant, figure.quantities[0].key)
 
     memory = results.median(_IDLE.key, _VARIANT, _MEMORY.key)
-    idle = of(_IDLE)
+    share = of(_IDLE)
     yield Check("weftd, resident memory", memory, 60, "at most", "MB")
     yield Check(
-        "weftd, idle, share of a CPU", None if idle is None else idle * 100, 0.5, "at most", "%"
+        "weftd, idle, share of a CPU", None if share is None else share * 100, 0.5, "at most", "%"
     )
     yield Check("weftd, start to ready", of(_START), 1, "at most", "s")
     ports = results.median(_RESTORE.key, _VARIANT, "ports")
