@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import weft
@@ -51,9 +52,11 @@ from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
 from weft.kernel import underlay
 from weft.kernel.events import KernelEvent, KernelEvents
+from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.mesh.opening import Opened, Places, open_mesh
 from weft.metrics import Metrics
+from weft.paths.prober import Prober
 
 RESTART_S = 1.0
 """Before a part that failed starts again."""
@@ -201,6 +204,14 @@ class Daemon:
                 metrics=Metrics(self._control, self._engine, self._dns, started_s).text,
             )
         )
+        self._prober = Prober(
+            host_id=host_id,
+            store=store,
+            wire=ProbeWire(Path(settings.bpffs_dir), settings.overlay_port),
+            random_bytes=os.urandom,
+        )
+        membership.neighbourhood.paths = self._prober.states
+        self._prober.on_change = membership.neighbourhood.look_again
         self._kernel_events = KernelEvents(self._on_kernel_events)
         self._sweep_due = asyncio.Event()
         self._engine.on_reconciled = self._sweep_due.set
@@ -222,6 +233,7 @@ class Daemon:
             "kernel events": kept("kernel events", self._kernel_events.run),
             "underlay events": kept("underlay events", self._underlay_events.run),
             "host record": kept("host record", self._host_record.run),
+            "prober": kept("prober", self._probe),
             "membership": kept("membership", self._membership.run),
             "encryption": kept("encryption", self._encryption.run),
             "address blocks": kept("address blocks", self._space.run),
@@ -239,6 +251,10 @@ class Daemon:
         await self._engine.ready.wait()
         self._dns.watch_resolvers(lambda resolvers: self._host_record.look_again())
         await self._dns.run()
+
+    async def _probe(self) -> None:
+        await self._engine.ready.wait()
+        await self._prober.run()
 
     async def _serve_docker(self) -> None:
         await self._engine.ready.wait()

@@ -158,7 +158,7 @@ class Neighbourhood:
             return Neighbour(host_id=host, address=seen.address)
         return Neighbour(
             host_id=host,
-            address=path.address if seen is None else seen.address,
+            address=path.address,
             path_mtu_bytes=path.mtu_bytes,
             is_path_broken=path.is_broken,
             has_link=seen is not None,
