@@ -50,6 +50,21 @@ async def test_a_new_secret_travels_from_host_to_host(cluster: Nursery) -> None:
         assert [each for each in a.heard.events if each[0] == "down"] == []
 
 
+async def test_links_outlive_any_number_of_rotations(cluster: Nursery) -> None:
+    a, b = hosts = cluster.hosts(2)
+    async with running(*hosts):
+        await chain(*hosts)
+        for _ in range(4):
+            rotate(a)
+            await until(lambda: b.secrets.current_id == a.secrets.current_id)
+            await until(lambda: all_confirmed(*hosts))
+            for host in hosts:
+                host.secrets.retire_previous()
+        a.transport.send(b.id, b"still here")
+        await until(lambda: b.heard.messages == [(a.id, b"still here")])
+        assert a.heard.events == [("up", b.id)]
+
+
 async def test_a_host_that_was_away_is_handed_the_new_secret_while_the_old_one_counts(
     cluster: Nursery,
 ) -> None:

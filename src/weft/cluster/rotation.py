@@ -122,10 +122,11 @@ class Rotation:
         self._changed()
 
     def _end_unproved(self) -> None:
-        """Links that prove nothing any more: made with a secret that is refused by now."""
+        """Links that prove nothing any more: neither what they were made with nor what the other
+        end confirmed since counts."""
         for link in self._links:
-            is_proved = self._secrets.by_id(link.tls_secret_id) is not None
-            if not is_proved and link.secret_id != self._secrets.current_id:
+            ids = (link.tls_secret_id, link.secret_id)
+            if all(self._secrets.by_id(each) is None for each in ids):
                 link.end(
                     Because.CLOSED,
                     "the cluster's token was rotated, and this host has not confirmed the new one",

@@ -75,7 +75,10 @@ _ALERTS = {
         REJOIN_HERE_FIX,
     ),
     "TLSV1_ALERT_INTERNAL_ERROR": Fault(
-        "the host there is not ready yet", "it is tried again", needs_hands=False
+        "the host there is not ready yet",
+        "it is tried again",
+        needs_hands=False,
+        is_other_secret=True,
     ),
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": Fault(
         "to it this host's certificate has expired: the clocks differ by weeks", CLOCK_FIX
