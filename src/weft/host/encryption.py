@@ -50,10 +50,13 @@ from weft.topology.routes import routes
 
 log = structlog.get_logger()
 
+LINGER_S = 1.0
+"""How long what was sent the former way may still be on its way, before others may refuse it."""
 POLL_S = 0.2
 """Between two looks at what no record tells: handshakes, rows that failed."""
 IDLE_S = 600.0
 """Between two looks at the age of the keys."""
+SENDS = EncryptionStage.SENDS
 _TABLES = frozenset((rows.WIREGUARD, rows.WIREGUARD_PEERS, rows.PEERS, rows.TUNNELS))
 
 Handshakes = Callable[[], Mapping[str, float]]
@@ -201,10 +204,14 @@ class Encryption:
             self._kernel.repair_soon()
         elif end.stage == EncryptionStage.ACCEPTS and end.in_force < end.stage:
             self.waits_for = await self._silent(cluster, me, known)
+        has_changed = (end.in_force >= SENDS) != (end.stage >= SENDS)
+        if known and has_changed and not self.waits_for:
+            await asyncio.sleep(LINGER_S)
         return not self.waits_for
 
     async def _silent(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> list[str]:
-        """The hosts beside this one that should have shaken hands and have not."""
+        """The hosts beside this one with which it has shaken no hands. All follow the setting by
+        now, so all have their devices."""
         done = await asyncio.to_thread(self._handshakes)
         direct = routes(self._host_id, self._store, is_data=True)
         return [
@@ -212,7 +219,6 @@ class Encryption:
             "is a firewall between?"
             for host in known
             if host.wireguard is not None
-            and host.wireguard.stage >= EncryptionStage.ACCEPTS
             and knows_key(cluster, me, host)
             and (way := direct.get(host.id)) is not None
             and way.hops == 1

@@ -179,6 +179,8 @@ class Sink:
             late = deletes.get(name, ()) if name == rows.NFTABLES else ()
             if upserts.get(name) or late:
                 failures += self._tables[name].write(upserts.get(name, {}), late)
+            if name == rows.WIREGUARD and upserts.get(name):
+                failures += self._tunnels.follow()  # a new device, by which they now go
             if name == rows.FILTERS:
                 remade = self._device_table.take_remade()
                 failures += self._filter_table.reattach(remade) if remade else []
