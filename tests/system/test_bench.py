@@ -15,11 +15,17 @@ from weft.lab.host import weft_command
 
 pytestmark = pytest.mark.root
 _TIMEOUT_S = 300
+_NEEDED_BY = {
+    "ovs-vswitchd": ("path: openvswitch", "hosts: openvswitch"),
+    "dockerd": ("hosts: docker overlay",),
+}
 
 
 @pytest.mark.timeout(_TIMEOUT_S)
 @pytest.mark.skipif(PATIENCE > 1, reason="measuring an emulator takes long and says nothing")
-@pytest.mark.parametrize("part", ["path", "attach", "daemon", "dns", "docker"])
+@pytest.mark.parametrize(
+    "part", ["path", "attach", "daemon", "dns", "docker", "hosts", "join", "mesh"]
+)
 def test_every_part_measures_and_reports(part: str, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root")
@@ -34,10 +40,13 @@ def test_every_part_measures_and_reports(part: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     report = msgspec.json.decode((tmp_path / "bench.json").read_bytes())
-    if shutil.which("ovs-vswitchd") is None:
-        report["skipped"].pop("path: openvswitch", None)
+    for program, needs_it in _NEEDED_BY.items():
+        if shutil.which(program) is None:
+            report["skipped"] = {k: v for k, v in report["skipped"].items() if k not in needs_it}
     assert report["skipped"] == {}
-    assert report["expected"]
-    assert not [one for one in report["expected"] if one["verdict"] == "not measured"]
+    # CPU time is less what the machine spends anyway: on a busy one a short run shows none of it.
+    asked = [one for one in report["expected"] if "CPU to" not in one["title"]]
+    assert asked
+    assert not [one for one in asked if one["verdict"] == "not measured"]
     left = [one for one in report["expected"] if one["title"].startswith("left behind")]
     assert all(one["verdict"] == "met" for one in left), report["remarks"]

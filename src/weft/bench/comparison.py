@@ -56,7 +56,7 @@ class Comparison:
 
     def measure(self, plan: Plan, results: Results) -> None:
         """Run every measurement for every variant, `plan.rounds` times, interleaved."""
-        measurements = list(self._measurements(Traffic(plan.folder), plan.seconds))
+        measurements = list(self.measurements(Traffic(plan.folder), plan.seconds))
         with ExitStack() as stack:
             pairs = dict(self._pairs(stack, plan, results))
             for measurement in measurements:
@@ -91,7 +91,8 @@ class Comparison:
     def _figure(self, key: str, title: str, quantities: tuple[Quantity, ...]) -> Figure:
         return Figure(self.figure(key), f"{self.title}{title}", quantities)
 
-    def _measurements(self, load: Traffic, seconds: float) -> Iterator[Measurement]:
+    def measurements(self, load: Traffic, seconds: float) -> Iterator[Measurement]:
+        """All of it, in order."""
         for count in STREAM_COUNTS:
             for control in CONGESTION_CONTROLS:
                 streams = "1 stream" if count == 1 else f"{count} streams"

@@ -38,7 +38,7 @@ def measure(plan: Plan, results: Results) -> None:
         }
         comparison = Comparison("hosts", "Two hosts: ", variants, mtu_bytes)
         comparison.measure(plan, results)
-    results.checks.extend(_checks(comparison, results))
+    results.checks.extend(checks(comparison, results))
 
 
 def _weft(
@@ -60,7 +60,9 @@ def _weft(
             yield WEFT6, cluster.variant(is_ipv6=True)
 
 
-def _checks(hosts: Comparison, results: Results) -> Iterator[Check]:
+def checks(hosts: Comparison, results: Results) -> Iterator[Check]:
+    """What is expected of Weft between two hosts."""
+
     def ratio(figure: str, one: str, other: str, quantity: str = "rate") -> float | None:
         return results.ratio(figure, one, other, quantity)
 

@@ -40,7 +40,7 @@ def _checks(path: Comparison, results: Results) -> Iterator[Check]:
             title = results.figures[stream].title
             yield Check(f"{title}, Gbit/s to raw veth", ratio(stream, RAW_VETH, "gbit_s"), 0.95)
             yield Check(
-                f"{title}, CPU-s/GB to raw veth",
+                f"{title}, CPU to raw veth",
                 ratio(stream, RAW_VETH, "cpu_s_per_gb"),
                 1.05,
                 "at most",
