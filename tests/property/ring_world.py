@@ -35,7 +35,7 @@ from weft.model.records import (
 )
 
 WALL_S = 1_800_000_000.0
-TIMES = LeaseTimes(taken_after_s=20.0, fenced_after_s=12.0, retry_s=1.0)
+TIMES = LeaseTimes(taken_after_s=20.0, fenced_after_s=12.0, alone_s=10.0, retry_s=1.0)
 NETWORK = Network(id=NetworkId("net"), name="foo", vni=Vni(7))
 
 
@@ -231,7 +231,7 @@ class RingWorld:
         """Until nobody has anything to write, with all links up and true clocks."""
         self.cuts.clear()
         end_s, calm = self.now_s + limit_s, 0
-        while calm < 3 * TIMES.taken_after_s:
+        while calm < 3 * TIMES.taken_after_s or any(h.ring.is_returning for h in self.live()):
             assert self.now_s < end_s, f"{self.label}: no quiet"
             self.spread()
             changed = [host.step() for host in self.live()]
@@ -263,8 +263,9 @@ class RingWorld:
         while free:
             number = self.wait_for(host)
             assert number is not None, f"{self.label}: {len(free)} free, none to be had"
-            host.allocate(number)
-            free.discard(number)
+            for number in host.free():
+                host.allocate(number)
+                free.discard(number)
         assert self.wait_for(host, 3.0) is None
 
     def _is_lost(self, host: RingHost) -> bool:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from weft.ipam.ballots import answered, begun, bound_to, own_vote, promises, votes_of
+from weft.ipam.blocks import digest_of
 from weft.ipam.draft import Draft
-from weft.ipam.lease import Chain, LeaseTimes, ack_in, chain, is_leased
+from weft.ipam.lease import Chain, LeaseTimes, ack_in, chain, is_leased, statements
 from weft.ipam.quorum import TAKEABLE_FROM, able, next_members
 from weft.ipam.records import is_forgotten
 from weft.ipam.sharing import concede, keep_in_reserve
@@ -102,7 +103,8 @@ class Deciding:
         """Tell a host that was restored how much of what it stated is known here."""
         coming = draft.view.get(LeaseReturn, lease.host_id)
         if coming is not None:
-            _acknowledge(draft, lease, found.term, coming.generation)
+            known = digest_of(statements(draft.view, lease.host_id))
+            _acknowledge(draft, lease, found.term, coming.generation, known)
 
     def _known_revision(self, draft: Draft, lease: Lease, found: Chain) -> int:
         """Of a subject's statements: what is here, or was acknowledged."""
@@ -227,8 +229,14 @@ class Deciding:
         self._begun[subject] = (mine.proposed, sight.now_s)
 
 
-def _acknowledge(draft: Draft, lease: Lease, term: int, generation: int) -> None:
-    ack = LeaseAck(host_id=lease.host_id, term=term, revision=lease.revision, generation=generation)
+def _acknowledge(draft: Draft, lease: Lease, term: int, generation: int, digest: str = "") -> None:
+    ack = LeaseAck(
+        host_id=lease.host_id,
+        term=term,
+        revision=lease.revision,
+        generation=generation,
+        digest=digest,
+    )
     acks = {one.host_id: one for one in draft.lease.acks}
     acks[lease.host_id] = ack
     draft.lease = replace(draft.lease, acks=tuple(acks[host] for host in sorted(acks)))

@@ -41,6 +41,9 @@ class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
     fenced_after_s: float = 80.0
     """T2 < T1. A host that has not reached a majority for so long says that it is fenced. Nothing
     but what it says depends on it: what it may use is decided by what its quorum holds."""
+    alone_s: float = 60.0
+    """A host that was restored from a backup in which nobody else is waits so long for somebody to
+    turn up: the backup may be older than the others."""
     retry_s: float = 3.0
     """Until a ballot that leads nowhere is tried again; each member waits so much longer than the
     one before it, lest they overtake each other without end."""

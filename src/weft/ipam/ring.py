@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from weft.ipam.blocks import digest_of
 from weft.ipam.deciding import Deciding, Sight
 from weft.ipam.draft import Draft, Gone, blank_lease
 from weft.ipam.intervals import Interval
-from weft.ipam.lease import LeaseTimes, Standing, ack_in, chain, holds_all, is_leased, standing
+from weft.ipam.lease import LeaseTimes, Standing, ack_in, chain, is_leased, standing, statements
 from weft.ipam.occupancy import chunk
 from weft.ipam.quorum import able
 from weft.ipam.records import Records, is_forgotten, request_id
@@ -51,9 +52,6 @@ ASK_AGAIN_S = 1.0
 """An owner that has not given for so long is passed over for another, if somebody waits."""
 AHEAD_SUBNETS = 256
 """In a cluster with more subnets than these, hosts ask only for those in which they have ports."""
-ALONE_S = 60.0
-"""A host that was restored from a backup and knows of no other waits so long for one to turn up:
-the backup may be older than the others."""
 ORPHANED_S = 60.0
 """Statements about a subnet that is gone for so long are removed."""
 
@@ -191,7 +189,7 @@ class Ring:
         """Ask the quorum what this host has forgotten; True once all that it said is here."""
         view, lease = draft.view, draft.view.get(Lease, self.me)
         if lease is None:
-            if draft.hosts() or self._waits(sight):
+            if self._waits(sight):
                 return False
             self._is_restored = False
             return True
@@ -209,6 +207,7 @@ class Ring:
         found = chain(view, self.me)
         assert found is not None
         others = able(view, found.members) - {self.me}
+        known = digest_of(statements(view, self.me))
         if not others:
             return not self._waits(sight)
         for host in others:
@@ -216,13 +215,13 @@ class Ring:
             ack = ack_in(voter, self.me) if voter is not None else None
             if ack is None or ack.generation != generation:
                 return False
-            if ack.revision > lease.revision or ack.term > found.term:
+            if ack.revision > lease.revision or ack.term > found.term or ack.digest != known:
                 return False
-        return holds_all(view, self.me)
+        return True
 
     def _waits(self, sight: Sight) -> bool:
         assert self._began_s is not None
-        return sight.now_s - self._began_s < ALONE_S
+        return sight.now_s - self._began_s < self.times.alone_s
 
     def _share(self, draft: Draft, sight: Sight) -> None:
         count_again(draft)

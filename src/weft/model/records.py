@@ -406,6 +406,8 @@ class LeaseAck(Part, frozen=True, kw_only=True):
     term: int
     revision: int
     generation: int
+    digest: str = ""
+    """To a host that returns: of its statements, as they are known here."""
 
 
 class Lease(Record, frozen=True, kw_only=True):
