@@ -48,14 +48,19 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.messages: list[tuple[str, bytes]] = []
+        self.up: set[str] = set()
 
     def link_up(self, peer: str) -> None:
+        assert peer not in self.up, "a second link to one host"
+        self.up.add(peer)
         self.events.append(("up", peer))
 
     def link_down(self, peer: str) -> None:
+        self.up.remove(peer)
         self.events.append(("down", peer))
 
     def receive(self, peer: str, data: bytes) -> None:
+        assert peer in self.up, "a message of a link that is not up"
         self.messages.append((peer, data))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import time
@@ -12,6 +13,7 @@ import pytest
 from tests.cluster.hosts import QUICK, Nursery, TestHost, running, stop, until
 from weft.cluster.door import is_own_address
 from weft.cluster.interface import Endpoint, Target
+from weft.cluster.link import Link
 from weft.errors import InvalidError
 from weft.model.ids import HostId
 
@@ -30,6 +32,21 @@ def fall_silent(host: TestHost, towards: TestHost) -> None:
     link = host.transport._table.get(towards.id)
     assert link is not None and link._connection._transport is not None
     link._connection._transport.pause_reading()
+
+
+def is_one(one: TestHost, other: TestHost) -> bool:
+    """Whether both ends of the pair's link are of one connection."""
+    here, there = one.transport._table.get(other.id), other.transport._table.get(one.id)
+    if one is other or here is None or there is None:
+        return one is other
+    return here._connection.peer[1] == port_of(there) and port_of(here) == there._peer[1]
+
+
+def port_of(link: Link) -> int:
+    """This end's."""
+    assert link._connection._transport is not None
+    port: int = link._connection._transport.get_extra_info("sockname")[1]
+    return port
 
 
 async def test_two_hosts_link_and_exchange_messages(cluster: Nursery) -> None:
@@ -75,11 +92,65 @@ async def test_twenty_hosts_that_dial_each_other_all_link_and_survive_random_clo
             one, other = chance.sample(hosts, 2)
             one.transport.close_link(other.id, "closed by the test")
         await until(is_whole)
+        await until(lambda: all(is_one(one, other) for one in hosts for other in hosts))
         for host in hosts:
             for peer in everybody - {host.id}:
                 host.transport.send(peer, host.id.encode())
         await until(lambda: all(len(host.heard.messages) == 19 for host in hosts))
         await until(lambda: all(host.reasons() == [] for host in hosts))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_to_links_and_hosts_all_are_linked_in_the_end(
+    cluster: Nursery, seed: int
+) -> None:
+    chance = random.Random(seed)
+    hosts = list(cluster.hosts(5))
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(running(*hosts))
+        ports = {host.id: host.transport.port for host in hosts}
+
+        def want_all(host: TestHost) -> None:
+            host.transport.want(
+                [
+                    Target(host_id=id, endpoints=(Endpoint("127.0.0.1", port),))
+                    for id, port in ports.items()
+                    if id != host.id
+                ]
+            )
+
+        for host in hosts:
+            want_all(host)
+        for _ in range(60):
+            one, other = chance.sample(hosts, 2)
+            link = one.transport._table.get(other.id)
+            match chance.randrange(6):
+                case 0:
+                    one.transport.close_link(other.id, "closed by the test")
+                case 1 if link is not None:
+                    link.abort("aborted by the test")
+                case 2 if link is not None:
+                    fall_silent(one, other)
+                case 3:
+                    one.transport.network_changed()
+                case 4:
+                    one.transport.want([])
+                    want_all(one)
+                case 5 if chance.random() < 0.3:
+                    await stop(one)
+                    again = cluster.host(one.id, port=ports[one.id])
+                    hosts[hosts.index(one)] = again
+                    await stack.enter_async_context(running(again))
+                    want_all(again)
+            await asyncio.sleep(chance.uniform(0, 0.05))
+        everybody = {host.id for host in hosts}
+        await until(
+            lambda: (
+                all(host.linked() == everybody - {host.id} for host in hosts)
+                and all(is_one(one, other) for one in hosts for other in hosts)
+            ),
+            f"seed {seed}: not all linked in the end",
+        )
 
 
 async def test_a_host_that_stops_is_noticed_and_comes_back(cluster: Nursery) -> None:
