@@ -180,6 +180,7 @@ class Daemon:
             time.monotonic,
             random.SystemRandom(),
         )
+        self._is_database_lost = mesh.journal.set_aside is not None
         self._membership = membership
         secrets = membership.secrets
         self._host_record = HostRecord(
@@ -229,7 +230,7 @@ class Daemon:
 
     def _parts(self) -> Mapping[str, Coroutine[None, None, None]]:
         parts = {
-            "engine": self._engine.run(),
+            "engine": self._run_engine(),
             "kernel events": kept("kernel events", self._kernel_events.run),
             "underlay events": kept("underlay events", self._underlay_events.run),
             "host record": kept("host record", self._host_record.run),
@@ -246,6 +247,11 @@ class Daemon:
         if self._settings.docker:
             parts["docker"] = kept("docker", self._serve_docker)
         return parts
+
+    async def _run_engine(self) -> None:
+        if self._is_database_lost:
+            await self._membership.find_lost_records()
+        await self._engine.run()
 
     async def _serve_names(self) -> None:
         await self._engine.ready.wait()

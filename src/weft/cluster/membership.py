@@ -35,6 +35,8 @@ RETRY_S = 5.0
 RETIRE_S = 5.0
 """A new secret is known to all hosts so long before the former one is refused, so that each has its
 certificate by then."""
+LOST_S = 10.0
+"""For other hosts to give records back."""
 CLOSE_S = 2.0
 """A host that was removed keeps its links so long, so that it hears of it and can say goodbye."""
 
@@ -109,6 +111,21 @@ class Membership:
     def has_passed_on(self) -> bool:
         """Whether a linked host has confirmed that it has all that is here."""
         return any(self.exchange.is_in_sync(host) for host in self.links)
+
+    async def find_lost_records(self) -> None:
+        """Wait until other hosts have given back what a lost database held, if there are any.
+
+        Until then nothing should be made of the records: what is not in them would go from the
+        kernel. It may take `LOST_S`; then the others are not there.
+        """
+        if not self._remembered.known.hosts and not self._join:
+            return
+        log.info("waits for the other hosts to give the records back")
+        try:
+            async with asyncio.timeout(LOST_S):
+                await self.exchange.caught_up.wait()
+        except TimeoutError:
+            log.warning("no other host has given the records back; goes on without")
 
     @property
     def rotation(self) -> Rotation:
@@ -215,7 +232,7 @@ class Membership:
         hosts: dict[str, Met] = {
             host.id: Met(name=host.name, endpoints=endpoints_of(host)) for host in self.others
         }
-        if not self.exchange.has_caught_up:
+        if not self.exchange.caught_up.is_set():
             # The records may be of a database that was lost and is being filled again.
             known = self._remembered.known.hosts.items()
             hosts = {id: one for id, one in known if not self._is_removed(HostId(id))} | hosts

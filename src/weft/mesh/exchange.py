@@ -44,6 +44,8 @@ class Exchange:
         self._store = store
         self._now_s = monotonic_s
         self._links = Links(replica, transport, monotonic_s, self._merged, pace)
+        self.caught_up = asyncio.Event()
+        """Set once all that some linked host had is here."""
         self._due = asyncio.Event()
         self._unsaved = asyncio.Event()
         store.on_write(self._pass_on)
@@ -65,16 +67,14 @@ class Exchange:
         finally:
             self._due.set()
             self._unsaved.set()
+        session = self._links.sessions.get(peer)
+        if session is not None and session.is_settled:
+            self.caught_up.set()
 
     def is_in_sync(self, peer: str) -> bool:
         """Whether a linked host has confirmed all that is here."""
         session = self._links.sessions.get(peer)
         return session is not None and session.is_in_sync
-
-    @property
-    def has_caught_up(self) -> bool:
-        """Whether all that some linked host had is here."""
-        return any(session.is_settled for session in self._links.sessions.values())
 
     async def run(self) -> None:
         """Until cancelled. Links that are up must be told of again when it runs anew."""
