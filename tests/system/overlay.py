@@ -295,6 +295,7 @@ class Overlay:
         self.hosts: list[OverlayHost] = []
         self.shared: dict[tuple[type[Record], str], Record] = {}
         self._links: set[frozenset[HostId]] = set()
+        self._switches: dict[str, str] = {}
         for record in (FOO, *SUBNETS):
             self.shared[type(record), record.id] = record
 
@@ -312,6 +313,10 @@ class Overlay:
         sh(name, "ip link add sw type bridge mcast_snooping 0; ip link set sw mtu 9000 up")
         return name
 
+    def switch_of(self, host: OverlayHost) -> str:
+        """Into which its ``up0`` is plugged."""
+        return self._switches[host.name]
+
     def host(self, switch: str, *addresses: str, mtu_bytes: int = 1500) -> OverlayHost:
         """A host with these addresses on ``up0``; not started."""
         number = len(self.hosts) + 1
@@ -319,6 +324,7 @@ class Overlay:
         host.addresses = list(addresses)
         host.mtu_bytes = mtu_bytes
         self.plug(host.name, switch, "up0", *addresses, mtu_bytes=mtu_bytes)
+        self._switches[host.name] = switch
         self.hosts.append(host)
         return host
 

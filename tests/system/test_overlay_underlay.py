@@ -1,0 +1,174 @@
+"""What is between two hosts and changes: routers, routes, devices; strangers, and plain VXLAN."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system import overlay as world
+from tests.system.overlay import FOO, Overlay, OverlayHost, sh, until
+from weft.kernel.bpf.layouts import DropReason
+from weft.model.addresses import ip_address
+from weft.model.ids import HostId, MacAddress, PortId, host_tag
+from weft.model.records import Device, Host, Owner, Port
+
+pytestmark = pytest.mark.root
+
+MAC = "02:00:00:00:99:{:02x}"
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Iterator[Overlay]:
+    with world.made(tmp_path) as made:
+        yield made
+
+
+def routed(overlay: Overlay) -> tuple[OverlayHost, OverlayHost, str]:
+    """Two hosts in two subnets, and the router between them."""
+    left, right = overlay.switch(), overlay.switch()
+    one = overlay.host(left, "192.0.2.1/24", "2001:db8:1::1/64")
+    two = overlay.host(right, "198.51.100.2/24", "2001:db8:2::2/64")
+    router = overlay.namespace("router")
+    overlay.plug(router, left, "left", "192.0.2.254/24", "2001:db8:1::ff/64")
+    overlay.plug(router, right, "right", "198.51.100.254/24", "2001:db8:2::ff/64")
+    sh(router, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+    one.run("ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8:1::ff")
+    two.run("ip route add default via 198.51.100.254; ip -6 route add default via 2001:db8:2::ff")
+    overlay.start()
+    return one, two, router
+
+
+@pytest.mark.smoke
+def test_hosts_behind_a_router_reach_each_other_and_follow_its_mac(overlay: Overlay) -> None:
+    one, two, router = routed(overlay)
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    a.transfers(b)
+    sh(router, "sysctl -qw net.ipv4.conf.left.arp_notify=1")
+    sh(router, "ip link set left address 02:00:00:00:00:77")
+    until(lambda: a.pings(b), "the new MAC is not followed")
+    a.transfers(b, 6)
+
+
+def test_a_route_that_moves_to_another_router_is_followed(overlay: Overlay) -> None:
+    one, two, router = routed(overlay)
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    other = overlay.namespace("router")
+    for ifname, host, at in (("left", one, "192.0.2.253/24"), ("right", two, "198.51.100.253/24")):
+        switch = overlay.switch_of(host)
+        overlay.plug(other, switch, ifname, at)
+    sh(other, "sysctl -qw net.ipv4.ip_forward=1")
+    one.run("ip route replace default via 192.0.2.253")
+    two.run("ip route replace default via 198.51.100.253")
+    sh(router, "ip link set left down; ip link set right down")
+    until(lambda: a.pings(b), "the new route is not followed")
+    a.transfers(b)
+
+
+def test_a_cable_that_is_pulled_and_plugged_in_again(overlay: Overlay) -> None:
+    one, two, _ = routed(overlay)
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    one.run("ip link set up0 down")
+    assert not a.pings(b)
+    one.run("ip link set up0 up; ip route add default via 192.0.2.254")
+    until(lambda: a.pings(b), "it does not come back")
+    one.run("ip neigh flush all")
+    until(lambda: a.pings(b), "it does not come back after the neighbours are flushed")
+
+
+def test_what_somebody_removed_from_the_underlay_is_put_back(overlay: Overlay) -> None:
+    one, two, _ = routed(overlay)
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    a.transfers(b)
+    for pin in (Path(one.settings.bpffs_dir) / "links").iterdir():
+        pin.unlink()
+    one.run("ip link del weftx")
+    two.run("tc qdisc del dev weftx clsact")
+    until(lambda: a.pings(b), "the programs are not put back")
+    until(lambda: "clsact" in two.run("tc qdisc show dev weftx"), "weftx has no program")
+    one.run("ip link show weftx")
+
+
+def stranger(overlay: Overlay, host: OverlayHost, *addresses: str) -> str:
+    """A machine on the same switch that is no host of the cluster."""
+    name = overlay.namespace("stranger")
+    overlay.plug(name, overlay.switch_of(host), "up0", *addresses)
+    return name
+
+
+def vxlan(vni: int) -> bytes:
+    """An ARP request in VXLAN, as anybody can make it."""
+    frame = bytes.fromhex("ffffffffffff 0200000000aa 0806 0001080006040001")
+    frame += bytes.fromhex("0200000000aa 0a050063 000000000000 0a05000a")
+    return struct.pack(">II", 0x08000000, vni << 8) + frame + bytes(18)
+
+
+def send(namespace: str, target: str, payload: bytes, source: str = "") -> None:
+    """UDP to the overlay port."""
+    script = (
+        "import socket,sys;"
+        "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
+        "s.bind((sys.argv[3] or '0.0.0.0',0));"
+        "s.sendto(bytes.fromhex(sys.argv[2]),(sys.argv[1],4789))"
+    )
+    words = ["nsenter", f"--net=/run/netns/{namespace}", "python3", "-c", script]
+    subprocess.run([*words, target, payload.hex(), source], check=True)
+
+
+def test_a_stranger_s_packets_and_an_unknown_vni_are_dropped_and_counted(overlay: Overlay) -> None:
+    switch = overlay.switch()
+    one = overlay.host(switch, "192.0.2.1/24")
+    two = overlay.host(switch, "192.0.2.2/24")
+    overlay.start()
+    overlay.workload(one, 10)
+    name = stranger(overlay, one, "192.0.2.66/24")
+    before = one.drops(DropReason.DROP_UNKNOWN_PEER)
+    send(name, "192.0.2.1", vxlan(int(FOO.vni)))
+    until(lambda: one.drops(DropReason.DROP_UNKNOWN_PEER) == before + 1, "it is not counted")
+    # The right source, and a network that is not here.
+    send(two.name, "192.0.2.1", vxlan(4242))
+    until(lambda: one.drops(DropReason.DROP_UNKNOWN_VNI) == 1, "the VNI is not counted")
+
+
+def test_a_plain_linux_vxlan_device_takes_part(overlay: Overlay) -> None:
+    """What is on the wire is VXLAN as the kernel's own device speaks it."""
+    switch = overlay.switch()
+    one = overlay.host(switch, "192.0.2.1/24")
+    plain = stranger(overlay, one, "192.0.2.9/24")
+    overlay.start()
+    a = overlay.workload(one, 10)
+    mac = MAC.format(9)
+    sh(plain, f"ip link add vx type vxlan id {FOO.vni} dstport 4789 remote 192.0.2.1 nolearning")
+    sh(plain, f"ip link set vx address {mac} mtu 1450 up; ip addr add 10.5.0.99/24 dev vx")
+    sh(plain, "ip -6 addr add fd05::99/64 dev vx nodad")
+    sh(plain, f"ip neigh add 10.5.0.10 lladdr {a.port.mac} dev vx")
+    sh(plain, f"ip -6 neigh add fd05::a lladdr {a.port.mac} dev vx")
+    there = Host(id=HostId("9" * 16), name="plain", underlay=(ip_address("192.0.2.9"),))
+    port = Port(
+        id=PortId("9" * 16),
+        network_id=FOO.id,
+        host_id=there.id,
+        mac=MacAddress(mac),
+        slot=1,
+        addresses=(ip_address("10.5.0.99"), ip_address("fd05::99")),
+        owner=Owner(frontend="cli"),
+        device=Device(ifname="weft00000000009", peer_ifname="eth0"),
+    )
+    overlay.write(there, port)
+    assert host_tag(there.id) != one.tag
+    other = world.Workload(plain, port)
+    a.reaches(other)
+    a.reaches(other, 6)
+    a.transfers(other)
+    other.transfers(a)
+    a.transfers(other, 6)
+    # Its own way to find neighbours works as well: broadcast is answered.
+    sh(plain, "ip neigh del 10.5.0.10 dev vx")
+    until(lambda: other.pings(a), "its ARP request is not answered")
