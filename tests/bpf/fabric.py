@@ -137,21 +137,23 @@ class WireHost:
             line.split(":")[1].split("@")[0].strip(): int(line.split(":")[0])
             for line in output.splitlines()
         }
-        devices = HostDevices(
+        self.devices = HostDevices(
             self.ifindexes["weft0"],
             "0a:57:45:46:54:00",
             self.ifindexes["weft1"],
             host_tag=tag(self.number),
             weftx_ifindex=self.ifindexes["weftx"],
         )
-        self.plane = self.stack.enter_context(DataPlane.load(self.folder, devices, self._objects))
+        self.plane = self.stack.enter_context(
+            DataPlane.load(self.folder, self.devices, self._objects)
+        )
 
     def attach(self, underlays: Sequence[str]) -> None:
         roles = {"weft1": "from_host", "weftx": "from_overlay"}
         roles |= {place.device: "from_port" for place in self.places}
         roles |= {name: "from_wire" for name in underlays}
         for name, role in roles.items():
-            self.namespace.run(f"tc qdisc add dev {name} clsact")
+            self.namespace.run(f"tc qdisc add dev {name} clsact", check=False)
             self.namespace.run(
                 f"tc filter replace dev {name} ingress prio 1 handle 1 bpf direct-action "
                 f"object-pinned {self.folder}/programs/{role}"
@@ -227,9 +229,9 @@ class WireHost:
         value = layouts.Network(0, len(self.places), len(hosts)).encode()
         self.put("networks_v1", struct.pack("<I", VNI), value)
 
-    def add_place(self, place: Place) -> None:
+    def add_place(self, place: Place, flags: int = 0) -> None:
         if place.host == self.number:
-            endpoint = layouts.Endpoint(self.ifindexes[place.device], mac=mac(place.mac))
+            endpoint = layouts.Endpoint(self.ifindexes[place.device], flags, mac(place.mac))
         else:
             endpoint = layouts.Endpoint(mac=mac(place.mac), tunnel=tag(place.host))
         for address in (place.ipv4, place.ipv6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.bpf import wire
-from tests.bpf.fabric import Fabric, Place, made, mtu_of, outside, stream
+from tests.bpf.fabric import UNDERLAY_MTU, Fabric, Place, made, mtu_of, outside, stream
 from tests.bpf.lan import wait_for
-from weft.kernel.bpf.layouts import TunnelFlag
+from weft.kernel.bpf.layouts import EndpointFlag, TunnelFlag
 
 ANN, AVA = Place(1, 0), Place(1, 1)
 BOB, BEA = Place(2, 0), Place(2, 1)
@@ -80,6 +81,30 @@ def test_tcp_in_large_segments(
     received = after.rx_bytes - before.rx_bytes
     assert received > 10e6
     assert received / (after.rx_packets - before.rx_packets) > 5000
+
+
+@FAMILIES
+def test_tcp_into_a_device_that_cannot_cut_segments(fabric: Fabric, way: str, family: int) -> None:
+    """A tap: the kernel cuts what was in a tunnel before."""
+    host = fabric.hosts[2]
+    run = host.namespace.run
+    run(f"ethtool -K {BOB.device} tso off gso off")
+    host.add_place(BOB, EndpointFlag.ENDPOINT_REDIRECT)
+    before = received(fabric, BOB)
+    try:
+        stream(fabric, ANN, BOB, family)
+        after = received(fabric, BOB)
+        assert (after[0] - before[0]) / (after[1] - before[1]) < UNDERLAY_MTU
+    finally:
+        host.add_place(BOB)
+        run(f"ethtool -K {BOB.device} tso on gso on")
+
+
+def received(fabric: Fabric, place: Place) -> tuple[int, int]:
+    """Bytes and packets, as the workload's device counts them."""
+    (link,) = json.loads(fabric.at(place, "ip -s -j link show eth0"))
+    numbers = link["stats64"]["rx"]
+    return numbers["bytes"], numbers["packets"]
 
 
 @FAMILIES

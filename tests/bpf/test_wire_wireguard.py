@@ -1,0 +1,210 @@
+"""A device without Ethernet between hosts that encrypt, played by a tun device.
+
+What goes in and out of it is what WireGuard would carry.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bpf import wire
+from tests.bpf.fabric import VNI, Fabric, Link, Place, WireHost, encode, made_beside, tag
+from tests.bpf.lan import DEADLINE_S, wait_for
+from tests.bpf.namespaces import Namespace
+from tests.bpf.overlay import outer, vxlan
+from tests.bpf.test_probes import message
+from weft.kernel.bpf import layouts
+from weft.kernel.bpf.layouts import PeerFlag, TunnelFlag
+from weft.kernel.bpf.programs import DataPlane
+
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
+ANN, FAR = Place(1, 0), Place(2, 0)
+THIRD = 3
+OWN, PEER, OTHER = "fd99::1", "fd99::2", "fd99::3"
+"""Addresses inside WireGuard: this host's, that of the host with `FAR`, and a third one's."""
+
+
+class Tun:
+    """The far end is this object."""
+
+    def __init__(self, namespace: Namespace, name: str) -> None:
+        with namespace.entered():
+            self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+            fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
+        namespace.run(f"ip link set {name} addrgenmode none mtu 1500 up")
+
+    def send(self, frame: bytes) -> None:
+        """The IP packet of a frame."""
+        os.write(self.fd, frame[14:])
+
+    def receive(self, start: bytes) -> bytes:
+        """The next packet whose UDP payload starts so, as in a frame without MACs. The workloads
+        speak of themselves, too."""
+        while select.select([self.fd], [], [], DEADLINE_S)[0]:
+            packet = os.read(self.fd, 65536)
+            if packet[0] >> 4 == 6 and packet[6] == wire.UDP and packet[48:].startswith(start):
+                return bytes(12) + b"\x86\xdd" + packet
+        raise AssertionError("nothing came out")
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+@pytest.fixture(scope="module")
+def fabric(tmp_path_factory: pytest.TempPathFactory, objects: Path) -> Iterator[Fabric]:
+    folder = tmp_path_factory.mktemp("fabric")
+    with Namespace() as other, made_beside(folder, objects, 4, other, FAR) as fabric:
+        yield fabric
+
+
+@pytest.fixture(scope="module")
+def tuns(fabric: Fabric, objects: Path) -> Iterator[tuple[Tun, Tun]]:
+    """WireGuard's device, and another that no program guards."""
+    host = fabric.hosts[1]
+    guarded, open_door = Tun(host.namespace, "wg"), Tun(host.namespace, "door")
+    host.namespace.run(f"ip -6 address add {OWN}/64 dev wg nodad")
+    ifindex = int(host.namespace.run("ip -o link show wg").split(":")[0])
+    devices = host.devices._replace(wireguard_ifindex=ifindex)
+    with DataPlane.load(host.folder, devices, objects):
+        host.attach([Link(0, 1, 2).device, "wg"])
+    host.add_peer(1, OWN, PeerFlag.PEER_ENCRYPTED)
+    host.add_peer(2, PEER, PeerFlag.PEER_ENCRYPTED)
+    for address in ("172.31.0.2", "fd31:0::2"):
+        host.add_peer(2, address, PeerFlag.PEER_REFUSED)
+    set_way(host, 2, PEER)
+    set_way(host, THIRD, OTHER)
+    yield guarded, open_door
+    guarded.close()
+    open_door.close()
+
+
+def set_way(host: WireHost, number: int, remote: str, relay_for: int = 0, mtu: int = 1400) -> None:
+    ifindex = int(host.namespace.run("ip -o link show wg").split(":")[0])
+    flags = TunnelFlag.TUNNEL_DEVICE | TunnelFlag.TUNNEL_IPV6
+    if relay_for:
+        flags |= TunnelFlag.TUNNEL_RELAY
+    tunnel = layouts.Tunnel(
+        ifindex=ifindex,
+        flags=flags,
+        local=encode(OWN),
+        remote=encode(remote),
+        destination_tag=relay_for,
+        mtu=mtu,
+    )
+    host.put("tunnels_v1", struct.pack("<I", tag(number)), tunnel.encode())
+
+
+def ping(sender: Place, target: Place, kind: int = 8) -> bytes:
+    packet = wire.ipv4(sender.ipv4, target.ipv4, wire.ICMP, wire.icmp(kind))
+    return wire.ether(target.mac, sender.mac, wire.IPV4, packet)
+
+
+def test_question_and_answer(fabric: Fabric, tuns: tuple[Tun, Tun]) -> None:
+    tun, _ = tuns
+    tun.send(outer(PEER, OWN, vxlan(VNI, ping(FAR, ANN))))
+    macs = wire.mac_bytes(FAR.mac) + wire.mac_bytes(ANN.mac)
+    answer = tun.receive(vxlan(VNI, macs))
+    assert answer[22:54] == encode(OWN) + encode(PEER)
+    assert answer[104] == 0
+
+
+def refusals(host: WireHost, device: str) -> int:
+    return host.counters(device).drops.get("unencrypted", 0)
+
+
+def test_same_packet_by_a_device_that_is_not_wireguards(
+    fabric: Fabric, tuns: tuple[Tun, Tun]
+) -> None:
+    """No program guards that device; the VXLAN device takes it, and from_overlay does not."""
+    _, door = tuns
+    host = fabric.hosts[1]
+    before, delivered = refusals(host, "weftx"), host.counters(ANN.device).rx_packets
+    door.send(outer(PEER, OWN, vxlan(VNI, ping(FAR, ANN))))
+    wait_for(lambda: refusals(host, "weftx") == before + 1)
+    assert host.counters(ANN.device).rx_packets == delivered
+
+
+@pytest.mark.parametrize(("source", "target"), [("172.31.0.2", "172.31.0.1"), (PEER, OWN)])
+def test_plain_packet_on_the_underlay(
+    fabric: Fabric, tuns: tuple[Tun, Tun], source: str, target: str
+) -> None:
+    host, link = fabric.hosts[1], Link(0, 1, 2)
+    before = refusals(host, link.device)
+    macs = (link.mac(1), link.mac(2))
+    packet = outer(source, target, vxlan(VNI, ping(FAR, ANN)), macs=macs)
+    with (
+        fabric.insides[FAR].entered(),
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw,
+    ):
+        raw.bind((link.device, 0))
+        raw.send(packet)
+    wait_for(lambda: refusals(host, link.device) == before + 1)
+
+
+@pytest.mark.parametrize("relay_for", [0, tag(4)])
+def test_relayed_from_and_to_wireguard(
+    fabric: Fabric, tuns: tuple[Tun, Tun], relay_for: int
+) -> None:
+    tun, _ = tuns
+    host = fabric.hosts[1]
+    set_way(host, THIRD, OTHER, relay_for)
+    frame = ping(FAR, Place(THIRD, 0))
+    tun.send(outer(PEER, OWN, vxlan(4711, frame, tag=tag(THIRD)), hop_limit=60))
+    expected = outer(OWN, OTHER, vxlan(4711, frame, tag=relay_for), hop_limit=59)
+    assert tun.receive(vxlan(4711, b"", tag=relay_for))[14:] == expected[14:]
+
+
+def test_relayed_way_begins_here(fabric: Fabric, tuns: tuple[Tun, Tun]) -> None:
+    """The device cannot write tags, so the header is pushed."""
+    tun, _ = tuns
+    host = fabric.hosts[1]
+    set_way(host, 2, OTHER, relay_for=tag(2))
+    try:
+        fabric.at(ANN, f"ping -c 1 -W 0.1 {FAR.ipv4}", check=False)
+        packet = tun.receive(vxlan(VNI, wire.mac_bytes(FAR.mac), tag=tag(2)))
+        assert packet[14 + 8 : 14 + 40] == encode(OWN) + encode(OTHER)
+    finally:
+        set_way(host, 2, PEER)
+
+
+def probe(kind: int, sender: int) -> bytes:
+    return message(kind, sender, size=600)
+
+
+def test_probe_by_wireguard(fabric: Fabric, tuns: tuple[Tun, Tun]) -> None:
+    tun, _ = tuns
+    host = fabric.hosts[1]
+    tun.send(outer(PEER, OWN, probe(1, tag(2))))
+    expected = probe(2, tag(2))
+    answer = tun.receive(expected)
+    assert len(answer) == 62 + len(expected)
+    tun.send(outer(PEER, OWN, probe(2, tag(1))))
+    key = layouts.ProbeKey(tag(2), 3).encode()
+    probes = host.plane.maps["probes_v1"]
+    wait_for(lambda: probes.lookup(key) is not None)
+    raw = probes.lookup(key)
+    assert raw is not None
+    assert layouts.Probe.decode(raw).size == len(answer) - 14
+
+
+def test_too_big_to_be_relayed(fabric: Fabric, tuns: tuple[Tun, Tun]) -> None:
+    tun, _ = tuns
+    host = fabric.hosts[1]
+    set_way(host, THIRD, OTHER, mtu=600)
+    target = Place(THIRD, 0)
+    body = wire.udp(FAR.ipv6, target.ipv6, (1, 2), bytes(700))
+    packet = wire.ipv6(FAR.ipv6, target.ipv6, wire.UDP, body)
+    frame = wire.ether(target.mac, FAR.mac, wire.IPV6, packet)
+    tun.send(outer(PEER, OWN, vxlan(4711, frame, tag=tag(THIRD))))
+    answer = tun.receive(vxlan(4711, wire.mac_bytes(FAR.mac)))
+    assert answer[22:54] == encode(OWN) + encode(PEER)
+    assert answer[84:].endswith(packet[:128])
+    assert answer[124:132] == b"\x02\0" + answer[126:128] + struct.pack(">I", 600)
