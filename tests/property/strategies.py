@@ -123,6 +123,9 @@ ports = st.builds(
     device=st.none() | _devices,
     owner=st.builds(Owner, frontend=st.sampled_from(["docker", "cli", "host"])),
     published=st.lists(_published, max_size=2).map(tuple),
+    replaces=st.lists(st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)), max_size=1).map(
+        tuple
+    ),
 )
 names = st.builds(
     Name,

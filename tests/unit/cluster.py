@@ -41,7 +41,7 @@ class ClusterHost:
         )
         self.store.on_write(self.pass_on)
         network.start(self.id, self.links)
-        context = Context(
+        self.context = Context(
             store=self.store,
             settler=NullSettler(),
             settings=settings or Settings(name=name),
@@ -49,8 +49,8 @@ class ClusterHost:
             wall_s=self.wall_s,
             random_bytes=random.Random(name).randbytes,
         )
-        self.control = Control(context)
-        self.healer = Healer(context, network.clock_s)
+        self.control = Control(self.context)
+        self.healer = Healer(self.context, network.clock_s)
 
     def wall_s(self) -> float:
         return 1_000_000.0 + self.network.now_s

@@ -12,7 +12,7 @@ from weft.control.address_report import (
     subnet_reports,
 )
 from weft.control.context import Context
-from weft.control.references import port_label
+from weft.control.references import host_name, port_label
 from weft.control.space import SpaceNeeded
 from weft.control.specs import SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError, UnavailableError
@@ -20,7 +20,7 @@ from weft.ipam.allocation import next_address, next_subnet, overlapping
 from weft.ipam.intervals import range_within, usable
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
-from weft.model.records import Network, Port, Record, Reservation, Subnet
+from weft.model.records import ForgottenHost, Network, Port, Record, Reservation, Subnet
 from weft.store.interface import Change, Delete, Put
 
 T = TypeVar("T")
@@ -250,10 +250,35 @@ class Addresses:
     def _holder(self, subnet: Subnet, address: IPAddress) -> str:
         view = self._context.view
         for port in view.by(Port, "addresses", address):
-            if port.network_id == subnet.network_id:
-                return f"port {port_label(view, port)}"
+            if port.network_id == subnet.network_id and not self.is_abandoned(port):
+                return f"port {port_label(view, port)}{self._where(port)}"
         held = view.get(Reservation, _reservation_id(subnet.id, address))
         return f"a reservation of {held.reason}" if held and held.reason != "rest" else ""
+
+    def is_abandoned(self, port: Port) -> bool:
+        """Whether its host is away for so long that others take what it held: then an address of it
+        is given to who asks for that very one. By itself none is given that a port has."""
+        view, space = self._context.view, self._context.space
+        if view.get(ForgottenHost, port.host_id) is not None:
+            return True
+        lost_since_s = space.lost_since_s(port.host_id)
+        return (
+            lost_since_s is not None
+            and self._context.wall_s() - lost_since_s >= space.taken_after_s
+        )
+
+    def _where(self, port: Port) -> str:
+        """For messages: the host, if it is another, and when it can be taken over from there."""
+        if port.host_id == self._context.host_id:
+            return ""
+        host = host_name(self._context.view, port.host_id)
+        if self._context.space.lost_since_s(port.host_id) is None:
+            return f", on host {host}"
+        wait_s = self._context.space.taken_after_s
+        return (
+            f", on host {host}, which is not reached; after {wait_s:.0f} s without it the address "
+            f"can be taken over, or at once after weft forget {host}"
+        )
 
     def _same_pool(self, subnet: Subnet, spec: SubnetSpec) -> Subnet:
         ranges = tuple(range_within(subnet.cidr, r.first, r.last, "range") for r in spec.ranges)

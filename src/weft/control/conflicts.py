@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from weft.control.references import network_label, workload_and_host
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId
-from weft.model.records import Network, Port, Subnet
+from weft.model.records import ForgottenHost, Network, Port, Subnet
 from weft.store.interface import View
 
 ConflictKind = Literal["name", "subnet", "address", "lost-network"]
@@ -97,6 +97,10 @@ def _addresses(view: View) -> Iterator[Conflict]:
     for (network_id, address), ports in held.items():
         if len(ports) > 1:
             ports.sort(key=lambda port: port.id)
+            replaced = [port for port in ports if view.any(Port, "replaces", port.id)]
+            if replaced and len(replaced) == len(ports) - 1:
+                yield from _taken_over(view, str(address), ports, replaced)
+                continue
             holders = " and ".join(workload_and_host(view, port) for port in ports)
             yield Conflict(
                 "address",
@@ -105,6 +109,24 @@ def _addresses(view: View) -> Iterator[Conflict]:
                 f"address {address} on network {network_label(view, network_id)}: held by "
                 f"{holders}; what is sent to it reaches only one of them",
                 f"start {workload_and_host(view, ports[-1])} again with another address",
+            )
+
+
+def _taken_over(
+    view: View, address: str, ports: Iterable[Port], replaced: Iterable[Port]
+) -> Iterator[Conflict]:
+    """Should the host live, its workload is cut off."""
+    (holder,) = (port for port in ports if port not in replaced)
+    for port in replaced:
+        if view.get(ForgottenHost, port.host_id) is None:
+            yield Conflict(
+                "address",
+                tuple(sorted((holder.id, port.id))),
+                address,
+                f"address {address} on network {network_label(view, port.network_id)}: "
+                f"{workload_and_host(view, holder)} took it over from "
+                f"{workload_and_host(view, port)} while that host was away",
+                f"remove {workload_and_host(view, port)}, or give it another address",
             )
 
 

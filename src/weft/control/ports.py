@@ -183,11 +183,12 @@ class Ports:
         addresses = self._addresses_for(spec, subnets, changes)
         port_id = port_id or PortId(new_id(self._context.random_bytes))
         self._check_published(spec.published, port_id)
+        replaced = self._replaced(network, addresses)
         port = Port(
             id=port_id,
             network_id=network.id,
             host_id=self._context.host_id,
-            mac=self._mac_for(spec, network, port_id, addresses),
+            mac=self._mac_for(spec, network, port_id, addresses, replaced),
             slot=self._free_slot(network),
             addresses=addresses,
             names=check_dns_names(spec.names),
@@ -199,6 +200,7 @@ class Ports:
             device=spec.device,
             owner=spec.owner,
             published=spec.published,
+            replaces=replaced,
         )
         await self._context.commit([*changes, Put(port)], must_hold=port)
         return port
@@ -231,13 +233,29 @@ class Ports:
                     addresses[address] = None
         return tuple(addresses)
 
+    def _replaced(self, network: Network, addresses: Iterable[IPAddress]) -> tuple[PortId, ...]:
+        """Ports that have addresses which this host was free to give all the same."""
+        view = self._context.view
+        found = {
+            port.id
+            for address in addresses
+            for port in view.by(Port, "addresses", address)
+            if port.network_id == network.id
+        }
+        return tuple(sorted(found))
+
     def _mac_for(
-        self, spec: PortSpec, network: Network, port_id: PortId, addresses: Sequence[IPAddress]
+        self,
+        spec: PortSpec,
+        network: Network,
+        port_id: PortId,
+        addresses: Sequence[IPAddress],
+        replaced: Sequence[PortId],
     ) -> MacAddress:
         taken = {
-            mac: port
+            port.mac: port
             for port in self._context.view.by(Port, "network_id", network.id)
-            for mac in (port.mac,)
+            if port.id not in replaced
         }
         if spec.mac is not None:
             mac = check_mac(spec.mac)

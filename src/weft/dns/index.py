@@ -102,8 +102,10 @@ class NameIndex:
         return (port for port in self._view.by(Port, "addresses", address) if self.is_live(port))
 
     def is_live(self, port: Port) -> bool:
-        """Whether something is plugged in that can answer, on a host that is there."""
-        return (port.device is not None or port.is_host) and port.host_id in self._live
+        """Whether something is plugged in that can answer, on a host that is there, and nothing
+        else has taken its place."""
+        is_there = (port.device is not None or port.is_host) and port.host_id in self._live
+        return is_there and not self._view.any(Port, "replaces", port.id)
 
     def added_at(self, address: IPAddress) -> Iterator[Name]:
         """Names of all networks that somebody added for an address."""

@@ -266,6 +266,9 @@ class Port(Record, frozen=True, kw_only=True):
     """None: nothing is plugged in (yet, or it is the host's own place, see `owner`)."""
     owner: Owner
     published: tuple[PublishedPort, ...] = ()
+    replaces: tuple[PortId, ...] = ()
+    """Ports of dead hosts whose addresses it took over: should they live after all, what is sent to
+    these addresses is for this port."""
 
     @property
     def is_host(self) -> bool:

@@ -33,7 +33,7 @@ INDEXED: dict[type[Record], tuple[str, ...]] = {
     Neighbours: ("broken",),
     Network: ("name", "vni"),
     Subnet: ("network_id",),
-    Port: ("network_id", "host_id", "place", "unknown_on", "addresses", "names"),
+    Port: ("network_id", "host_id", "place", "unknown_on", "addresses", "names", "replaces"),
     Name: ("network_id", "name", "addresses"),
     Reservation: ("subnet_id",),
     DockerNetwork: ("network_id",),

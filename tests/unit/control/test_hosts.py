@@ -8,10 +8,14 @@ from msgspec.structs import replace
 
 from tests.unit.cluster import Cluster, ClusterHost
 from weft.config import Settings
+from weft.control.space import WholeSpace
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
+from weft.engine.ebpf.compile import compile_port
+from weft.engine.ebpf.rows import AddressKey
 from weft.errors import ConflictError, InUseError, InvalidError, WeftError
 from weft.model.addresses import ip_address, ip_network
-from weft.model.records import ForgottenHost, Network, Owner, Port, Reservation, Subnet
+from weft.model.ids import HostId
+from weft.model.records import Device, ForgottenHost, Network, Owner, Port, Reservation, Subnet
 from weft.store.interface import Put
 
 OWNER = Owner(frontend="cli", reference="test")
@@ -24,7 +28,8 @@ async def make(host: ClusterHost, name: str, cidr: str) -> Network:
 
 async def plug(host: ClusterHost, network: str, *addresses: str, name: str = "web") -> Port:
     wanted = tuple(ip_address(text) for text in addresses)
-    spec = PortSpec(network=network, addresses=wanted, names=(name,), owner=OWNER)
+    device = Device(ifname="weft00000000001", peer_ifname="wefc00000000001")
+    spec = PortSpec(network=network, addresses=wanted, names=(name,), device=device, owner=OWNER)
     return await host.control.ports.add(spec)
 
 
@@ -195,3 +200,57 @@ async def test_an_unused_network_is_merged_into_another_and_used_ones_are_not() 
         "10.1.0.0/24",
         "10.2.0.0/24",
     ]
+
+
+class LostFor(WholeSpace):
+    """A space that knows for how long a host has not been reached."""
+
+    taken_after_s = 120.0
+
+    def __init__(self, host: ClusterHost, lost: ClusterHost, seconds: float) -> None:
+        self.lost, self.since_s = lost.id, host.wall_s() - seconds
+
+    def lost_since_s(self, host: HostId) -> float | None:
+        return self.since_s if host == self.lost else None
+
+
+async def test_an_address_of_a_dead_host_is_taken_over_by_who_asks_for_it() -> None:
+    cluster = await Cluster.of("a", "b", "c")
+    a, b, c = cluster.hosts
+    network = await make(a, "foo", "10.1.0.0/24")
+    cluster.settle()
+    old = await plug(b, "foo", "10.1.0.9", name="web")
+    await plug(c, "foo", name="client")
+    cluster.settle()
+    with pytest.raises(ConflictError, match=r"in use by port web on foo, on host b; choose"):
+        await plug(a, "foo", "10.1.0.9", name="web")
+    await cluster.link([a, c], [b])
+    a.context.space = LostFor(a, b, seconds=10)
+    with pytest.raises(ConflictError, match=r"not reached; after 120 s without it the address can"):
+        await plug(a, "foo", "10.1.0.9", name="web")
+    a.context.space = LostFor(a, b, seconds=121)
+    new = await plug(a, "foo", "10.1.0.9", name="web")
+    assert (new.mac, new.replaces) == (old.mac, (old.id,))
+    cluster.settle()
+    for id, expected in ((new.id, True), (old.id, False)):
+        port = c.store.get(Port, id)
+        assert port is not None
+        rows = {row.key for row in compile_port(c.id, port, c.store)}
+        assert (AddressKey(network.vni, ip_address("10.1.0.9")) in rows) is expected
+    await cluster.link(cluster.hosts)
+    (conflict,) = b.control.conflicts()
+    assert "web on host a took it over from web on host b" in conflict.reason
+    await b.control.ports.remove(old.id)
+    cluster.settle()
+    assert a.control.conflicts() == ()
+
+
+async def test_an_address_of_a_forgotten_host_is_free_for_who_asks_for_it() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    await make(a, "foo", "10.1.0.0/24")
+    cluster.settle()
+    await plug(b, "foo", "10.1.0.9")
+    cluster.settle()
+    await a.store.write([Put(ForgottenHost(id=b.id))])
+    assert str((await plug(a, "foo", "10.1.0.9")).addresses[0]) == "10.1.0.9"

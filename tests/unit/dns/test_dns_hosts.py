@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import dns.message
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.dns import world
 from tests.unit.dns.world import HOST, ask, data, network, port, subnet
@@ -173,3 +174,14 @@ async def test_an_answer_costs_the_same_however_many_hosts_there_are() -> None:
     assert reads == []
     await store.write([Put(world.port("foo", ["more"], "10.0.0.2"))])
     assert reads == []
+
+
+async def test_who_was_replaced_on_a_dead_host_has_no_name_when_the_host_is_back() -> None:
+    desk = Desk()
+    before = port("foo", ["db"], "192.168.1.9", host_id=FAR)
+    after = port("foo", ["db", "new"], "192.168.1.9", "192.168.1.10", replaces=(before.id,))
+    await desk.store.write([Put(replace(before, names=("db", "old")))])
+    assert data(desk.ask("old")) == ["192.168.1.9"]
+    await desk.store.write([Put(after)])
+    assert data(desk.ask("db")) == ["192.168.1.10", "192.168.1.9"]
+    assert data(ask(desk.zone, desk.scope, "old.foo.weft.internal")) == []

@@ -122,15 +122,17 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
     network = view.get(Network, port.network_id)
     if network is None:
         return
+    is_replaced = view.any(Port, "replaces", port.id)
     if port.host_id != host_id:
-        is_plugged = port.is_host or port.device is not None
+        is_plugged = (port.is_host or port.device is not None) and not is_replaced
         if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
             yield from _reached_at(port, network, host=host_tag(port.host_id))
         return
     if port.is_host:
         yield from _host_place(port, network)
     elif port.device is not None:
-        yield from _reached_at(port, network, ifname=port.device.ifname)
+        if not is_replaced:
+            yield from _reached_at(port, network, ifname=port.device.ifname)
         yield from _sender(port, network, view)
     yield from _published(port)
 
