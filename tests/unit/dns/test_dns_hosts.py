@@ -179,7 +179,7 @@ async def test_an_answer_costs_the_same_however_many_hosts_there_are() -> None:
 async def test_who_was_replaced_on_a_dead_host_has_no_name_when_the_host_is_back() -> None:
     desk = Desk()
     before = port("foo", ["db"], "192.168.1.9", host_id=FAR)
-    after = port("foo", ["db", "new"], "192.168.1.9", "192.168.1.10", replaces=(before.id,))
+    after = port("foo", ["new", "db"], "192.168.1.9", "192.168.1.10", replaces=(before.id,))
     await desk.store.write([Put(replace(before, names=("db", "old")))])
     assert data(desk.ask("old")) == ["192.168.1.9"]
     await desk.store.write([Put(after)])
