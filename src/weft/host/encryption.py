@@ -105,29 +105,35 @@ class Encryption:
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self.obstacle = ""
-        """Why this host cannot encrypt; empty: it can."""
+        """Why this host cannot encrypt; empty: it can, as far as is known."""
         self.waits_for: Sequence[str] = ()
         """What this host's own next step waits for, in words, beside `hindrances`."""
         self.problem = ""
         """Why the keys are older than they should be; empty: they are not."""
 
     async def prepare(self) -> None:
-        """Find out whether this host can encrypt, and tell the others, before all else runs.
+        """Before all else runs: begin a new cluster encrypted, if the settings say so.
 
-        UnavailableError: a new cluster is to be encrypted from the start, and this host cannot.
+        UnavailableError: this host cannot.
         """
-        self.obstacle = await asyncio.to_thread(device.obstacle, rows.WEFTWG)
         is_wanted = self._settings.encrypt and not self._settings.join
-        if is_wanted and may_begin_encrypted(self._store):
-            if self.obstacle:
-                raise UnavailableError(
-                    f"--encrypt: this host cannot: {self.obstacle}; apt install wireguard-go"
-                )
-            id = new_id(self._random_bytes)
-            await self._store.write([Put(changed(Cluster(), True, (), id))])
+        if not is_wanted or not may_begin_encrypted(self._store):
+            return
+        await self._find_out()
+        if self.obstacle:
+            raise UnavailableError(
+                f"--encrypt: this host cannot: {self.obstacle}; apt install wireguard-go"
+            )
+        id = new_id(self._random_bytes)
+        await self._store.write([Put(changed(Cluster(), True, (), id))])
+
+    async def _find_out(self) -> None:
+        """Whether this host can encrypt, and with which keys."""
+        if self._pair is not None:
+            return
+        self.obstacle = await asyncio.to_thread(device.obstacle, rows.WEFTWG)
         if not self.obstacle:
             self._pair = await asyncio.to_thread(self._keys.current)
-        await self._write(self._own_end())
 
     def _own_end(self) -> WireGuardEnd | None:
         """What the record should say of keys and port; the rest as it is."""
@@ -149,6 +155,7 @@ class Encryption:
         """Take steps as the records allow, until cancelled."""
         end_watch = self._store.watch(self._on_change)
         try:
+            await self._find_out()
             while True:
                 self._changed.clear()
                 is_waiting = await self._advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import structlog
 
 from weft.cluster.private_file import PrivateFolder
 from weft.cluster.x25519 import new_pair
-from weft.errors import InvalidError
+from weft.errors import InvalidError, UnavailableError
 from weft.kernel.wireguard.key_file import FILE, FOLDER, KeyPair, decode, path_of, text
 from weft.model.ids import RandomBytes
 
@@ -40,7 +41,10 @@ class WireGuardKeys:
 
     def renew(self) -> KeyPair:
         """Another pair, in the place of the one before; durable when this returns."""
-        private, public = new_pair(self._random_bytes)
+        try:
+            private, public = new_pair(self._random_bytes)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UnavailableError(f"WireGuard keys: not made: {error}") from error
         pair = KeyPair(private_key=private, public_key=text(public), made_s=self._wall_s())
         self._folder.write(FILE, msgspec.json.encode(pair))
         return pair
