@@ -78,6 +78,35 @@ _Claims = _Claim | dict[Key, Hashable]
 """Several: values by record."""
 
 
+class _Reading(msgspec.Struct, gc=False):
+    """Something that somebody read."""
+
+    dependency: Dependency
+    """Once for all who read it."""
+    readers: Key | set[Key]
+    """Mostly one."""
+    answer: bool | None
+    """To a question of `View.any`; None: it is none."""
+
+    def add(self, reader: Key) -> None:
+        """He reads it as well."""
+        if isinstance(self.readers, set):
+            self.readers.add(reader)
+        elif self.readers != reader:
+            self.readers = {self.readers, reader}
+
+    def remove(self, reader: Key) -> bool:
+        """He no longer reads it; whether nobody does."""
+        if isinstance(self.readers, set):
+            self.readers.discard(reader)
+            return not self.readers
+        return self.readers == reader
+
+    def all(self) -> Iterable[Key]:
+        """Who reads it."""
+        return self.readers if isinstance(self.readers, set) else (self.readers,)
+
+
 class Compiler:
     """All rows that an engine wants, kept up to date change by change.
 
@@ -93,18 +122,12 @@ class Compiler:
         self._rows: dict[Key, tuple[Hashable, ...]] = {}
         """Of each record its rows: table, row, table, row …"""
         self._reads: dict[Key, tuple[Dependency, ...]] = {}
-        self._readers: dict[Dependency, set[Key]] = {}
-        self._dependencies: dict[Dependency, Dependency] = {}
-        """Each once, for those who read the same."""
-        self._answers: dict[Dependency, bool] = {}
-        """To the questions of `View.any` that somebody has asked."""
+        self._readings: dict[Dependency, _Reading] = {}
         self.compile_all()
 
     def compile_all(self) -> None:
         """Forget everything and compile all records."""
-        self._wanted.clear()
-        self._rows.clear()
-        for state in (self._reads, self._readers, self._dependencies, self._answers):
+        for state in (self._wanted, self._rows, self._reads, self._readings):
             state.clear()
         touched: set[RowKey] = set()
         for kind in self._functions:
@@ -135,8 +158,10 @@ class Compiler:
             if change.key[0] in self._functions:
                 stale.add(change.key)
             for dependency in _touched(change):
-                stale |= self._readers.get(dependency, set())
-                stale |= self._flipped((*dependency, _ANY))
+                reading = self._readings.get(dependency)
+                if reading is not None:
+                    stale.update(reading.all())
+                stale.update(self._flipped((*dependency, _ANY)))
         touched: set[RowKey] = set()
         before: dict[RowKey, Hashable] = {}
         for key in stale:
@@ -146,16 +171,16 @@ class Compiler:
             self._recompute(key, touched, before)
         return self._difference(touched, before)
 
-    def _flipped(self, question: Dependency) -> set[Key]:
+    def _flipped(self, question: Dependency) -> Iterable[Key]:
         """Who asked whether there is any, when the answer is another now."""
-        before = self._answers.get(question)
-        if before is None:
-            return set()
+        reading = self._readings.get(question)
+        if reading is None:
+            return ()
         now = self._answer(question)
-        if now == before:
-            return set()
-        self._answers[question] = now
-        return self._readers[question]
+        if now == reading.answer:
+            return ()
+        reading.answer = now
+        return reading.all()
 
     def _answer(self, question: Dependency) -> bool:
         kind, field, value, _ = cast("tuple[type[Record], str, Hashable, str]", question)
@@ -233,18 +258,19 @@ class Compiler:
         for dependency in self._reads.pop(key, ()):
             if dependency in reads:
                 continue
-            readers = self._readers[dependency]
-            readers.discard(key)
-            if not readers:
-                del self._readers[dependency], self._dependencies[dependency]
-                self._answers.pop(dependency, None)
-        for dependency in reads:
-            self._readers.setdefault(dependency, set()).add(key)
-            if len(dependency) == _QUESTION and dependency not in self._answers:
-                self._answers[dependency] = self._answer(dependency)
+            if self._readings[dependency].remove(key):
+                del self._readings[dependency]
         if reads:
-            shared = self._dependencies
-            self._reads[key] = tuple(shared.setdefault(each, each) for each in reads)
+            self._reads[key] = tuple([self._note(key, dependency) for dependency in reads])
+
+    def _note(self, key: Key, dependency: Dependency) -> Dependency:
+        reading = self._readings.get(dependency)
+        if reading is None:
+            answer = self._answer(dependency) if len(dependency) == _QUESTION else None
+            reading = self._readings[dependency] = _Reading(dependency, key, answer)
+        else:
+            reading.add(key)
+        return reading.dependency
 
 
 def _winner(claims: _Claims) -> Hashable:

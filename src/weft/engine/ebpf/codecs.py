@@ -297,7 +297,7 @@ PEERS: Codec[IPAddress, rows.PeerValue] = Codec(
 )
 REPLICAS: Codec[rows.ReplicaKey, int] = Codec(
     "replicas_v1",
-    lambda key, devices: layouts.ReplicaKey(*key).encode(),
+    lambda key, devices: layouts.ReplicaKey(key.vni, key.position).encode(),
     lambda raw, devices: rows.ReplicaKey(*layouts.ReplicaKey.decode(raw)),
     lambda value, devices: layouts.Replica(value).encode(),
     lambda raw, devices: layouts.Replica.decode(raw).tag,

@@ -97,7 +97,7 @@ class FloodKey(NamedTuple):
     slot: int
 
 
-class ReplicaKey(NamedTuple):
+class ReplicaKey(_Many, frozen=True):
     """`replicas`: (VNI, position) -> tag of another host that gets what is flooded. Dense."""
 
     vni: int
