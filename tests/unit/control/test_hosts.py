@@ -1,293 +1,256 @@
-"""How hosts stand, in words and in numbers; and how one goes."""
+"""Networks and ports over several hosts: what one does is so on all, and what two did apart is
+mended or shown."""
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
-
 import pytest
+from msgspec.structs import replace
 
-from tests.unit.conftest import FakeMembers
-from weft.cluster.fake_links import link
-from weft.cluster.interface import Problem
-from weft.cluster.standing import Standing
+from tests.unit.cluster import Cluster, ClusterHost
 from weft.config import Settings
-from weft.control import hosts as hosts_module
-from weft.control.context import Context, NullSettler
-from weft.control.control import Control
-from weft.control.explanation import explain
-from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, UnavailableError
-from weft.mesh.opening import Health
-from weft.mesh.store import Quarantined
-from weft.model.addresses import ip_address
-from weft.model.ids import HostId, NetworkId, PortId
-from weft.model.records import (
-    AddressBlocks,
-    ForgottenHost,
-    Host,
-    Lease,
-    LeaseMember,
-    Neighbour,
-    Neighbours,
-    Owner,
-    Port,
-    Record,
-)
-from weft.store.interface import Delete
-from weft.store.memory import MemoryStore
-from weft.topology.routes import Route, routes
+from weft.control.space import WholeSpace
+from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
+from weft.engine.ebpf.compile import compile_port
+from weft.engine.ebpf.rows import AddressKey
+from weft.errors import ConflictError, InUseError, InvalidError, WeftError
+from weft.model.addresses import ip_address, ip_network
+from weft.model.ids import HostId
+from weft.model.records import Device, ForgottenHost, Network, Owner, Port, Reservation, Subnet
+from weft.store.interface import Put
 
-A, B, C = (HostId(letter * 16) for letter in "abc")
+OWNER = Owner(frontend="cli", reference="test")
 
 
-def host(id: HostId, number: int, **fields: object) -> Host:
-    usual: dict[str, object] = {
-        "name": f"h{number}",
-        "underlay": (ip_address(f"192.0.2.{number}"),),
-    }
-    return Host(id=id, **(usual | fields))  # type: ignore[arg-type]
+async def make(host: ClusterHost, name: str, cidr: str) -> Network:
+    spec = NetworkSpec(name=name, subnets=(SubnetSpec(cidr=ip_network(cidr)),))
+    return await host.control.networks.create(spec)
 
 
-def neighbours(id: HostId, *others: tuple[HostId, bool], mtu_bytes: int = 0) -> Neighbours:
-    """(host, whether the path is broken) each."""
-    return Neighbours(
-        id=id,
-        host_id=id,
-        neighbours=tuple(
-            Neighbour(
-                host_id=other,
-                address=ip_address("192.0.2.99"),
-                path_mtu_bytes=mtu_bytes,
-                is_path_broken=is_broken,
-            )
-            for other, is_broken in others
-        ),
-    )
+async def plug(host: ClusterHost, network: str, *addresses: str, name: str = "web") -> Port:
+    wanted = tuple(ip_address(text) for text in addresses)
+    device = Device(ifname="weft00000000001", peer_ifname="wefc00000000001")
+    spec = PortSpec(network=network, addresses=wanted, names=(name,), device=device, owner=OWNER)
+    return await host.control.ports.add(spec)
 
 
-def problem(host_id: HostId | None, **fields: object) -> Problem:
-    usual: dict[str, object] = {
-        "address": "192.0.2.2:6783",
-        "reason": "nothing listens there",
-        "fix": "start it",
-        "at_s": 1.0,
-        "is_outgoing": True,
-    }
-    return Problem(host_id=host_id, **(usual | fields))  # type: ignore[arg-type]
+async def test_a_network_is_there_on_all_hosts_and_goes_from_all() -> None:
+    cluster = await Cluster.of("a", "b", "c")
+    a, b, c = cluster.hosts
+    made = await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    assert b.control.networks.find("foo") == made
+    await c.control.networks.remove("foo")
+    cluster.settle()
+    assert [host.control.networks.list() for host in cluster.hosts] == [[], [], []]
 
 
-class Desk:
-    """Host A, and what it knows of B and C."""
-
-    def __init__(self, *records: Record) -> None:
-        self.store = MemoryStore([host(A, 1), host(B, 2), host(C, 3), *records])
-        self.members = FakeMembers()
-        self.health = Health()
-        context = Context(
-            store=self.store,
-            settler=NullSettler(),
-            settings=Settings(name="h1"),
-            host_id=A,
-            wall_s=lambda: 1000.0,
-            random_bytes=random.Random(1).randbytes,
-        )
-        self.control = Control(context, self.members, lambda: self.health)
-        self.members.reached = dict(routes(A, self.store))
-
-    def of(self, id: HostId) -> Standing:
-        return next(one for one in self.control.hosts.standings() if one.host.id == id)
-
-    def why(self, id: HostId, port: Port | None = None) -> str:
-        found = explain(self.store, self.of(id), port, self.members)
-        return f"{found.is_reachable}: {'; '.join(found.sentences)}"
-
-    def troubles(self) -> str:
-        return "\n".join(f"{one.name}: {one.reason}" for one in self.control.hosts.troubles())
+async def test_a_network_in_use_elsewhere_stays_and_its_holders_are_named() -> None:
+    cluster = await Cluster.of("a", "b", "c")
+    a, b, _ = cluster.hosts
+    await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    await plug(b, "foo", name="web")
+    cluster.settle()
+    with pytest.raises(InUseError, match=r"network foo: in use by web on host b$"):
+        await a.control.networks.remove("foo")
 
 
-def test_a_linked_host_is_reached_directly() -> None:
-    desk = Desk(
-        neighbours(A, (B, False), mtu_bytes=9000), neighbours(B, (A, False), mtu_bytes=1500)
-    )
-    desk.members.links[B] = link(B, "192.0.2.2", rtt_s=0.002, clock_offset_s=-60.0, since_s=7.0)
-    found = desk.of(B)
-    assert (found.state, found.path, found.path_mtu_bytes) == ("connected", "direct", 1500)
-    assert (found.since_s, found.rtt_s, found.reason) == (7.0, 0.002, "")
-    assert found.way is not None
-    assert found.way.value == "plain"
-    assert desk.why(B).startswith("True: a link to it is up (192.0.2.2, dialed from here")
-    assert "packets of up to 1500 bytes" in desk.why(B)
-    assert "h2: its clock is 60 s behind this host's" in desk.troubles()
+async def test_who_holds_a_network_on_a_host_that_is_away_can_be_forgotten() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    await plug(b, "foo")
+    cluster.settle()
+    await cluster.link([a], [b])
+    with pytest.raises(InUseError, match="host b is not reached: if it is gone for good, forget"):
+        await a.control.networks.remove("foo")
+    await a.store.write([Put(ForgottenHost(id=b.id))])
+    await a.control.networks.remove("foo")
 
 
-def test_a_host_without_a_link_is_indirect_and_its_traffic_relayed_where_the_path_is_broken() -> (
-    None
-):
-    desk = Desk(
-        neighbours(A, (B, False), (C, True)),
-        neighbours(B, (A, False), (C, False)),
-        neighbours(C, (B, False)),
-    )
-    desk.members.links[B] = link(B, "192.0.2.2")
-    found = desk.of(C)
-    assert (found.state, found.path) == ("indirect", "relayed")
-    assert found.relay is not None
-    assert found.relay.name == "h2"
-    assert "news of it comes by way of h2" in desk.why(C)
-    assert "h2 relays them" in desk.why(C)
-    assert desk.why(C).startswith("True")
+async def test_the_places_of_other_hosts_on_a_network_go_with_it() -> None:
+    cluster = await Cluster.of("a", "b", settings=Settings(name="h", rest_s=60))
+    a, b = cluster.hosts
+    network = await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    await b.control.host_access.expose("foo")
+    port = await plug(b, "foo")
+    await b.control.ports.remove(port.id)
+    cluster.settle()
+    assert list(a.store.list(Reservation))
+    await a.control.networks.remove(network.id)
+    cluster.settle()
+    await cluster.heal()
+    for host in cluster.hosts:
+        assert [list(host.store.list(kind)) for kind in (Port, Reservation, Subnet)] == [[], [], []]
 
 
-def test_a_path_that_is_broken_and_not_to_be_relayed_is_a_problem() -> None:
-    desk = Desk(neighbours(A, (B, True)), neighbours(B, (A, False)))
-    desk.members.links[B] = link(B, "192.0.2.2")
-    assert desk.of(B).path == "broken"
-    assert desk.why(B).startswith("False")
-    assert "no host can relay it" in desk.troubles()
+async def test_a_port_of_another_host_is_changed_there() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    port = await plug(b, "foo")
+    cluster.settle()
+    with pytest.raises(InvalidError, match="port web on foo: is on host b; change it there"):
+        await a.control.ports.remove(port.id)
+    assert a.store.get(Port, port.id) == port
 
 
-def test_a_lost_host_says_why_and_what_to_do() -> None:
-    desk = Desk()
-    desk.members.since_s[B] = 500.0
-    assert desk.of(B).state == "lost"
-    assert desk.of(B).since_s == 500.0
-    assert desk.of(B).fix.endswith("weft forget h2")
-    desk.members.problems.append(problem(B))
-    assert desk.of(B).reason == "192.0.2.2:6783: nothing listens there"
-    assert desk.of(B).fix == "start it"
-    assert desk.why(B).startswith("False: neither this host")
-    assert "h2: 192.0.2.2:6783: nothing listens there" in desk.troubles()
+async def test_a_network_removed_while_it_came_into_use_is_put_back() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    network = await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    await cluster.link([a], [b])
+    await a.control.networks.remove("foo")
+    await plug(b, "foo", "192.168.1.7")
+    await cluster.link([a, b])
+    await cluster.heal()
+    for host in cluster.hosts:
+        assert host.control.networks.find("foo") == network
+        assert [str(s.cidr) for s in host.control.networks.subnets(network)] == ["192.168.1.0/24"]
+        assert host.control.conflicts() == ()
 
 
-def test_a_neighbour_whose_link_has_just_gone_is_lost() -> None:
-    desk = Desk(neighbours(A, (B, False)), neighbours(B, (A, False)))
-    assert desk.members.reached[B] == Route(B, B, ip_address("192.0.2.99"), 1, 0)
-    assert desk.of(B).state == "lost"
+async def test_networks_of_one_name_both_stay_and_are_told_apart_by_id() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    await cluster.link([a], [b])
+    one = await make(a, "foo", "10.1.0.0/24")
+    other = await make(b, "foo", "10.2.0.0/24")
+    await cluster.link([a, b])
+    await cluster.heal()
+    first, last = sorted((one.id, other.id))
+    for host in cluster.hosts:
+        with pytest.raises(ConflictError, match=f"several are called so, {first} and {last}"):
+            host.control.networks.find("foo")
+        (conflict,) = host.control.conflicts()
+        assert (conflict.kind, conflict.ids) == ("name", (first, last))
+        assert conflict.fix == f"weft network rename {last} NEW-NAME"
+        assert host.control.networks.find(first).name == "foo"
+    with pytest.raises(ConflictError, match="exists already"):
+        await make(a, "foo", "10.3.0.0/24")
+    await a.control.networks.rename(last, "bar")
+    cluster.settle()
+    assert b.control.networks.find("foo").id == first
+    assert b.control.conflicts() == ()
 
 
-def test_a_clone_is_shown_beside_the_link_to_the_first_one() -> None:
-    desk = Desk()
-    desk.members.links[B] = link(B, "192.0.2.2")
-    desk.members.problems.append(
-        problem(B, is_clone=True, reason="two live machines have the host id", fix="on the copy …")
-    )
-    assert desk.of(B).state == "connected"
-    assert desk.of(B).reason.startswith("two live machines")
-    assert "two live machines" in desk.troubles()
-    desk.members.problems[:] = [problem(A, is_clone=True, reason="two live machines: it is here")]
-    assert "h1: 192.0.2.2:6783: two live machines" in desk.troubles()
+async def test_overlapping_subnets_both_stay_and_are_shown() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    await cluster.link([a], [b])
+    await make(a, "foo", "10.1.0.0/16")
+    await make(b, "bar", "10.1.2.0/24")
+    await cluster.link([a, b])
+    await cluster.heal()
+    for host in cluster.hosts:
+        (conflict,) = host.control.conflicts()
+        assert conflict.kind == "subnet"
+        assert "10.1.0.0/16 of network foo overlaps 10.1.2.0/24 of network bar" in conflict.reason
+        assert len(list(host.store.list(Subnet))) == 2
 
 
-def test_attempts_that_belong_to_no_host_are_listed_apart() -> None:
-    desk = Desk()
-    unknown, own = problem(None), problem(A, is_clone=True)
-    desk.members.problems[:] = [unknown, own, problem(B)]
-    assert desk.control.hosts.unnamed() == [unknown, own]
+async def test_of_two_networks_with_one_vni_the_greater_id_takes_another() -> None:
+    cluster = await Cluster.of("a", "b", "c")
+    a, b, _ = cluster.hosts
+    await cluster.link([a], cluster.hosts[1:])
+    one = await make(a, "foo", "10.1.0.0/24")
+    other = replace(await make(b, "bar", "10.2.0.0/24"), vni=one.vni)
+    await b.store.write([Put(other)])
+    await cluster.link(cluster.hosts)
+    await cluster.heal()
+    keeper, mover = sorted((one, other), key=lambda network: network.id)
+    for host in cluster.hosts:
+        assert host.control.networks.find(keeper.id) == keeper
+        moved = host.control.networks.find(mover.id)
+        assert moved.vni != keeper.vni and replace(moved, vni=mover.vni) == mover
 
 
-def test_hosts_of_one_name_are_a_problem_and_need_their_ids() -> None:
-    desk = Desk(host(HostId("d" * 16), 4, name="h2"))
-    assert "h2: 2 hosts are called so" in desk.troubles()
-    with pytest.raises(ConflictError, match="give one of the ids bbbb"):
-        desk.control.hosts.find("h2")
-    assert desk.control.hosts.find("bbbb").id == B
-    with pytest.raises(NotFoundError, match="did you mean h1"):
-        desk.control.hosts.find("h11")
+async def test_one_address_given_twice_by_others_is_shown() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    network = await make(a, "foo", "10.1.0.0/24")
+    cluster.settle()
+    port = await plug(a, "foo", "10.1.0.9", name="web")
+    await b.store.write([Put(replace(port, id="0" * 16, host_id=b.id, names=("db",)))])
+    cluster.settle()
+    (conflict,) = a.control.conflicts()
+    assert (conflict.kind, conflict.subject) == ("address", "10.1.0.9")
+    assert "held by" in conflict.reason and "db on host b" in conflict.reason
+    assert network.name in conflict.reason
 
 
-def test_what_is_wrong_with_the_records_is_shown() -> None:
-    desk = Desk()
-    desk.health = Health(
-        set_aside=Path("/var/lib/weft/weft.db.broken-1"),
-        unsaved="database: disk is full",
-        quarantined=(Quarantined("network", "n1", B, "name is missing"),),
-        skew_s={C: 90000.0},
-        has_twin=True,
-    )
-    text = desk.troubles()
-    for part in ("set aside as /var", "disk is full", "name is missing", "90000 s ahead", "a copy"):
-        assert part in text
+async def test_an_unused_network_is_merged_into_another_and_used_ones_are_not() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    one = await make(a, "foo", "10.1.0.0/24")
+    other = await make(b, "bar", "10.2.0.0/24")
+    cluster.settle()
+    port = await plug(b, one.id)
+    with pytest.raises(WeftError, match="in use by web on host b"):
+        await b.control.networks.merge(one.id, other.id)
+    await b.control.ports.remove(port.id)
+    await b.control.networks.merge(one.id, other.id)
+    cluster.settle()
+    assert [n.name for n in a.control.networks.list()] == ["bar"]
+    assert [str(s.cidr) for s in a.control.networks.subnets(other)] == [
+        "10.1.0.0/24",
+        "10.2.0.0/24",
+    ]
 
 
-def test_why_names_the_port_and_its_network() -> None:
-    port = Port(
-        id=PortId("p1"),
-        network_id=NetworkId("n1"),
-        host_id=B,
-        mac="02:00:00:00:00:01",  # type: ignore[arg-type]
-        slot=0,
-        addresses=(ip_address("10.1.0.2"),),
-        names=("web",),
-        owner=Owner(frontend="cli"),
-    )
-    desk = Desk(port)
-    text = desk.why(B, port)
-    assert "web has 10.1.0.2 on network n1, host h2" in text
-    assert "its network was removed" in text
+class LostFor(WholeSpace):
+    """A space that knows for how long a host has not been reached."""
+
+    taken_after_s = 120.0
+
+    def __init__(self, host: ClusterHost, lost: ClusterHost, seconds: float) -> None:
+        self.lost, self.since_s = lost.id, host.wall_s() - seconds
+
+    def lost_since_s(self, host: HostId) -> float | None:
+        return self.since_s if host == self.lost else None
 
 
-async def test_only_a_host_that_is_gone_is_forgotten() -> None:
-    desk = Desk()
-    desk.members.links[B] = link(B)
-    with pytest.raises(InUseError, match="run weft leave there"):
-        await desk.control.hosts.forget("h2")
-    with pytest.raises(InvalidError, match="weft leave"):
-        await desk.control.hosts.forget("h1")
-    await desk.control.hosts.forget("h3")
-    await desk.control.hosts.forget("h2", is_forced=True)
-    names = {one.id: (one.name, one.at_s) for one in desk.store.list(ForgottenHost)}
-    assert names == {B: ("h2", 1000.0), C: ("h3", 1000.0)}
+async def test_an_address_of_a_dead_host_is_taken_over_by_who_asks_for_it() -> None:
+    cluster = await Cluster.of("a", "b", "c")
+    a, b, c = cluster.hosts
+    network = await make(a, "foo", "10.1.0.0/24")
+    cluster.settle()
+    old = await plug(b, "foo", "10.1.0.9", name="web")
+    await plug(c, "foo", name="client")
+    cluster.settle()
+    with pytest.raises(ConflictError, match=r"in use by port web on foo, on host b; choose"):
+        await plug(a, "foo", "10.1.0.9", name="web")
+    await cluster.link([a, c], [b])
+    a.context.space = LostFor(a, b, seconds=10)
+    with pytest.raises(ConflictError, match=r"not reached; after 120 s without it the address can"):
+        await plug(a, "foo", "10.1.0.9", name="web")
+    a.context.space = LostFor(a, b, seconds=121)
+    new = await plug(a, "foo", "10.1.0.9", name="web")
+    assert (new.mac, new.replaces) == (old.mac, (old.id,))
+    cluster.settle()
+    for id, expected in ((new.id, True), (old.id, False)):
+        port = c.store.get(Port, id)
+        assert port is not None
+        rows = {row.key for row in compile_port(c.id, port, c.store)}
+        assert (AddressKey(network.vni, ip_address("10.1.0.9")) in rows) is expected
+    await cluster.link(cluster.hosts)
+    (conflict,) = b.control.conflicts()
+    assert "web on host a took it over from web on host b" in conflict.reason
+    await b.control.ports.remove(old.id)
+    cluster.settle()
+    assert a.control.conflicts() == ()
 
 
-def lease(id: HostId) -> Lease:
-    members = (LeaseMember(host_id=id, generation=1),)
-    return Lease(id=id, host_id=id, generation=1, term=1, members=members, revision=1, digest="")
-
-
-async def test_a_host_that_leaves_gives_up_its_own_and_tells_the_others() -> None:
-    blocks = AddressBlocks(id="k1", subnet_id="s1", host_id=A)  # type: ignore[arg-type]
-    desk = Desk(
-        Port(
-            id=PortId("p1"),
-            network_id=NetworkId("n1"),
-            host_id=A,
-            mac="02:00:00:00:00:01",  # type: ignore[arg-type]
-            slot=0,
-            owner=Owner(frontend="cli"),
-        ),
-        neighbours(A, (B, False)),
-        blocks,
-        lease(A),
-    )
-    with pytest.raises(UnavailableError, match="no other host of the cluster is linked"):
-        await desk.control.hosts.leave()
-    assert tuple(desk.store.list(Port))
-    desk.members.links[B] = link(B)
-    assert await desk.control.hosts.leave()
-    assert not tuple(desk.store.list(Port))
-    assert desk.store.get(Host, A) is None
-    assert desk.store.get(Neighbours, A) is None
-    assert desk.store.get(ForgottenHost, A) == ForgottenHost(id=A, name="h1", at_s=1000.0)
-    # By these the others share out what was its own.
-    assert desk.store.get(AddressBlocks, "k1") == blocks
-    assert desk.store.get(Lease, A) == lease(A)
-
-
-async def test_leaving_waits_for_a_word_from_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts_module, "PASS_ON_S", 0.05)
-    desk = Desk()
-    desk.members.links[B] = link(B)
-    desk.members.has_passed_on = False
-    with pytest.raises(UnavailableError, match="try again"):
-        await desk.control.hosts.leave()
-    assert not await desk.control.hosts.leave(is_forced=True)
-    # A refusal by name is a word, too.
-    desk.members.problems.append(problem(B, is_removal=True))
-    assert not await desk.control.hosts.leave()
-
-
-async def test_a_host_that_is_alone_leaves_without_asking_anybody() -> None:
-    desk = Desk()
-    desk.store.apply([Delete(Host, B), Delete(Host, C)])
-    assert not await desk.control.hosts.leave()
-    assert not tuple(desk.store.list(ForgottenHost))
+async def test_an_address_of_a_forgotten_host_is_free_for_who_asks_for_it() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    await make(a, "foo", "10.1.0.0/24")
+    cluster.settle()
+    await plug(b, "foo", "10.1.0.9")
+    cluster.settle()
+    await a.store.write([Put(ForgottenHost(id=b.id))])
+    assert str((await plug(a, "foo", "10.1.0.9")).addresses[0]) == "10.1.0.9"
