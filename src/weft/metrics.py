@@ -15,6 +15,7 @@ import weft
 from weft.api.context import DnsFacts, EngineFacts
 from weft.control.interface import Control
 from weft.engine.engine import Counters
+from weft.engine.wire_drops import wire_drops
 from weft.model.records import KINDS, Network, Port
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Metrics:
         yield from self._reconcile()
         yield from self._ports()
         yield self._drops()
+        yield self._wire_drops()
         yield from self._names()
 
     def _daemon(self) -> Iterator[Metric]:
@@ -139,6 +141,19 @@ class Metrics:
             for reason, count in counters.drops.items():
                 if count:
                     family.add_metric([*labels, reason], count)
+        return family
+
+    def _wire_drops(self) -> Metric:
+        from prometheus_client.metrics_core import CounterMetricFamily
+
+        family = CounterMetricFamily(
+            "weft_wire_drops",
+            "Packets dropped that other hosts sent, or that claimed so.",
+            labels=("device", "reason"),
+        )
+        for device, drops in wire_drops(self._counters).items():
+            for reason, count in drops.items():
+                family.add_metric([device, reason], count)
         return family
 
     def _names(self) -> Iterable[Metric]:

@@ -321,6 +321,8 @@ class CountersList(Answer, frozen=True, kw_only=True):
     """Counters of the ports of this host, by network and name."""
 
     counters: tuple[CountersInfo, ...]
+    wire_drops: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Packets dropped that other hosts sent, or that claimed so: by device, and by reason."""
 
 
 class Problem(Answer, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from weft.api.schema import (
 )
 from weft.cluster.standing import Standing
 from weft.engine.engine import Counters, Failure
+from weft.engine.wire_drops import wire_drops
 from weft.errors import UnavailableError
 from weft.model.codec import to_builtins
 from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
@@ -66,7 +67,8 @@ async def list_counters(context: Context, call: Call[None, Empty]) -> CountersLi
         and port.device.ifname in counters
     ]
     return CountersList(
-        counters=tuple(sorted(infos, key=lambda info: (info.network, info.names, info.port_id)))
+        counters=tuple(sorted(infos, key=lambda info: (info.network, info.names, info.port_id))),
+        wire_drops=wire_drops(counters),
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import click
 
 from weft.api.schema import (
     ConflictList,
-    CountersInfo,
     CountersList,
     HostList,
     ProblemList,
@@ -127,6 +127,8 @@ def hosts(as_json: bool) -> None:
 def ports(as_json: bool) -> None:
     """Show what each port received, sent, and had dropped, by reason.
 
+    Below, if there is any, what came from other hosts, or claimed to, and was dropped.
+
     \b
     Examples:
       weft status ports
@@ -146,12 +148,15 @@ def ports(as_json: bool) -> None:
                 bytes_text(one.rx_bytes),
                 str(one.tx_packets),
                 bytes_text(one.tx_bytes),
-                _drops_text(one),
+                _drops_text(one.drops),
             ]
             for one in answer.counters
         ],
         right=["RX PKT", "RX", "TX PKT", "TX"],
     )
+    for device, drops in answer.wire_drops.items():
+        click.echo(f"dropped from other hosts, on {device}:")
+        click.echo("".join(f"  {line}\n" for line in _drops_text(drops).splitlines()), nl=False)
 
 
 @status.command()
@@ -196,6 +201,6 @@ def conflicts(as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _drops_text(counters: CountersInfo) -> str:
-    drops = sorted(counters.drops.items(), key=lambda item: -item[1])
-    return "\n".join(f"{count} {reason}" for reason, count in drops) or "0"
+def _drops_text(drops: Mapping[str, int]) -> str:
+    ordered = sorted(drops.items(), key=lambda item: -item[1])
+    return "\n".join(f"{count} {reason}" for reason, count in ordered) or "0"

@@ -206,8 +206,11 @@ def test_counters_are_those_of_plugged_ports(weftd: Weftd) -> None:
     weftd.engine.traffic = {
         port.device.ifname: FakeCounters(1, 60, 2, 120, drops),
         "weftgone": FakeCounters(),
+        "eth0": FakeCounters(drops={"unknown_peer": 2, "ttl": 0}),
     }
-    (counters,) = weftd.client.get(CountersList, "counters").counters
+    answer = weftd.client.get(CountersList, "counters")
+    assert answer.wire_drops == {"eth0": {"unknown_peer": 2}}
+    (counters,) = answer.counters
     assert (counters.port_id, counters.tx_bytes, counters.drops) == (
         port.id,
         120,
@@ -258,7 +261,10 @@ def test_metrics_are_prometheus_text(weftd: Weftd, raw: Raw) -> None:
         PortInfo, "POST", "attachments", body=AttachSpec(target="web", network="foo")
     )
     assert port.device is not None
-    weftd.engine.traffic = {port.device.ifname: FakeCounters(1, 60, 2, 120, {"ttl": 5})}
+    weftd.engine.traffic = {
+        port.device.ifname: FakeCounters(1, 60, 2, 120, {"ttl": 5}),
+        "weftx": FakeCounters(drops={"unencrypted": 3}),
+    }
     status, headers, body = raw("GET", "/metrics")
     text = body.decode()
     labels = f'{{name="web",network="foo",port="{port.id}"'
@@ -268,6 +274,7 @@ def test_metrics_are_prometheus_text(weftd: Weftd, raw: Raw) -> None:
         'weft_info{host="h1",version="',
         f"weft_port_transmit_bytes_total{labels}}} 120.0",
         f'weft_port_drops_total{labels},reason="ttl"}} 5.0',
+        'weft_wire_drops_total{device="weftx",reason="unencrypted"} 3.0',
         'weft_records{kind="network"} 1.0',
         "weft_reconcile_runs_total 3.0",
         'weft_dns_total{what="queries"} 7.0',
