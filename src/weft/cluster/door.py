@@ -74,25 +74,35 @@ class Door:
 
     async def serve(self, listening: socket.socket) -> None:
         """Let in whoever comes, until cancelled."""
+        loop = asyncio.get_running_loop()
         try:
-            await self._serve(listening)
+            async with asyncio.TaskGroup() as visits:
+                self._watch(listening, visits)
+                await loop.create_future()
         finally:
+            loop.remove_reader(listening)
             while self._unheard:
                 self._unheard.pop().close()
 
-    async def _serve(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as visits:
-            while True:
-                try:
-                    came, peer = await loop.sock_accept(listening)
-                except ConnectionError:
-                    continue
-                except OSError as error:
-                    log.warning("no connection can be accepted", reason=error.strerror)
-                    await asyncio.sleep(RETRY_S)
-                    continue
+    def _watch(self, listening: socket.socket, visits: asyncio.TaskGroup) -> None:
+        if listening.fileno() >= 0:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(listening, self._accept, listening, visits)
+
+    def _accept(self, listening: socket.socket, visits: asyncio.TaskGroup) -> None:
+        """All who stand there. Not `loop.sock_accept`: cancelled, it may lose one it has."""
+        try:
+            for _ in range(BACKLOG):
+                came, peer = listening.accept()
+                came.setblocking(False)
                 self._admit(visits, came, peer[0].partition("%")[0])
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return
+        except OSError as error:
+            log.warning("no connection can be accepted", reason=error.strerror)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(RETRY_S, self._watch, listening, visits)
 
     def _admit(self, visits: asyncio.TaskGroup, came: socket.socket, address: str) -> None:
         source = _source(address)
