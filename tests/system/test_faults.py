@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, count
 
 import pytest
 
@@ -32,8 +32,7 @@ class Hosts:
         self.lab = lab
         self.all = lab.hosts()
         self.network = add_network(self.api(0), NETWORK, ["10.91.0.0/24", "fd91::/64"])
-        for number in range(len(self.all)):
-            until(f"{NETWORK} on h{number + 1}", lambda n=number: NETWORK in self.networks(n))
+        until(f"{NETWORK} on all hosts", lambda: all(NETWORK in self.networks(n) for n in range(3)))
         self.workloads = [
             Workload(host, self.api(number), f"w{number + 1}")
             for number, host in enumerate(self.all)
@@ -237,9 +236,16 @@ def test_a_full_disk_refuses_and_loses_nothing(three: Hosts) -> None:
         with pytest.raises(WeftError, match="full"):
             for number in range(200):
                 add_network(three.api(1), f"full{number}", [f"10.93.{number}.0/24"])
-        add_network(three.api(0), "elsewhere", ["10.94.0.0/24"])
-        until("news come in all the same", lambda: "elsewhere" in three.networks(1))
-        assert b"full" in three.api(1).request("GET", ["problems"])
+        numbers = count()
+
+        def is_told() -> bool:
+            """News come in all the same, until they do not fit on the disk either."""
+            name = f"elsewhere{next(numbers)}"
+            add_network(three.api(0), name, [f"10.94.{next(numbers)}.0/24"])
+            until("news come in", lambda: name in three.networks(1))
+            return b"full" in three.api(1).request("GET", ["problems"])
+
+        until("the problem is shown", is_told)
         host.run(["rm", f"{state}/filler"])
         until("there is room", lambda: can_write(three, 1))
         pings.end()
