@@ -150,7 +150,7 @@ class Networks:
         holders = users_of(sorted(workload_and_host(view, port) for port in users))
         reached = {self._context.host_id, *routes(self._context.host_id, view)}
         away = sorted({host_name(view, p.host_id) for p in users if p.host_id not in reached})
-        hint = f"; host {away[0]} is not reached: if it is gone for good, forget it" if away else ""
+        hint = f"; {away[0]} is not reached, if it is gone: weft forget {away[0]}" if away else ""
         label = network_label(view, network.id)
         raise InUseError(f"network {label}: in use by {holders}{hint}")
 

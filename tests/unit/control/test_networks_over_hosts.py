@@ -63,7 +63,7 @@ async def test_who_holds_a_network_on_a_host_that_is_away_can_be_forgotten() -> 
     await plug(b, "foo")
     cluster.settle()
     await cluster.link([a], [b])
-    with pytest.raises(InUseError, match="host b is not reached: if it is gone for good, forget"):
+    with pytest.raises(InUseError, match="; b is not reached, if it is gone: weft forget b"):
         await a.control.networks.remove("foo")
     await a.store.write([Put(ForgottenHost(id=b.id))])
     await a.control.networks.remove("foo")
