@@ -330,15 +330,15 @@ def made_beside(
         yield fabric
 
 
-def stream(fabric: Fabric, sender: Place, target: Place, family: int, *options: str) -> None:
+def stream(fabric: Fabric, sender: Place, target: Place, to: int | str, *options: str) -> None:
+    """30 MB over TCP, unless the options of iperf3 say otherwise; `to`: family, or address."""
+    address = target.address(to) if isinstance(to, int) else to
     with fabric.insides[target].entered():
         server = subprocess.Popen(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: ":5201" in fabric.at(target, "ss -Hltn"))
         words = " ".join(options)
-        report = json.loads(
-            fabric.at(sender, f"iperf3 -J -n 30M -c {target.address(family)} {words}")
-        )
+        report = json.loads(fabric.at(sender, f"iperf3 -J -n 30M -c {address} {words}"))
         assert report["end"]["sum_received"]["bytes"] > 10e6
     finally:
         server.wait(10)

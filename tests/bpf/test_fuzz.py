@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from tests.bpf import wire
+from tests.bpf.overlay import FAR, FAR_ROUTED, HUGO, OWN4, OWN6, connect
 from tests.bpf.world import (
     ANN,
     BLUE,
@@ -40,16 +41,19 @@ DURATION_S = float(os.environ.get("WEFT_FUZZ_S", "4"))
 MACS = [each.mac for each in WORKLOADS] + [
     GATEWAY_MAC,
     HOST_MAC,
+    FAR.mac,
     wire.BROADCAST,
     "33:33:00:00:00:01",
     "01:80:c2:00:00:00",
     "02:00:00:00:00:66",
 ]
-IPV4 = [each.ipv4 for each in WORKLOADS] + [
+IPV4 = [each.ipv4 for each in (*WORKLOADS, FAR, FAR_ROUTED)] + [
     *("10.1.0.1", "10.2.0.1", HOST4, RESOLVER4, str(DNS4), "198.51.100.7", "127.0.0.1"),
     *("0.0.0.0", "255.255.255.255", "224.0.0.1", "240.0.0.3", "10.1.0.222", "10.2.0.222"),
 ]
-IPV6 = [each.ipv6 for each in WORKLOADS] + [each.link_local for each in WORKLOADS]
+IPV6 = [each.ipv6 for each in (*WORKLOADS, FAR, FAR_ROUTED)] + [
+    each.link_local for each in WORKLOADS
+]
 IPV6 += ["fd00:1::1", "fd00:2::1", "ff02::1", "::", "::1", "2001:db8::7", "::ffff:10.1.0.12"]
 IPV6 += ["fd00:1::222", "fd77:6566:7400::53", "fd77:6566:7400:1::3", "fd00:2::222"]
 GATEWAY_LINK_LOCAL = str(link_local_from_mac(GATEWAY_MAC))
@@ -152,6 +156,35 @@ def test_nothing_leaves_the_network(
             if outcome.target == "weft0":
                 check_what_the_host_gets(outcome.packet, sender)
             outcomes.add(outcome.reason or outcome.target)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_only_ports_of_other_hosts_are_reached_by_the_underlay(world: World, version: int) -> None:
+    connect(world, version)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    outcomes: set[str] = set()
+    end = time.monotonic() + DURATION_S / 2
+    while time.monotonic() < end or not {"uplink", "weft0", BOB.device} <= outcomes:
+        for _ in range(500):
+            sender = chance.choice([ANN, EVE, EVE, DAN, INA])
+            packet = frame(chance, sender)
+            outcome = world.send(sender, packet)
+            if outcome.target == "uplink":
+                what = f"seed {seed}: {sender.device} {packet.hex()}"
+                check_what_leaves(outcome.packet, sender, version, what)
+            outcomes.add(outcome.reason or outcome.target)
+
+
+def check_what_leaves(packet: bytes, sender: Workload, version: int, what: str) -> None:
+    """From this host to Hugo, in the sender's network, to a port that is there."""
+    ends, start = (packet[26:34], 42) if version == 4 else (packet[22:54], 62)
+    addresses = (OWN4, HUGO.ipv4) if version == 4 else (OWN6, HUGO.ipv6)
+    assert ends == b"".join(ip_address(each).packed for each in addresses), what
+    assert packet[start : start + 8] == struct.pack(">II", 8 << 24, sender.vni << 8), what
+    macs = {wire.mac_bytes(each.mac) for each in (FAR, FAR_ROUTED)}
+    assert sender.vni == RED, what
+    assert packet[start + 8 : start + 14] in macs, what
 
 
 def check_what_the_host_gets(packet: bytes, sender: Workload) -> None:

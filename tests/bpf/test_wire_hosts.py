@@ -100,6 +100,28 @@ def test_tcp_into_a_device_that_cannot_cut_segments(fabric: Fabric, way: str, fa
         run(f"ethtool -K {BOB.device} tso on gso on")
 
 
+@FAMILIES
+def test_workloads_overlay_of_their_own(fabric: Fabric, way: str, family: int) -> None:
+    """VXLAN in VXLAN, in large segments."""
+    ends = ((ANN, BOB, "192.168.9.1"), (BOB, ANN, "192.168.9.2"))
+    for own, other, address in ends:
+        local, remote = own.address(family), other.address(family)
+        fabric.at(
+            own,
+            f"ip link add inner mtu {mtu_of(fabric.version) - 70} type vxlan id 9 dstport 4789 "
+            f"local {local} remote {remote} {'udp6zerocsumrx' if family == 6 else ''}",
+        )
+        fabric.at(own, "ip link set inner up")
+        fabric.at(own, f"ip address add {address}/24 dev inner")
+    try:
+        assert fabric.pings(ANN, "192.168.9.2", "-s 3000")
+        stream(fabric, ANN, BOB, "192.168.9.2")
+        stream(fabric, BOB, ANN, "192.168.9.1")
+    finally:
+        for place in (ANN, BOB):
+            fabric.at(place, "ip link delete inner")
+
+
 def received(fabric: Fabric, place: Place) -> tuple[int, int]:
     """Bytes and packets, as the workload's device counts them."""
     (link,) = json.loads(fabric.at(place, "ip -s -j link show eth0"))
