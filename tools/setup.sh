@@ -40,6 +40,7 @@ shellcheck           shellcheck
 strace               strace
 tcpdump              tcpdump
 util-linux           nsenter
+wireguard-go         wireguard-go
 '
 kernel_packages='
 cpio                 cpio

@@ -16,6 +16,7 @@ import pytest
 
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
+from weft.api.context import NoEncryption
 from weft.api.server import ApiServer
 from weft.cluster.interface import LinkInfo, Problem
 from weft.cluster.standing import Alone
@@ -34,6 +35,9 @@ from weft.topology.routes import Route
 
 T = TypeVar("T")
 DEADLINE_S = 10.0
+
+
+PUBLIC_KEY = "s/U1UP4ptPuQ7Nh0rntQCJGICoGp1CDqWN64bpWUrwQ="
 
 
 class FakeCounters(NamedTuple):
@@ -98,6 +102,18 @@ class FakeTargets:
             raise NotFoundError(f"attach {target}: no container, process or namespace is called so")
         container_id = target.encode().hex().ljust(64, "0")
         return Target(f"/run/netns/{target}", hash(target), frozenset({"lo"}), container_id, target)
+
+
+class FakeEncryption(NoEncryption):
+    """This host's part in encryption, waiting for a neighbour."""
+
+    obstacle = ""
+    waits_for = ("host h2 does not answer WireGuard on UDP port 6783: is a firewall between?",)
+    key_made_s = 1000.0
+
+    async def rotate(self) -> str:
+        """New keys, the same each time."""
+        return PUBLIC_KEY
 
 
 class FakeMembers(Alone):
@@ -187,6 +203,7 @@ class Weftd:
                 started_s=started_s,
                 stop=self.is_stopped.set,
                 metrics=metrics.text,
+                encryption=FakeEncryption(),
             ),
             deadline_s=self._deadline_s,
         )

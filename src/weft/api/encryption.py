@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from weft.api.context import Context
-from weft.api.encryption_schema import (
+from weft.api.route import AnyRoute, Call, Route, plain
+from weft.api.schema import (
+    Empty,
     EncryptedHostInfo,
     EncryptionInfo,
     EncryptRequest,
     KeyInfo,
 )
-from weft.api.route import AnyRoute, Call, Route, plain
-from weft.api.schema import Empty
 from weft.errors import ConflictError, InvalidError, UnavailableError
 from weft.model.records import EncryptionStage, Host
 from weft.topology.encryption import cluster_settings, is_settled, others
@@ -55,7 +53,7 @@ def _info(context: Context) -> EncryptionInfo:
     )
 
 
-def _waits_for(context: Context) -> Sequence[str]:
+def _waits_for(context: Context) -> tuple[str, ...]:
     hindrances = (f"host {each.name} {each.reason}" for each in context.encryption.hindrances())
     return (*context.encryption.waits_for, *hindrances)
 

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from weft.api.encryption_schema import EncryptionInfo, EncryptRequest, KeyInfo
+from weft.api.schema import EncryptionInfo, EncryptRequest, KeyInfo
 from weft.cli.output import (
     duration_text,
     json_option,

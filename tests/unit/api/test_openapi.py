@@ -176,6 +176,7 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "why/" + "a" * 16,
         "why/nobody",
         "token",
+        "encryption",
         "facts",
         "problems",
         "conflicts",
@@ -206,6 +207,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     weftd.run(lambda: weftd.store.write([Put(other)]))
     described("GET", "/v1/why/h2")
     described("DELETE", "/v1/hosts/h2?force=true")
+    described("PUT", "/v1/encryption", {"is_encrypted": False, "plain": ["10.9.0.0/24"]})
+    described("PUT", "/v1/encryption", {"is_encrypted": True})  # this host cannot
+    described("POST", "/v1/encryption/rotate")
     described("POST", "/v1/token/rotate")
     described("POST", "/v1/leave?force=true")
     described("POST", "/v1/shutdown")
