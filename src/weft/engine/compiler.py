@@ -26,9 +26,11 @@ counts as it was given first."""
 
 Dependency = tuple[Hashable, ...]
 """What was read: ``(kind,)`` all, ``(kind, id)`` one, ``(kind, field, value)`` those found so, and
-with `_ANY` behind it only whether there are any."""
+with `_ANY` behind it only whether there are any, with `_BEGINNING` which values begin so."""
 _ANY = "any"
-_QUESTION = 4
+_BEGINNING = "beginning"
+_FOUND_BY, _QUESTION = 3, 4
+"""Lengths of dependencies."""
 RecordName = tuple[str, str]
 
 
@@ -66,6 +68,11 @@ class TrackingView:
         self._reads.add((kind, field, value, _ANY))
         return self._view.any(kind, field, value)
 
+    def beginning(self, kind: type[Record], field: str, first: object) -> Iterable[object]:
+        """See `View.beginning`."""
+        self._reads.add((kind, field, first, _BEGINNING))
+        return self._view.beginning(kind, field, first)
+
 
 class _Claim(msgspec.Struct, frozen=True, gc=False):
     """A row that one record wants, as nearly all are."""
@@ -85,8 +92,8 @@ class _Reading(msgspec.Struct, gc=False):
     """Once for all who read it."""
     readers: Key | set[Key]
     """Mostly one."""
-    answer: bool | None
-    """To a question of `View.any`; None: it is none."""
+    answer: bool | set[object] | None
+    """Of `View.any` or `View.beginning`; None: it was neither."""
 
     def add(self, reader: Key) -> None:
         """He reads it as well."""
@@ -161,7 +168,9 @@ class Compiler:
                 reading = self._readings.get(dependency)
                 if reading is not None:
                     stale.update(reading.all())
-                stale.update(self._flipped((*dependency, _ANY)))
+                if len(dependency) == _FOUND_BY:
+                    stale.update(self._flipped(dependency))
+                    stale.update(self._begun_or_ended(dependency))
         touched: set[RowKey] = set()
         before: dict[RowKey, Hashable] = {}
         for key in stale:
@@ -171,8 +180,9 @@ class Compiler:
             self._recompute(key, touched, before)
         return self._difference(touched, before)
 
-    def _flipped(self, question: Dependency) -> Iterable[Key]:
+    def _flipped(self, found_by: Dependency) -> Iterable[Key]:
         """Who asked whether there is any, when the answer is another now."""
+        question = (*found_by, _ANY)
         reading = self._readings.get(question)
         if reading is None:
             return ()
@@ -182,8 +192,24 @@ class Compiler:
         reading.answer = now
         return reading.all()
 
-    def _answer(self, question: Dependency) -> bool:
-        kind, field, value, _ = cast("tuple[type[Record], str, Hashable, str]", question)
+    def _begun_or_ended(self, found_by: Dependency) -> Iterable[Key]:
+        """Who asked which values begin like this one, when it has come or gone."""
+        kind, field, value = cast("tuple[type[Record], str, Hashable]", found_by)
+        if not isinstance(value, tuple):
+            return ()
+        reading = self._readings.get((kind, field, value[0], _BEGINNING))
+        if reading is None:
+            return ()
+        assert isinstance(reading.answer, set)
+        if self._view.any(kind, field, value) == (value in reading.answer):
+            return ()
+        reading.answer ^= {value}
+        return reading.all()
+
+    def _answer(self, question: Dependency) -> bool | set[object]:
+        kind, field, value, what = cast("tuple[type[Record], str, Hashable, str]", question)
+        if what is _BEGINNING:
+            return set(self._view.beginning(kind, field, value))
         return self._view.any(kind, field, value)
 
     def _difference(self, touched: set[RowKey], before: dict[RowKey, Hashable]) -> RowChanges:

@@ -76,6 +76,14 @@ class View(Protocol):
         """
         ...
 
+    def beginning(self, kind: type[Record], field: str, first: object) -> Iterable[object]:
+        """The values of a NamedTuple `field` that some record has and that begin with `first`.
+
+        Constant in how many records have each, and whoever depends on this is computed anew only
+        when a value comes or goes.
+        """
+        ...
+
 
 class Store(View, Protocol):
     """Where the records live."""

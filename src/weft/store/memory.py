@@ -61,6 +61,8 @@ class RecordSet:
     def __init__(self) -> None:
         self._records: dict[type[Record], dict[str, Record]] = {}
         self._index: dict[tuple[type[Record], str], dict[object, Found]] = {}
+        self._beginnings: dict[tuple[type[Record], str, object], dict[object, None]] = {}
+        """Of NamedTuples: the values in use, by their first item."""
 
     def get(self, kind: type[R], id: str) -> R | None:
         """See `View.get`."""
@@ -83,6 +85,10 @@ class RecordSet:
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
         return value in self._index.get((kind, field), {})
 
+    def beginning(self, kind: type[Record], field: str, first: object) -> Iterable[object]:
+        """See `View.beginning`."""
+        return tuple(self._beginnings.get((kind, field, first), ()))
+
     def apply(self, changes: Iterable[Change]) -> Sequence[Changed]:
         """Make the changes; returns those that changed something, in order."""
         done = []
@@ -99,7 +105,10 @@ class RecordSet:
             self._unindex(old)
         records[record.id] = record
         for field, value in index_entries(record):
-            _add(self._index.setdefault((type(record), field), {}), value, record)
+            index = self._index.setdefault((type(record), field), {})
+            if isinstance(value, tuple) and value not in index:
+                self._beginnings.setdefault((type(record), field, value[0]), {})[value] = None
+            _add(index, value, record)
         return Changed(old, record)
 
     def _delete(self, change: Delete) -> Changed:
@@ -110,7 +119,16 @@ class RecordSet:
 
     def _unindex(self, record: Record) -> None:
         for field, value in index_entries(record):
-            _remove(self._index[type(record), field], value, record)
+            index = self._index[type(record), field]
+            _remove(index, value, record)
+            if isinstance(value, tuple) and value not in index:
+                self._end_beginning((type(record), field, value[0]), value)
+
+    def _end_beginning(self, at: tuple[type[Record], str, object], value: object) -> None:
+        values = self._beginnings[at]
+        del values[value]
+        if not values:
+            del self._beginnings[at]
 
 
 def _add(index: dict[object, Found], value: object, record: Record) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 from weft.engine.compiler import CompileFunction
 from weft.engine.ebpf import encryption, rows, tunnels
@@ -66,10 +67,10 @@ def compile_neighbours(
 def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[Row]:
     """What holds for all of a network, and who else gets what is flooded on it.
 
-    Linear in its ports on this host, and in the hosts if it has any here.
+    Linear in its ports on this host, and in its hosts if it has any here.
     """
     ports = tuple(view.by(Port, "place", Place(network.id, host_id)))
-    others = list(_others_on(network, host_id, view)) if ports else []
+    others = _others_on(network, host_id, view) if ports else []
     for index, other in enumerate(others):
         yield Row(rows.REPLICAS, rows.ReplicaKey(network.vni, index), host_tag(other))
     yield Row(
@@ -84,10 +85,9 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
     )
 
 
-def _others_on(network: Network, host_id: HostId, view: View) -> Iterator[HostId]:
-    for other in sorted(host.id for host in view.list(Host)):
-        if other != host_id and view.any(Port, "place", Place(network.id, other)):
-            yield other
+def _others_on(network: Network, host_id: HostId, view: View) -> list[HostId]:
+    places = cast("Iterable[Place]", view.beginning(Port, "place", network.id))
+    return sorted(place.host_id for place in places if place.host_id != host_id)
 
 
 def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:

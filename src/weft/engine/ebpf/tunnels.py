@@ -7,6 +7,7 @@ there is a way round.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -172,6 +173,6 @@ def _is_broken(neighbour: Neighbour | None) -> bool:
 
 
 def _find(record: Neighbours | None, host_id: HostId) -> Neighbour | None:
-    """Linear in the neighbours of one host."""
     found = record.neighbours if record is not None else ()
-    return next((each for each in found if each.host_id == host_id), None)
+    at = bisect_left(found, host_id, key=lambda each: each.host_id)
+    return found[at] if at < len(found) and found[at].host_id == host_id else None
