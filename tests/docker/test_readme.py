@@ -32,20 +32,26 @@ def typed() -> list[str]:
 
 
 @pytest.fixture
-def host() -> Iterator[LabHost]:
+def hosts() -> Iterator[tuple[LabHost, LabHost]]:
+    """One that runs, and one that weftd never ran on."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd; make setup installs it")
     lab = Lab(f"readme-{os.getpid()}")
     try:
-        lab.up(1, has_docker=True)
+        lab.up(2, has_docker=True, has_weftd=False)
         h1 = lab.host("h1")
-        h1.engine.import_image()
+        h1.start_weftd()
         h1.run(["ip", "netns", "add", "box"])
-        yield h1
+        yield h1, lab.host("h2")
     finally:
         lab.down()
+
+
+@pytest.fixture
+def host(hosts: tuple[LabHost, LabHost]) -> LabHost:
+    return hosts[0]
 
 
 @pytest.fixture
@@ -59,7 +65,19 @@ def process(host: LabHost) -> Iterator[subprocess.Popen[str]]:
         running.kill()
 
 
-def test_every_command_works(host: LabHost, process: subprocess.Popen[str]) -> None:
+def joining(line: str, member: LabHost) -> list[str]:
+    """The line that joins, with the address and the token that the first host prints."""
+    real = {
+        "192.0.2.10": str(member.layout.address4),
+        "weft1…": member.run(["weft", "token", "show"]).strip(),
+    }
+    return [real.get(word, word) for word in shlex.split(line)]
+
+
+def test_every_command_works(
+    hosts: tuple[LabHost, LabHost], process: subprocess.Popen[str]
+) -> None:
+    host, other = hosts
     commands = typed()
     assert len(commands) > 12
     answers = {}
@@ -67,7 +85,11 @@ def test_every_command_works(host: LabHost, process: subprocess.Popen[str]) -> N
         words = [str(process.pid) if word == "4711" else word for word in shlex.split(line)]
         if line == "weft doctor":  # a lab shows it things that a real host has not
             continue
+        if "--join" in line:
+            other.run(joining(line, host), timeout_s=60)
+            continue
         answers[line] = host.run(words, timeout_s=60)
+    assert "h2" in answers["weft status hosts"]
     assert "192.168.1." in answers["weft dns lookup web.foo.weft.internal"]
     for workload in ("web", "db", "box"):
         assert workload in answers["weft ps"]
