@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from weft.errors import KernelError, WeftError
 from weft.kernel import sysctl
-from weft.kernel.bpf import syscall
+from weft.kernel.bpf import features, syscall
 from weft.kernel.bpf.syscall import AttachType, Command, MapType
 from weft.kernel.links import VethEnd, create_veth, find_link, set_up
 from weft.kernel.netlink import Netlink
@@ -131,6 +131,11 @@ def _redirect_peer(_: Netlink) -> None:
     os.close(_load_program(_REDIRECT_PEER))
 
 
+def _decap_l3(_: Netlink) -> None:
+    if not features.has_decap_l3():
+        raise KernelError("change a packet's protocol along with its header", errno.EINVAL)
+
+
 def _lpm_batch(_: Netlink) -> None:
     _try_batch(MapType.LPM_TRIE, 8, _BPF_F_NO_PREALLOC, struct.pack("<I4x", 32))
 
@@ -234,6 +239,12 @@ _PROBES = (
         False,
         "underlay devices will use clsact, where another program with the same priority wins",
         _tcx,
+    ),
+    _Probe(
+        "headers of another family",
+        False,
+        "a relay between an IPv4 and an IPv6 underlay does not pass on large segments",
+        _decap_l3,
     ),
     _Probe("BPF batches on hash maps", False, "large networks start more slowly", _hash_batch),
     _Probe("BPF batches on LPM maps", False, "reading subnets back takes longer", _lpm_batch),
