@@ -23,10 +23,18 @@ _SUBNET_SIZE = 1 << (32 - _SUBNET_BITS)
 class SyntheticCluster:
     """So many hosts, and ports spread evenly over them and over networks of a thousand."""
 
-    def __init__(self, hosts: int, ports: int, seed: int = 1) -> None:
+    def __init__(
+        self, hosts: int, ports: int, hosts_a_network: int | None = None, seed: int = 1
+    ) -> None:
+        """hosts_a_network: None: each network is on all."""
         self.ports = ports
+        self._hosts_a_network = min(hosts_a_network or hosts, hosts)
         self.random_bytes: Callable[[int], bytes] = random.Random(seed).randbytes
         self.hosts = [HostId(new_id(self.random_bytes)) for _ in range(hosts)]
+        self._places = {host: place for place, host in enumerate(self.hosts)}
+        self._numbers: list[list[int]] = [[] for _ in self.hosts]
+        for number in range(ports):
+            self._numbers[self._place_of(number)].append(number)
         self.networks = [
             NetworkId(new_id(self.random_bytes))
             for _ in range(max(1, -(-ports // PORTS_PER_NETWORK)))
@@ -52,7 +60,7 @@ class SyntheticCluster:
 
     def records_of(self, host: HostId) -> Iterator[Record]:
         """What one host owns."""
-        place = self.hosts.index(host)
+        place = self._places[host]
         yield Host(
             id=host,
             name=f"host{place}",
@@ -60,22 +68,28 @@ class SyntheticCluster:
             version="0.1.0",
             resolvers=(IPv4Address("192.0.2.53"),),
         )
-        for number in range(place, self.ports, len(self.hosts)):
-            yield self.port(host, number)
+        for number in self._numbers[place]:
+            yield self._port(host, number)
 
-    def port(self, host: HostId, number: int) -> Port:
+    def _place_of(self, number: int) -> int:
+        """On which host a port is; networks are on neighbouring ones."""
+        network, index = divmod(number, PORTS_PER_NETWORK)
+        span = self._hosts_a_network
+        return (network * span + index % span) % len(self.hosts)
+
+    def _port(self, host: HostId, number: int) -> Port:
         """The port with a number, on a host: a container of Docker's."""
         id = PortId(new_id(self.random_bytes))
         on, index = divmod(number, PORTS_PER_NETWORK)
-        network = self.networks[on % len(self.networks)]
+        network = self.networks[on]
         endpoint = self.random_bytes(32).hex()
         return Port(
             id=id,
             network_id=network,
             host_id=host,
             mac=derived_mac(id),
-            slot=index // len(self.hosts),
-            addresses=(IPv4Address(self._prefix(on % len(self.networks)) + 2 + index),),
+            slot=index // self._hosts_a_network,
+            addresses=(IPv4Address(self._prefix(on) + 2 + index),),
             names=(f"container-{number}", endpoint[:12]),
             device=Device(ifname=f"weft{id[:11]}", peer_ifname=f"wefc{id[:11]}"),
             owner=Owner(
