@@ -11,6 +11,8 @@ import pytest
 
 from tests.system import overlay as world
 from tests.system.overlay import FOO, Overlay, OverlayHost, sh, until
+from weft.kernel import netns
+from weft.kernel.bpf import tcx
 from weft.kernel.bpf.layouts import DropReason
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, PortId, host_tag
@@ -172,3 +174,39 @@ def test_a_plain_linux_vxlan_device_takes_part(overlay: Overlay) -> None:
     # Its own way to find neighbours works as well: broadcast is answered.
     sh(plain, "ip neigh del 10.5.0.10 dev vx")
     until(lambda: other.pings(a), "its ARP request is not answered")
+
+
+def test_a_kernel_without_tcx_runs_the_program_on_clsact_and_purge_takes_it_away(
+    overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcx, "attached", lambda ifindex: None)
+    switch = overlay.switch()
+    one = overlay.host(switch, "192.0.2.1/24")
+    two = overlay.host(switch, "192.0.2.2/24")
+    overlay.start()
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    assert "from_wire" in one.run("tc filter show dev up0 ingress")
+    one.run("tc qdisc del dev up0 clsact")
+    until(lambda: "from_wire" in one.run("tc filter show dev up0 ingress"), "it is not put back")
+    for host in (one, two):
+        host.stop()
+        host.purge()
+        assert "clsact" not in host.run("tc qdisc show dev up0")
+
+
+def test_purge_leaves_the_underlay_as_it_was(overlay: Overlay) -> None:
+    switch = overlay.switch()
+    one = overlay.host(switch, "192.0.2.1/24")
+    two = overlay.host(switch, "192.0.2.2/24")
+    before = one.run("ip -o link; ip neigh show nud permanent; tc qdisc show")
+    overlay.start()
+    overlay.workload(one, 10).reaches(overlay.workload(two, 11))
+    one.stop()
+    one.purge()
+    assert one.run("ip -o link; ip neigh show nud permanent; tc qdisc show") == before
+    assert "managed" not in one.run("ip neigh")
+    assert not Path(one.settings.bpffs_dir).exists()
+    ifindex = int(one.run("ip -o link show up0").split(":")[0])
+    with netns.entered(f"/run/netns/{one.name}"):
+        assert tcx.attached(ifindex) == []
