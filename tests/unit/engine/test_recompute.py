@@ -71,3 +71,35 @@ def test_nobody_is_kept_in_mind_who_asks_no_more() -> None:
     assert compiler.update(store.apply([Delete(Port, "port1")])) == ({}, set())
     compiler.update(store.apply([Put(FOO)]))
     assert compiler.rows() == {}
+
+
+def members(network: Network, view: View) -> Iterator[Row]:
+    """A compile function that lists the hosts with a port on a network."""
+    places = view.beginning(Port, "place", network.id)
+    yield Row("members", network.vni, tuple(sorted(place[1] for place in places)))  # type: ignore[index]
+
+
+def test_who_asks_which_values_begin_so_is_computed_anew_only_when_one_comes_or_goes() -> None:
+    calls = 0
+
+    def counted(network: Network, view: View) -> Iterator[Row]:
+        nonlocal calls
+        calls += 1
+        return members(network, view)
+
+    store = MemoryStore([FOO, port(1)])
+    compiler = Compiler({Network: counted}, store)
+    row = RowKey("members", FOO.vni)
+    assert compiler.rows() == {"members": {FOO.vni: (HOST,)}}
+    calls = 0
+    assert compiler.update(store.apply([Put(port(2)), Put(port(3))])) == ({}, set())
+    assert compiler.update(store.apply([Delete(Port, "port1")])) == ({}, set())
+    assert calls == 0
+    assert compiler.update(store.apply([Put(port(4, OTHER))])) == ({row: (HOST, OTHER)}, set())
+    moved = [Put(port(4)), Put(port(5, OTHER))]
+    assert compiler.update(store.apply(moved)) == ({}, set())
+    gone = [Delete(Port, "port5"), Delete(Port, "port2")]
+    assert compiler.update(store.apply(gone)) == ({row: (HOST,)}, set())
+    assert calls == 2
+    everything = [Delete(Port, f"port{number}") for number in (3, 4)]
+    assert compiler.update(store.apply(everything)) == ({row: ()}, set())
