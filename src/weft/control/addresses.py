@@ -276,8 +276,8 @@ class Addresses:
             return f", on host {host}"
         wait_s = self._context.space.taken_after_s
         return (
-            f", on host {host}, which is not reached; after {wait_s:.0f} s without it the address "
-            f"can be taken over, or at once after weft forget {host}"
+            f", on host {host}, which is not reached; after {wait_s:.0f} s without it most of its "
+            f"addresses can be taken over, or at once all after weft forget {host}"
         )
 
     def _same_pool(self, subnet: Subnet, spec: SubnetSpec) -> Subnet:

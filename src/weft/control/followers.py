@@ -24,15 +24,16 @@ class Followers:
     def __init__(self) -> None:
         self._settles: list[Settle] = []
 
-    def add(self, settle: Settle) -> None:
-        """One more to wait for."""
+    def add(self, settle: Settle) -> Callable[[], None]:
+        """One more to wait for. Returns the function that takes it away."""
         self._settles.append(settle)
+        return lambda: self._settles.remove(settle)
 
     async def settle(self) -> None:
         """Wait for all of them, at most `PATIENCE_S`; what takes longer happens later."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                for settle in self._settles:
+                for settle in tuple(self._settles):
                     await settle()
         except TimeoutError:
             log.info("other systems follow later")

@@ -84,10 +84,16 @@ def _of_address(
         return UnavailableError(f"address {address}: {fence_text(view, me, fence)}")
     if is_waiting and (owner == me or owner in reached):
         return None
+    if owner != me and owner not in reached:
+        name = names(view, [owner])
+        return UnavailableError(
+            f"address {address}: belongs to host {name}, which cannot be reached; choose another, "
+            f"or weft forget {name} if it is gone"
+        )
     name = "this host" if owner == me else f"host {names(view, [owner])}"
-    why = "did not give it in time" if owner in reached or owner == me else "cannot be reached"
     return UnavailableError(
-        f"address {address}: belongs to {name}, which {why}; choose another, or try again"
+        f"address {address}: belongs to {name}, which did not give it in time; choose another, or "
+        "try again"
     )
 
 

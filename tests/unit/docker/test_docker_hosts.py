@@ -220,7 +220,7 @@ async def test_a_name_that_docker_has_given_to_another_driver_is_shown_and_left_
         await until(
             a.cluster, lambda: (made := b.engine.by_name("foo")) and made["Driver"] == "weft"
         )
-        assert b.notices == []
+        await until(a.cluster, lambda: b.notices == [])
 
 
 async def test_what_docker_refuses_is_not_asked_for_again_and_again() -> None:

@@ -56,11 +56,9 @@ class Mirror:
         self._ended = 0
         self._is_running = False
         self._looked = asyncio.Condition()
-        self._control.watch(self._hear)
-        self._control.followers.add(self.settle)
 
     def look_again(self) -> None:
-        """Docker's networks have changed."""
+        """Docker has networks no more that it had: what it refused it may take now."""
         self._refused.clear()
         self._due.set()
 
@@ -68,6 +66,8 @@ class Mirror:
         """Follow the records until cancelled."""
         self._due.set()
         self._is_running = True
+        unwatch = self._control.watch(self._hear)
+        unfollow = self._control.followers.add(self.settle)
         try:
             while True:
                 try:
@@ -78,6 +78,8 @@ class Mirror:
                 self._due.clear()
                 await self._look(docker)
         finally:
+            unwatch()
+            unfollow()
             self._is_running = False
             async with self._looked:
                 self._looked.notify_all()
