@@ -188,7 +188,12 @@ class Daemon:
         )
         secrets.changed.append(self._host_record.look_again)
         self._encryption = Encryption(
-            store, settings, host_id, self._engine, random_bytes=os.urandom
+            store,
+            settings,
+            host_id,
+            self._engine,
+            random_bytes=os.urandom,
+            notices=self._control.notices,
         )
         self._janitor = Janitor(
             context, self._control.ports, self._control.addresses, is_namespace_there

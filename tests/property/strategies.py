@@ -19,8 +19,10 @@ from weft.model.ids import (
 from weft.model.records import (
     AddressRange,
     AllowedAddress,
+    Cluster,
     Device,
     DockerNetwork,
+    EncryptionStage,
     ForgottenHost,
     Host,
     Name,
@@ -34,6 +36,7 @@ from weft.model.records import (
     Reservation,
     ServiceTarget,
     Subnet,
+    WireGuardEnd,
 )
 
 HOSTS = (HostId("a" * 16), HostId("b" * 16), HostId("c" * 16))
@@ -50,6 +53,23 @@ macs = st.builds(lambda n: MacAddress(f"02:00:00:00:00:{n:02x}"), st.integers(0,
 _texts = st.text(st.characters(codec="utf-8"), max_size=8)
 _ranges = st.builds(AddressRange, first=addresses, last=addresses)
 
+_stages = st.sampled_from(EncryptionStage)
+_wireguard_ends = st.builds(
+    WireGuardEnd,
+    public_key=st.sampled_from(["key1", "key2", "key3"]),
+    port=st.integers(1, 3),
+    stage=_stages,
+    in_force=_stages,
+    follows=st.sampled_from(["", "x", "y"]),
+)
+clusters = st.builds(
+    Cluster,
+    id=st.just("cluster"),
+    is_encrypted=st.booleans(),
+    plain_underlays=st.lists(prefixes, max_size=1).map(tuple),
+    former_plain_underlays=st.lists(prefixes, max_size=1).map(tuple),
+    encryption_id=st.sampled_from(["", "x", "y"]),
+)
 hosts = st.builds(
     Host,
     id=st.sampled_from(HOSTS),
@@ -58,6 +78,7 @@ hosts = st.builds(
     mtu_bytes=st.sampled_from([1400, 1500, 9000]),
     network_mtu_bytes=st.integers(576, 9000),
     resolvers=st.lists(addresses, max_size=2, unique=True).map(tuple),
+    wireguard=st.none() | _wireguard_ends,
 )
 _host_ids = st.sampled_from(HOSTS)
 neighbours = st.builds(
@@ -160,6 +181,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     hosts,
     neighbours,
     forgotten_hosts,
+    clusters,
     networks,
     subnets,
     ports,

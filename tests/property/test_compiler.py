@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.property.strategies import (
     HOSTS,
+    clusters,
     forgotten_hosts,
     hosts,
     neighbours,
@@ -24,7 +25,17 @@ from weft.store.memory import MemoryStore
 Tables = dict[str, dict[Hashable, Hashable]]
 
 compiled = st.one_of(
-    ports, ports, ports, networks, subnets, hosts, hosts, neighbours, neighbours, forgotten_hosts
+    ports,
+    ports,
+    ports,
+    networks,
+    subnets,
+    hosts,
+    hosts,
+    neighbours,
+    neighbours,
+    forgotten_hosts,
+    clusters,
 )
 changes = st.one_of(
     st.builds(Put, compiled),

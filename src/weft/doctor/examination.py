@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.doctor import bpf, clock, daemon, docker, firewall, kernel, mtu, resolver
+from weft.doctor import bpf, clock, daemon, docker, encryption, firewall, kernel, mtu, resolver
 from weft.doctor.finding import Check, Finding, Subject
 from weft.errors import WeftError
 
@@ -14,6 +14,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("mtu", mtu.check),
     ("firewall", firewall.check),
     ("resolver", resolver.check),
+    ("encryption", encryption.check),
     ("docker", docker.check),
     ("weftd", daemon.check),
     ("clock", clock.check),

@@ -19,6 +19,7 @@ import structlog
 
 from weft.config import Settings
 from weft.control.encryption import changed, may_begin_encrypted
+from weft.control.notices import Notice, Notices
 from weft.engine.ebpf import rows
 from weft.engine.engine import Failure
 from weft.errors import ConflictError, UnavailableError, WeftError
@@ -90,6 +91,7 @@ class Encryption:
         kernel: Kernel,
         *,
         random_bytes: RandomBytes,
+        notices: Notices | None = None,
         wall_s: Callable[[], float] = time.time,
         handshakes: Handshakes | None = None,
     ) -> None:
@@ -98,6 +100,7 @@ class Encryption:
         self._host_id = host_id
         self._kernel = kernel
         self._random_bytes = random_bytes
+        self._notices = notices or Notices()
         self._wall_s = wall_s
         self._keys = WireGuardKeys(Path(settings.state_dir), random_bytes, wall_s)
         self._handshakes = handshakes or (lambda: read_handshakes(settings))
@@ -160,6 +163,7 @@ class Encryption:
                 self._changed.clear()
                 is_waiting = await self._advance()
                 await self._rotate_if_old()
+                self._say()
                 await self._sleep(POLL_S if is_waiting else IDLE_S)
         finally:
             end_watch()
@@ -231,6 +235,25 @@ class Encryption:
             and way.hops == 1
             and not done.get(host.wireguard.public_key)
         ]
+
+    def _say(self) -> None:
+        """What an administrator should know, in `weft status`."""
+        me = self._store.get(Host, self._host_id)
+        if me is None:
+            return
+        reason, fix = "", ""
+        if self.obstacle and cluster_settings(self._store).is_encrypted:
+            reason = f"the cluster is encrypted, and this host cannot encrypt: {self.obstacle}"
+            fix = "apt install wireguard-go, then weft down and weft up"
+        elif self.waits_for:
+            reason = f"encryption is not turned on or off: {'; '.join(self.waits_for)}"
+            fix = "weft encrypt status shows all hosts"
+        elif self.problem:
+            reason, fix = f"WireGuard keys are old: {self.problem}", "weft encrypt rotate"
+        if reason:
+            self._notices.put("encryption", Notice(Host.KIND, me.id, me.name, reason, fix))
+        else:
+            self._notices.take_back("encryption", me.id)
 
     def hindrances(self) -> Sequence[Hindrance]:
         """The hosts for which this one must wait."""

@@ -119,4 +119,3 @@ def _create(ifname: str) -> Request:
 
 def _is_not_known(error: KernelError) -> bool:
     return error.errno in (errno.EOPNOTSUPP, errno.ENODEV, errno.EAFNOSUPPORT)
-
