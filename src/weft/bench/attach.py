@@ -35,6 +35,7 @@ _API_AT_ONCE = Figure(
 )
 _DETACH = Figure("detach_api", "Detach by the API (ms)", (Quantity("request_ms", "daemon", 2),))
 _VARIANT = "weft"
+_REMOVED_WITHIN_S = 10.0
 
 Attach = Callable[[Namespace], None]
 
@@ -54,7 +55,7 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
         once = [pool.submit(_once, weft, by_api, gateway, results) for _ in range(plan.attachments)]
         for one in once:
             results.add(_API_AT_ONCE, _VARIANT, one.result())
-    left = leftovers(weft) - before
+    left = left_behind(lambda: leftovers(weft) - before)
     if left:
         results.remarks.append(f"attach left behind: {', '.join(sorted(left))}")
     weft.api.delete("networks", _NETWORK)
@@ -67,6 +68,14 @@ def _attach_by_api(weft: WeftHost, end: Namespace) -> None:
 
 def _attach_by_cli(weft: WeftHost, end: Namespace) -> None:
     weft.host.run([*weft_command(), "attach", str(end.pid), _NETWORK])
+
+
+def left_behind(look: Callable[[], set[str]]) -> set[str]:
+    """What `look` still finds once the kernel had time to remove what is on its way out."""
+    deadline_s = time.monotonic() + _REMOVED_WITHIN_S
+    while (left := look()) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return left
 
 
 def leftovers(weft: WeftHost) -> set[str]:

@@ -35,8 +35,18 @@ PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "join", "mesh")
 def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
     """Measure Weft on this machine, beside what it is compared with.
 
-    Needs root. Makes hosts in a lab of its own, takes about half an hour, and leaves nothing
-    behind. What is missed is said, not failed: machines differ.
+    Needs root. Makes hosts in a lab of its own, takes about an hour, two thirds of it for path and
+    hosts, and leaves nothing behind. What is missed is said, not failed: machines differ.
+
+    \b
+    path    the packet path on one host
+    attach  plugging in and out
+    docker  docker run
+    daemon  weftd: memory, start, many ports
+    dns     queries
+    hosts   the packet path between two hosts
+    join    a further host, and a new port as others see it
+    mesh    replication in clusters of up to 1000 hosts and 100 000 ports
 
     \b
     weft bench

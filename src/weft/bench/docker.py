@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from weft.bench.attach import leftovers
+from weft.bench.attach import left_behind, leftovers
 from weft.bench.host import WeftHost
 from weft.bench.plan import Plan
 from weft.bench.results import Check, Figure, Quantity, Results
@@ -50,7 +50,7 @@ def measure(plan: Plan, results: Results, weft: WeftHost) -> None:
                 each = list(pool.map(partial(_run, weft), [network] * _AT_ONCE))
                 whole = (time.perf_counter() - begin) * 1e3
                 results.add(_TOGETHER, name, {"ms": whole / _AT_ONCE, "slowest_ms": max(each)})
-    left = _everything(weft) - before
+    left = left_behind(lambda: _everything(weft) - before)
     if left:
         results.remarks.append(f"docker run left behind: {', '.join(sorted(left))}")
     _docker(weft, "network", "rm", _NETWORKS[_WEFT])
