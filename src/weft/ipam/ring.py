@@ -7,7 +7,7 @@ but for new subnets; whoever allocates must not do so while a step is taken and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -196,17 +196,20 @@ class Ring:
         if self._generation is None:
             self._generation = int.from_bytes(self._random_bytes(6), "big")
         draft.put(LeaseReturn(id=self.me, host_id=self.me, generation=self._generation))
-        if not self._has_heard(view, lease, self._generation, sight):
+        if not self._has_heard(view, lease, self._generation, draft.hosts(), sight):
             return False
         draft.lease = replace(lease, generation=self._generation)
         draft.unput()
         self._is_restored = False
         return True
 
-    def _has_heard(self, view: Records, lease: Lease, generation: int, sight: Sight) -> bool:
+    def _has_heard(
+        self, view: Records, lease: Lease, generation: int, hosts: Iterable[HostId], sight: Sight
+    ) -> bool:
+        """hosts: all others that are known, for a backup of before there was a quorum."""
         found = chain(view, self.me)
         assert found is not None
-        others = able(view, found.members) - {self.me}
+        others = (able(view, found.members) - {self.me}) or frozenset(hosts)
         known = digest_of(statements(view, self.me))
         if not others:
             return not self._waits(sight)
