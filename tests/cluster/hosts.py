@@ -31,7 +31,7 @@ QUICK = Pace(
     courtesy_s=0.05,
     unwanted_s=0.5,
 )
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

@@ -19,6 +19,7 @@ SECRET = random.Random(1).randbytes(32)
 TOKEN = token.encode(SECRET)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32))
 def test_a_token_is_read_back(secret: bytes) -> None:
     text = token.encode(secret)
@@ -26,6 +27,7 @@ def test_a_token_is_read_back(secret: bytes) -> None:
     assert token.decode(f" {text.upper()}\n") == secret
 
 
+@settings(deadline=None)
 @given(st.integers(5, 62), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
 def test_a_wrong_character_is_found(position: int, character: str) -> None:
     wrong = TOKEN[:position] + character + TOKEN[position + 1 :]
