@@ -30,6 +30,7 @@ def measure(plan: Plan, results: Results) -> None:
         variants: dict[str, Variant] = {
             UNDERLAY: two_hosts.underlay,
             **dict(_weft(plan, results, stack, mtu_bytes)),
+            two_hosts.BPF_VXLAN: two_hosts.bpf_vxlan,
             VXLAN_BRIDGE: two_hosts.vxlan_bridge,
             DOCKER: partial(docker_overlay.docker_overlay, plan.say),
             WIREGUARD_GO: two_hosts.wireguard_go,

@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from weft.bench.namespace import Namespace
 from weft.errors import UnavailableError
@@ -78,25 +79,37 @@ def redirect_peer(mtu_bytes: int) -> Iterator[Pair]:
     with ExitStack() as stack:
         middle, client, server = stack.enter_context(_through_middle(mtu_bytes))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-bench-")))
-        links = json.loads(middle.run(["ip", "-json", "link", "show"]))
-        ifindexes = {link["ifname"]: link["ifindex"] for link in links}
+        ifindexes = {name: link["ifindex"] for name, link in links_of(middle).items()}
         for device, other in (("to-client", "to-server"), ("to-server", "to-client")):
-            program = _redirect_program(folder / f"{device}.o", ifindexes[other])
-            middle.run(["tc", "qdisc", "add", "dev", device, "clsact"])
-            attach = ["bpf", "direct-action", "object-file", str(program), "section", "tc"]
-            middle.run(["tc", "filter", "add", "dev", device, "ingress", *attach])
+            program = folder / f"{device}.o"
+            compile_program("redirect.c", program, {"TARGET": str(ifindexes[other])})
+            attach_program(middle, device, program, "tc")
         give_addresses(client, server)
         yield Pair(client, server, _SERVER)
 
 
-def _redirect_program(out: Path, target_ifindex: int) -> Path:
+def compile_program(source: str, out: Path, definitions: Mapping[str, str]) -> None:
+    """A BPF program of this folder, with macros; UnavailableError without a compiler."""
     compiler = shutil.which("clang") or shutil.which("clang-14")
     if compiler is None:
         raise UnavailableError("clang is not installed")
     headers = f"-I/usr/include/{os.uname().machine}-linux-gnu"
-    flags = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", headers, f"-DTARGET={target_ifindex}"]
-    run([compiler, *flags, "-c", str(Path(__file__).with_name("redirect.c")), "-o", str(out)])
-    return out
+    flags = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", headers]
+    flags += [f"-D{name}={value}" for name, value in definitions.items()]
+    run([compiler, *flags, "-c", str(Path(__file__).with_name(source)), "-o", str(out)])
+
+
+def attach_program(where: Namespace, device: str, program: Path, section: str) -> None:
+    """To what a device receives."""
+    where.run(["tc", "qdisc", "add", "dev", device, "clsact"])
+    attach = ["bpf", "direct-action", "object-file", str(program), "section", section]
+    where.run(["tc", "filter", "add", "dev", device, "ingress", *attach])
+
+
+def links_of(where: Namespace) -> dict[str, Any]:
+    """What `ip` says of each device, by name."""
+    links = json.loads(where.run(["ip", "-json", "link", "show"]))
+    return {link["ifname"]: link for link in links}
 
 
 @contextmanager
@@ -164,8 +177,7 @@ def has_kernel_openvswitch() -> bool:
 def check_mtu(pair: Pair, mtu_bytes: int) -> None:
     """UnavailableError unless both ends have the MTU that all are compared at."""
     for end in (pair.client, pair.server):
-        links = json.loads(end.run(["ip", "-json", "link", "show"]))
-        mtus = {link["ifname"]: link["mtu"] for link in links}
+        mtus = {name: link["mtu"] for name, link in links_of(end).items()}
         device = DEVICE if DEVICE in mtus else "lo"
         if mtus[device] != mtu_bytes:
             raise UnavailableError(f"{device} has MTU {mtus[device]}, not {mtu_bytes}")

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,11 @@ from weft.bench.namespace import Namespace
 from weft.bench.topology import (
     DEVICE,
     Pair,
+    attach_program,
+    compile_program,
     give_addresses,
     has_kernel_openvswitch,
+    links_of,
     openvswitch_daemons,
     veth,
 )
@@ -29,6 +33,7 @@ from weft.errors import UnavailableError
 from weft.lab.command import run
 
 UNDERLAY = "underlay"
+BPF_VXLAN = "bpf vxlan"
 VXLAN_BRIDGE = "vxlan + bridge"
 OPENVSWITCH = "openvswitch"
 WIREGUARD_GO = "wireguard-go"
@@ -84,6 +89,45 @@ def vxlan_bridge(mtu_bytes: int) -> Iterator[Pair]:
             )
         give_addresses(*ends)
         yield Pair(*ends, "192.0.2.2")
+
+
+@contextmanager
+def bpf_vxlan(mtu_bytes: int) -> Iterator[Pair]:
+    """A program on each side that adds and removes the header and does nothing else.
+
+    The limit for whatever encapsulates by programs at traffic control, Weft's among them.
+    """
+    with (
+        _workloads(mtu_bytes) as (hosts, ends),
+        tempfile.TemporaryDirectory(prefix="weft-bench-") as folder,
+    ):
+        cables = [links_of(host) for host in hosts]
+        for number, host in enumerate(hosts):
+            program = Path(folder) / f"vxlan{number}.o"
+            own, other = cables[number], cables[1 - number]
+            definitions = {
+                "CABLE_IFINDEX": own[CABLE]["ifindex"],
+                "WORKLOAD_IFINDEX": own["to-workload"]["ifindex"],
+                "LOCAL_MAC": _octets(own[CABLE]["address"]),
+                "REMOTE_MAC": _octets(other[CABLE]["address"]),
+                "LOCAL_ADDRESS": hex(int(IPv4Address(_HOSTS[number]))),
+                "REMOTE_ADDRESS": hex(int(IPv4Address(_HOSTS[1 - number]))),
+            }
+            compile_program("vxlan.c", program, definitions)
+            attach_program(host, "to-workload", program, "encap")
+            attach_program(host, CABLE, program, "decap")
+        macs = [links_of(end)[DEVICE]["address"] for end in ends]
+        for end, address, mac in zip(ends, ("192.0.2.2", "192.0.2.1"), reversed(macs), strict=True):
+            end.ip(
+                f"link set {DEVICE} up",
+                f"neighbour add {address} lladdr {mac} dev {DEVICE} nud permanent",
+            )
+        give_addresses(*ends)
+        yield Pair(*ends, "192.0.2.2")
+
+
+def _octets(mac: str) -> str:
+    return ",".join(f"0x{octet}" for octet in mac.split(":"))
 
 
 @contextmanager
