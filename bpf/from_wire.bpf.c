@@ -6,6 +6,7 @@
 #include "lib/decap.h"
 #include "lib/outer.h"
 #include "lib/packet.h"
+#include "lib/parse_outer.h"
 #include "lib/probe.h"
 #include "lib/relay.h"
 

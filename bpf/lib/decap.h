@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* What arrives from other hosts: whose it is, and the frame in it. A packet that is not VXLAN for
- * this host is the kernel's, and nothing is done to it. */
+/* Takes the outer header off: what remains is the frame that a port of another host has sent. */
 #ifndef WEFT_DECAP_H
 #define WEFT_DECAP_H
 
+#include "count.h"
 #include "deliver.h"
 #include "ecn.h"
-#include "outer.h"
 #include "packet.h"
-#include "parse.h"
-
-#define PASS TC_ACT_UNSPEC /* the device's next program, then the kernel */
+#include "parse_outer.h"
 
 #ifndef BPF_F_ADJ_ROOM_DECAP_L3_IPV4
 #define BPF_F_ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
@@ -18,214 +15,6 @@
 #endif
 
 #define FRAME_MIN 60 /* of Ethernet; shorter ones are padded */
-
-/* An outer header, as far as it matters behind it. */
-struct arrival {
-	struct overlay_header header;
-	bool is_ipv6;
-	bool has_checksum;
-	__u32 size; /* up to the inner Ethernet header */
-	struct address source;
-	struct address destination;
-	struct ethernet inner;
-};
-
-/* Everything behind an IP header that may begin one of ours. */
-struct overlay_start {
-	struct udphdr udp;
-	struct vxlan vxlan;
-	struct ethernet inner;
-} __attribute__((packed));
-
-static __always_inline bool is_own_address(const struct address *address)
-{
-	const struct peer *peer = bpf_map_lookup_elem(&peers_v1, address);
-
-	return peer && weft.host_tag && peer->tag == weft.host_tag;
-}
-
-/* Options and fragments: no host of the cluster sends them, and nobody shall get past the checks by
- * way of them. `l4` is where UDP begins. */
-static __cold int refuse_odd(struct packet *packet, __u32 l4, const struct address *destination)
-{
-	__be16 ports[2];
-
-	if (bpf_skb_load_bytes(packet->skb, l4, ports, sizeof(ports)) ||
-	    ports[1] != bpf_htons(weft.overlay_port) || !is_own_address(destination))
-		return PASS;
-	return drop(packet, DROP_FRAGMENT);
-}
-
-/* NEXT: UDP begins right behind the header. */
-static __always_inline int check_outer4(struct packet *packet, const struct iphdr *ip)
-{
-	if (ip->protocol != IPPROTO_UDP || ip->version != 4)
-		return PASS;
-	if (ip->ihl == sizeof(*ip) / 4 && !(ip->frag_off & bpf_htons(0x3fff)))
-		return NEXT;
-	if (ip->ihl < sizeof(*ip) / 4 || ip->frag_off & bpf_htons(0x1fff))
-		return PASS; /* a later fragment is nothing without the first */
-	packet->destination = from_ipv4(ip->daddr);
-	return refuse_odd(packet, ETH_HLEN + ip->ihl * 4, &packet->destination);
-}
-
-static __cold int check_extensions(struct packet *packet, const struct ipv6hdr *ip)
-{
-	__u32 l4 = ETH_HLEN + sizeof(*ip);
-	__u8 protocol = ip->nexthdr;
-
-	__builtin_memcpy(&packet->destination, &ip->daddr, sizeof(packet->destination));
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		struct {
-			__u8 next;
-			__u8 length;
-			__be16 fragment;
-		} extension;
-
-		if (!is_extension(protocol) || protocol == IPPROTO_AH ||
-		    bpf_skb_load_bytes(packet->skb, l4, &extension, sizeof(extension)))
-			return PASS;
-		if (protocol == IPPROTO_FRAGMENT && extension.fragment & bpf_htons(0xfff8))
-			return PASS;
-		l4 += protocol == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
-		protocol = extension.next;
-		if (protocol == IPPROTO_UDP)
-			return refuse_odd(packet, l4, &packet->destination);
-	}
-	return PASS;
-}
-
-static __always_inline int check_outer6(struct packet *packet, const struct ipv6hdr *ip)
-{
-	if (ip->version != 6)
-		return PASS;
-	if (ip->nexthdr == IPPROTO_UDP)
-		return NEXT;
-	return is_extension(ip->nexthdr) ? check_extensions(packet, ip) : PASS;
-}
-
-/* The header must fit the packet; `ip_length` is what the IP header says, 0: more than it can. */
-static __always_inline int parse_overlay(struct packet *packet, struct arrival *arrival,
-					 __u32 ip_size, __u32 ip_length)
-{
-	const struct overlay_start *start;
-	__u32 flags, vni, udp_length;
-
-	arrival->size = ETH_HLEN + ip_size + offsetof(struct overlay_start, inner);
-	start = header_at(packet, ETH_HLEN + ip_size, sizeof(*start));
-	if (!start)
-		return drop(packet, DROP_MALFORMED);
-	udp_length = bpf_ntohs(start->udp.len);
-	if (!ip_length || !udp_length) {
-		if (ip_length || packet->skb->len < ETH_HLEN + JUMBO)
-			return drop(packet, DROP_MALFORMED);
-	} else if (ETH_HLEN + ip_length > packet->skb->len || ip_size + udp_length > ip_length ||
-		   udp_length < sizeof(*start)) {
-		return drop(packet, DROP_MALFORMED);
-	}
-	flags = bpf_ntohl(start->vxlan.flags);
-	vni = bpf_ntohl(start->vxlan.vni);
-	if ((flags & 0xff000000) != VXLAN_VALID)
-		return drop(packet, DROP_MALFORMED);
-	arrival->header.vni = vni >> 8;
-	arrival->header.tag = flags << 8 | (vni & 0xff);
-	arrival->header.source_port = start->udp.source;
-	arrival->has_checksum = start->udp.check;
-	arrival->inner = start->inner;
-	return NEXT;
-}
-
-static __always_inline int parse_outer4(struct packet *packet, struct arrival *arrival)
-{
-	struct start {
-		struct iphdr ip;
-		struct udphdr udp;
-	} *start = header_at(packet, ETH_HLEN, sizeof(*start));
-	__u32 length;
-	int verdict;
-
-	if (!start)
-		return PASS;
-	verdict = check_outer4(packet, &start->ip);
-	if (verdict != NEXT)
-		return verdict;
-	if (start->udp.dest != bpf_htons(weft.overlay_port))
-		return PASS;
-	arrival->is_ipv6 = false;
-	arrival->source = from_ipv4(start->ip.saddr);
-	arrival->destination = from_ipv4(start->ip.daddr);
-	arrival->header.traffic_class = start->ip.tos;
-	arrival->header.hop_limit = start->ip.ttl;
-	length = bpf_ntohs(start->ip.tot_len);
-	if (!is_own_address(&arrival->destination))
-		return PASS;
-	return parse_overlay(packet, arrival, sizeof(struct iphdr), length);
-}
-
-static __always_inline int parse_outer6(struct packet *packet, struct arrival *arrival)
-{
-	struct start {
-		struct ipv6hdr ip;
-		struct udphdr udp;
-	} *start = header_at(packet, ETH_HLEN, sizeof(*start));
-	const __u8 *first;
-	__u32 length;
-	int verdict;
-
-	if (!start)
-		return PASS;
-	verdict = check_outer6(packet, &start->ip);
-	if (verdict != NEXT)
-		return verdict;
-	if (start->udp.dest != bpf_htons(weft.overlay_port))
-		return PASS;
-	arrival->is_ipv6 = true;
-	__builtin_memcpy(&arrival->source, &start->ip.saddr, sizeof(arrival->source));
-	__builtin_memcpy(&arrival->destination, &start->ip.daddr, sizeof(arrival->destination));
-	first = (const __u8 *)&start->ip;
-	arrival->header.traffic_class = first[0] << 4 | first[1] >> 4;
-	arrival->header.hop_limit = start->ip.hop_limit;
-	length = bpf_ntohs(start->ip.payload_len);
-	if (length)
-		length += sizeof(struct ipv6hdr);
-	/* In our maps these stand for IPv4; on a wire they stand for nothing. */
-	if (is_mapped(&arrival->source) || is_mapped(&arrival->destination) ||
-	    !is_own_address(&arrival->destination))
-		return PASS;
-	return parse_overlay(packet, arrival, sizeof(struct ipv6hdr), length);
-}
-
-/* Without an Ethernet header: whether it is VXLAN that has a tag. */
-static __always_inline bool is_relayed(struct packet *packet)
-{
-	bool is_ipv6 = packet->skb->protocol == bpf_htons(ETH_P_IPV6);
-	__u32 udp = is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	__u32 next = is_ipv6 ? offsetof(struct ipv6hdr, nexthdr) : offsetof(struct iphdr, protocol);
-	struct {
-		struct udphdr udp;
-		struct vxlan vxlan;
-	} start;
-	__u8 protocol;
-
-	return !bpf_skb_load_bytes(packet->skb, next, &protocol, sizeof(protocol)) &&
-	       protocol == IPPROTO_UDP &&
-	       !bpf_skb_load_bytes(packet->skb, udp, &start, sizeof(start)) &&
-	       start.udp.dest == bpf_htons(weft.overlay_port) &&
-	       (start.vxlan.flags & bpf_htonl(0x00ffffff) || start.vxlan.vni & bpf_htonl(0xff));
-}
-
-static __always_inline int parse_outer(struct packet *packet, struct arrival *arrival)
-{
-	__u32 protocol = packet->skb->protocol;
-
-	if (packet->skb->vlan_present)
-		return PASS; /* that is another device's */
-	if (protocol == bpf_htons(ETH_P_IP))
-		return parse_outer4(packet, arrival);
-	if (protocol == bpf_htons(ETH_P_IPV6))
-		return parse_outer6(packet, arrival);
-	return PASS;
-}
 
 /* Kernels that do not know how to change the protocol along with the header still can translate the
  * header, which then goes anyway. -1: the packet is as it was, -2: it is spoilt. */
@@ -269,7 +58,7 @@ static __always_inline int pop(struct packet *packet, const struct arrival *arri
 
 /* A row of datagrams in one packet. Nothing here can tell the kernel that it is in a tunnel no longer,
  * and when it cuts the row it would take the datagrams for VXLAN. TCP it cuts rightly. */
-static __cold bool is_datagram_row(struct packet *packet, const struct arrival *arrival)
+static __noinline bool is_datagram_row(struct packet *packet, const struct arrival *arrival)
 {
 	bool is_ipv4 = arrival->inner.type == bpf_htons(ETH_P_IP);
 	__u32 offset =

@@ -4,10 +4,10 @@
 #ifndef WEFT_PROBE_H
 #define WEFT_PROBE_H
 
-#include "decap.h"
 #include "deliver.h"
 #include "encap.h"
 #include "packet.h"
+#include "parse_outer.h"
 
 static __always_inline bool is_probe(const struct probe_message *message)
 {

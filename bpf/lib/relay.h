@@ -5,10 +5,10 @@
 #ifndef WEFT_RELAY_H
 #define WEFT_RELAY_H
 
-#include "decap.h"
 #include "encap.h"
 #include "outer.h"
 #include "packet.h"
+#include "parse_outer.h"
 #include "rewrite.h"
 #include "too_big.h"
 
