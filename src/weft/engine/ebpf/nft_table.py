@@ -27,9 +27,10 @@ class NftTable:
 
     name = rows.NFTABLES
 
-    def __init__(self, ports: foreign_chains.Ports) -> None:
+    def __init__(self, ports: foreign_chains.Ports, overlay_port: int = 4789) -> None:
         """Works in the namespace of the calling thread. `ports` are let in where others drop."""
         self._ports = ports
+        self._overlay_port = overlay_port
         self._nftables = Nftables()
         self._rows: dict[Hashable, Hashable] = {}
         self._listing = b""
@@ -66,7 +67,7 @@ class NftTable:
         wanted.update(upserts)
         failures: list[RowFailure] = []
         try:
-            self._nftables.run(ruleset.render(wanted))
+            self._nftables.run(ruleset.render(wanted, self._overlay_port))
             former, self._rows = self._rows, wanted
             self._listing = self._listed()
             forget_stale(published_udp(former), published_udp(wanted))

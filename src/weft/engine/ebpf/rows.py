@@ -249,6 +249,7 @@ class NftKey(NamedTuple):
     ``("masquerade", prefix)``  what leaves the host from here gets the host's address
     ``("internal", prefix)``    is never forwarded to or from the outside
     ``("exposed", prefix)``     the host itself may open connections to it
+    ``("hosts", prefix)``       another host's address on the underlay, or this one's
     ``("gateway", prefix)``     value is the gateway: source of what is DNATed into the prefix
     ``("publish", PublishKey)`` value is PublishTarget
     """

@@ -7,7 +7,8 @@ Chains, in the order in which a packet meets them:
                 and goes into it, or nowhere
     prerouting  published ports, for what comes from outside and from workloads
     output_nat  the same for what the host itself sends
-    forward     between the outside and the networks, and between published ports
+    forward     between the outside and the networks, and between published ports; nothing that
+                leaves with the host's address may look like VXLAN of its own to another host
     input       from workloads to the host
     output      from the host to workloads: only where it has a place, or a published port leads
     postrouting source addresses: of the host for what leaves it, of the gateway for what is
@@ -25,7 +26,7 @@ from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, WIREGUARD6
 
 TABLE = "inet weft"
 
-_SETS = ("masquerade", "internal", "exposed")
+_SETS = ("masquerade", "internal", "exposed", "hosts")
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 _CHAINS = f"""
@@ -70,6 +71,8 @@ _CHAINS = f"""
     type filter hook forward priority filter; policy accept;
     iifname "{WEFTWG}" drop
     oifname "{WEFTWG}" drop
+    ip saddr != @hosts4 ip daddr @hosts4 udp dport $overlay_port drop
+    ip6 saddr != @hosts6 ip6 daddr @hosts6 udp dport $overlay_port drop
     iifname != "{WEFT0}" oifname != "{WEFT0}" accept
     iifname "{WEFT0}" oifname "{WEFT0}" ct status dnat accept
     iifname "{WEFT0}" oifname "{WEFT0}" drop
@@ -117,7 +120,7 @@ _CHAINS = f"""
 """
 
 
-def render(rows: Mapping[Hashable, Hashable]) -> str:
+def render(rows: Mapping[Hashable, Hashable], overlay_port: int = 4789) -> str:
     """One transaction that puts the table with these rows in the place of what is there."""
     sets: dict[str, list[IPNetwork]] = {name: [] for name in _SETS}
     gateways: dict[IPNetwork, IPAddress] = {}
@@ -131,7 +134,10 @@ def render(rows: Mapping[Hashable, Hashable]) -> str:
         elif isinstance(key.element, IPNetwork):
             sets[key.set].append(key.element)
     sets["networks"] = list(gateways)
-    parts = [f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{"]
+    parts = [
+        f"define overlay_port = {overlay_port}",
+        f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{",
+    ]
     for family in (4, 6):
         parts += [_set(name, family, prefixes) for name, prefixes in sets.items()]
         parts.append(_gateway_map(family, gateways))

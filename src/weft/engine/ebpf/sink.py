@@ -79,7 +79,7 @@ class Sink:
 
     def _open(self) -> None:
         devices = self._devices = Devices(Netlink())
-        self._nftables = NftTable(open_ports(self._settings))
+        self._nftables = NftTable(open_ports(self._settings), self._settings.overlay_port)
         self._routes = HostRouteTable(devices)
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)

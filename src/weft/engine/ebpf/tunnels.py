@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from weft.engine.ebpf import encryption, rows
 from weft.engine.rows import Row
-from weft.model.addresses import IPAddress
+from weft.model.addresses import IPAddress, ip_network
 from weft.model.ids import HostId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
 from weft.model.service_addresses import wireguard_address
@@ -31,6 +31,8 @@ def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
     """From which addresses packets of a host come, this one's own included."""
     if view.get(ForgottenHost, host.id) is not None:
         return
+    for address in host.underlay:
+        yield Row(rows.NFTABLES, rows.NftKey("hosts", ip_network(address)), True)
     me = view.get(Host, host_id)
     if me is not None and host.id != host_id:
         yield from encryption.peers(cluster_settings(view), me, host)
