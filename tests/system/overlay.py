@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import shlex
 import subprocess
 import threading
@@ -126,6 +127,7 @@ class Workload:
             assert server.stdout is not None and server.stdout.readline() == "ready\n"
             script = shlex.quote(_SEND)
             self.run(f"python3 -c {script} {address} {megabytes}", timeout_s=30)
+            assert select.select([server.stdout], [], [], 30 * PATIENCE)[0], "the end is missing"
             assert server.stdout.readline() == f"{megabytes << 20}\n"
         finally:
             server.kill()
