@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from weft.cluster.certificates import Certificates, TlsContexts
 from weft.cluster.connection import Connection
 from weft.cluster.dialer import Outcome
 from weft.cluster.greeting import Because, Hello
-from weft.cluster.handshake import QUIET, Judge, Refused, greet
+from weft.cluster.handshake import QUIET, Refused
 from weft.cluster.interface import Endpoint, Target
-from weft.cluster.link import Pace
-from weft.cluster.link_table import CLOSED_FIX, LinkTable
-from weft.cluster.problems import Problems
+from weft.cluster.link import Link
+from weft.cluster.reception import Reception
 from weft.cluster.secret import Secrets
 from weft.cluster.server_name import server_name
 from weft.cluster.tls_errors import Fault, explain
@@ -28,28 +27,17 @@ from weft.model.ids import HostId
 class Caller:
     """Dials, and remembers who was found where."""
 
-    def __init__(
-        self,
-        secrets: Secrets,
-        certificates: Certificates,
-        judge: Judge,
-        links: LinkTable,
-        problems: Problems,
-        hello: Callable[[], Hello],
-        pace: Pace,
-        connection: Callable[[TlsSession], Connection],
-    ) -> None:
+    def __init__(self, secrets: Secrets, certificates: Certificates, reception: Reception) -> None:
         self.ourselves: set[Endpoint] = set()
         """Where this process itself answered."""
         self._found: dict[Endpoint, HostId] = {}
         self._secrets = secrets
         self._certificates = certificates
-        self._judge = judge
-        self._links = links
-        self._problems = problems
-        self._hello = hello
-        self._pace = pace
-        self._connection = connection
+        self._reception = reception
+        self._links = reception.links
+        self._problems = reception.problems
+        self._pace = reception.pace
+        reception.links.on_up.append(self._on_up)
 
     def hosts_of(self, target: Target) -> Iterable[HostId]:
         """Who meets the target, as far as is known."""
@@ -89,17 +77,14 @@ class Caller:
 
     async def _link(self, endpoint: Endpoint, contexts: TlsContexts) -> Hello:
         connection = await self._connect(endpoint, contexts)
-        hello = await greet(connection, self._hello(), self._judge, self._pace.greeting_s)
-        self._found[endpoint] = HostId(hello.host_id)  # before others ask who is wanted
-        self._links.take(connection, hello, endpoint, contexts.secret_id)
-        return hello
+        return await self._reception.link(connection, endpoint, contexts.secret_id)
 
     async def _connect(self, endpoint: Endpoint, contexts: TlsContexts) -> Connection:
         plain = await self._connect_plain(endpoint)
         name = server_name(contexts.secret_id, self._secrets.cluster_id)
         tls = TlsSession(contexts.client, name)
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: self._connection(tls), sock=plain
+            lambda: self._reception.connection(tls), sock=plain
         )
         await connection.established(self._pace.tls_s)
         return connection
@@ -129,19 +114,12 @@ class Caller:
             return Outcome.REFUSED
         if refused.because == Because.DUPLICATE and refused.host_id is not None:
             self._met(target, endpoint, refused.host_id)
-        if refused.because in QUIET:
-            return Outcome.FAILED
-        is_clone = refused.because == Because.CLONE
-        self._problems.add(
-            str(endpoint),
-            refused.reason or f"refused: {refused.because}",
-            refused.fix or CLOSED_FIX,
-            host_id=refused.host_id if is_clone else target.host_id or refused.host_id,
-            is_outgoing=True,
-            is_clone=is_clone,
-            is_removal=refused.because == Because.REMOVED and not refused.is_ours,
-        )
-        return Outcome.REFUSED
+        self._reception.note(str(endpoint), refused, target.host_id, is_outgoing=True)
+        return Outcome.FAILED if refused.because in QUIET else Outcome.REFUSED
+
+    def _on_up(self, link: Link) -> None:
+        if link.endpoint is not None:
+            self._found[link.endpoint] = link.host_id
 
     def _failed(self, target: Target, endpoint: Endpoint, fault: Fault) -> Outcome:
         if not self.is_met(target):

@@ -14,14 +14,12 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from weakref import WeakSet
 
 import structlog
 
 from weft.cluster.admission import Admission
 from weft.cluster.caller import Caller
 from weft.cluster.certificates import Certificates
-from weft.cluster.connection import Connection
 from weft.cluster.dialer import Dialer
 from weft.cluster.door import MAX_WAITING_OF_ONE, Door, is_own_address
 from weft.cluster.doorman import Doorman
@@ -31,10 +29,10 @@ from weft.cluster.interface import Identity, LinkInfo, Problem, RefusalOf, Targe
 from weft.cluster.link import Link, Pace
 from weft.cluster.link_table import LinkTable
 from weft.cluster.problems import Problems
+from weft.cluster.reception import Reception
 from weft.cluster.rotation import SOON_S, Rotation
 from weft.cluster.secret import Secrets
 from weft.cluster.server_name import ServerNames
-from weft.cluster.tls_session import TlsSession
 from weft.errors import UnavailableError
 from weft.mesh.transport import Listener
 from weft.model.ids import HostId
@@ -71,18 +69,14 @@ class TlsTransport:
         self._secrets = secrets
         self._pace = pace
         self._now_s = now_s
-        self._connections: WeakSet[Connection] = WeakSet()
         self._probes: set[asyncio.Task[bool]] = set()
         self._problems = Problems(wall_s, self._changed)
         self._table = table = LinkTable(self._problems, now_s, wall_s)
-        table.on_up.append(self._on_up)
-        table.on_down.append(self._on_down)
         certificates = Certificates(identity.host_id, secrets.folder, wall_s)
         self._rotation = Rotation(secrets, certificates, table, refusal_of, self._changed)
         judge = Admission(identity, secrets, table, refusal_of, pace)
-        self._caller = Caller(
-            secrets, certificates, judge, table, self._problems, self._hello, pace, self._connect
-        )
+        self._reception = Reception(judge, table, self._problems, self._hello, pace, now_s)
+        self._caller = Caller(secrets, certificates, self._reception)
         self._dialer = Dialer(
             self._caller.dial,
             self._caller.is_met,
@@ -90,18 +84,12 @@ class TlsTransport:
             pace,
             randomness or random.SystemRandom(),
         )
-        doorman = Doorman(
-            ServerNames(secrets, certificates),
-            judge,
-            table,
-            self._problems,
-            self._hello,
-            pace,
-            self._connect,
-        )
+        doorman = Doorman(ServerNames(secrets, certificates), self._reception)
         self._door = Door(
             addresses, port, doorman.knock, doorman.crowd, self._is_familiar, max_waiting_of_one
         )
+        table.on_up.append(self._on_up)
+        table.on_down.append(self._on_down)
 
     @property
     def listener(self) -> Listener | None:
@@ -225,14 +213,7 @@ class TlsTransport:
         if links:
             closing = [asyncio.ensure_future(link.wait_gone(SHUTDOWN_S)) for link in links]
             await asyncio.wait(closing)
-        for connection in tuple(self._connections):
-            connection.abort(UnavailableError("weftd stops"))
-        await asyncio.sleep(0)
-
-    def _connect(self, tls: TlsSession) -> Connection:
-        connection = Connection(tls, self._now_s)
-        self._connections.add(connection)
-        return connection
+        await self._reception.end()
 
     def _hello(self) -> Hello:
         """What this host says of itself now."""
