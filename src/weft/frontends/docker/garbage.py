@@ -24,7 +24,7 @@ from weft.frontends.docker.names import dns_names
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.plugin_socket import ABSENT
 from weft.frontends.docker.restore import NetworkRestorer
-from weft.frontends.docker.state import DockerState
+from weft.frontends.docker.state import LABEL, DockerState
 from weft.model.records import Network, Port, Subnet
 
 log = structlog.get_logger()
@@ -77,7 +77,8 @@ class Reconciler:
             record = self._state.docker_network(docker_id)
             if record is not None and record.engine != self._state.engine:
                 await self._control.put_docker_network(replace(record, engine=self._state.engine))
-            await self._networks.naming.learn(docker_id, name, labels)
+            own = {key: value for key, value in (labels or {}).items() if key != LABEL}
+            await self._networks.naming.learn(docker_id, name, own)
 
     async def learn_container(self, docker: Dockerd, container_id: str) -> None:
         """A container's names, for its ports."""
