@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from weft.control.space import Fence, SpaceNeeded, exhausted
 from weft.errors import UnavailableError, WeftError
 from weft.ipam.blocks import segments
+from weft.ipam.lease import heir_of
+from weft.ipam.records import is_forgotten
 from weft.ipam.report import Share, shares
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
@@ -33,9 +35,17 @@ def shortage(
         return None if is_waiting and not _is_known(view, needed) else exhausted(needed)
     if fence.is_closed:
         return UnavailableError(f"{label}: {fence_text(view, me, fence)}")
-    if is_waiting and any(s.host_id == me or s.host_id in reached for s in found):
+    if is_waiting and any(may_come(view, me, share.host_id, reached) for share in found):
         return None
     return UnavailableError(f"{label}: {_whose(view, me, found, reached)}")
+
+
+def may_come(view: View, me: HostId, owner: HostId, reached: frozenset[HostId]) -> bool:
+    """Whether what a host owns can be had within a moment: it is there, or others are about to
+    take what it left."""
+    if owner == me or owner in reached:
+        return True
+    return is_forgotten(view, owner) or heir_of(view, owner) is not None
 
 
 def fence_text(view: View, me: HostId, fence: Fence) -> str:
@@ -82,7 +92,7 @@ def _of_address(
         )
     if owner == me and fence.is_closed:
         return UnavailableError(f"address {address}: {fence_text(view, me, fence)}")
-    if is_waiting and (owner == me or owner in reached):
+    if is_waiting and may_come(view, me, owner, reached):
         return None
     if owner != me and owner not in reached:
         name = names(view, [owner])

@@ -16,6 +16,8 @@ from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId, SubnetId
 from weft.model.records import AddressBlocks, Block
 
+FIRST_EPOCH = 1
+"""Of what a host owns because it made the subnet."""
 TAKEOVER = 1 << 32
 
 
@@ -119,9 +121,9 @@ def without(found: Sequence[Segment], first: int, last: int) -> list[Segment]:
 
 
 def digest_of(statements: Iterable[AddressBlocks]) -> str:
-    """Of all that one host states; equal if and only if the statements are. A subnet of which it
-    has all, as when it was made, counts only from the first change on: it may have died before it
-    could count anything."""
+    """Of all that one host states; equal if and only if the statements are. A subnet that is as it
+    was made counts only from the first change on: its maker may have died before it could count.
+    """
     hashed = blake2b(digest_size=12)
     for record in sorted(statements, key=lambda record: record.subnet_id):
         if not _is_as_made(record):
@@ -130,11 +132,10 @@ def digest_of(statements: Iterable[AddressBlocks]) -> str:
 
 
 def _is_as_made(record: AddressBlocks) -> bool:
-    if len(record.blocks) != 1:
-        return False
-    (block,) = record.blocks
-    is_own = block.owner == record.host_id and not block.is_reserve
-    return is_own and block.epoch == 1 and not block.since
+    return all(
+        block.owner == record.host_id and block.epoch == FIRST_EPOCH and not block.since
+        for block in record.blocks
+    )
 
 
 def _text(subnet_id: SubnetId, blocks: Iterable[Block]) -> str:

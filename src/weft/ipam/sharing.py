@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weft.ipam.blocks import Segment, epoch_of_takeover, replace_in, without
+from weft.ipam.blocks import FIRST_EPOCH, Segment, epoch_of_takeover, replace_in, without
 from weft.ipam.draft import Draft
 from weft.ipam.intervals import Interval
 from weft.ipam.lease import heir_of, is_given_up, is_leased
@@ -142,7 +142,7 @@ def whole(subnet: Subnet, me: HostId) -> list[Segment]:
     """All of a subnet that nobody had before. What must never be given is in it like the rest:
     whether an address may be given is not a question of whose it is."""
     first, last = int(subnet.cidr.network_address), int(subnet.cidr.broadcast_address)
-    return [Segment(first, last, 1, me, is_reserve=False, since=0, writer=me)]
+    return [Segment(first, last, FIRST_EPOCH, me, is_reserve=False, since=0, writer=me)]
 
 
 def with_reserve(found: list[Segment], subnet: Subnet, occupancy: Occupancy) -> list[Segment]:
@@ -272,7 +272,9 @@ def keep_in_reserve(draft: Draft) -> None:
 
 def _reserved_at(mine: list[Segment], number: int, me: HostId) -> list[Segment]:
     at = next((s for s in mine if s.first <= number <= s.last and s.owner == me), None)
-    return mine if at is None else replace_in(mine, number, number, is_reserve=True)
+    if at is None or at.is_reserve:
+        return mine
+    return replace_in(mine, number, number, is_reserve=True, epoch=at.epoch + 1)
 
 
 def top_up(draft: Draft, subnet: Subnet, wanted: int) -> bool:
