@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.bpf.overlay import outer, vxlan
@@ -237,6 +238,19 @@ def test_new_keys_break_no_connection(pair: Pair) -> None:
     file = Path(pair.one.settings.state_dir) / "cluster" / "wireguard.json"
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_keys_that_are_old_are_replaced(overlay: EncryptedOverlay) -> None:
+    switch = overlay.switch()
+    one, two = (overlay.make(switch, each) for each in UNDERLAYS["IPv4"])
+    one.settings = msgspec.structs.replace(one.settings, wireguard_key_s=5.0 * PATIENCE)
+    overlay.start()
+    overlay.all_beside()
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    overlay.ask(True)
+    before = one.public_key
+    until(lambda: one.public_key != before, "the same keys all the time", 20)
+    a.reaches(b)
 
 
 def test_keys_do_not_change_while_a_host_would_not_hear_of_it(pair: Pair) -> None:

@@ -164,7 +164,7 @@ class Encryption:
                 is_waiting = await self._advance()
                 await self._rotate_if_old()
                 self._say()
-                await self._sleep(POLL_S if is_waiting else IDLE_S)
+                await self._sleep(POLL_S if is_waiting else self._idle_s())
         finally:
             end_watch()
 
@@ -301,10 +301,21 @@ class Encryption:
             )
         return ""
 
-    async def _rotate_if_old(self) -> None:
+    def _idle_s(self) -> float:
+        """Until there is something to do that no record tells."""
+        remaining_s = self._remaining_s()
+        return min(IDLE_S, remaining_s) if remaining_s > 0 else IDLE_S
+
+    def _remaining_s(self) -> float:
+        """Until the keys are old; below 0: they are."""
         lifetime_s = self._settings.wireguard_key_s
+        if self._pair is None or not lifetime_s:
+            return IDLE_S
+        return lifetime_s - (self._wall_s() - self._pair.made_s)
+
+    async def _rotate_if_old(self) -> None:
         self.problem = ""
-        if not self._pair or not lifetime_s or self._wall_s() - self._pair.made_s < lifetime_s:
+        if self._remaining_s() > 0:
             return
         try:
             await self.rotate()
