@@ -100,6 +100,7 @@ class Hosts:
             await context.commit(self._own_records())
         if not is_told:
             return False
+        await context.space.hand_over()
         await context.store.write(
             [
                 Put(self._farewell(me, context.host.name)),

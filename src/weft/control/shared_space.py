@@ -96,13 +96,12 @@ class SharedSpace:
                 raise self._shortage(needed, is_waiting=False) or needed from None
 
     async def hand_over(self) -> bool:
-        """Give all blocks to other hosts, as one that leaves does; True once others have taken
-        them up. Waits `WAIT_S` at most; afterwards this host gives nothing any more."""
+        """See `Space.hand_over`. Waits `WAIT_S` at most; this host gives nothing any more."""
         self.ring.is_leaving = True
         self._due.set()
         try:
             async with asyncio.timeout(WAIT_S):
-                while any(record.blocks for record in self._own() if self._is_kept(record)):
+                while any(self._is_kept(record) for record in self._own()):
                     async with self._stepped:
                         await self._stepped.wait()
         except TimeoutError:

@@ -79,6 +79,11 @@ class Space(Protocol):
         Not while holding the turn."""
         ...
 
+    async def hand_over(self) -> bool:
+        """Give all that this host owns to others, for it leaves; whether they have it. Otherwise
+        they take it once it is forgotten, if enough of its lease quorum are there."""
+        ...
+
 
 class WholeSpace:
     """There is no other host."""
@@ -101,6 +106,10 @@ class WholeSpace:
     async def obtain(self, needed: SpaceNeeded) -> None:
         """See `Space.obtain`. Nothing ever comes."""
         raise exhausted(needed)
+
+    async def hand_over(self) -> bool:
+        """See `Space.hand_over`."""
+        return False
 
 
 def exhausted(needed: SpaceNeeded) -> ExhaustedError:

@@ -209,6 +209,18 @@ async def test_a_host_that_is_forgotten_leaves_everything() -> None:
         assert len({port.addresses for port in ports}) == 12
 
 
+async def test_a_host_that_leaves_hands_everything_over_first() -> None:
+    async with room(3) as made:
+        first, second, third = made.desks
+        await second.port()
+        await third.stop()
+        assert await first.space.hand_over()
+        (report,) = second.control.addresses.subnet_reports()
+        assert first.id not in [share.host_id for share in report.shares]
+        with pytest.raises(UnavailableError):
+            await first.port()
+
+
 async def test_a_host_alone_takes_what_was_there_before_there_were_blocks() -> None:
     async with room(1) as made:
         (desk,) = made.desks
