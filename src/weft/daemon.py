@@ -166,7 +166,7 @@ class Daemon:
             host_routes=host_routes,
             targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
         )
-        self._control = Control(context, membership, mesh.health)
+        self._control = Control(context, membership, mesh)
         context.space = self._space = SharedSpace(
             context, time.monotonic, is_restored=mesh.is_put_back
         )

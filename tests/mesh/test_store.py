@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from weft.errors import ConflictError, InvalidError, UnavailableError
+from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from weft.mesh.entry import Key
 from weft.mesh.fake_transport import FakeNetwork
 from weft.mesh.journal import MemoryJournal
@@ -147,13 +147,13 @@ async def test_what_cannot_be_used_is_set_aside_named_and_passed_on(
     (found,) = c.store.quarantined.values()
     assert (found.kind, found.id, found.host) == (draft.kind, draft.id, "a")
     assert reason in found.reason
-    assert found.fix.startswith("on host a")
+    assert found.fix.startswith("on host a: weft mend " if draft.is_owned else "weft mend ")
     assert (list(c.store.list(Reservation)), list(c.store.list(Host))) == before
     assert not list(c.store.list(Network))
     assert c.replica.digest == a.replica.digest
     a.inject(draft._replace(body=None))
     mesh.settle()
-    assert len(c.store.quarantined) == (1 if "nobody" in reason else 0)
+    assert not c.store.quarantined
     assert (list(c.store.list(Reservation)), list(c.store.list(Host))) == before
 
 
@@ -230,3 +230,25 @@ async def test_a_body_that_no_message_holds_is_refused() -> None:
 def test_unknown_fields_of_what_is_no_object_are_none(old: bytes) -> None:
     carry: Callable[[bytes], bytes] = lambda body: carry_unknown(Network, old, body)  # noqa: E731
     assert carry(b'{"id":"n1"}') == b'{"id":"n1"}'
+
+
+async def test_a_record_that_cannot_be_used_is_removed_everywhere_by_one_word() -> None:
+    mesh = Mesh("a", "b")
+    a, b = mesh.members
+    mesh.settle()
+    b.inject(Draft("network", "bad", b'{"id":1}', False))
+    b.inject(Draft("reservation", "r1", b"{}", False))
+    b.inject(Draft("reservation", "r2", b"{}", True))
+    mesh.settle()
+    assert len(a.store.quarantined) == 3
+    with pytest.raises(NotFoundError, match="not among those"):
+        await a.store.mend("network", "n1")
+    with pytest.raises(ConflictError, match="belongs to host b"):
+        await a.store.mend("reservation", "r2")
+    await a.store.mend("network", "bad")
+    await a.store.mend("reservation", "r1")
+    await b.store.mend("reservation", "r2")
+    mesh.settle()
+    for member in mesh.members:
+        assert not member.store.quarantined
+        assert member.replica.digest == a.replica.digest

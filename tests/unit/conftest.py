@@ -23,6 +23,7 @@ from weft.cluster.standing import Alone
 from weft.config import Settings
 from weft.control.context import Context, NullSettler, Target
 from weft.control.control import Control
+from weft.control.hosts import SoundRecords
 from weft.dns.lookup import LookupAnswer, LookupRecord
 from weft.engine.engine import Counters, Failure
 from weft.errors import InvalidError, NotFoundError
@@ -132,6 +133,18 @@ class FakeMembers(Alone):
         self.rotations += 1
 
 
+class FakeRecords(SoundRecords):
+    """One of them cannot be used."""
+
+    def __init__(self) -> None:
+        self.mended: list[tuple[str, str]] = []
+
+    async def mend(self, kind: str, id: str) -> None:
+        if (kind, id) != ("network", "bad"):
+            await super().mend(kind, id)
+        self.mended.append((kind, id))
+
+
 class Weftd:
     """One served API, its event loop in a thread of its own."""
 
@@ -148,6 +161,7 @@ class Weftd:
         self.engine = FakeEngine()
         self.dns = FakeDns()
         self.members = FakeMembers()
+        self.records = FakeRecords()
         self.control = Control(
             Context(
                 store=self.store,
@@ -159,6 +173,7 @@ class Weftd:
                 targets=FakeTargets(),
             ),
             self.members,
+            self.records,
         )
         self.is_stopped = threading.Event()
         self._deadline_s = deadline_s

@@ -58,6 +58,11 @@ async def forget(context: Context, call: Call[None, ForceQuery]) -> HostInfo:
     return host_info(standing)
 
 
+async def mend(context: Context, call: Call[None, Empty]) -> None:
+    """Remove a record that cannot be used."""
+    await context.control.hosts.mend(call.path["kind"], call.path["id"])
+
+
 async def leave(context: Context, call: Call[None, ForceQuery]) -> LeaveInfo:
     """Give up this host's place in the cluster."""
     name = context.control.host.name
@@ -128,6 +133,14 @@ ROUTES: tuple[AnyRoute, ...] = (
         query=ForceQuery,
         answer=HostInfo,
         errors=(InvalidError, NotFoundError, ConflictError, InUseError, UnavailableError),
+    ),
+    plain(
+        "DELETE",
+        "/v1/records/{kind}/{id}",
+        mend,
+        "Remove a record that cannot be used",
+        None,
+        (NotFoundError, ConflictError, UnavailableError),
     ),
     Route(
         method="POST",

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "leave": Lazy("weft.cli.leave", "leave", "Take this host out of its cluster."),
     "forget": Lazy("weft.cli.forget", "forget", "Remove a host that is gone for good."),
     "status": Lazy("weft.cli.status", "status", "Show weftd, hosts, counters and problems."),
+    "mend": Lazy("weft.cli.mend", "mend", "Remove a record that cannot be used."),
     "why": Lazy("weft.cli.why", "why", "Explain how a host or a port is reached."),
     "network": Lazy("weft.cli.network", "network", "Make, list, inspect and remove networks."),
     "port": Lazy("weft.cli.port", "port", "Add, list and remove ports, every field explicit."),

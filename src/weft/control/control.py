@@ -11,12 +11,11 @@ from weft.control.context import Context
 from weft.control.encryption import Encryption
 from weft.control.followers import Followers
 from weft.control.host_access import HostAccess
-from weft.control.hosts import Hosts
+from weft.control.hosts import Hosts, Records
 from weft.control.names import Names
 from weft.control.networks import Networks
 from weft.control.notices import Notices
 from weft.control.ports import Ports
-from weft.mesh.opening import Health
 from weft.model.addresses import IPAddress
 from weft.model.records import DockerNetwork, Host, Network, Record
 from weft.store.interface import Delete, Listener, Put, View
@@ -29,7 +28,7 @@ class Control:
         self,
         context: Context,
         members: Members | None = None,
-        health: Callable[[], Health] = Health,
+        records: Records | None = None,
     ) -> None:
         """members: None: there are no other hosts."""
         self._context = context
@@ -39,7 +38,7 @@ class Control:
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)
         self.encryption = Encryption(context)
-        self.hosts = Hosts(context, members, health)
+        self.hosts = Hosts(context, members, records)
         self.notices = Notices()
         self.followers = Followers()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from weft.cluster.interface import Problem
 from weft.cluster.standing import (
@@ -17,7 +18,7 @@ from weft.cluster.standing import (
 from weft.cluster.troubles import Trouble, troubles
 from weft.control.context import Context
 from weft.control.references import find_host
-from weft.errors import InUseError, InvalidError, UnavailableError
+from weft.errors import InUseError, InvalidError, NotFoundError, UnavailableError
 from weft.mesh.opening import Health
 from weft.mesh.ownership import owner_of
 from weft.mesh.removed import KEPT_KINDS
@@ -32,6 +33,30 @@ _LAST = (Host, Neighbours)
 """What of its own a host gives up last."""
 
 
+class Records(Protocol):
+    """The records as they are kept (`mesh.opening.Opened`)."""
+
+    def health(self) -> Health:
+        """What is wrong with them."""
+        ...
+
+    async def mend(self, kind: str, id: str) -> None:
+        """Remove one that cannot be used; NotFoundError, ConflictError."""
+        ...
+
+
+class SoundRecords:
+    """Nothing is wrong with them (tests, simulations)."""
+
+    def health(self) -> Health:
+        """All is well."""
+        return Health()
+
+    async def mend(self, kind: str, id: str) -> None:
+        """There is nothing to mend."""
+        raise NotFoundError(f"record {kind} {id}: is not among those that cannot be used")
+
+
 class Hosts:
     """See `interface.Hosts`."""
 
@@ -39,11 +64,11 @@ class Hosts:
         self,
         context: Context,
         members: Members | None = None,
-        health: Callable[[], Health] = Health,
+        records: Records | None = None,
     ) -> None:
         self._members: Members = members or Alone()
         self._context = context
-        self._health = health
+        self._records = records or SoundRecords()
 
     @property
     def members(self) -> Members:
@@ -66,8 +91,13 @@ class Hosts:
         """See `interface.Hosts.troubles`."""
         context = self._context
         return troubles(
-            context.host_id, context.view, self._members, self.standings(), self._health()
+            context.host_id, context.view, self._members, self.standings(), self._records.health()
         )
+
+    async def mend(self, kind: str, id: str) -> None:
+        """See `interface.Hosts.mend`."""
+        async with self._context.lock:
+            await self._records.mend(kind, id)
 
     async def forget(self, reference: str, *, is_forced: bool = False) -> Host:
         """See `interface.Hosts.forget`."""

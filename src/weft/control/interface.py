@@ -20,8 +20,8 @@ from weft.cluster.standing import Members, Standing
 from weft.cluster.troubles import Trouble
 from weft.control.address_report import LeaseReport, SubnetReport
 from weft.control.conflicts import Conflict
-from weft.control.notices import Notices
 from weft.control.followers import Followers
+from weft.control.notices import Notices
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import NetworkId, PortId, SubnetId
@@ -248,6 +248,11 @@ class Hosts(Protocol):
         """What is wrong with this host as a member, with other hosts, with the records."""
         ...
 
+    async def mend(self, kind: str, id: str) -> None:
+        """Remove a record that cannot be used, which `troubles` names. NotFoundError: it can be;
+        ConflictError: it is another host's to remove."""
+        ...
+
     async def forget(self, reference: str, *, is_forced: bool = False) -> Host:
         """Remove a host that is gone for good; its id never comes back. InUseError: it is alive.
 
@@ -331,6 +336,11 @@ class Control(Protocol):
         """What frontends cannot make true in the systems that they serve."""
         ...
 
+    @property
+    def followers(self) -> Followers:
+        """Other systems that follow the records."""
+        ...
+
     def conflicts(self) -> Sequence[Conflict]:
         """What hosts made without knowing of each other that does not go together. Linear in the
         records."""
@@ -338,11 +348,6 @@ class Control(Protocol):
 
     def watch(self, listener: Listener) -> Callable[[], None]:
         """See `Store.watch`."""
-        ...
-
-    @property
-    def followers(self) -> Followers:
-        """Other systems that follow the records."""
         ...
 
     async def put_docker_network(self, record: DockerNetwork) -> None:

@@ -64,6 +64,10 @@ class Opened(NamedTuple):
             self.replica.has_twin,
         )
 
+    async def mend(self, kind: str, id: str) -> None:
+        """See `MeshStore.mend`."""
+        await self.store.mend(kind, id)
+
 
 async def open_mesh(
     places: Places, wall_s: Callable[[], float], random_bytes: RandomBytes

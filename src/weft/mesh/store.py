@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from weft.errors import ConflictError, InvalidError, UnavailableError
+from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from weft.mesh.delta import Difference
 from weft.mesh.entry import Entry, Key
 from weft.mesh.journal import Journal
@@ -22,7 +22,7 @@ from weft.mesh.replica import Draft, Replica
 from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
 from weft.model.records import KINDS, ForgottenHost, Record
-from weft.store.interface import Change, Delete, Listener, Put
+from weft.store.interface import Change, Changed, Delete, Listener, Put
 from weft.store.memory import RecordSet, Watchers
 
 _KINDS = {kind.KIND: kind for kind in KINDS}
@@ -36,11 +36,14 @@ class Quarantined(msgspec.Struct, frozen=True):
     host: str
     """Who wrote it."""
     reason: str
+    owner: str = ""
+    """Who alone can write it; empty: any host."""
 
     @property
     def fix(self) -> str:
         """What mends it."""
-        return f"on host {self.host}, write or remove {self.kind} {self.id} again"
+        where = f"on host {self.owner}: " if self.owner else ""
+        return f"{where}weft mend {self.kind} {self.id}, which removes it"
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +89,21 @@ class MeshStore(RecordSet):
         task.add_done_callback(self._running.discard)
         await asyncio.shield(task)
 
+    async def mend(self, kind: str, id: str) -> None:
+        """Remove an entry that cannot be used. NotFoundError: all that is held under this kind and
+        id can be; ConflictError: it is another host's to remove.
+        """
+        keys = [key for key in self.quarantined if (key.kind, key.id) == (kind, id)]
+        if not keys:
+            raise NotFoundError(f"record {kind} {id}: is not among those that cannot be used")
+        own = [key for key in keys if key.owner in ("", self._replica.host)]
+        if not own:
+            raise _belongs_to(kind, id, keys[0].owner)
+        async with self._order:
+            drafts = [Draft(key.kind, key.id, None, bool(key.owner)) for key in own]
+            changed = await self._commit(drafts)
+        self._tell(changed)
+
     def watch(self, listener: Listener) -> Callable[[], None]:
         """See `Store.watch`; merges are told too."""
         return self._watchers.add(listener)
@@ -116,20 +134,27 @@ class MeshStore(RecordSet):
 
     async def _write(self, changes: list[Change]) -> None:
         async with self._order:
-            entries = self._replica.compose([self._draft(change) for change in changes])
-            if not entries:
-                return
-            batch = self._replica.drain_with(entries)
-            try:
-                await self._journal.append(batch)
-            except UnavailableError:
-                self._replica.undrain(batch)
-                raise
-            self.unsaved = None
-            changed = self.apply(self._show(self._replica.commit(entries, is_saved=True)))
+            changed = await self._commit([self._draft(change) for change in changes])
+        self._tell(changed)
+
+    def _tell(self, changed: Sequence[Changed]) -> None:
         self._watchers.notify(changed)
         for action in self._written:
             action()
+
+    async def _commit(self, drafts: Sequence[Draft]) -> Sequence[Changed]:
+        """Durable when it returns. Holders of `_order` only."""
+        entries = self._replica.compose(drafts)
+        if not entries:
+            return ()
+        batch = self._replica.drain_with(entries)
+        try:
+            await self._journal.append(batch)
+        except UnavailableError:
+            self._replica.undrain(batch)
+            raise
+        self.unsaved = None
+        return self.apply(self._show(self._replica.commit(entries, is_saved=True)))
 
     def _draft(self, change: Change) -> Draft:
         host = self._replica.host
@@ -195,12 +220,12 @@ class MeshStore(RecordSet):
         entry = self._replica.get(key)
         if self.quarantined:
             self.quarantined.pop(key, None)
-        if entry is None:
+        if entry is None or entry.body is None:
             return None
         record, reason = _read(entry)
         if reason is not None:
             writer = entry.origin.host
-            self.quarantined[key] = Quarantined(entry.kind, entry.id, writer, reason)
+            self.quarantined[key] = Quarantined(*key[:2], writer, reason, key.owner)
             return None
         if record is None:
             return None

@@ -202,6 +202,8 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("PATCH", "/v1/networks/foo", {"name": "bar"})
     described("DELETE", "/v1/networks/bar")
     described("DELETE", "/v1/hosts/nobody")
+    described("DELETE", "/v1/records/network/n1")  # nothing is wrong with it
+    described("DELETE", "/v1/records/network/bad")
     described("DELETE", "/v1/hosts/" + "a" * 16)  # the host itself
     other = Host(id=HostId("b" * 16), name="h2")
     weftd.run(lambda: weftd.store.write([Put(other)]))

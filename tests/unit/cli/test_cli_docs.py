@@ -18,7 +18,7 @@ from weft.api.schema import Answer
 from weft.cli.main import cli
 
 DOCS = Path(__file__).parents[3] / "docs"
-NOT_RUN = ("up", "down", "doctor", "encrypt", "token", "leave", "forget", "why")
+NOT_RUN = ("up", "down", "doctor", "encrypt", "token", "leave", "forget", "why", "mend")
 """They change or look at the machine itself, or need another one: only their flags are checked."""
 
 

@@ -148,3 +148,11 @@ def test_rotating_names_the_hosts_that_do_not_know_yet(cluster: Weftd, weft: Wef
     assert rotated.code == 0
     assert cluster.members.rotations == 1
     assert json.loads(weft("token", "rotate", "--json").out)["is_rotating"] is False
+
+
+def test_a_record_that_cannot_be_used_is_removed(weftd: Weftd, weft: Weft) -> None:
+    assert weft("mend", "network", "bad").out == "network bad is removed\n"
+    assert weftd.records.mended == [("network", "bad")]
+    sound = weft("mend", "network", "n1")
+    assert sound.code == 1
+    assert "not among those that cannot be used" in sound.err

@@ -82,7 +82,8 @@ class Desk:
     def __init__(self, *records: Record) -> None:
         self.store = MemoryStore([host(A, 1), host(B, 2), host(C, 3), *records])
         self.members = FakeMembers()
-        self.health = Health()
+        self.wrong = Health()
+        self.mended: list[tuple[str, str]] = []
         context = Context(
             store=self.store,
             settler=NullSettler(),
@@ -91,8 +92,14 @@ class Desk:
             wall_s=lambda: 1000.0,
             random_bytes=random.Random(1).randbytes,
         )
-        self.control = Control(context, self.members, lambda: self.health)
+        self.control = Control(context, self.members, self)
         self.members.reached = dict(routes(A, self.store))
+
+    def health(self) -> Health:
+        return self.wrong
+
+    async def mend(self, kind: str, id: str) -> None:
+        self.mended.append((kind, id))
 
     def of(self, id: HostId) -> Standing:
         return next(one for one in self.control.hosts.standings() if one.host.id == id)
@@ -197,7 +204,7 @@ def test_hosts_of_one_name_are_a_problem_and_need_their_ids() -> None:
 
 def test_what_is_wrong_with_the_records_is_shown() -> None:
     desk = Desk()
-    desk.health = Health(
+    desk.wrong = Health(
         set_aside=Path("/var/lib/weft/weft.db.broken-1"),
         unsaved="database: disk is full",
         quarantined=(Quarantined("network", "n1", B, "name is missing"),),
@@ -207,6 +214,7 @@ def test_what_is_wrong_with_the_records_is_shown() -> None:
     text = desk.troubles()
     for part in ("set aside as /var", "disk is full", "name is missing", "90000 s ahead", "a copy"):
         assert part in text
+    assert "weft mend network n1" in desk.control.hosts.troubles()[-3].fix
 
 
 def test_why_names_the_port_and_its_network() -> None:
