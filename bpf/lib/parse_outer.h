@@ -26,7 +26,9 @@ struct overlay_start {
 	struct udphdr udp;
 	struct vxlan vxlan;
 	struct ethernet inner;
-} __attribute__((packed));
+};
+
+#define OVERLAY_START_SIZE (offsetof(struct overlay_start, inner) + ETH_HLEN)
 
 static __always_inline bool is_own_address(const struct address *address)
 {
@@ -103,7 +105,7 @@ static __always_inline int parse_overlay(struct packet *packet, struct arrival *
 	__u32 flags, vni, udp_length;
 
 	arrival->size = ETH_HLEN + ip_size + offsetof(struct overlay_start, inner);
-	start = header_at(packet, ETH_HLEN + ip_size, sizeof(*start));
+	start = header_at(packet, ETH_HLEN + ip_size, OVERLAY_START_SIZE);
 	if (!start)
 		return drop(packet, DROP_MALFORMED);
 	udp_length = bpf_ntohs(start->udp.len);
@@ -111,7 +113,7 @@ static __always_inline int parse_overlay(struct packet *packet, struct arrival *
 		if (ip_length || packet->skb->len < ETH_HLEN + JUMBO)
 			return drop(packet, DROP_MALFORMED);
 	} else if (ETH_HLEN + ip_length > packet->skb->len || ip_size + udp_length > ip_length ||
-		   udp_length < sizeof(*start)) {
+		   udp_length < OVERLAY_START_SIZE) {
 		return drop(packet, DROP_MALFORMED);
 	}
 	flags = bpf_ntohl(start->vxlan.flags);
