@@ -134,15 +134,13 @@ def render(rows: Mapping[Hashable, Hashable], overlay_port: int = 4789) -> str:
         elif isinstance(key.element, IPNetwork):
             sets[key.set].append(key.element)
     sets["networks"] = list(gateways)
-    parts = [
-        f"define overlay_port = {overlay_port}",
-        f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{",
-    ]
+    parts = [f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{"]
     for family in (4, 6):
         parts += [_set(name, family, prefixes) for name, prefixes in sets.items()]
         parts.append(_gateway_map(family, gateways))
         parts += _publish_maps(family, published)
-    parts.append(_CHAINS)
+    # Not by nft's own `define`: a context of libnftables keeps symbols, and takes none twice.
+    parts.append(_CHAINS.replace("$overlay_port", str(overlay_port)))
     parts.append("}\n")
     return "\n".join(parts)
 
