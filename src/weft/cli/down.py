@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from weft import config
@@ -34,6 +36,7 @@ def down(purge: bool, as_json: bool) -> None:
     with progress("stopping weftd"):
         pid = stop(settings)
     removed: list[str] = []
+    others = _others(settings) if purge else []
     if purge:
         from weft.cli.purge import purge_host
 
@@ -44,6 +47,19 @@ def down(purge: bool, as_json: bool) -> None:
         print_json({"state": state, "pid": pid, "is_purged": purge, "removed": removed})
         return
     _tell(pid, purge)
+    if others:
+        click.echo(
+            f"The other hosts of its cluster ({', '.join(others[:5])}) were not told; on one"
+        )
+        click.echo(f"of them: weft forget {settings.name}. Next time, weft leave does all of it.")
+
+
+def _others(settings: Settings) -> list[str]:
+    """Names of the hosts that this one has met in its cluster."""
+    from weft.cluster.remembered import Remembered
+
+    known = Remembered(Path(settings.state_dir)).known.hosts
+    return sorted(host.name for host in known.values())
 
 
 def stop(settings: Settings) -> int | None:

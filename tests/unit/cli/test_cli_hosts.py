@@ -15,6 +15,7 @@ from weft.cli import leave as leave_module
 from weft.cli import purge
 from weft.cluster.fake_links import link
 from weft.cluster.interface import Problem
+from weft.cluster.remembered import Met, Remembered
 from weft.cluster.secret import Secrets
 from weft.config import Settings
 from weft.model.addresses import ip_address
@@ -156,3 +157,14 @@ def test_a_record_that_cannot_be_used_is_removed(weftd: Weftd, weft: Weft) -> No
     sound = weft("mend", "network", "n1")
     assert sound.code == 1
     assert "not among those that cannot be used" in sound.err
+
+
+def test_a_purge_names_the_hosts_that_were_not_told(
+    folder: Path, weft: Weft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "purge_host", lambda settings: [])
+    assert "weft forget" not in weft("down", "--purge").out
+    Remembered(folder / "state").update(hosts={B: Met(name="h2")})
+    text = weft("down", "--purge").out
+    assert "hosts of its cluster (h2) were not told" in text
+    assert "weft forget h1" in text
