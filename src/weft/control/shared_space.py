@@ -43,6 +43,11 @@ WAIT_S = 5.0
 BUSY_S = 0.25
 IDLE_S = 5.0
 """Between steps though nothing changed: while something is under way, and otherwise."""
+LAZY_S = 0.3
+"""Addresses that this host gives or gets back are looked at together: more are asked for ahead."""
+REST = 1.0
+"""Between two steps, so much of the time that one takes: when a thousand hosts start at once, each
+has something to say to each."""
 _URGENT = (AddressBlocks, BlockRequest, Lease, LeaseVote, LeaseReturn, ForgottenHost, Subnet)
 _WAYS = (Neighbours, Host, ForgottenHost)
 log = structlog.get_logger()
@@ -67,6 +72,7 @@ class SharedSpace:
         self._reached: frozenset[HostId] | None = None
         self._due = asyncio.Event()
         self._due.set()
+        self._is_soon = False
         self._stepped = asyncio.Condition()
         context.store.watch(self._hear)
 
@@ -147,7 +153,10 @@ class SharedSpace:
         """Step until cancelled."""
         while True:
             self._due.clear()
+            self._is_soon = False
+            began_s = self._clock()
             await self._step()
+            await asyncio.sleep(min(1.0, REST * (self._clock() - began_s)))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BUSY_S if self.ring.is_busy else IDLE_S):
                     await self._due.wait()
@@ -170,8 +179,11 @@ class SharedSpace:
             if isinstance(record, _WAYS):
                 self._reached = None
                 self._due.set()
-            elif isinstance(record, _URGENT) or self._is_of_use(record):
+            elif isinstance(record, _URGENT):
                 self._due.set()
+            elif self._is_of_use(record) and not self._is_soon:
+                self._is_soon = True
+                asyncio.get_running_loop().call_later(LAZY_S, self._due.set)
 
     def _is_of_use(self, record: Record | None) -> bool:
         """Whether it changes what this host has left, in a cluster."""
