@@ -284,6 +284,19 @@ def test_purge_gives_the_neighbours_back(cable: Cable) -> None:
     assert "192.0.2.77" in run("ip neigh")
 
 
+def test_what_an_earlier_process_asked_for_is_given_back_when_nobody_needs_it(
+    cable: Cable, settings: Settings
+) -> None:
+    cable.settle(NEAR)
+    cable.sink.stop()
+    cable.sink = Sink(settings)
+    cable.sink.start()
+    cable.settle(NEAR6)
+    shown = run("ip neigh; ip -6 neigh")
+    assert "192.0.2.2 " not in shown and "2001:db8::2 " in shown
+    cable.sink.stop()
+
+
 def test_weftx_is_there_and_made_again(cable: Cable) -> None:
     details = run("ip -d link show weftx")
     assert "vxlan external" in details and "dstport 4789" in details and "nolearning" in details

@@ -39,7 +39,8 @@ class NextHops:
 
     def __init__(self, netlink: Netlink) -> None:
         self._netlink = netlink
-        self._kept: set[Hop] = set()
+        self._kept: set[Hop] | None = None
+        """None: not looked yet what an earlier weftd has left."""
         self.interest = Interest()
         """What must be heard of: replaced with each `resolve`, for any thread to read."""
 
@@ -63,7 +64,7 @@ class NextHops:
     def give_back(self) -> None:
         """Leave the neighbours to the kernel."""
         neighbours.give_back(self._netlink, neighbours.kept(self._netlink))
-        self._kept = set()
+        self._kept = None
 
     def _usable(self, ifindex: int) -> Link | None:
         """A device, unless it is Weft's own: what leads into the overlay is no underlay."""
@@ -72,6 +73,8 @@ class NextHops:
 
     def _macs(self, hops: set[Hop]) -> Mapping[Hop, str]:
         """MACs of neighbours; those that are not kept fresh yet are asked for."""
+        if self._kept is None:
+            self._kept = set(neighbours.kept(self._netlink))
         neighbours.give_back(self._netlink, self._kept - hops)
         known = neighbours.find(self._netlink, list(hops))
         missing = [hop for hop in hops if hop not in known or not known[hop].is_ours]
