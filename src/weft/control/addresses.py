@@ -274,11 +274,7 @@ class Addresses:
         host = host_name(self._context.view, port.host_id)
         if self._context.space.lost_since_s(port.host_id) is None:
             return f", on host {host}"
-        wait_s = self._context.space.taken_after_s
-        return (
-            f", on host {host}, which is not reached; after {wait_s:.0f} s without it most of its "
-            f"addresses can be taken over, or at once all after weft forget {host}"
-        )
+        return f", on host {host}, which is not reached (if it is gone: weft forget {host})"
 
     def _same_pool(self, subnet: Subnet, spec: SubnetSpec) -> Subnet:
         ranges = tuple(range_within(subnet.cidr, r.first, r.last, "range") for r in spec.ranges)
