@@ -17,14 +17,24 @@ from weft.model.ids import (
     Vni,
 )
 from weft.model.records import (
+    AddressBlocks,
     AddressRange,
     AllowedAddress,
+    Ballot,
+    Block,
+    BlockRequest,
     Cluster,
     Device,
     DockerNetwork,
     EncryptionStage,
     ForgottenHost,
     Host,
+    Lease,
+    LeaseAck,
+    LeaseDecision,
+    LeaseMember,
+    LeaseReturn,
+    LeaseVote,
     Name,
     Neighbour,
     Neighbours,
@@ -177,6 +187,75 @@ reservations = st.builds(
 docker_networks = st.builds(
     DockerNetwork, id=_texts, network_id=_network_ids, host_id=st.sampled_from(HOSTS), name=_texts
 )
+_hosts = st.sampled_from(HOSTS)
+_subnet_ids = st.builds(lambda n: SubnetId(f"sub{n}"), _few)
+_revisions = st.integers(0, 1 << 40)
+_members = st.lists(
+    st.builds(LeaseMember, host_id=_hosts, generation=_few), min_size=1, max_size=3
+).map(tuple)
+_ballots = st.builds(Ballot, number=_few, host_id=_hosts, generation=_few)
+_decisions = st.builds(
+    LeaseDecision, members=_members, revision=_revisions, heir=st.none() | _hosts
+)
+address_blocks = st.builds(
+    AddressBlocks,
+    id=_texts,
+    subnet_id=_subnet_ids,
+    host_id=_hosts,
+    blocks=st.lists(
+        st.builds(
+            Block,
+            first=addresses,
+            last=addresses,
+            epoch=_revisions,
+            owner=_hosts,
+            is_reserve=st.booleans(),
+            since=_revisions,
+        ),
+        max_size=3,
+    ).map(tuple),
+)
+block_requests = st.builds(
+    BlockRequest,
+    id=_texts,
+    subnet_id=_subnet_ids,
+    host_id=_hosts,
+    owner=_hosts,
+    count=_few,
+    address=st.none() | addresses,
+    is_urgent=st.booleans(),
+)
+leases = st.builds(
+    Lease,
+    id=_hosts,
+    host_id=_hosts,
+    generation=_few,
+    term=_few,
+    members=_members,
+    revision=_revisions,
+    digest=_texts,
+    floor=_revisions,
+    acks=st.lists(
+        st.builds(LeaseAck, host_id=_hosts, term=_few, revision=_revisions, generation=_few),
+        max_size=2,
+    ).map(tuple),
+)
+lease_votes = st.builds(
+    LeaseVote,
+    id=_texts,
+    host_id=_hosts,
+    subject=_hosts,
+    generation=_few,
+    term=_few,
+    members=_members,
+    promised=st.none() | _ballots,
+    is_released=st.booleans(),
+    accepted=st.none() | _ballots,
+    decision=st.none() | _decisions,
+    proposed=st.none() | _ballots,
+    proposal=st.none() | _decisions,
+)
+lease_returns = st.builds(LeaseReturn, id=_hosts, host_id=_hosts, generation=_few)
 records: st.SearchStrategy[Record] = st.one_of(
     hosts,
     neighbours,
@@ -188,4 +267,9 @@ records: st.SearchStrategy[Record] = st.one_of(
     names,
     reservations,
     docker_networks,
+    address_blocks,
+    block_requests,
+    leases,
+    lease_votes,
+    lease_returns,
 )
