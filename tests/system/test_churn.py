@@ -7,6 +7,7 @@ import random
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,17 +86,24 @@ def churn_all(hosts: list[LabHost], count: int, seed: int) -> None:
             done.result()
 
 
+@contextmanager
+def pinging(host: LabHost, container: str, other: str) -> Iterator[subprocess.Popen[str]]:
+    """A ping every 50 ms from a container to another, which ends with the block."""
+    command = ["docker", "exec", container, "ping", "-q", "-i", "0.05", "-W", "2", other]
+    with subprocess.Popen(
+        [*host.enter, *command], env=host.environment, stdout=subprocess.PIPE, text=True
+    ) as ping:
+        try:
+            yield ping
+        finally:
+            ping.kill()
+
+
 def test_containers_come_and_go_and_weftd_stays_as_it_is(hosts: list[LabHost]) -> None:
     for host in hosts[:2]:
         name = f"stays-{host.name}"
         host.run(f"docker run -d --net=churn --name={name} busybox sleep 1000000".split())
-    command = ["docker", "exec", "stays-h1", "ping", "-q", "-i", "0.05", "-W", "2", "stays-h2"]
-    with subprocess.Popen(
-        [*hosts[0].enter, *command],
-        env=hosts[0].environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as ping:
+    with pinging(hosts[0], "stays-h1", "stays-h2") as ping:
         churn_all(hosts, int(CONTAINERS * WARM), SEED)
         before = [size(host) for host in hosts]
         churn_all(hosts, int(CONTAINERS * (1 - WARM)), SEED + 1)
