@@ -31,6 +31,9 @@ log = structlog.get_logger()
 
 COALESCE_S = 0.1
 """Changes wait so long for company."""
+SHARE = 20
+"""And at least so many times as long as it takes to look at them, which is linear in all links of
+the cluster: so that in a large one in turmoil, looking takes a twentieth of the time at most."""
 RETRY_S = 5.0
 RETIRE_S = 5.0
 """A new secret is known to all hosts so long before the former one is refused, so that each has its
@@ -176,7 +179,9 @@ class Membership:
     async def _steer(self) -> None:
         while True:
             self._changed.clear()
+            began_s = self._now_s()
             self._take_note()
+            pause_s = max(COALESCE_S, SHARE * (self._now_s() - began_s))
             delay_s: float | None = None
             try:
                 self._remember()
@@ -187,7 +192,7 @@ class Membership:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._changed.wait()
-            await asyncio.sleep(COALESCE_S)
+            await asyncio.sleep(pause_s)
 
     def _take_note(self) -> None:
         """Who is reached now, and to whom to link."""
