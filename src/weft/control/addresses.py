@@ -25,6 +25,10 @@ from weft.store.interface import Change, Delete, Put
 
 T = TypeVar("T")
 
+_ANOTHER_OF_DOCKER = (
+    "choose another, or start the container again, for Docker's IPAM goes on to the next one; "
+    "a network made with --ipam-driver weft has no such conflicts"
+)
 MAX_WAITS = 4
 """What came may be taken by another intent; so often is waited again."""
 
@@ -170,7 +174,8 @@ class Addresses:
             raise ConflictError(f"address {address}: is the gateway of {subnet.cidr}")
         holder = self._holder(subnet, address)
         if holder:
-            raise ConflictError(f"address {address}: in use by {holder}; choose another")
+            fix = _ANOTHER_OF_DOCKER if subnet.allocator == "docker" else "choose another"
+            raise ConflictError(f"address {address}: in use by {holder}; {fix}")
         inside = self._context.space.may_use(subnet)
         if not any(low <= int(address) <= high for low, high in inside):
             raise SpaceNeeded([subnet], address)
