@@ -9,6 +9,8 @@ import pytest
 
 from tests.docker.conftest import Pair
 from tests.docker.engine import CLI, Docker, Refused, until
+from weft.lab.faults import cut, heal
+from weft.lab.lab import Lab
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 WEFT = ("--ipam-driver", "weft")
@@ -187,3 +189,22 @@ def test_two_engines_make_the_same_network_at_once(pair: Pair) -> None:
     web = one.run("--net", name, name="web")
     client = other.run("--net", name, name="client")
     assert other.reaches(client, one.address(web, name))
+
+
+def test_names_of_a_host_that_is_cut_off_vanish_and_come_back(pair: Pair, two_hosts: Lab) -> None:
+    one, other = pair
+    net = one.network("--subnet", "10.142.0.0/24")
+    until("the other engine has it", lambda: net in networks(other))
+    web = one.run("--net", net, "--network-alias", "both", name="web")
+    far = other.run("--net", net, "--network-alias", "both", name="far")
+    here, there = one.address(web, net), other.address(far, net)
+    full = f"both.{net}.weft.internal"
+    until("both are told", lambda: names_of(one, web, full) == {here, there})
+    cut(two_hosts, "h2")
+    try:
+        until("only its own", partial(is_told, one, web, full, here), timeout_s=60)
+        until("there too", partial(is_told, other, far, full, there), timeout_s=60)
+    finally:
+        heal(two_hosts, "h2")
+    until("both are told again", lambda: names_of(one, web, full) == {here, there}, timeout_s=60)
+    until("and reached", lambda: one.reaches(web, there))
