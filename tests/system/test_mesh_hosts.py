@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.system.workload import until
+from tests.system.workload import Workload, add_network, ping_counts, until
 from weft.api.client import Client
 from weft.api.schema import HostInfo, HostList, NetworkList, PortList, ProblemList
 from weft.cluster import token as tokens
@@ -260,11 +261,30 @@ def test_a_killed_weftd_finds_the_others_again_and_what_they_did(cluster: Cluste
     assert networks(h3) == {"foo"}
 
 
-def test_a_database_that_is_broken_is_filled_again_by_the_others(cluster: Cluster) -> None:
+@pytest.fixture
+def workloads(cluster: Cluster) -> Iterator[list[Workload]]:
+    """One on each host, all on the network foo."""
+    network = add_network(api(cluster.hosts[0]), "foo", ["10.1.0.0/24"])
+    made: list[Workload] = []
+    try:
+        for host in cluster.hosts:
+            until(f"{host.name} has the network", has(host, "foo"))
+            made.append(Workload(host, api(host), "w"))
+            made[-1].attach(network)
+        yield made
+    finally:
+        for workload in made:
+            workload.remove()
+
+
+def test_a_database_that_is_broken_is_filled_again_by_the_others_and_no_packet_lost(
+    cluster: Cluster, workloads: list[Workload]
+) -> None:
     h1, h2, _ = cluster.hosts
-    cluster.done(h1, "network", "create", "foo")
-    until("h2 has the network", has(h2, "foo"))
+    one, two, _ = workloads
+    until("they reach each other", lambda: one.reaches(two.address4))
     before = cluster.seen(h1, h2)
+    ping = one.start("ping", "-n", "-q", "-i", "0.02", two.address4)
     h2.kill_weftd()
     database = h2.layout.state / "weft/weft.db"
     database.write_bytes(b"no database at all" * 500)
@@ -272,6 +292,11 @@ def test_a_database_that_is_broken_is_filled_again_by_the_others(cluster: Cluste
     h2.start_weftd()
     until("h2 has the network again", has(h2, "foo"))
     cluster.wait_connected()
+    until("h2 has its port again", lambda: bool(ports_of(h2, before.id if before else "")))
+    ping.send_signal(signal.SIGINT)
+    sent, answered = ping_counts(ping.communicate(timeout=10)[0])
+    assert sent >= 20
+    assert answered == sent
     after = cluster.seen(h1, h2)
     assert before is not None
     assert after is not None
