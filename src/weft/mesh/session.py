@@ -163,7 +163,8 @@ class Session:
         if self._behind:
             self._send_at_s = now_s
             self._send_news(now_s)
-        self._goal = theirs.copy()
+        if not self.is_settled:
+            self._goal = theirs.copy()
         return self._settle()
 
     def _settle(self) -> list[Difference]:
@@ -172,7 +173,7 @@ class Session:
             return []
         if not self._replica.has_all_of(self._goal):
             return []
-        self.is_settled = True
+        self.is_settled, self._goal = True, None
         return self._replica.settle()
 
     def _send_digest(self, is_answer_wanted: bool = False, refused: int = 0) -> None:
