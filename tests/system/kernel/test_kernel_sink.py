@@ -39,7 +39,7 @@ Rows = Mapping[str, Mapping[Hashable, Hashable]]
 HOST = Host(
     id=HostId("a" * 16),
     name="h1",
-    underlay=(ip_address("192.0.2.1"), ip_address("2001:db8::1")),
+    underlay=(ip_address("192.0.2.10"), ip_address("2001:db8::10")),
     network_mtu_bytes=1400,
     resolvers=(ip_address("192.0.2.53"), ip_address("2001:db8::53")),
 )
@@ -114,7 +114,7 @@ def addresses(host_netns: str) -> None:
     """Those of HOST."""
     run("ip link add up9 type veth peer name up8; ip link set up9 addrgenmode none")
     run("ip link set up8 addrgenmode none; ip link set up9 up; ip link set up8 up")
-    run("ip addr add 192.0.2.1/24 dev up9; ip -6 addr add 2001:db8::1/64 dev up9 nodad")
+    run("ip addr add 192.0.2.10/24 dev up9; ip -6 addr add 2001:db8::10/64 dev up9 nodad")
 
 
 def snapshot(bpffs: Path) -> dict[str, str]:
