@@ -94,10 +94,10 @@ struct flood {
 	__u8 spare[12];
 };
 
-/* replicas_v1: (VNI, index) -> another host that gets what is flooded */
+/* replicas_v1: (VNI, position in the list) -> another host that gets what is flooded */
 struct replica_key {
 	__u32 vni;
-	__u32 index;
+	__u32 position;
 };
 
 struct replica {

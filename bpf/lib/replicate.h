@@ -21,7 +21,7 @@ struct replication {
 
 static __always_inline const struct tunnel *replica_tunnel(struct packet *packet, __u32 index)
 {
-	struct replica_key key = { .vni = packet->vni, .index = index };
+	struct replica_key key = { .vni = packet->vni, .position = index };
 	const struct replica *replica = bpf_map_lookup_elem(&replicas_v1, &key);
 
 	return replica ? bpf_map_lookup_elem(&tunnels_v1, &replica->tag) : NULL;

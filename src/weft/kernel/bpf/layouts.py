@@ -309,7 +309,7 @@ class ReplicaKey(NamedTuple):
     """struct replica_key: 8 bytes."""
 
     vni: int = 0
-    index: int = 0
+    position: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -765,7 +765,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     ),
     "replica_key": (
         Member("vni", 0, 4),
-        Member("index", 4, 4),
+        Member("position", 4, 4),
     ),
     "replica": (
         Member("tag", 0, 4),
