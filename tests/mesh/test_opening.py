@@ -229,3 +229,40 @@ async def test_kill_9_at_any_moment_loses_no_finished_write(tmp_path: Path, writ
     assert owners == networks
     assert mesh.journal.set_aside is None
     await mesh.store.close()
+
+
+async def is_put_back(folder: Path, seed: int) -> bool:
+    """One more start: whether it takes its records for older than what it wrote last."""
+    mesh = await opened(folder, seed)
+    await mesh.store.write([Put(NETWORK)])
+    await mesh.store.close()
+    return mesh.is_put_back
+
+
+async def test_a_database_that_goes_on_is_not_taken_for_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not await is_put_back(tmp_path, 1)
+    assert not await is_put_back(tmp_path, 2)
+    (tmp_path / "run" / "start").unlink()  # as when the machine starts again
+    assert not await is_put_back(tmp_path, 3)
+    assert not await is_put_back(tmp_path, 4)
+
+
+@pytest.mark.parametrize("has_rebooted", [False, True])
+async def test_a_backup_that_is_put_back_is_noticed(tmp_path: Path, has_rebooted: bool) -> None:
+    await is_put_back(tmp_path, 1)
+    await is_put_back(tmp_path, 2)
+    shutil.copy(tmp_path / "weft.db", tmp_path / "backup")
+    await is_put_back(tmp_path, 3)
+    (tmp_path / "backup").rename(tmp_path / "weft.db")
+    if has_rebooted:
+        (tmp_path / "run" / "start").unlink()
+    assert await is_put_back(tmp_path, 4)
+    assert not await is_put_back(tmp_path, 5)
+
+
+async def test_a_lost_database_is_noticed_by_the_hosts_id(tmp_path: Path) -> None:
+    await is_put_back(tmp_path, 1)
+    (tmp_path / "weft.db").unlink()
+    assert await is_put_back(tmp_path, 2)

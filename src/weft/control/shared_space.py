@@ -69,6 +69,8 @@ class SharedSpace:
         self._context = context
         self._clock = clock
         self.ring = Ring(context.host_id, context.random_bytes, times, is_restored=is_restored)
+        if is_restored:
+            log.warning("database was put back; its quorum is asked what it says no more")
         self._reached: frozenset[HostId] | None = None
         self._due = asyncio.Event()
         self._due.set()

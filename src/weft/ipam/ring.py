@@ -19,7 +19,7 @@ from weft.ipam.intervals import Interval
 from weft.ipam.lease import LeaseTimes, Standing, ack_in, chain, is_leased, standing, statements
 from weft.ipam.occupancy import chunk
 from weft.ipam.quorum import able
-from weft.ipam.records import Records, is_forgotten, request_id
+from weft.ipam.records import Records, is_forgotten, is_returning, request_id
 from weft.ipam.sharing import (
     count_again,
     give,
@@ -119,7 +119,9 @@ class Ring:
 
         now_s: by a clock that only goes forward. reached: hosts to which there is a way.
         """
-        self._began_s = now_s if self._began_s is None else self._began_s
+        if self._began_s is None:
+            self._began_s = now_s
+            self._is_restored |= is_returning(view, self.me)  # in an earlier run, and not done
         draft = Draft(view, view.get(Lease, self.me) or self._first_lease(), wall_s)
         sight = self._look(draft, now_s, reached)
         self._watch_quorum(view, now_s, reached)

@@ -42,16 +42,14 @@ async def is_put_back(journal: SqliteJournal, mark_file: Path, *, is_known: bool
     file while the machine was off cannot be told from the file that was there.
     """
     last = await journal.read_fact(_FACT)
+    inode, known = str(journal.path.stat().st_ino), await journal.read_fact(_INODE)
+    with contextlib.suppress(UnavailableError):
+        await journal.write_fact(_INODE, inode)
     if last is None:
         return is_known
     boot, _, mark = _read(mark_file).partition(" ")
-    if boot == boot_id() and mark != last:
-        return True
-    inode = str(journal.path.stat().st_ino)
-    known = await journal.read_fact(_INODE)
-    with contextlib.suppress(UnavailableError):
-        await journal.write_fact(_INODE, inode)
-    return known is not None and known != inode
+    is_other_mark = boot == boot_id() and mark != last
+    return is_other_mark or (known is not None and known != inode)
 
 
 def boot_id() -> str:

@@ -79,6 +79,7 @@ async def open_mesh(
         host_id = await _host_id(places.host_id, journal, random_bytes)
         is_put_back = await continuity.is_put_back(journal, places.start_mark, is_known=is_known)
         is_continued = await continuity.begin(journal, places.start_mark, random_bytes)
+        is_continued = is_continued and not is_put_back
         replica = Replica(host_id, wall_s, random_bytes, journal.load(is_continued))
         await _take_over(journal, replica)
         return Opened(host_id, replica, MeshStore(replica, journal), journal, is_put_back)
