@@ -77,7 +77,11 @@ class Cable:
     @contextlib.asynccontextmanager
     async def followed(self) -> AsyncIterator[Callable[[Host, str], Awaitable[None]]]:
         """Next hops are followed as the kernel tells; gives what waits for one."""
-        events = UnderlayEvents(self.sink.interest, lambda: self.sink.follow() and None)
+
+        def follow() -> None:
+            assert self.sink.follow() == []
+
+        events = UnderlayEvents(self.sink.interest, follow)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(events.run())
 

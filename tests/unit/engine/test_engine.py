@@ -43,6 +43,9 @@ class SlowSink:
             self.rows.setdefault(table, {}).update(rows)
         return []
 
+    def follow(self) -> list[RowFailure]:
+        return []
+
     def counters(self) -> Mapping[str, Counters]:
         return {}
 
