@@ -15,9 +15,10 @@ from weft.errors import InvalidError, UnavailableError
 from weft.mesh.journal import MemoryJournal
 from weft.mesh.ledger import Batch, Saved
 from weft.mesh.replica import Limits, Replica
-from weft.mesh.sqlite_journal import SqliteJournal
+from weft.mesh.sqlite_journal import SqliteJournal, drop_unshared
 from weft.mesh.store import MeshStore
 from weft.model.ids import HostId, NetworkId, Vni
+from weft.model.records import Cluster as ClusterRecord
 from weft.model.records import Host, Network
 from weft.store.interface import Delete, Put
 
@@ -112,3 +113,24 @@ async def test_a_database_that_refuses_keeps_nothing_of_a_write(tmp_path: Path) 
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM entries").fetchone() == (0,)
     await journal.close()
+
+
+async def test_what_nobody_has_met_can_be_dropped_before_joining(tmp_path: Path) -> None:
+    """And the rest is as it was; the host goes on writing under the same incarnation."""
+    path = tmp_path / "weft.db"
+    drop_unshared(path, ClusterRecord.KIND)
+    assert not path.exists()
+    journal = opened(path)
+    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(is_continued=False))
+    store = MeshStore(replica, journal)
+    await store.write([Put(ClusterRecord(is_encrypted=True)), Put(NETWORK)])
+    await store.close()
+    drop_unshared(path, ClusterRecord.KIND)
+    journal = opened(path)
+    replica = Replica("h1", time.time, random.Random(2).randbytes, journal.load(is_continued=True))
+    store = MeshStore(replica, journal)
+    assert list(store.list(ClusterRecord)) == []
+    assert list(store.list(Network)) == [NETWORK]
+    await store.write([Put(ClusterRecord())])
+    assert [entry.sequence for entry in replica.entries() if entry.kind == "cluster"] == [3]
+    await store.close()

@@ -16,6 +16,8 @@ from weft.cluster.remembered import Acquaintances, Remembered
 from weft.cluster.secret import Secret, Secrets
 from weft.config import Settings
 from weft.errors import ConflictError, InvalidError
+from weft.mesh.sqlite_journal import drop_unshared
+from weft.model.records import Cluster
 
 TOKEN_VARIABLE = "WEFT_JOIN_TOKEN"
 STANDARD_INPUT = "-"
@@ -86,9 +88,15 @@ def plan(settings: Settings, token: str | None) -> Plan:
 
 
 def write(settings: Settings, wanted: Plan) -> None:
-    """Put the token where weftd looks; durable when it returns."""
+    """Put the token where weftd looks; durable when it returns.
+
+    A host that was alone brings its networks along, and not its settings for all hosts: a newcomer
+    must not turn encryption off.
+    """
     if wanted.token is not None:
         Secrets.join(Path(settings.state_dir), wanted.token)
+    if wanted.is_first:
+        drop_unshared(settings.database, Cluster.KIND)
 
 
 def _is_own(secrets: Secrets, known: Acquaintances) -> bool:

@@ -8,6 +8,7 @@ SQLite cannot read is renamed, and the records come back from the peers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -235,3 +236,19 @@ def drafts_of(rows: Iterable[tuple[str, str, bytes]]) -> list[Draft]:
     Kinds that this weft does not know are taken as shared.
     """
     return [Draft(kind, id, body, kind in OWNED_KINDS) for kind, id, body in rows]
+
+
+def drop_unshared(path: Path, kind: str) -> None:
+    """Let go of all that a host holds of a kind which nobody else has met yet; blocks.
+
+    weftd must not run. Anybody who knew of the writes would give them back. No database is none to
+    drop from; UnavailableError: it cannot be read or written.
+    """
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5)) as database, database:
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
+                database.execute("DELETE FROM entries WHERE kind = ?", (kind,))
+    except sqlite3.Error as error:
+        raise UnavailableError(f"database {path}: {error}") from error
