@@ -73,6 +73,7 @@ async def leave(context: Context, call: Call[None, ForceQuery]) -> LeaveInfo:
 async def rotation(context: Context, call: Call[None, Empty]) -> RotationInfo:
     """How far the cluster's token is."""
     now = context.control.hosts.members.rotation
+    own_id = context.control.host.id
     return RotationInfo(
         secret_id=now.secret_id,
         is_rotating=now.is_rotating,
@@ -80,7 +81,7 @@ async def rotation(context: Context, call: Call[None, Empty]) -> RotationInfo:
             sorted(
                 host.name
                 for host in context.control.view.list(Host)
-                if host.secret_id != now.secret_id
+                if host.secret_id != now.secret_id and host.id != own_id
             )
         ),
     )
