@@ -45,6 +45,8 @@ from weft.model.records import AddressRange, DockerNetwork, Network, Subnet
 
 log = structlog.get_logger()
 
+NEWS_S = 1.0
+"""How long news of another host's ports may take."""
 ADDRESS_SPACE = "weft"
 """Pools of Weft's own IPAM driver are known by it."""
 
@@ -144,14 +146,25 @@ class NetworkCalls:
         for port in list(self._state.ports()):
             if port.network_id == network.id:
                 await self._control.ports.remove(port.id)
-        try:
-            await self._control.networks.remove(network.id)
-        except InUseError as error:
-            log.warning("network stays, and comes back to docker", reason=str(error))
-        except NotFoundError:
+        await self._remove_when_unused(network)
+
+    async def _remove_when_unused(self, network: Network) -> None:
+        """What another host has just taken off it may be known here a moment later."""
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + NEWS_S
+        while True:
+            try:
+                await self._control.networks.remove(network.id)
+            except InUseError as error:
+                if now_s() < deadline_s:
+                    await asyncio.sleep(NEWS_S / 20)
+                    continue
+                log.warning("network stays, and comes back to docker", reason=str(error))
+            except NotFoundError:
+                pass
+            else:
+                log.info("docker network removed", network=network.name)
             return
-        else:
-            log.info("docker network removed", network=network.name)
 
     async def check_gateway(self, request: CheckGateway) -> GatewaysChecked:
         """GwAllocCheck: only subnets that are there already, without a gateway, need none."""
