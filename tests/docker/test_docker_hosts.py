@@ -183,8 +183,8 @@ def test_two_engines_make_the_same_network_at_once(pair: Pair) -> None:
         for docker in pair
     ]
     said = [command.communicate(timeout=60) for command in commands]
-    assert all(not error or "already exists" in error for _, error in said)
-    until("it is one network", lambda: list(one.weft_networks()) == [name])
+    assert all(not error or "already exists" in error for _, error in said), said
+    until("it is one network", lambda: all(list(d.weft_networks()) == [name] for d in pair))
     until("in both", lambda: networks(one) == networks(other) == [name])
     web = one.run("--net", name, name="web")
     client = other.run("--net", name, name="client")

@@ -81,8 +81,9 @@ class IpamCalls:
     async def release_pool(self, request: ReleasePool) -> Empty:
         """ReleasePool. A pool that has become a network's goes with that."""
         subnet = self._subnet(request.pool)
-        if subnet is not None:
-            await self._control.addresses.release_pool(subnet.id)
+        own_id = SubnetId(request.pool.partition("/")[0])
+        for subnet_id in {own_id, *([subnet.id] if subnet is not None else [])}:
+            await self._control.addresses.release_pool(subnet_id)
         return Empty()
 
     async def request_address(self, request: RequestAddress) -> AddressGiven:
@@ -160,13 +161,24 @@ class IpamCalls:
         return next((r for r in held if r.address == address), None)
 
     def _subnet(self, pool_id: str) -> Subnet | None:
+        """The pool itself; one that another host's network has overtaken stands for that."""
         id, _, cidr = pool_id.partition("/")
         subnet = self._control.view.get(Subnet, SubnetId(id))
-        if subnet is not None or not cidr:
+        if not cidr or (subnet is not None and self._network_of(subnet) is not None):
             return subnet
         prefix = parse_prefix("pool", cidr)
         subnets = self._control.view.list(Subnet)
-        return next((s for s in subnets if s.cidr == prefix and s.tenant == "default"), None)
+        alike = [s for s in subnets if s.cidr == prefix and s.tenant == "default"]
+        if subnet is None:
+            return next(iter(alike), None)
+        return next((s for s in alike if self._is_in_docker(s)), subnet)
+
+    def _network_of(self, subnet: Subnet) -> Network | None:
+        return self._control.view.get(Network, subnet.network_id or "")
+
+    def _is_in_docker(self, subnet: Subnet) -> bool:
+        network = self._network_of(subnet)
+        return network is not None and self._state.is_in_docker(network)
 
     def _known_subnet(self, pool_id: str) -> Subnet:
         subnet = self._subnet(pool_id)
