@@ -6,11 +6,12 @@ for its tracebacks, which costs the daemon 5 MB that it has no use for.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import TextIO
+from typing import TextIO, cast
 
 from weft.errors import InvalidError
 
@@ -41,7 +42,7 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     """Log to `stream` (None: standard error) from `level` on, the libraries' warnings too."""
     if level not in LEVELS:
         raise InvalidError(f"setting log_level = {level!r}: say one of {', '.join(LEVELS)}")
-    target = stream or sys.stderr
+    target = cast("TextIO", Sturdy(stream or sys.stderr))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -56,6 +57,25 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     _take_over_standard_logging(target)
+
+
+class Sturdy:
+    """A stream that loses lines rather than raise: a full disk, or a reader that is gone, must not
+    end what wanted to say so."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """All of it, or what the stream takes."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """What cannot be written stays for the next time, as far as the stream keeps it."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def hide_secrets(logger: object, method: str, event: Event) -> Event:

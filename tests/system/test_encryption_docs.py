@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.encryption import KIND
-from tests.system.workload import PATIENCE
+from tests.system.workload import PATIENCE, until
 from weft.lab.host import weft_command
 from weft.lab.lab import Lab
 
@@ -84,7 +84,7 @@ def test_every_command_of_the_page_works(lab: Lab) -> None:
 
 def test_a_host_that_joins_an_encrypted_cluster_encrypts_from_the_start(lab: Lab) -> None:
     lab.up(1, settings={"encrypt": True})
-    assert stages(lab) == {"h1": "refuses"}
+    until("h1 is at its last stage", lambda: stages(lab) == {"h1": "refuses"})
     run(lab, "h1", *_NETWORK)
     plug(lab, "h1", "a")
     lab.up(2)

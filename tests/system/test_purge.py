@@ -41,7 +41,7 @@ def kernel_state(host: LabHost) -> dict[str, list[str]]:
         "pins": "find /sys/fs/bpf -name '*weft*'",
         "run": "find /run -name 'weft*'",
         "docker": "find /etc/docker /run/docker 2>/dev/null; true",
-        "mounts": "cut -d' ' -f1-3 /proc/self/mounts",
+        "mounts": "cut -d' ' -f1-3 /proc/self/mounts | grep -w bpf | grep -v /tmp/; true",
         "sysctls": "sysctl -a 2>/dev/null | grep -E 'ip_forward|forwarding|route_localnet'",
     }
     return {what: host.run(["sh", "-c", line]).splitlines() for what, line in commands.items()}

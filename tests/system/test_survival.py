@@ -166,4 +166,4 @@ def test_a_kill_in_the_middle_of_attaching_leaves_no_half_port(
         links = json.loads(host.run(["ip", "-json", "link"]))
         devices = sum(link["ifname"].startswith("weft") for link in links)
         ports = [p for p in api.get(PortList, "ports").ports if p.device]
-        assert devices == len(ports) + 2, "weft0, weft1 and one device a port"
+        assert devices == len(ports) + 3, "weft0, weft1, weftx and one device a port"

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,14 @@ def test_logs_do_not_bring_rich_along() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_a_full_disk_costs_the_line_and_nothing_else(stream: io.StringIO) -> None:
+    with Path("/dev/full").open("w", buffering=1) as full:
+        logs.set_up("info", full)
+        structlog.get_logger().info("not written")
+        logging.getLogger("library").warning("neither")
+        with pytest.raises(OSError, match="No space"):
+            full.flush()
+        with Path(os.devnull).open("w") as rest:
+            os.dup2(rest.fileno(), full.fileno())

@@ -77,3 +77,11 @@ def sink(settings: Settings) -> Iterator[Sink]:
         yield made
     finally:
         made.purge()
+
+
+@pytest.fixture
+def addresses(host_netns: str) -> None:
+    """Those of `test_kernel_sink.HOST`, on a device of the host's."""
+    run("ip link add up9 type veth peer name up8; ip link set up9 addrgenmode none")
+    run("ip link set up8 addrgenmode none; ip link set up9 up; ip link set up8 up")
+    run("ip addr add 192.0.2.10/24 dev up9; ip -6 addr add 2001:db8::10/64 dev up9 nodad")

@@ -16,7 +16,7 @@ from weft.engine.engine import difference
 from weft.model.addresses import ip_address, ip_network
 from weft.model.records import AllowedAddress, Network, Port, PublishedPort, Record
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
 NUMBERS = (1, 2, 3)
 DAMAGE = (

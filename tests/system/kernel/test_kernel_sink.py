@@ -33,7 +33,7 @@ from weft.model.records import (
 )
 from weft.store.memory import MemoryStore
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
 Rows = Mapping[str, Mapping[Hashable, Hashable]]
 HOST = Host(
@@ -107,14 +107,6 @@ def until_gone(ifname: str) -> None:
     while f"{ifname}@" in run("ip -o link"):
         assert time.monotonic() < deadline_s, f"{ifname} is still there"
         time.sleep(0.01)
-
-
-@pytest.fixture(autouse=True)
-def addresses(host_netns: str) -> None:
-    """Those of HOST."""
-    run("ip link add up9 type veth peer name up8; ip link set up9 addrgenmode none")
-    run("ip link set up8 addrgenmode none; ip link set up9 up; ip link set up8 up")
-    run("ip addr add 192.0.2.10/24 dev up9; ip -6 addr add 2001:db8::10/64 dev up9 nodad")
 
 
 def snapshot(bpffs: Path) -> dict[str, str]:
