@@ -184,7 +184,7 @@ class EncryptedOverlay(Overlay):
                 for host in self.members
             ),
             f"not all hosts are at {target.name}",
-            30,
+            75,  # a first handshake that is lost is tried again every 5 s or more
         )
 
 
