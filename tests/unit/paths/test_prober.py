@@ -93,6 +93,11 @@ class World:
             yield
             task.cancel()
 
+    def is_known(self, host: HostId, *, is_broken: bool) -> bool:
+        """Whether the prober has found out that much about a host."""
+        state = self.prober.states().get(host)
+        return state is not None and state.is_broken == is_broken
+
     async def until(self, claim: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
             while not claim():  # noqa: ASYNC110
@@ -144,7 +149,7 @@ def test_the_second_address_is_found_when_the_first_does_not_answer() -> None:
         async with world.running():
             await world.until(lambda: OTHER in world.prober.states())
             assert world.prober.states()[OTHER].is_broken
-            await world.until(lambda: not world.prober.states()[OTHER].is_broken)
+            await world.until(lambda: world.is_known(OTHER, is_broken=False))
             assert world.prober.states()[OTHER].address == IPv6Address("2001:db8::2")
 
     asyncio.run(main())
@@ -161,7 +166,7 @@ def test_hosts_without_a_family_in_common_are_apart_and_nothing_is_sent() -> Non
             assert wire.asked == []
             wire.answering.add(ip_address("2001:db8::2"))
             await world.store.write([Put(host(ME, "192.0.2.1", "2001:db8::1"))])
-            await world.until(lambda: not world.prober.states()[OTHER].is_broken)
+            await world.until(lambda: world.is_known(OTHER, is_broken=False))
 
     asyncio.run(main())
 
