@@ -65,7 +65,7 @@ def two_hosts(request: pytest.FixtureRequest) -> Iterator[Lab]:
         pytest.skip("needs root")
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd; make setup installs it")
-    made = Lab(f"pair-{os.getpid()}")
+    made = Lab(f"docker-pair-{os.getpid()}")
     try:
         made.up(2, has_docker=True, settings=SETTINGS)
         for host in made.hosts():
