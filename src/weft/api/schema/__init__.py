@@ -1,0 +1,108 @@
+"""What the API answers: one struct an answer, of its own, so that records may change beneath it.
+
+These forms are stable: fields are added, never renamed, removed or given another meaning
+(docs/json.md). Addresses and prefixes are text. Times are Unix seconds. Lists come inside an
+object, so that facts about the list can be added. What the API is asked is `weft.control.specs`
+and, where a request has no spec of its own, a struct beside what it is about.
+"""
+
+from __future__ import annotations
+
+from weft.api.schema.base import Answer, Scalar
+from weft.api.schema.counters import CountersInfo, CountersList
+from weft.api.schema.encryption import EncryptedHostInfo, EncryptionInfo, EncryptRequest, KeyInfo
+from weft.api.schema.hosts import AttemptInfo, HostInfo, HostList, LeaveInfo, RotationInfo, WhyInfo
+from weft.api.schema.ipam import IpamInfo, LeaseInfo, ShareInfo, SubnetShares
+from weft.api.schema.names import (
+    LookupInfo,
+    LookupQuery,
+    LookupRecord,
+    NameInfo,
+    NameList,
+    RemoveNameQuery,
+)
+from weft.api.schema.networks import (
+    ExposeRequest,
+    NetworkDetail,
+    NetworkInfo,
+    NetworkList,
+    RangeInfo,
+    RenameRequest,
+    SubnetInfo,
+    SubnetList,
+)
+from weft.api.schema.ports import (
+    AllowedInfo,
+    DetachQuery,
+    DeviceInfo,
+    OwnerInfo,
+    PortInfo,
+    PortList,
+    PortRequest,
+    PublishedInfo,
+)
+from weft.api.schema.queries import Empty, ForceQuery, NetworkQuery
+from weft.api.schema.status import (
+    Accepted,
+    ConflictInfo,
+    ConflictList,
+    FactsInfo,
+    Problem,
+    ProblemList,
+    ReconcileInfo,
+    StatusInfo,
+)
+
+__all__ = [
+    "Accepted",
+    "AllowedInfo",
+    "Answer",
+    "AttemptInfo",
+    "ConflictInfo",
+    "ConflictList",
+    "CountersInfo",
+    "CountersList",
+    "DetachQuery",
+    "DeviceInfo",
+    "Empty",
+    "EncryptRequest",
+    "EncryptedHostInfo",
+    "EncryptionInfo",
+    "ExposeRequest",
+    "FactsInfo",
+    "ForceQuery",
+    "HostInfo",
+    "HostList",
+    "IpamInfo",
+    "KeyInfo",
+    "LeaseInfo",
+    "LeaveInfo",
+    "LookupInfo",
+    "LookupQuery",
+    "LookupRecord",
+    "NameInfo",
+    "NameList",
+    "NetworkDetail",
+    "NetworkInfo",
+    "NetworkList",
+    "NetworkQuery",
+    "OwnerInfo",
+    "PortInfo",
+    "PortList",
+    "PortRequest",
+    "Problem",
+    "ProblemList",
+    "PublishedInfo",
+    "RangeInfo",
+    "ReconcileInfo",
+    "RemoveNameQuery",
+    "RenameRequest",
+    "RotationInfo",
+    "Scalar",
+    "ShareInfo",
+    "StatusInfo",
+    "SubnetInfo",
+    "SubnetList",
+    "SubnetShares",
+    "WhyInfo",
+]

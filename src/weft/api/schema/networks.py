@@ -1,0 +1,89 @@
+"""Networks, their subnets, and what is asked about them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from weft.api.schema.base import Answer
+from weft.api.schema.names import NameInfo
+from weft.api.schema.ports import PortInfo
+from weft.control.specs import Spec
+from weft.model.addresses import IPAddress
+
+
+class RangeInfo(Answer, frozen=True, kw_only=True):
+    """All addresses from `first` to `last`, both included."""
+
+    first: str
+    last: str
+
+
+class SubnetInfo(Answer, frozen=True, kw_only=True):
+    """An address prefix on a network."""
+
+    id: str
+    cidr: str
+    gateway: str | None
+    ranges: tuple[RangeInfo, ...]
+    """Addresses are given only from these; empty: from all of the prefix."""
+    excludes: tuple[RangeInfo, ...]
+    """Never given, unless asked for by name."""
+    allocator: Literal["weft", "docker"]
+    """Who hands out addresses."""
+    is_forced: bool
+    """Whether an overlap with a route of the host was accepted."""
+
+
+class SubnetList(Answer, frozen=True, kw_only=True):
+    """The subnets of a network, in the order of their prefixes."""
+
+    subnets: tuple[SubnetInfo, ...]
+
+
+class NetworkInfo(Answer, frozen=True, kw_only=True):
+    """A network."""
+
+    id: str
+    name: str
+    tenant: str
+    vni: int
+    is_internal: bool
+    """Whether nothing leads from it to the outside of the host."""
+    is_exposed: bool
+    """Whether this host itself has a place on it (`weft expose`)."""
+    mtu_bytes: int | None
+    """null: what the underlay carries, less the encapsulation."""
+    effective_mtu_bytes: int
+    """The MTU that ports on this host get."""
+    labels: dict[str, str]
+    subnets: tuple[SubnetInfo, ...]
+    port_count: int
+    """Ports on this host, the host's own place not counted."""
+    total_port_count: int = 0
+    """Ports on all hosts, the hosts' own places not counted."""
+
+
+class NetworkList(Answer, frozen=True, kw_only=True):
+    """All networks, by tenant and name."""
+
+    networks: tuple[NetworkInfo, ...]
+
+
+class NetworkDetail(NetworkInfo, frozen=True, kw_only=True):
+    """A network with all that is on it."""
+
+    ports: tuple[PortInfo, ...]
+    names: tuple[NameInfo, ...]
+
+
+class RenameRequest(Spec, frozen=True, kw_only=True):
+    """Another name for a network."""
+
+    name: str
+
+
+class ExposeRequest(Spec, frozen=True, kw_only=True):
+    """Give the host itself a place on a network."""
+
+    addresses: tuple[IPAddress, ...] = ()
+    """Families of the network that none is named for get one each."""

@@ -1,0 +1,105 @@
+"""Ports, and what is asked about them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from weft.api.schema.base import Answer
+from weft.control.specs import Spec
+from weft.model.addresses import IPAddress
+from weft.model.ids import MacAddress
+from weft.model.records import AllowedAddress, PublishedPort
+
+
+class AllowedInfo(Answer, frozen=True, kw_only=True):
+    """A source prefix that a port may use beside its own addresses."""
+
+    cidr: str
+    mac: str | None
+    """null: the port's own."""
+
+
+class DeviceInfo(Answer, frozen=True, kw_only=True):
+    """The veth pair of a port."""
+
+    ifname: str
+    """The host's end."""
+    peer_ifname: str
+    """The workload's end."""
+    netns: str | None
+    """Path of the workload's network namespace; null: somebody else moved the peer."""
+
+
+class OwnerInfo(Answer, frozen=True, kw_only=True):
+    """For whom a port exists."""
+
+    frontend: Literal["docker", "cli", "host"]
+    reference: str
+    """The frontend's own id: Docker's endpoint id, the attach request's target."""
+    container_id: str
+    container_name: str
+
+
+class PublishedInfo(Answer, frozen=True, kw_only=True):
+    """A port of the host that leads to a port of the workload."""
+
+    protocol: Literal["tcp", "udp", "sctp"]
+    host_port: int
+    port: int
+    host_address: str | None
+    """null: every address of the host."""
+
+
+class PortInfo(Answer, frozen=True, kw_only=True):
+    """A workload's place on a network."""
+
+    id: str
+    network: str
+    """The network's name."""
+    network_id: str
+    host: str
+    """The name of the host that it lives on."""
+    host_id: str
+    mac: str
+    addresses: tuple[str, ...]
+    names: tuple[str, ...]
+    allowed: tuple[AllowedInfo, ...]
+    is_spoof_checked: bool
+    device: DeviceInfo | None
+    """null: nothing is plugged in, or it is the host's own place."""
+    owner: OwnerInfo
+    published: tuple[PublishedInfo, ...]
+    problems: tuple[str, ...]
+    """What of it the kernel refused, and why; empty when all is well."""
+
+
+class PortList(Answer, frozen=True, kw_only=True):
+    """Ports of all hosts, by network, name and host."""
+
+    ports: tuple[PortInfo, ...]
+
+
+class PortRequest(Spec, frozen=True, kw_only=True):
+    """A port with every field explicit. Without a target it waits for its device."""
+
+    network: str
+    """Name, ``tenant/name``, id, or the unambiguous beginning of an id."""
+    target: str | None = None
+    """A container's name or id, a pid, or the path of a network namespace, to plug it into."""
+    addresses: tuple[IPAddress, ...] = ()
+    """Families of the network that none is named for get one each."""
+    mac: MacAddress | None = None
+    names: tuple[str, ...] = ()
+    ifname: str | None = None
+    """Needs a target. null: the first free of eth0, eth1, …"""
+    allowed: tuple[AllowedAddress, ...] = ()
+    is_spoof_checked: bool = True
+    is_default_route: bool = True
+    published: tuple[PublishedPort, ...] = ()
+
+
+class DetachQuery(Spec, frozen=True, kw_only=True):
+    """Says what to unplug from where."""
+
+    target: str
+    network: str

@@ -1,0 +1,88 @@
+"""Records: all state that Weft keeps, one frozen struct a kind.
+
+A record says what somebody wants, never what the kernel happens to hold (no ifindex, no program
+id). A host alone writes the records that it owns (those with a `host_id`); the rest are
+last-writer-wins. Versions live beside the record in the store's `Entry`, for nothing that reads
+records may depend on them.
+"""
+
+from __future__ import annotations
+
+from weft.model.records.base import Part, Record
+from weft.model.records.blocks import AddressBlocks, Block, BlockRequest
+from weft.model.records.hosts import (
+    Cluster,
+    EncryptionStage,
+    ForgottenHost,
+    Host,
+    Neighbour,
+    Neighbours,
+    WireGuardEnd,
+)
+from weft.model.records.leases import (
+    Ballot,
+    Lease,
+    LeaseAck,
+    LeaseDecision,
+    LeaseMember,
+    LeaseReturn,
+    LeaseVote,
+)
+from weft.model.records.names import Name, ServiceTarget
+from weft.model.records.networks import AddressRange, DockerNetwork, Network, Reservation, Subnet
+from weft.model.records.ports import AllowedAddress, Device, Owner, Place, Port, PublishedPort
+
+__all__ = [
+    "KINDS",
+    "AddressBlocks",
+    "AddressRange",
+    "AllowedAddress",
+    "Ballot",
+    "Block",
+    "BlockRequest",
+    "Cluster",
+    "Device",
+    "DockerNetwork",
+    "EncryptionStage",
+    "ForgottenHost",
+    "Host",
+    "Lease",
+    "LeaseAck",
+    "LeaseDecision",
+    "LeaseMember",
+    "LeaseReturn",
+    "LeaseVote",
+    "Name",
+    "Neighbour",
+    "Neighbours",
+    "Network",
+    "Owner",
+    "Part",
+    "Place",
+    "Port",
+    "PublishedPort",
+    "Record",
+    "Reservation",
+    "ServiceTarget",
+    "Subnet",
+    "WireGuardEnd",
+]
+
+KINDS: tuple[type[Record], ...] = (
+    Host,
+    Neighbours,
+    ForgottenHost,
+    Cluster,
+    Network,
+    Subnet,
+    Port,
+    Name,
+    Reservation,
+    DockerNetwork,
+    AddressBlocks,
+    BlockRequest,
+    Lease,
+    LeaseVote,
+    LeaseReturn,
+)
+"""Every kind, in the order in which they refer to each other."""

@@ -1,0 +1,53 @@
+"""Which host gives which addresses. `ipam.blocks` reads them together."""
+
+from __future__ import annotations
+
+from weft.model.addresses import IPAddress
+from weft.model.ids import HostId, SubnetId
+from weft.model.records.base import Part, Record
+
+
+class Block(Part, frozen=True, kw_only=True):
+    """Addresses of a subnet that belong to one host."""
+
+    first: IPAddress
+    last: IPAddress
+    epoch: int
+    """Of two statements about an address the one with the greater epoch holds. A gift adds one; a
+    takeover goes to the next multiple of 2**32, past all that the former owner may have said."""
+    owner: HostId
+    is_reserve: bool = False
+    """Never taken from its owner while that is not forgotten."""
+    since: int = 0
+    """Revision of the writer's statements from which on this may be used: once a majority of its
+    lease quorum knows them. 0: at once, for nobody else ever had it."""
+
+
+class AddressBlocks(Record, frozen=True, kw_only=True):
+    """What one host says about a subnet's blocks: those that it owns, and those that it gave away
+    until their new owner says the same. `ipam.blocks` finds the one owner of every address."""
+
+    KIND = "address-blocks"
+    id: str
+    """Derived from subnet and host."""
+    subnet_id: SubnetId
+    host_id: HostId
+    blocks: tuple[Block, ...] = ()
+    """Disjoint, ascending."""
+
+
+class BlockRequest(Record, frozen=True, kw_only=True):
+    """A host asks another for addresses of a subnet. It goes when the asker has taken them."""
+
+    KIND = "block-request"
+    id: str
+    """Derived from subnet and asker."""
+    subnet_id: SubnetId
+    host_id: HostId
+    owner: HostId
+    """Who is asked."""
+    count: int = 1
+    address: IPAddress | None = None
+    """This one and no other."""
+    is_urgent: bool = False
+    """Somebody waits: even the owner's last ones are wanted."""

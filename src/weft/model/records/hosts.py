@@ -1,0 +1,116 @@
+"""Machines, whom they reach, and what all of them share."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import HostId
+from weft.model.records.base import Part, Record
+
+
+class Host(Record, frozen=True, kw_only=True):
+    """A machine that runs weftd. It alone writes its record."""
+
+    KIND = "host"
+    id: HostId
+    name: str
+    underlay: tuple[IPAddress, ...] = ()
+    """Addresses under which other hosts reach it."""
+    mtu_bytes: int = 1500
+    """Of the underlay device: the largest IP packet it carries."""
+    network_mtu_bytes: int = 1450
+    """For networks that name none: what fits into an underlay packet once encapsulated."""
+    resolvers: tuple[IPAddress, ...] = ()
+    """DNS servers that this host uses; queries of its workloads to them are Weft's to answer."""
+    version: str = ""
+    mesh_port: int = 6783
+    """TCP port of its links to other hosts."""
+    secret_id: str = ""
+    """Names the cluster's secret that it has confirmed: a hash, nothing to hide."""
+    wireguard: WireGuardEnd | None = None
+    """How others encrypt to it; None: it cannot."""
+
+
+class EncryptionStage(IntEnum):
+    """How far a host is with encryption; `topology.encryption` says when it goes on."""
+
+    OFF = 0
+    """Sends plain and takes plain; has no WireGuard device."""
+    ACCEPTS = 1
+    """Sends plain, takes both; its device knows every other host's key."""
+    SENDS = 2
+    """Sends encrypted, takes both."""
+    REFUSES = 3
+    """Sends encrypted, and takes nothing else."""
+
+
+class WireGuardEnd(Part, frozen=True, kw_only=True):
+    """A host's end of the encrypted underlay."""
+
+    public_key: str
+    """Base64, as wg(8) shows it."""
+    port: int
+    """UDP, on the addresses of the host's underlay."""
+    stage: EncryptionStage = EncryptionStage.OFF
+    """What the host does, or is about to do."""
+    in_force: EncryptionStage = EncryptionStage.OFF
+    """What its kernel does for sure; `stage` once that is through."""
+    follows: str = ""
+    """`Cluster.encryption_id` of the settings that are in force on it; empty: none ever were."""
+
+
+class Neighbour(Part, frozen=True, kw_only=True):
+    """A host to which another has a link, or whose data path answers."""
+
+    host_id: HostId
+    address: IPAddress
+    """Of the neighbour, as it is reached."""
+    path_mtu_bytes: int = 0
+    """Largest underlay packet that passes in both directions; 0: not known yet."""
+    is_path_broken: bool = False
+    """What the data path sends does not arrive."""
+    has_link: bool = True
+    """A link of the mesh is up. False: only what the data path is like is known."""
+
+
+class Neighbours(Record, frozen=True, kw_only=True):
+    """Which other hosts one can reach. Written by that host alone; its id is the host's."""
+
+    KIND = "neighbours"
+    id: HostId
+    host_id: HostId
+    neighbours: tuple[Neighbour, ...] = ()
+    """By `host_id`, ascending."""
+
+    @property
+    def broken(self) -> tuple[HostId, ...]:
+        """Those whose data path is broken."""
+        return tuple(each.host_id for each in self.neighbours if each.is_path_broken)
+
+
+class ForgottenHost(Record, frozen=True, kw_only=True):
+    """A host that was removed from the cluster (`weft leave`, `weft forget`). Its certificate is
+    refused, what it owned is nobody's, and its id never comes back."""
+
+    KIND = "forgotten-host"
+    id: HostId
+    name: str = ""
+    at_s: float = 0.0
+    """Wall clock, Unix time."""
+
+
+class Cluster(Record, frozen=True, kw_only=True):
+    """Settings that all hosts share; there is one, with the id ``cluster``."""
+
+    KIND = "cluster"
+    id: str = "cluster"
+    is_encrypted: bool = False
+    """Traffic between hosts goes through WireGuard."""
+    plain_underlays: tuple[IPNetwork, ...] = ()
+    """With `is_encrypted`: between two hosts whose underlay addresses are both in one of these it
+    does not."""
+    former_plain_underlays: tuple[IPNetwork, ...] = ()
+    """As they were before the last change: what was plain is taken so, until its sender follows."""
+    encryption_id: str = ""
+    """Another one with every change of the above, so that hosts can say which they follow."""

@@ -1,0 +1,30 @@
+"""Names that people add to DNS."""
+
+from __future__ import annotations
+
+from weft.model.addresses import IPAddress
+from weft.model.ids import NameId, NetworkId
+from weft.model.records.base import Part, Record
+
+
+class Name(Record, frozen=True, kw_only=True):
+    """A DNS name that somebody added by hand."""
+
+    KIND = "name"
+    id: NameId
+    name: str
+    """Lower case, without the domain: ``db`` or ``_http._tcp.web``."""
+    network_id: NetworkId
+    addresses: tuple[IPAddress, ...] = ()
+    services: tuple[ServiceTarget, ...] = ()
+    ttl_s: int = 1
+
+
+class ServiceTarget(Part, frozen=True, kw_only=True):
+    """What an SRV record points to (RFC 2782)."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+    """A label of the same network, or a full domain name when it contains a dot."""

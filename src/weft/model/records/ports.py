@@ -1,0 +1,102 @@
+"""Workloads' places on networks."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import HostId, MacAddress, NetworkId, PortId
+from weft.model.records.base import Part, Record
+
+
+class AllowedAddress(Part, frozen=True, kw_only=True):
+    """A prefix, and a MAC if not the port's own, that a port may use as its source as well."""
+
+    cidr: IPNetwork
+    mac: MacAddress | None = None
+
+
+class PublishedPort(Part, frozen=True, kw_only=True):
+    """A port of the host that leads to a port of the workload (docker -p)."""
+
+    protocol: Literal["tcp", "udp", "sctp"]
+    host_port: int
+    port: int
+    host_address: IPAddress | None = None
+    """None: on every address of the host."""
+
+
+class Device(Part, frozen=True, kw_only=True):
+    """How a local port's traffic reaches its workload: a veth pair that Weft makes."""
+
+    ifname: str
+    """The host's end. Begins with ``weft``."""
+    peer_ifname: str
+    """The workload's end. With `netns` its final name; without, the name that it has until
+    somebody else (dockerd, a CNI runtime) moves and renames it."""
+    netns: str | None = None
+    """Path of the workload's network namespace; Weft moves the peer there and gives it MAC,
+    addresses and routes. None: the asker does so."""
+    netns_inode: int | None = None
+    """With `netns`: inode of the namespace that is meant, so that a path that has come to mean
+    another one (a pid given again) is never plugged into."""
+    is_default_route: bool = True
+    """With `netns`: the subnet's gateways become default routes there, if there are none yet."""
+
+
+class Owner(Part, frozen=True, kw_only=True):
+    """For whom a port exists."""
+
+    frontend: Literal["docker", "cli", "host"]
+    reference: str = ""
+    """The frontend's own id: Docker's endpoint id, the attach request's target."""
+    container_id: str = ""
+    container_name: str = ""
+    sandbox: str = ""
+    """Docker's name for the container's network namespace, while the port is in it."""
+
+
+class Port(Record, frozen=True, kw_only=True):
+    """A workload's place on a network. Written by its host alone."""
+
+    KIND = "port"
+    id: PortId
+    network_id: NetworkId
+    host_id: HostId
+    mac: MacAddress
+    slot: int
+    """Smallest number that was free among the ports of this network on this host."""
+    addresses: tuple[IPAddress, ...] = ()
+    names: tuple[str, ...] = ()
+    """DNS labels inside the network: container name, hostname, aliases."""
+    allowed: tuple[AllowedAddress, ...] = ()
+    is_spoof_checked: bool = True
+    device: Device | None = None
+    """None: nothing is plugged in (yet, or it is the host's own place, see `owner`)."""
+    owner: Owner
+    published: tuple[PublishedPort, ...] = ()
+    replaces: tuple[PortId, ...] = ()
+    """Ports of dead hosts whose addresses it took over: should they live after all, what is sent to
+    these addresses is for this port."""
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the host's own place on the network (`weft expose`)."""
+        return self.owner.frontend == "host"
+
+    @property
+    def place(self) -> Place:
+        """By which `View.any` tells whether a host has a port on a network."""
+        return Place(self.network_id, self.host_id)
+
+    @property
+    def unknown_on(self) -> tuple[NetworkId, ...]:
+        """Its network, if it may hold addresses that no record names."""
+        return (self.network_id,) if self.allowed or not self.is_spoof_checked else ()
+
+
+class Place(NamedTuple):
+    """A network on a host."""
+
+    network_id: NetworkId
+    host_id: HostId
