@@ -13,6 +13,7 @@ from itertools import count
 
 import pytest
 
+from tests.system.cluster import Cluster
 from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, add_network
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo
@@ -21,6 +22,7 @@ from weft.lab.host import LabHost
 from weft.lab.lab import Lab
 
 SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2}
+MEMBER_SETTINGS = {"docker": False, "reconcile_s": 2.0, "rest_s": 0.2}
 _numbers = count(1)
 
 
@@ -95,3 +97,29 @@ def new_workload(host: LabHost, api: Client, new_network: NewNetwork) -> Iterato
     host.start_weftd()
     for workload in made:
         workload.remove()
+
+
+@pytest.fixture(scope="module")
+def members_lab() -> Iterator[Lab]:
+    made = Lab(f"members-{os.getpid()}")
+    try:
+        made.up(3, settings=MEMBER_SETTINGS, has_weftd=False)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def fresh(members_lab: Lab) -> Iterator[Cluster]:
+    """A first host, and two that never ran weftd."""
+    cluster = Cluster(members_lab.hosts())
+    cluster.begin()
+    yield cluster
+
+
+@pytest.fixture
+def cluster(members_lab: Lab) -> Iterator[Cluster]:
+    """Three hosts that are one cluster."""
+    cluster = Cluster(members_lab.hosts())
+    cluster.gather()
+    yield cluster

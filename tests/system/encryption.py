@@ -18,7 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.system.overlay import Overlay, OverlayHost, Workload, sh, until
+from tests.system.overlay import Overlay
+from tests.system.overlay_host import OverlayHost
+from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
 from weft.engine.ebpf.compile import functions
 from weft.engine.engine import Engine

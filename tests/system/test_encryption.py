@@ -25,7 +25,8 @@ from tests.system.encryption import (
     say,
     talking,
 )
-from tests.system.overlay import FOO, Workload, sh, until
+from tests.system.overlay import FOO
+from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
 from weft.errors import ConflictError
 from weft.kernel.bpf.layouts import DropReason

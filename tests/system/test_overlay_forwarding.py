@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from tests.system import overlay as world
-from tests.system.overlay import FOO, Overlay, OverlayHost, Workload, port_on, until
+from tests.system.overlay import FOO, Overlay, port_on
+from tests.system.overlay_host import OverlayHost
+from tests.system.overlay_workload import Workload, until
 from weft.kernel.bpf.layouts import DropReason
 from weft.model.addresses import ip_address
 from weft.model.ids import host_place_id

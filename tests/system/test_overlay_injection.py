@@ -12,7 +12,8 @@ import pytest
 from tests.bpf.overlay import vxlan
 from tests.system import frames
 from tests.system import overlay as world
-from tests.system.overlay import FOO, Overlay, sh
+from tests.system.overlay import FOO, Overlay
+from tests.system.overlay_workload import sh
 from tests.system.workload import PATIENCE
 
 pytestmark = pytest.mark.root

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.system import overlay as world
-from tests.system.overlay import Overlay, OverlayHost, sh, until
+from tests.system.overlay import Overlay
+from tests.system.overlay_host import OverlayHost
+from tests.system.overlay_workload import sh, until
 
 pytestmark = pytest.mark.root
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.system import overlay as world
-from tests.system.overlay import FOO, Overlay, OverlayHost, sh, until
+from tests.system.overlay import FOO, Overlay
+from tests.system.overlay_host import OverlayHost
+from tests.system.overlay_workload import sh, until
 from weft.kernel import netns
 from weft.kernel.bpf import tcx
 from weft.kernel.bpf.layouts import DropReason
