@@ -39,7 +39,8 @@ from weft.store.interface import Change, Changed, Delete, Put
 from weft.topology.routes import routes
 
 WAIT_S = 5.0
-"""How long an intent waits for addresses of others."""
+"""How long an intent waits for addresses of others, also of those that are not reached for less: a
+host that has just joined knows of all before it reaches any."""
 BUSY_S = 0.25
 IDLE_S = 5.0
 """Between steps though nothing changed: while something is under way, and otherwise."""
@@ -63,9 +64,11 @@ class SharedSpace:
         *,
         is_restored: bool = False,
         times: LeaseTimes = LeaseTimes(),  # noqa: B008
+        wait_s: float = WAIT_S,
     ) -> None:
         """clock: only goes forward. is_restored: the records may be older than what this host
         wrote last."""
+        self._wait_s = wait_s
         self._context = context
         self._clock = clock
         self.ring = Ring(context.host_id, context.random_bytes, times, is_restored=is_restored)
@@ -93,7 +96,7 @@ class SharedSpace:
         """See `Space.obtain`."""
         with self._needs(needed):
             try:
-                async with asyncio.timeout(WAIT_S):
+                async with asyncio.timeout(self._wait_s):
                     while not self._is_provided(needed):
                         final = self._shortage(needed, is_waiting=True)
                         if final is not None:
@@ -108,7 +111,7 @@ class SharedSpace:
         self.ring.is_leaving = True
         self._due.set()
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(self._wait_s):
                 while any(self._is_kept(record) for record in self._own()):
                     async with self._stepped:
                         await self._stepped.wait()
@@ -223,9 +226,19 @@ class SharedSpace:
             self._context.view,
             self._context.host_id,
             needed,
-            self.reached,
+            self.reached | self._expected() if is_waiting else self.reached,
             self.fence,
             is_waiting=is_waiting,
+        )
+
+    def _expected(self) -> frozenset[HostId]:
+        """Hosts that may be reached in a moment."""
+        now_s = self._clock()
+        since_s = (
+            (host.id, self.ring.lost_since_s(host.id)) for host in self._context.view.list(Host)
+        )
+        return frozenset(
+            host for host, lost_s in since_s if lost_s is None or now_s - lost_s < self._wait_s
         )
 
     def _own(self) -> list[AddressBlocks]:

@@ -54,6 +54,7 @@ class Desk:
             self.context,
             time.monotonic,
             times=LeaseTimes(taken_after_s=0.3, fenced_after_s=0.2, alone_s=0.2, retry_s=0.1),
+            wait_s=2,
         )
         self.control = Control(self.context)
         self.agent: asyncio.Task[None] | None = None
@@ -170,6 +171,22 @@ async def test_an_address_of_a_host_that_is_cut_off_is_refused_by_name() -> None
         await made.link(first)
         with pytest.raises(UnavailableError, match=r"10\.0\.0\.77: belongs to host h1"):
             await second.port("10.0.0.77")
+
+
+async def test_a_host_that_reaches_nobody_yet_waits_for_its_first_address() -> None:
+    async with room(2) as made:
+        third = Desk(made.store, 3)
+        third.start()
+        try:
+            await made.store.write([Put(Host(id=third.id, name=third.name))])
+            asked = asyncio.create_task(third.port())
+            await until(lambda: third.space.ring.needs)
+            made.desks.append(third)
+            await made.link(*made.desks)
+            assert (await asked).addresses
+        finally:
+            made.desks.remove(third)
+            await third.stop()
 
 
 async def test_a_host_cut_off_uses_up_its_reserve_and_then_says_why_it_stops() -> None:
