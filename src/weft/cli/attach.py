@@ -7,6 +7,7 @@ import click
 from weft.api.schema import PortInfo
 from weft.cli import types
 from weft.cli.output import json_option, print_json, progress
+from weft.cli.plug_options import plug_options
 from weft.cli.port import show
 from weft.cli.session import connect
 from weft.control.specs import AttachSpec
@@ -18,19 +19,7 @@ from weft.model.records import AllowedAddress
 @click.command()
 @click.argument("target")
 @click.argument("network", type=types.NETWORK)
-@click.option("--ip", "addresses", multiple=True, type=types.ADDRESS, help="Address; repeatable.")
-@click.option("--mac", type=types.MAC, help="MAC [made from network and address].")
-@click.option("--name", "names", multiple=True, help="DNS name; repeatable [the container's].")
-@click.option("--ifname", help="Interface's name inside [first free of eth0, eth1 …].")
-@click.option(
-    "--allow-address",
-    "allowed",
-    multiple=True,
-    type=types.ALLOWED,
-    help="Let it send from this prefix too, with this MAC; repeatable.",
-)
-@click.option("--no-spoof-check", is_flag=True, help="Let it send from any address.")
-@click.option("--no-default-route", is_flag=True, help="Add no default route.")
+@plug_options
 @json_option
 def attach(
     target: str,

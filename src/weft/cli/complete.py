@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from weft.errors import WeftError
+
+A = TypeVar("A")
 
 TIMEOUT_S = 1.0
 """A shell that hangs at a tab is worse than one that completes nothing."""
@@ -18,19 +21,15 @@ def networks(
 ) -> list[CompletionItem]:
     """Networks by name, those of another tenant as tenant/name."""
     from weft.api.schema import NetworkList
-    from weft.cli.session import connect
 
-    try:
-        found = connect(timeout_s=TIMEOUT_S).get(NetworkList, "networks").networks
-    except WeftError:
-        return []
+    answer = _answer(NetworkList, "networks")
     return _items(
         (
             (
                 one.name if one.tenant == "default" else f"{one.tenant}/{one.name}",
                 ", ".join(subnet.cidr for subnet in one.subnets),
             )
-            for one in found
+            for one in (answer.networks if answer is not None else ())
         ),
         incomplete,
     )
@@ -41,16 +40,12 @@ def ports(
 ) -> list[CompletionItem]:
     """Ports by name and by id."""
     from weft.api.schema import PortList
-    from weft.cli.session import connect
 
-    try:
-        found = connect(timeout_s=TIMEOUT_S).get(PortList, "ports").ports
-    except WeftError:
-        return []
+    answer = _answer(PortList, "ports")
     return _items(
         (
             (word, f"{one.network} {', '.join(one.addresses)}")
-            for one in found
+            for one in (answer.ports if answer is not None else ())
             for word in (*one.names, one.id)
         ),
         incomplete,
@@ -62,16 +57,27 @@ def hosts(
 ) -> list[CompletionItem]:
     """Other hosts by name and by id."""
     from weft.api.schema import HostList
+
+    answer = _answer(HostList, "hosts")
+    return _items(
+        (
+            (word, one.state)
+            for one in (answer.hosts if answer is not None else ())
+            if not one.is_local
+            for word in (one.name, one.id)
+        ),
+        incomplete,
+    )
+
+
+def _answer(form: type[A], what: str) -> A | None:
+    """None: weftd does not say."""
     from weft.cli.session import connect
 
     try:
-        found = connect(timeout_s=TIMEOUT_S).get(HostList, "hosts").hosts
+        return connect(timeout_s=TIMEOUT_S).get(form, what)
     except WeftError:
-        return []
-    return _items(
-        ((word, one.state) for one in found if not one.is_local for word in (one.name, one.id)),
-        incomplete,
-    )
+        return None
 
 
 def _items(words: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:

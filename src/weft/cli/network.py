@@ -18,9 +18,9 @@ from weft.api.schema import (
 from weft.cli import types
 from weft.cli.output import json_option, print_facts, print_json, print_table, progress
 from weft.cli.ports_table import print_ports
+from weft.cli.removal import remove_each
 from weft.cli.session import connect
 from weft.control.specs import NetworkSpec, SubnetSpec
-from weft.errors import WeftError
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.records import AddressRange
 
@@ -168,22 +168,7 @@ def rm(names: tuple[str, ...], as_json: bool) -> None:
       weft network rm foo
       weft network rm foo bar
     """
-    client = connect()
-    removed, errors = [], []
-    for name in names:
-        try:
-            with progress(f"removing network {name}"):
-                client.delete("networks", name)
-            removed.append(name)
-        except WeftError as error:
-            errors.append(error)
-    if as_json:
-        print_json({"removed": removed})
-    else:
-        for name in removed:
-            click.echo(f"network {name}: removed")
-    if errors:
-        raise ExceptionGroup("networks not removed", errors)
+    remove_each("network", names, as_json)
 
 
 @network.command()

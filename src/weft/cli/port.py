@@ -7,9 +7,10 @@ import click
 from weft.api.schema import PortInfo, PortList, PortRequest
 from weft.cli import types
 from weft.cli.output import json_option, print_json, progress
+from weft.cli.plug_options import plug_options
 from weft.cli.ports_table import print_ports
+from weft.cli.removal import remove_each
 from weft.cli.session import connect
-from weft.errors import WeftError
 from weft.model.addresses import IPAddress
 from weft.model.ids import MacAddress
 from weft.model.records import AllowedAddress, PublishedPort
@@ -25,19 +26,7 @@ def port() -> None:
 @click.option("--netns", help="Plug into the network namespace at this path.")
 @click.option("--pid", type=click.IntRange(1), help="Plug into the namespace of this process.")
 @click.option("--container", help="Plug into this container, by name or id.")
-@click.option("--ip", "addresses", multiple=True, type=types.ADDRESS, help="Address; repeatable.")
-@click.option("--mac", type=types.MAC, help="MAC [made from network and address].")
-@click.option("--name", "names", multiple=True, help="DNS name; repeatable.")
-@click.option("--ifname", help="Interface's name in the namespace [first free of eth0, eth1 …].")
-@click.option(
-    "--allow-address",
-    "allowed",
-    multiple=True,
-    type=types.ALLOWED,
-    help="Let it send from this prefix too, with this MAC; repeatable.",
-)
-@click.option("--no-spoof-check", is_flag=True, help="Let it send from any address.")
-@click.option("--no-default-route", is_flag=True, help="Add no default route.")
+@plug_options
 @click.option(
     "--publish",
     "published",
@@ -118,22 +107,7 @@ def rm(ports: tuple[str, ...], as_json: bool) -> None:
       weft port rm box
       weft port rm 5f2a8c017d3e9b64
     """
-    client = connect()
-    removed, errors = [], []
-    for one in ports:
-        try:
-            with progress(f"removing port {one}"):
-                client.delete("ports", one)
-            removed.append(one)
-        except WeftError as error:
-            errors.append(error)
-    if as_json:
-        print_json({"removed": removed})
-    else:
-        for one in removed:
-            click.echo(f"port {one}: removed")
-    if errors:
-        raise ExceptionGroup("ports not removed", errors)
+    remove_each("port", ports, as_json)
 
 
 def show(made: PortInfo, as_json: bool) -> None:

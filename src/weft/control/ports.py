@@ -282,7 +282,7 @@ class Ports:
                 continue
             for other in port.published:
                 for mine in wanted:
-                    if _is_same_host_port(mine, other):
+                    if mine.collides_with(other):
                         label = port_label(self._context.view, port)
                         raise ConflictError(
                             f"host port {mine.host_port}/{mine.protocol}: "
@@ -336,13 +336,3 @@ def _free_ifname(wanted: str | None, taken: Iterable[str], target: str) -> str:
     if wanted in used:
         raise ConflictError(f"interface {wanted}: is there already in {target}; choose another")
     return wanted
-
-
-def _is_same_host_port(one: PublishedPort, other: PublishedPort) -> bool:
-    if (one.protocol, one.host_port) != (other.protocol, other.host_port):
-        return False
-    return (
-        one.host_address is None
-        or other.host_address is None
-        or one.host_address == other.host_address
-    )

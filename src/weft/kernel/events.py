@@ -7,7 +7,6 @@ Nothing rests on it: whatever is missed here is found by the next periodic look.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from weft.kernel.links import parse_link
-from weft.kernel.netlink import attributes, messages, open_socket
+from weft.kernel.netlink import attributes, open_socket, read_news
 
 _NETFILTER = 12
 _ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
@@ -105,16 +104,11 @@ class KernelEvents:
                 sock.close()
 
     def _receive(self, sock: socket.socket) -> None:
-        try:
-            data = sock.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+        news = read_news(sock)
+        if news is None:
             self._add(KernelEvent("lost"))
             return
-        for kind, _, _, body in messages(data):
+        for kind, _, _, body in news:
             event = parse(kind, body)
             if event is not None:
                 self._add(event)

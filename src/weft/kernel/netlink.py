@@ -8,6 +8,7 @@ each; one that fails does not stop those after it.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 _BATCH = 64
 """Messages in one `sendmsg`: their answers must fit the socket's receive buffer."""
 _BUFFER_BYTES = 1 << 18
+_NEWS_BYTES = 1 << 16
 
 
 class Request(NamedTuple):
@@ -192,6 +194,20 @@ class Netlink:
         except OSError as error:
             raise KernelError(operation, error.errno or 0) from error
         return messages(data)
+
+
+def read_news(sock: socket.socket) -> list[tuple[int, int, int, bytes]] | None:
+    """What a socket that never blocks was told, as `messages` gives it; None: more happened than
+    the kernel could tell, so anything may have changed."""
+    try:
+        data = sock.recv(_NEWS_BYTES)
+    except BlockingIOError:
+        return []
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+        return None
+    return list(messages(data))
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from weft.errors import KernelError, WeftError
 from weft.kernel import sysctl
 from weft.kernel.bpf import features, syscall
+from weft.kernel.bpf.assembly import call, end, load_classifier, move
 from weft.kernel.bpf.syscall import AttachType, Command, MapType
 from weft.kernel.links import VethEnd, create_veth, find_link, set_up
 from weft.kernel.netlink import Netlink
@@ -25,7 +26,6 @@ from weft.kernel.nftables import Nftables
 from weft.kernel.tc import Hook, add_clsact, filters, replace_filter
 
 _CLONE_NEWNET = 0x40000000
-_SCHED_CLS = 3
 _REDIRECT_PEER = 155
 _BPF_F_NO_PREALLOC = 1
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN"}
@@ -188,22 +188,8 @@ def _ifindex(netlink: Netlink) -> int:
 
 def _load_program(helper: int = 0) -> int:
     """A classifier that says TC_ACT_OK, after calling a helper with zeros if one is given."""
-    instructions = b""
-    if helper:
-        instructions += struct.pack("<BBhi", 0xB7, 1, 0, 0) + struct.pack("<BBhi", 0xB7, 2, 0, 0)
-        instructions += struct.pack("<BBhi", 0x85, 0, 0, helper)
-    instructions += struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
-    licence = b"Dual BSD/GPL\0"
-    attribute = bytearray(
-        struct.pack(
-            "<IIQQ",
-            _SCHED_CLS,
-            len(instructions) // 8,
-            syscall.address_of(instructions),
-            syscall.address_of(licence),
-        )
-    )
-    return syscall.call(Command.PROGRAM_LOAD, attribute, "load BPF program")
+    called = [move(1, 0), move(2, 0), call(helper)] if helper else []
+    return load_classifier([*called, move(0, 0), end()])
 
 
 _PROBES = (

@@ -8,7 +8,6 @@ hundreds of messages a second about others.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from typing import NamedTuple
 from weft.kernel import neighbours, routes
 from weft.kernel.links import parse_link
 from weft.kernel.neighbours import Hop
-from weft.kernel.netlink import messages, open_socket
+from weft.kernel.netlink import open_socket, read_news
 
 _GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
 """Devices, neighbours, and addresses, routes and rules of both families (RTMGRP_*)."""
@@ -60,17 +59,9 @@ class UnderlayEvents:
                 loop.remove_reader(sock)
 
     def _receive(self, sock: socket.socket) -> None:
-        try:
-            data = sock.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            self._changed.set()
-            return
+        news = read_news(sock)
         interest = self._interest()
-        if any(is_relevant(kind, body, interest) for kind, _, _, body in messages(data)):
+        if news is None or any(is_relevant(kind, body, interest) for kind, _, _, body in news):
             self._changed.set()
 
 

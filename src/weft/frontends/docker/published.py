@@ -71,12 +71,12 @@ class HostPorts:
     async def _reason_against(
         self, port: Port, wanted: PublishedPort, chosen: Sequence[PublishedPort]
     ) -> str:
-        if any(is_same_host_port(wanted, other) for other in chosen):
+        if any(wanted.collides_with(other) for other in chosen):
             return "is asked for twice"
         for holder in self._control.view.by(Port, "host_id", self._control.host.id):
             if (
                 holder.id != port.id
-                and any(is_same_host_port(wanted, other) for other in holder.published)
+                and any(wanted.collides_with(other) for other in holder.published)
                 and not await self._state.remove_if_dead(holder)
             ):
                 return f"is published already by {holder.owner.container_name or holder.id}"
@@ -95,17 +95,6 @@ def binding_of(published: PublishedPort) -> dict[str, object]:
         "HostPort": published.host_port,
         "HostPortEnd": published.host_port,
     }
-
-
-def is_same_host_port(one: PublishedPort, other: PublishedPort) -> bool:
-    """Whether the two cannot be published at once."""
-    if (one.protocol, one.host_port) != (other.protocol, other.host_port):
-        return False
-    return (
-        one.host_address is None
-        or other.host_address is None
-        or one.host_address == other.host_address
-    )
 
 
 def is_taken_on_host(published: PublishedPort) -> bool:

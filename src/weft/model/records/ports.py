@@ -25,6 +25,14 @@ class PublishedPort(Part, frozen=True, kw_only=True):
     host_address: IPAddress | None = None
     """None: on every address of the host."""
 
+    def collides_with(self, other: PublishedPort) -> bool:
+        """Whether a host cannot publish both at once."""
+        if (self.protocol, self.host_port) != (other.protocol, other.host_port):
+            return False
+        return None in (self.host_address, other.host_address) or (
+            self.host_address == other.host_address
+        )
+
 
 class Device(Part, frozen=True, kw_only=True):
     """How a local port's traffic reaches its workload: a veth pair that Weft makes."""
