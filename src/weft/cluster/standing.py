@@ -26,6 +26,11 @@ connected: a link is up.
 indirect: no link, and others reach it.
 lost: nobody who is reached reaches it."""
 PathKind = Literal["direct", "relayed", "broken"]
+LOST_ON_THE_WAY = (
+    "what is sent to it is lost on the way, and no host can relay it",
+    "let UDP pass between the two, both ways: overlay_port (4789), encrypted wireguard_port (6783)",
+)
+"""Reason and fix where links are up and packets of networks do not arrive."""
 
 
 class Members(Protocol):
@@ -125,7 +130,10 @@ def standing(
     mine = _neighbour(view, me, host.id)
     address = link.address if link else mine.address if mine else _first(host.underlay)
     path, relay, path_mtu_bytes = _path(me, host, view, state, ways)
+    way = _way(me, host, view, address)
     reason, fix = _reason(host, state, members)
+    if not reason:
+        reason, fix = _reason_of_packets(path, way)
     return Standing(
         host=host,
         state=state,
@@ -135,7 +143,7 @@ def standing(
         relay=relay,
         rtt_s=link.rtt_s if link else None,
         path_mtu_bytes=path_mtu_bytes,
-        way=_way(me, host, view, address),
+        way=way,
         clock_offset_s=link.clock_offset_s if link else None,
         reason=reason,
         fix=fix,
@@ -203,6 +211,16 @@ def _reason(host: Host, state: State, members: Members) -> tuple[str, str]:
         "it does not answer",
         f"start weftd there; if it is gone for good: weft forget {host.name}",
     )
+
+
+def _reason_of_packets(path: PathKind | None, way: Way | None) -> tuple[str, str]:
+    """Why packets of networks do not get there, though the host is reached."""
+    if way is Way.NONE:
+        return (
+            "nothing is sent to it: one of the two hosts must encrypt and the other cannot",
+            "see weft encrypt status, and weft doctor on the one that cannot",
+        )
+    return LOST_ON_THE_WAY if path == "broken" else ("", "")
 
 
 def _neighbour(view: View, one: HostId, other: HostId) -> Neighbour | None:

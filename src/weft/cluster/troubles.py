@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from weft.cluster.standing import Members, Standing
+from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
 from weft.mesh.opening import Health
 from weft.model.ids import HostId
 from weft.model.records import Host
@@ -59,16 +59,12 @@ def _about_this_host(me: HostId, view: View, members: Members) -> Iterator[Troub
 def _about_hosts(standings: Iterable[Standing]) -> Iterator[Trouble]:
     for one in standings:
         host = one.host
+        is_cut_off = one.state != "lost" and one.path == "broken"
         if one.state == "lost" or (one.state == "connected" and one.reason):
             yield Trouble(Host.KIND, host.id, host.name, one.reason, one.fix)
-        if one.path == "broken":
-            yield Trouble(
-                Host.KIND,
-                host.id,
-                host.name,
-                "what is sent to it is lost on the way, and no host can relay it",
-                f"weft why {host.name}",
-            )
+            is_cut_off = is_cut_off and one.reason != LOST_ON_THE_WAY[0]
+        if is_cut_off:
+            yield Trouble(Host.KIND, host.id, host.name, *LOST_ON_THE_WAY)
         if one.clock_offset_s is not None and abs(one.clock_offset_s) > SKEW_S:
             yield Trouble(
                 Host.KIND,

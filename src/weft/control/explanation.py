@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from weft.cluster.standing import Members, Standing
+from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
 from weft.control.references import network_label, workload_name
 from weft.model.ids import HostId
 from weft.model.records import Host, Network, Port
@@ -64,7 +64,7 @@ def _about_link(standing: Standing, members: Members, view: View) -> Iterator[st
             yield f"there is no link to it; news of it comes by way of {name}"
         case "lost":
             yield "neither this host nor any that it reaches has a link to it"
-    if standing.reason:
+    if standing.reason and standing.reason != LOST_ON_THE_WAY[0]:
         yield standing.reason
 
 
@@ -78,7 +78,7 @@ def _about_path(standing: Standing) -> Iterator[str]:
             relay = standing.relay.name if standing.relay is not None else "another host"
             yield f"the direct way loses packets, so {relay} relays them{size}"
         case "broken":
-            yield "packets get lost on the way, and no other host can relay them"
+            yield LOST_ON_THE_WAY[0]
         case None:
             if standing.state != "local":
                 yield "packets are sent to its last address; whether they arrive is not known"
@@ -96,7 +96,5 @@ def _about_encryption(standing: Standing, view: View) -> Iterator[str]:
                 if is_wanted
                 else ""
             )
-        case Way.NONE:
-            yield "nothing is sent: one of the two hosts must encrypt and the other cannot"
-        case None:
-            pass
+        case _:
+            pass  # said among what is wrong

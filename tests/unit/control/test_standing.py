@@ -148,9 +148,13 @@ def test_a_host_without_a_link_is_indirect_and_its_traffic_relayed_where_the_pat
 def test_a_path_that_is_broken_and_not_to_be_relayed_is_a_problem() -> None:
     desk = Desk(neighbours(A, (B, True)), neighbours(B, (A, False)))
     desk.members.links[B] = link(B, "192.0.2.2")
-    assert desk.of(B).path == "broken"
+    found = desk.of(B)
+    assert (found.state, found.path) == ("connected", "broken")
+    assert "lost on the way" in found.reason
+    assert "overlay_port" in found.fix
     assert desk.why(B).startswith("False")
-    assert "no host can relay it" in desk.troubles()
+    assert desk.why(B).count("no host can relay it") == 1
+    assert desk.troubles().count("no host can relay it") == 1
 
 
 def test_a_lost_host_says_why_and_what_to_do() -> None:
