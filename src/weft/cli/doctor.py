@@ -27,7 +27,7 @@ MARGIN = 9
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check kernel, BPF, MTU, firewall, resolver, Docker, weftd and clock of this host.
+    """Check kernel, BPF, MTU, overlay, firewall, resolver, Docker, weftd and clock of this host.
 
     Works without weftd. Exit code 1: something failed. A warning is no failure.
 

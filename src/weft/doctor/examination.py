@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.doctor import bpf, clock, daemon, docker, encryption, firewall, kernel, mtu, resolver
+from weft.doctor import (
+    bpf,
+    clock,
+    daemon,
+    docker,
+    encryption,
+    firewall,
+    kernel,
+    mtu,
+    overlay,
+    resolver,
+)
 from weft.doctor.finding import Check, Finding, Subject
 from weft.errors import WeftError
 
@@ -12,6 +23,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("kernel", kernel.check),
     ("bpf", bpf.check),
     ("mtu", mtu.check),
+    ("overlay", overlay.check),
     ("firewall", firewall.check),
     ("resolver", resolver.check),
     ("encryption", encryption.check),

@@ -276,6 +276,20 @@ def links(netlink: Netlink, kind: str = "") -> list[Link]:
     return [link for link in found if link.kind == kind] if kind else list(found)
 
 
+def vxlan_ports(netlink: Netlink) -> dict[str, int]:
+    """Names of VXLAN devices, and each one's UDP port."""
+    kind = attribute_text(_IFLA_INFO_KIND, "vxlan")
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + nested(_IFLA_LINKINFO, kind)
+    ports = {}
+    for found in netlink.dump(Request("list VXLAN devices", _RTM_GETLINK, 0, body)):
+        facts = attributes(found, _IFINFO.size)
+        info = attributes(facts.get(_IFLA_LINKINFO, b""))
+        port = attributes(info.get(_IFLA_INFO_DATA, b"")).get(_IFLA_VXLAN_PORT)
+        if _text(info.get(_IFLA_INFO_KIND)) == "vxlan" and port is not None:
+            ports[_text(facts.get(_IFLA_IFNAME))] = int.from_bytes(port, "big")
+    return ports
+
+
 _WANTED = frozenset(
     (_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_IFALIAS)
 ) | {_IFLA_LINK_NETNSID, _IFLA_OPERSTATE}
