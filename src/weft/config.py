@@ -13,7 +13,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
@@ -68,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Size of a subnet cut from the pool."""
     rest_s: float = 60.0
     """Seconds that a released address rests before it is given again."""
+    lease_s: Annotated[float, msgspec.Meta(ge=10.0, le=7 * 86400.0)] = 120.0
+    """Seconds without a way to a host, 10 at least, until others take back its free addresses and
+    who asks for one of its ports' by name may have it."""
     domain: str = "weft.internal"
     """DNS domain of all names."""
     dns_order: str = "random"

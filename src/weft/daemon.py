@@ -50,6 +50,7 @@ from weft.host.instance import only_instance
 from weft.host.ports_by_device import PortsByDevice
 from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
+from weft.ipam.lease import LeaseTimes
 from weft.kernel import underlay
 from weft.kernel.events import KernelEvent, KernelEvents
 from weft.kernel.probe_wire import ProbeWire
@@ -168,7 +169,10 @@ class Daemon:
         )
         self._control = Control(context, membership, mesh)
         context.space = self._space = SharedSpace(
-            context, time.monotonic, is_restored=mesh.is_put_back
+            context,
+            time.monotonic,
+            is_restored=mesh.is_put_back,
+            times=LeaseTimes.of(settings.lease_s),
         )
         self._healer = Healer(context, time.monotonic)
         self._ports = PortsByDevice(store, sink.ifname)

@@ -48,6 +48,11 @@ class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
     """Until a ballot that leads nowhere is tried again; each member waits so much longer than the
     one before it, lest they overtake each other without end."""
 
+    @classmethod
+    def of(cls, taken_after_s: float) -> LeaseTimes:
+        """T1 as somebody set it, and T2 in the usual proportion. Hosts may differ in it."""
+        return cls(taken_after_s=taken_after_s, fenced_after_s=taken_after_s * 2 / 3)
+
 
 class Chain(NamedTuple):
     """Where the decisions about a host's lease have got to."""

@@ -18,7 +18,7 @@ from weft import config
 from weft.cli import daemon_process, down, output
 from weft.cli.settings_options import field_docstrings, to_environment
 from weft.config import Settings
-from weft.errors import UnavailableError
+from weft.errors import InvalidError, UnavailableError
 from weft.model.addresses import ip_address, ip_network
 
 SLEEPER = "import time; time.sleep(60)"
@@ -180,6 +180,12 @@ def test_settings_survive_the_environment() -> None:
         metrics="127.0.0.1:9090",
     )
     assert config.load(environment=to_environment(settings)) == settings
+
+
+@pytest.mark.parametrize("lease_s", [0.0, 9.9, 8 * 86400.0])
+def test_a_lease_that_is_of_no_use_is_refused(lease_s: float) -> None:
+    with pytest.raises(InvalidError, match="lease_s"):
+        config.load({"lease_s": lease_s}, environment={})
 
 
 def test_progress_speaks_after_a_second_and_not_before(
