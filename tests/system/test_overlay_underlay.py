@@ -12,7 +12,7 @@ import pytest
 from tests.system import overlay as world
 from tests.system.overlay import FOO, Overlay
 from tests.system.overlay_host import OverlayHost
-from tests.system.overlay_workload import sh, until
+from tests.system.overlay_workload import Workload, sh, until
 from weft.kernel import netns
 from weft.kernel.bpf import tcx
 from weft.kernel.bpf.layouts import DropReason
@@ -167,7 +167,7 @@ def test_a_plain_linux_vxlan_device_takes_part(overlay: Overlay) -> None:
     )
     overlay.write(there, port)
     assert host_tag(there.id) != one.tag
-    other = world.Workload(plain, port)
+    other = Workload(plain, port)
     a.reaches(other)
     a.reaches(other, 6)
     a.transfers(other)
