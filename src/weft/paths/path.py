@@ -1,28 +1,41 @@
 """The data path to one host, as its probes tell. Pure: time is passed in.
 
 One probe is under way at a time. While all is well it has the full size, so that one packet a turn
-says that the path works and what it carries. What is lost is asked again at once, small and full
-in turn: if small ones come back the path has shrunk, if none does it is broken. A path that has
+says that the path works and what it carries. What is lost is asked again at once, and the second
+time it is, small ones are sent until one comes back: if that happens again and again the path has
+shrunk, if none does it is broken. How often is often enough depends on what the path loses anyway,
+for a path that loses packets at random is neither small nor broken. (Two of a size in a row: a loss
+that is regular, of each third packet perhaps, must not always meet the large ones.) A path that has
 never answered gets more time, for the host at its other end may not know this one yet.
 """
 
 from __future__ import annotations
 
+from weft.paths.loss import Loss
 from weft.paths.search import Search
 
 SMALL_BYTES = 128
 """A probe that passes where anything does."""
 FLOOR_BYTES = 646
 """Less is not looked for: what is inside would be smaller than any host must take."""
-BROKEN_AFTER = 5
-"""Probes lost in a row."""
+BROKEN_AFTER, BROKEN_SURELY_AFTER = 5, 20
+"""Probes lost in a row: as many as that, and more on a path that loses many anyway, up to this."""
+BROKEN_CHANCE = 1e-6
+"""So unlikely are those that break a path to be lost by chance."""
 BROKEN_AFTER_S = 1.5
 NEW_AFTER_S = 3.0
 """They must have taken so long; the second while none has ever come back."""
 WORKS_AFTER = 2
 """Probes in a row that come back."""
-SHRUNK_AFTER = 3
-"""Full ones lost while small ones come back."""
+SMALL_AFTER = 2
+"""Probes lost in a row, after which it is asked whether anything passes."""
+SHRUNK_AFTER = 4
+"""Full ones lost in a row while small ones come back, or more:"""
+SHRUNK_CHANCE = 1e-6
+"""what has passed is lost no more, only if it is less likely than this to be chance."""
+TOO_LARGE_CHANCE = 1e-3
+"""The same of a size that has not passed yet. What is taken for too large by mistake is tried again
+soon."""
 RAISE_FIRST_S = 5.0
 RAISE_LAST_S = 120.0
 """Between two looks for more than the path carried the last time: doubled each time."""
@@ -45,10 +58,17 @@ class Path:
         self.rtt_s: float | None = None
         self._ceiling = ceiling
         self._search: Search | None = None
+        self._loss = Loss()
+        self._misses = 0
+        """Probes lost in a row, of any size."""
         self._losses = 0
+        """Those of them that would have passed if the path were what it was."""
+        self._small_losses = 0
+        """Small ones lost in a row: those that would have passed in any case."""
         self._first_loss_s = 0.0
         self._wins = 0
         self._full_losses = 0
+        """Full ones lost in a row, whatever else came back."""
         self._raise_s = now_s
         self._pause_s = RAISE_FIRST_S
         self._began_s = now_s
@@ -61,8 +81,8 @@ class Path:
     @property
     def is_settled(self) -> bool:
         """Whether the next probe has time: nothing is being found out."""
-        is_well = self.is_broken is False and self._losses == 0 and self._search is None
-        return is_well and self.mtu_bytes > 0
+        is_doubted = self._misses > 0 or self._full_losses > 0 or self._search is not None
+        return self.is_broken is False and self.mtu_bytes > 0 and not is_doubted
 
     @property
     def is_failing(self) -> bool:
@@ -80,66 +100,80 @@ class Path:
         """The devices at the ends have changed."""
         if ceiling == self._ceiling:
             return
-        self._ceiling, self._search = ceiling, None
+        self._ceiling, self._search, self._full_losses = ceiling, None, 0
         if self.mtu_bytes > ceiling:
             self.mtu_bytes = ceiling
         self._raise_s, self._pause_s = now_s, RAISE_FIRST_S
 
     def start_anew(self) -> None:
         """Another address is tried: losses are counted from here, what is known stays."""
-        self._losses, self._wins, self._search = 0, 0, None
+        self._misses, self._losses, self._small_losses, self._wins = 0, 0, 0, 0
+        self._search, self._loss = None, Loss()
 
     def size(self, now_s: float) -> int:
         """Of the probe to send now."""
-        if self.is_broken or self._losses % 2:
+        if self.is_broken or self._misses >= SMALL_AFTER:
             return SMALL_BYTES
-        if self._losses or not self.mtu_bytes:
-            return self._search.size if self._search is not None else self._full
-        if self._search is None and self.mtu_bytes < self._ceiling and now_s >= self._raise_s:
-            self._search = Search(self.mtu_bytes, self._ceiling)
+        is_raise_due = self.is_settled and self.mtu_bytes < self._ceiling
+        if is_raise_due and now_s >= self._raise_s:
+            self._search = Search(self.mtu_bytes, self._ceiling, is_for_more=True)
         return self._search.size if self._search is not None else self._full
 
     def arrived(self, size: int, rtt_s: float, now_s: float) -> None:
         """A probe came back."""
+        if self.rtt_s is not None:
+            self._loss.count(arrived=1, lost=0 if self.is_broken else self._small_losses)
         self.rtt_s = rtt_s if self.rtt_s is None else 0.8 * self.rtt_s + 0.2 * rtt_s
-        self._losses = 0
+        self._misses, self._losses, self._small_losses = 0, 0, 0
         self._wins += 1
         if self.is_broken is None or (self.is_broken and self._wins >= WORKS_AFTER):
             self.is_broken = False
-        if self._search is not None and size >= FLOOR_BYTES:
-            self._search.passed(size)
-            self._end_search(now_s)
+        if self._search is not None:
+            if size >= FLOOR_BYTES:
+                self._search.passed(size)
+                self._end_search(now_s)
         elif size >= self._full:
+            # What was lost of that size was chance, then.
+            self._loss.count(lost=self._full_losses)
             self._full_losses = 0
             self.mtu_bytes = max(self.mtu_bytes, size)
         else:
-            self._look_for_less(now_s)
+            self._look_for_less()
 
     def lost(self, size: int, now_s: float) -> None:
         """A probe did not come back in time, or could not be sent."""
-        if self._search is not None:
-            self._search.lost(size)
+        self._wins = 0
+        self._misses += 1
+        if self._search is not None and size >= FLOOR_BYTES:
+            self._search.lost(size, self._loss.beyond(TOO_LARGE_CHANCE))
             self._end_search(now_s)
             return
-        self._wins = 0
         self._first_loss_s = now_s if not self._losses else self._first_loss_s
         self._losses += 1
         if size >= self._full:
             self._full_losses += 1
-        patience_s = NEW_AFTER_S if self.rtt_s is None else BROKEN_AFTER_S
-        since_s = self._began_s if self.rtt_s is None else self._first_loss_s
-        if self._losses >= BROKEN_AFTER and now_s - since_s >= patience_s:
-            self.is_broken, self._full_losses = True, 0
+        else:
+            self._small_losses += 1
+        if self._is_dead(now_s):
+            self.is_broken, self._full_losses, self._search = True, 0, None
+
+    def _is_dead(self, now_s: float) -> bool:
+        """Whether no chance explains what was lost."""
+        if self.rtt_s is None:
+            return self._losses >= BROKEN_AFTER and now_s - self._began_s >= NEW_AFTER_S
+        enough = self._loss.beyond(BROKEN_CHANCE)
+        enough = min(BROKEN_SURELY_AFTER, max(BROKEN_AFTER, enough))
+        return self._losses >= enough and now_s - self._first_loss_s >= BROKEN_AFTER_S
 
     @property
     def _full(self) -> int:
         return self.mtu_bytes or self._ceiling
 
-    def _look_for_less(self, now_s: float) -> None:
-        """Small ones pass and full ones do not."""
-        if self._full_losses >= SHRUNK_AFTER:
-            self._search = Search(FLOOR_BYTES, max(FLOOR_BYTES, self._full - 1))
-            self._end_search(now_s)
+    def _look_for_less(self) -> None:
+        """If the full ones do not pass any more."""
+        chance = SHRUNK_CHANCE if self.mtu_bytes else TOO_LARGE_CHANCE
+        if self._full_losses >= max(SHRUNK_AFTER, self._loss.beyond(chance)):
+            self._search = Search(FLOOR_BYTES, max(FLOOR_BYTES + 1, self._full - 1))
 
     def _end_search(self, now_s: float) -> None:
         if self._search is None or not self._search.is_over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,7 @@ class Line:
         self.mtu_bytes = mtu_bytes
         self.now_s = 100.0
         self.path = Path(ceiling, self.now_s)
+        self.trip_s = 0.001
         self.sent: list[int] = []
 
     def probe(self, *, is_lost: bool = False) -> None:
@@ -30,8 +32,8 @@ class Line:
             self.now_s += self.path.timeout_s
             self.path.lost(size, self.now_s)
         else:
-            self.now_s += 0.001
-            self.path.arrived(size, 0.001, self.now_s)
+            self.now_s += self.trip_s
+            self.path.arrived(size, self.trip_s, self.now_s)
 
     def until(self, claim: Callable[[], bool], within_s: float) -> None:
         """Probe on, at most a second apart, until it holds."""
@@ -156,6 +158,44 @@ def test_a_path_that_loses_every_third_packet_is_neither_broken_nor_small(loss: 
         assert line.path.mtu_bytes in (0, 1500)
 
 
+@pytest.mark.parametrize("loss", [0.1, 0.2])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_path_that_loses_at_random_is_neither_broken_nor_small(seed: int, loss: float) -> None:
+    line, chance = Line(1500), random.Random(seed)
+    for _ in range(20_000):
+        line.probe(is_lost=chance.random() < loss)
+        assert not line.path.is_broken
+        assert line.path.mtu_bytes in (0, 1500)
+
+
+@pytest.mark.parametrize("trips", [1.0, 200.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_on_a_path_that_loses_at_random_what_it_carries_is_found_all_the_same(
+    seed: int, trips: float
+) -> None:
+    """And told when it shrinks and grows, without a word of its being broken."""
+    line, chance = Line(1500, ceiling=9000), random.Random(seed)
+    line.trip_s *= trips
+    for mtu_bytes in (1500, 1400, 1450, 4000):
+        line.mtu_bytes = mtu_bytes
+        began_s = line.now_s
+        while line.path.mtu_bytes != mtu_bytes:
+            assert line.now_s < began_s + 2 * rules.RAISE_LAST_S
+            line.probe(is_lost=chance.random() < 0.1)
+            line.now_s += 1 if line.path.is_settled else 0
+            assert not line.path.is_broken
+
+
+def test_what_is_lost_in_an_outage_is_not_held_against_the_path() -> None:
+    line = Line(1500)
+    line.probe()
+    for _ in range(1000):
+        line.probe(is_lost=True)
+    line.until(lambda: line.path.is_settled, within_s=1)
+    line.mtu_bytes = 1400
+    line.until(lambda: line.path.mtu_bytes == 1400, within_s=5)
+
+
 @given(st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 5000))
 def test_a_search_ends_at_the_largest_that_passes(low: int, ceiling: int, largest: int) -> None:
     search = Search(low, ceiling)
@@ -167,6 +207,6 @@ def test_a_search_ends_at_the_largest_that_passes(low: int, ceiling: int, larges
         if size <= largest:
             search.passed(size)
         else:
-            search.lost(size)
+            search.lost(size, 1)
     assert search.is_over
     assert search.largest == (max(low, min(largest, ceiling)))
