@@ -153,6 +153,48 @@ def test_a_host_that_lost_its_tail_keeps_its_tombstones_until_it_has_met_a_peer(
     assert bodies(cluster, Key("port", "p", "h0")) == {None}
 
 
+@pytest.mark.parametrize("is_started_again", [False, True])
+def test_what_a_host_deleted_stays_so_when_a_lost_incarnation_turns_up_that_is_greater(
+    is_started_again: bool,
+) -> None:
+    """Two power cuts, and the clock set back in between: the second lost incarnation is greater
+    than the one after it, and comes back when the tombstone is gone."""
+    cluster = Cluster(3, 4, limits=SHORT)
+    cluster.connect()
+    a, b, c = cluster.hosts
+    a.write(own("p", b"1"))
+    a.write(own("q", b"1"))
+    cluster.run_until(cluster.is_one, 10)
+    cluster.partition([[0, 2], [1]])
+    a.crash(lost_batches=1)
+    cluster.run(30)
+    a.start()
+    cluster.connect()
+    a.write(own("p", b"2"))
+    lost = a.replica.origin
+    assert lost is not None
+    cluster.run_until(lambda: c.replica.digest[lost] > 0, 10)
+    a.crash(lost_batches=20)
+    cluster.blocked.clear()
+    cluster.partition([[0, 1], [2]])
+    a.skew_s = -20.0
+    a.start()
+    cluster.connect()
+    cluster.run_until(lambda: bool(a.replica.digest.marks), 10)
+    cluster.run(1)
+    a.write(own("p", None))
+    assert a.replica.origin is not None
+    assert a.replica.origin.incarnation < lost.incarnation
+    cluster.run(60)
+    a.purge()
+    b.purge()
+    if is_started_again:
+        a.crash()
+        a.start()
+    cluster.check()
+    assert bodies(cluster, Key("port", "p", "h0")) == {None}
+
+
 def test_a_greater_incarnation_that_no_mark_tells_of_does_not_undo_what_the_host_writes_now() -> (
     None
 ):

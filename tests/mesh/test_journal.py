@@ -37,7 +37,8 @@ class Recorder(MemoryJournal):
 
 def comparable(saved: Saved) -> tuple[object, ...]:
     entries = {entry.key: entry for entry in saved.entries}
-    return entries, dict(saved.marks), dict(saved.purged), saved.incarnation
+    marks, purged = dict(saved.marks), dict(saved.purged)
+    return entries, marks, purged, saved.incarnation, saved.since
 
 
 def opened(path: Path) -> SqliteJournal:

@@ -47,20 +47,21 @@ class MemoryJournal:
         entries: dict[Key, Entry] = {}
         marks: dict[Origin, int] = {}
         purged: dict[Origin, int] = {}
-        incarnation = None
+        incarnation = since = None
         for batch in self._batches:
             entries.update((entry.key, entry) for entry in batch.puts)
             for key in batch.removes:
                 entries.pop(key, None)
             marks.update(batch.marks)
             purged.update(batch.purged)
-            incarnation = batch.incarnation
+            incarnation, since = batch.incarnation, batch.since
         marks = {origin: mark for origin, mark in marks.items() if mark}
         return Saved(
             tuple(entries.values()),
             marks,
             {origin: mark for origin, mark in purged.items() if origin in marks},
             incarnation,
+            since,
         )
 
     def keep(self, batch: Batch) -> None:

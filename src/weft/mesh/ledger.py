@@ -26,6 +26,8 @@ class Saved(NamedTuple):
     purged: Mapping[Origin, int] = {}
     incarnation: int | None = None
     """The one to go on with: only if nothing that was written under it can be missing here."""
+    since: int | None = None
+    """The first of those that led to it with nothing lost in between; None: it has no parent."""
 
 
 class Batch(NamedTuple):
@@ -37,6 +39,8 @@ class Batch(NamedTuple):
     """0: the origin is to be forgotten, its purged mark too."""
     purged: Mapping[Origin, int] = {}
     incarnation: int | None = None
+    since: int | None = None
+    """See `Saved.since`."""
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.removes or self.marks or self.purged)
@@ -115,15 +119,14 @@ class Ledger:
             self.purged[origin] = mark
             self._unsaved_marks.add(origin)
 
-    def drain(self, incarnation: int | None) -> Batch:
-        """What changed since the last call. incarnation: what this host writes under now."""
+    def drain(self) -> Batch:
+        """What changed since the last call."""
         found = {key: self.held.get(key) for key in self._unsaved_keys}
         batch = Batch(
             puts=[entry for entry in found.values() if entry is not None],
             removes=[key for key, entry in found.items() if entry is None],
             marks={origin: self.marks[origin] for origin in self._unsaved_marks},
             purged={o: self.purged[o] for o in self._unsaved_marks if o in self.purged},
-            incarnation=incarnation,
         )
         self._unsaved_keys.clear()
         self._unsaved_marks.clear()

@@ -71,6 +71,7 @@ class Replica:
         self._clock = HybridClock(host, wall_s)
         self._ledger = Ledger(host, saved, self._observe, Held() if held is None else held)
         self._incarnation = saved.incarnation
+        self._since = saved.incarnation if saved.since is None else saved.since
         self._is_settled = False
         self._is_continued = saved.incarnation is not None
 
@@ -276,11 +277,11 @@ class Replica:
     def _renew_late(self) -> list[Difference]:
         """The same for what came back when this host had settled.
 
-        Once the present incarnation is older than a tombstone gets, such an entry may be one that
-        this host has deleted, with the tombstone gone. Then it is deleted again.
+        Once this host remembers all that it wrote for longer than a tombstone gets, such an entry
+        may be one that it has deleted, with the tombstone gone. Then it is deleted again.
         """
         late = upkeep.owned_by_earlier(self._ledger, self.host, self._incarnation)
-        if self._incarnation is not None and self._incarnation < self._oldest_clock():
+        if self._since is not None and self._since < self._oldest_clock():
             late = [msgspec.structs.replace(entry, content=None) for entry in late]
         return self._reissue(late)
 
@@ -302,7 +303,7 @@ class Replica:
 
     def drain(self) -> Batch:
         """What changed since the last call."""
-        return self._ledger.drain(self._incarnation)
+        return self._ledger.drain()._replace(incarnation=self._incarnation, since=self._since)
 
     def undrain(self, batch: Batch) -> None:
         """Put back what could not be kept."""
@@ -316,7 +317,7 @@ class Replica:
 
     def _writing_origin(self) -> Origin:
         if self._incarnation is None:
-            self._incarnation = self._next_incarnation()
+            self._incarnation = self._since = self._next_incarnation()
         return Origin(self.host, self._incarnation)
 
     def _next_incarnation(self, seen: Iterable[Origin] = ()) -> int:
@@ -358,7 +359,7 @@ class Replica:
             self._reincarnate(origins)
 
     def _reincarnate(self, seen: Iterable[Origin] = ()) -> None:
-        """Go on under another incarnation, with all that was written under this one."""
+        """Go on under another incarnation, with all that was written under this one, its parent."""
         self.reincarnations += 1
         origin = self._writing_origin()
         self._incarnation = self._next_incarnation(seen)

@@ -49,8 +49,8 @@ _MARK = (
 )
 _PURGED = "UPDATE marks SET purged = ? WHERE host = ? AND incarnation = ?"
 _FORGET = "DELETE FROM marks WHERE host = ? AND incarnation = ?"
-_NO_INCARNATION = "DELETE FROM mesh_facts WHERE name = 'incarnation'"
-_INCARNATION = "INSERT OR REPLACE INTO mesh_facts VALUES ('incarnation', ?)"
+_NO_INCARNATION = "DELETE FROM mesh_facts WHERE name IN ('incarnation', 'since')"
+_INCARNATION = "INSERT OR REPLACE INTO mesh_facts VALUES (?, ?)"
 
 BINDING_KINDS = frozenset({AddressBlocks.KIND, Lease.KIND, LeaseVote.KIND})
 """What a host gave away or promised: it must not be forgotten by whoever said it."""
@@ -163,10 +163,11 @@ class SqliteJournal:
             marks[origin] = mark
             if gone:
                 purged[origin] = gone
-        query = "SELECT value FROM mesh_facts WHERE name = 'incarnation'"
-        row = self._database.execute(query).fetchone()
-        known = None if row is None else int(row[0])
-        return Saved(entries, marks, purged, known)
+        facts = dict(self._database.execute("SELECT name, value FROM mesh_facts"))
+        incarnation, since = (
+            int(facts[name]) if name in facts else None for name in ("incarnation", "since")
+        )
+        return Saved(entries, marks, purged, incarnation, since)
 
     def _read_fact(self, name: str) -> str | None:
         row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
@@ -202,10 +203,11 @@ class SqliteJournal:
             marks = [(*origin, mark) for origin, mark in batch.marks.items() if mark]
             database.executemany(_MARK, marks)
             database.executemany(_PURGED, [(mark, *o) for o, mark in batch.purged.items()])
-            if batch.incarnation is None:
-                database.execute(_NO_INCARNATION)
-            else:
-                database.execute(_INCARNATION, (str(batch.incarnation),))
+            facts = {"incarnation": batch.incarnation, "since": batch.since}
+            database.execute(_NO_INCARNATION)
+            database.executemany(
+                _INCARNATION, [(name, str(value)) for name, value in facts.items() if value]
+            )
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
