@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Literal, TypeVar, cast
 
 from weft.control.address_report import (
@@ -20,7 +20,15 @@ from weft.ipam.allocation import next_address, next_subnet, overlapping
 from weft.ipam.intervals import range_within, usable
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
-from weft.model.records import ForgottenHost, Network, Port, Record, Reservation, Subnet
+from weft.model.records import (
+    AddressBlocks,
+    ForgottenHost,
+    Network,
+    Port,
+    Record,
+    Reservation,
+    Subnet,
+)
 from weft.store.interface import Change, Delete, Put
 
 T = TypeVar("T")
@@ -44,13 +52,27 @@ class Addresses:
     ) -> Subnet:
         """See `interface.Addresses.request_pool`."""
         async with self._context.lock:
-            if spec.cidr is not None:
-                for subnet in self._context.view.list(Subnet):
-                    if subnet.cidr == spec.cidr and subnet.tenant == tenant:
-                        return self._same_pool(subnet, spec)
-            subnet = self.new_subnet(spec, tenant=tenant, family=family)
+            alike = [
+                subnet
+                for subnet in self._context.view.list(Subnet)
+                if subnet.cidr == spec.cidr and subnet.tenant == tenant
+            ]
+            for subnet in alike:
+                if not self.is_anothers(subnet):
+                    return self._same_pool(subnet, spec)
+            subnet = self.new_subnet(spec, tenant=tenant, family=family, beside=alike)
             await self._context.commit([Put(subnet), *self._context.space.created(subnet)])
             return subnet
+
+    def is_anothers(self, subnet: Subnet) -> bool:
+        """See `interface.Addresses.is_anothers`."""
+        if subnet.network_id is not None:
+            return False
+        makers = {
+            blocks.host_id
+            for blocks in self._context.view.by(AddressBlocks, "subnet_id", subnet.id)
+        }
+        return bool(makers) and self._context.host_id not in makers
 
     async def release_pool(self, subnet_id: SubnetId) -> None:
         """See `interface.Addresses.release_pool`."""
@@ -140,10 +162,12 @@ class Addresses:
         family: int = 4,
         is_forced: bool = False,
         others: Iterable[IPNetwork] = (),
+        beside: Collection[Subnet] = (),
     ) -> Subnet:
-        """A checked subnet that overlaps nothing; `others` are to be avoided as well."""
+        """A checked subnet that overlaps nothing but what is in `beside`; `others` are to be
+        avoided as well."""
         cidr = spec.cidr or self._cut(family, tenant, others)
-        self._check_overlap(cidr, tenant, others, is_forced=is_forced)
+        self._check_overlap(cidr, tenant, others, beside, is_forced=is_forced)
         return Subnet(
             id=SubnetId(new_id(self._context.random_bytes)),
             cidr=cidr,
@@ -308,10 +332,17 @@ class Addresses:
         return [s.cidr for s in self._context.view.list(Subnet) if s.tenant == tenant]
 
     def _check_overlap(
-        self, cidr: IPNetwork, tenant: str, others: Iterable[IPNetwork], *, is_forced: bool
+        self,
+        cidr: IPNetwork,
+        tenant: str,
+        others: Iterable[IPNetwork],
+        beside: Collection[Subnet],
+        *,
+        is_forced: bool,
     ) -> None:
         for subnet in self._context.view.list(Subnet):
-            if subnet.tenant == tenant and overlapping(cidr, [subnet.cidr]):
+            is_known = subnet.tenant == tenant and subnet not in beside
+            if is_known and overlapping(cidr, [subnet.cidr]):
                 raise ConflictError(
                     f"subnet {cidr}: overlaps {subnet.cidr} of {self._pool_label(subnet)}; "
                     "choose another"

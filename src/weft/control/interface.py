@@ -158,9 +158,15 @@ class Addresses(Protocol):
     async def request_pool(
         self, spec: SubnetSpec, *, family: int, tenant: str = "default"
     ) -> Subnet:
-        """A subnet that waits for its network. The same cidr again, while it waits or while it
-        belongs to a network, returns the one that is there when ranges agree; else ConflictError.
+        """A subnet that waits for its network. The same cidr again, while it waits here or while
+        it belongs to a network, returns the one that is there when ranges agree; else
+        ConflictError.
         """
+        ...
+
+    def is_anothers(self, subnet: Subnet) -> bool:
+        """Whether it waits for a network that another host is about to make. It is no pool of
+        this host: made from one, two networks would take it away from each other."""
         ...
 
     async def release_pool(self, subnet_id: SubnetId) -> None:

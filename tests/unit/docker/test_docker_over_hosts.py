@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,10 +13,13 @@ import pytest
 from tests.unit.cluster import Cluster, ClusterHost
 from tests.unit.docker.fake_engine import FakeEngine
 from tests.unit.docker.plugin import Plugin, plugin
+from weft.control.space import WholeSpace
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
+from weft.ipam.records import blocks_id
 from weft.model.addresses import ip_network
-from weft.model.records import DockerNetwork, Network, Owner, Port
-from weft.store.interface import Delete
+from weft.model.ids import HostId
+from weft.model.records import AddressBlocks, DockerNetwork, Network, Owner, Port, Subnet
+from weft.store.interface import Change, Delete, Put
 
 CLI = Owner(frontend="cli", reference="test")
 
@@ -251,6 +254,55 @@ async def test_two_engines_that_make_the_same_network_at_once_share_one() -> Non
         answer = await b.endpoint("foo", "10.1.0.2/24")
         assert "10.1.0.2: in use by" in answer["Err"]
         assert "make the network with --ipam-driver weft" in answer["Err"]
+
+
+class Divided(WholeSpace):
+    """Says who has made a subnet, as where addresses are shared out."""
+
+    def __init__(self, host: HostId) -> None:
+        self._host = host
+
+    def created(self, subnet: Subnet) -> Sequence[Change]:
+        id = blocks_id(subnet.id, self._host)
+        return [Put(AddressBlocks(id=id, subnet_id=subnet.id, host_id=self._host))]
+
+
+async def test_two_engines_that_make_networks_with_one_subnet_at_once_have_a_pool_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with machines("a", "b") as (a, b):
+        may_go_on = asyncio.Event()
+        making: list[asyncio.Task[str]] = []
+        waiting: list[str] = []
+        for one, name in ((a, "foo"), (b, "bar")):
+            monkeypatch.setattr(one.host.context, "space", Divided(one.host.id))
+            plugin_network = one.docker.network
+
+            async def late(
+                method: str, plugin_network: Any = plugin_network, **request: object
+            ) -> dict[str, Any]:
+                if method == "CreateNetwork":
+                    waiting.append(method)
+                    await may_go_on.wait()
+                answer: dict[str, Any] = await plugin_network(method, **request)
+                return answer
+
+            monkeypatch.setattr(one.docker, "network", late)
+            create = one.engine.create_network(name, "10.1.0.0/24", ipam="weft", is_told=False)
+            making.append(asyncio.create_task(create))
+            await until(a.cluster, lambda: len(waiting) == len(making))
+            await quiet(a.cluster)
+        may_go_on.set()
+        ids = await asyncio.gather(*making)
+        for one, id, name in zip((a, b), ids, ("foo", "bar"), strict=True):
+            await one.engine.say("network", "create", id, name=name, type="weft")
+        await until(a.cluster, lambda: sorted(a.weft) == sorted(b.weft) == ["bar", "foo"])
+        await quiet(a.cluster)
+        for network in a.host.control.networks.list():
+            (subnet,) = a.host.control.networks.subnets(network)
+            assert str(subnet.cidr) == "10.1.0.0/24"
+        for one in (a, b):
+            assert {conflict.kind for conflict in one.host.control.conflicts()} == {"subnet"}
 
 
 async def test_two_sides_of_a_partition_that_make_the_same_network_share_it_afterwards() -> None:

@@ -249,15 +249,17 @@ class NetworkCalls:
 
     def _waiting_pool(self, pool: Pool) -> SubnetId:
         cidr = parse_prefix("subnet", pool.pool)
-        for subnet in self._control.view.list(Subnet):
-            if subnet.cidr == cidr and subnet.tenant == "default":
-                network = self._control.view.get(Network, subnet.network_id or "")
-                if network is None:
-                    return subnet.id
-                raise ConflictError(
-                    f"subnet {cidr}: belongs to network {network.name}; choose another, or join "
-                    f"that network with -o network={network.name}"
-                )
+        subnets = self._control.view.list(Subnet)
+        alike = [s for s in subnets if s.cidr == cidr and s.tenant == "default"]
+        networks = [self._control.view.get(Network, s.network_id or "") for s in alike]
+        for subnet, network in zip(alike, networks, strict=True):
+            if network is None and not self._control.addresses.is_anothers(subnet):
+                return subnet.id
+        for network in filter(None, networks):
+            raise ConflictError(
+                f"subnet {cidr}: belongs to network {network.name}; choose another, or join "
+                f"that network with -o network={network.name}"
+            )
         raise NotFoundError(f"subnet {cidr}: weft has not given it; create the network again")
 
     def _with_hint(self, message: str, options: NetworkOptions, pools: Sequence[Pool]) -> str:
