@@ -140,7 +140,8 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
 def _widest(remote: IPAddress, host: Host) -> IPAddress:
     """Of the ends of a way, the address with the longer header: a relay may change the family."""
     has_family = any(address.version == remote.version for address in host.underlay)
-    return remote if has_family or not host.underlay else host.underlay[0]
+    ends = (remote,) if has_family else (remote, *host.underlay[:1])
+    return max(ends, key=lambda address: OVERHEAD_BYTES[address.version])
 
 
 def _known(host_id: HostId, host: Host, view: View, there: Neighbour | None) -> Iterator[Row]:
