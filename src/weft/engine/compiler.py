@@ -20,16 +20,20 @@ from weft.store.interface import Changed, Key, View
 from weft.store.memory import index_entries
 
 R = TypeVar("R", bound=Record)
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 CompileFunction = Callable[[Any, View], Iterable[Row]]
 """From a record of one kind and the others to the rows that it wants. Pure. A row given twice
 counts as it was given first."""
 
 Dependency = tuple[Hashable, ...]
 """What was read: ``(kind,)`` all, ``(kind, id)`` one, ``(kind, field, value)`` those found so, and
-with `_ANY` behind it only whether there are any, with `_BEGINNING` which values begin so."""
+with `_ANY` behind it only whether there are any, with `_BEGINNING` which values begin so;
+``(kind, id, of, what, _DETAIL)`` one answer about one."""
 _ANY = "any"
 _BEGINNING = "beginning"
-_FOUND_BY, _QUESTION = 3, 4
+_DETAIL = "detail"
+_FOUND_BY, _QUESTION, _OF_ONE = 3, 4, 5
 """Lengths of dependencies."""
 RecordName = tuple[str, str]
 
@@ -52,6 +56,11 @@ class TrackingView:
         """See `View.get`."""
         self._reads.add((kind, id))
         return self._view.get(kind, id)
+
+    def detail(self, kind: type[R], id: str, of: Callable[[R | None, K], T], what: K) -> T:
+        """See `View.detail`."""
+        self._reads.add((kind, id, of, what, _DETAIL))
+        return self._view.detail(kind, id, of, what)
 
     def list(self, kind: type[R]) -> Iterable[R]:
         """See `View.list`."""
@@ -90,28 +99,28 @@ class _Reading(msgspec.Struct, gc=False):
 
     dependency: Dependency
     """Once for all who read it."""
-    readers: Key | set[Key]
-    """Mostly one."""
-    answer: bool | set[object] | None
-    """Of `View.any` or `View.beginning`; None: it was neither."""
+    readers: Key | dict[Key, None]
+    """Mostly one. Of a thousand, a dict takes half of what a set does."""
+    answer: object
+    """Of `View.any`, `View.beginning` or `View.detail`; None: it was none of these."""
 
     def add(self, reader: Key) -> None:
         """He reads it as well."""
-        if isinstance(self.readers, set):
-            self.readers.add(reader)
+        if isinstance(self.readers, dict):
+            self.readers[reader] = None
         elif self.readers != reader:
-            self.readers = {self.readers, reader}
+            self.readers = {self.readers: None, reader: None}
 
     def remove(self, reader: Key) -> bool:
         """He no longer reads it; whether nobody does."""
-        if isinstance(self.readers, set):
-            self.readers.discard(reader)
+        if isinstance(self.readers, dict):
+            self.readers.pop(reader, None)
             return not self.readers
         return self.readers == reader
 
     def all(self) -> Iterable[Key]:
         """Who reads it."""
-        return self.readers if isinstance(self.readers, set) else (self.readers,)
+        return self.readers if isinstance(self.readers, dict) else (self.readers,)
 
 
 class Compiler:
@@ -130,11 +139,13 @@ class Compiler:
         """Of each record its rows: table, row, table, row …"""
         self._reads: dict[Key, tuple[Dependency, ...]] = {}
         self._readings: dict[Dependency, _Reading] = {}
+        self._details: dict[Key, dict[Dependency, None]] = {}
+        """Of each record what was asked about it by `View.detail`."""
         self.compile_all()
 
     def compile_all(self) -> None:
         """Forget everything and compile all records."""
-        for state in (self._wanted, self._rows, self._reads, self._readings):
+        for state in (self._wanted, self._rows, self._reads, self._readings, self._details):
             state.clear()
         touched: set[RowKey] = set()
         for kind in self._functions:
@@ -164,12 +175,14 @@ class Compiler:
         for change in changed:
             if change.key[0] in self._functions:
                 stale.add(change.key)
+            for question in self._details.get(change.key, ()):
+                stale.update(self._flipped(question))
             for dependency in _touched(change):
                 reading = self._readings.get(dependency)
                 if reading is not None:
                     stale.update(reading.all())
                 if len(dependency) == _FOUND_BY:
-                    stale.update(self._flipped(dependency))
+                    stale.update(self._flipped((*dependency, _ANY)))
                     stale.update(self._begun_or_ended(dependency))
         touched: set[RowKey] = set()
         before: dict[RowKey, Hashable] = {}
@@ -180,9 +193,8 @@ class Compiler:
             self._recompute(key, touched, before)
         return self._difference(touched, before)
 
-    def _flipped(self, found_by: Dependency) -> Iterable[Key]:
-        """Who asked whether there is any, when the answer is another now."""
-        question = (*found_by, _ANY)
+    def _flipped(self, question: Dependency) -> Iterable[Key]:
+        """Who asked, when the answer is another now."""
         reading = self._readings.get(question)
         if reading is None:
             return ()
@@ -203,10 +215,12 @@ class Compiler:
         assert isinstance(reading.answer, set)
         if self._view.any(kind, field, value) == (value in reading.answer):
             return ()
-        reading.answer ^= {value}
+        reading.answer = reading.answer ^ {value}
         return reading.all()
 
-    def _answer(self, question: Dependency) -> bool | set[object]:
+    def _answer(self, question: Dependency) -> object:
+        if len(question) == _OF_ONE:
+            return self._view.detail(*cast("tuple[type[Record], str, Any, Hashable]", question[:4]))
         kind, field, value, what = cast("tuple[type[Record], str, Hashable, str]", question)
         if what is _BEGINNING:
             return set(self._view.beginning(kind, field, value))
@@ -285,18 +299,33 @@ class Compiler:
             if dependency in reads:
                 continue
             if self._readings[dependency].remove(key):
-                del self._readings[dependency]
+                self._forget(dependency)
         if reads:
             self._reads[key] = tuple([self._note(key, dependency) for dependency in reads])
 
     def _note(self, key: Key, dependency: Dependency) -> Dependency:
         reading = self._readings.get(dependency)
         if reading is None:
-            answer = self._answer(dependency) if len(dependency) == _QUESTION else None
+            answer = self._answer(dependency) if len(dependency) >= _QUESTION else None
+            if len(dependency) == _OF_ONE:
+                self._details.setdefault(_subject(dependency), {})[dependency] = None
             reading = self._readings[dependency] = _Reading(dependency, key, answer)
         else:
             reading.add(key)
         return reading.dependency
+
+    def _forget(self, dependency: Dependency) -> None:
+        """Nobody reads it any more."""
+        del self._readings[dependency]
+        if len(dependency) == _OF_ONE:
+            asked = self._details[_subject(dependency)]
+            del asked[dependency]
+            if not asked:
+                del self._details[_subject(dependency)]
+
+
+def _subject(detail: Dependency) -> Key:
+    return cast("Key", detail[:2])
 
 
 def _winner(claims: _Claims) -> Hashable:

@@ -6,12 +6,14 @@ one host, are replicated through the mesh or kept in etcd cannot be told from he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from weft.model.records import Record
 
 R = TypeVar("R", bound=Record)
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 Key = tuple[type[Record], str]
 """Kind and id."""
 
@@ -54,6 +56,13 @@ class View(Protocol):
 
     def get(self, kind: type[R], id: str) -> R | None:
         """The record with this id."""
+        ...
+
+    def detail(self, kind: type[R], id: str, of: Callable[[R | None, K], T], what: K) -> T:
+        """What `of` says about `what` in the record with this id; None: there is none. Pure.
+
+        Whoever depends on this alone is computed anew only when the answer is another.
+        """
         ...
 
     def list(self, kind: type[R]) -> Iterable[R]:

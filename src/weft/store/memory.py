@@ -6,7 +6,7 @@ nothing else (tests, simulations).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar, cast
 
 from weft.model.records import (
@@ -25,6 +25,8 @@ from weft.model.records import (
 from weft.store.interface import Change, Changed, Delete, Listener, Put
 
 R = TypeVar("R", bound=Record)
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 Found = Record | dict[str, Record]
 """What one value of an indexed field leads to: most lead to one record, which needs no dict."""
@@ -67,6 +69,10 @@ class RecordSet:
     def get(self, kind: type[R], id: str) -> R | None:
         """See `View.get`."""
         return cast("R | None", self._records.get(kind, {}).get(id))
+
+    def detail(self, kind: type[R], id: str, of: Callable[[R | None, K], T], what: K) -> T:
+        """See `View.detail`."""
+        return of(self.get(kind, id), what)
 
     def list(self, kind: type[R]) -> Iterable[R]:
         """See `View.list`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from weft.engine.compiler import Compiler
 from weft.engine.rows import Row, RowKey
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, Vni
@@ -71,6 +73,41 @@ def test_nobody_is_kept_in_mind_who_asks_no_more() -> None:
     assert compiler.update(store.apply([Delete(Port, "port1")])) == ({}, set())
     compiler.update(store.apply([Put(FOO)]))
     assert compiler.rows() == {}
+
+
+class Length:
+    """A compile function that asks whether a network's name is as long as a port's number, and
+    counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, port: Port, view: View) -> Iterator[Row]:
+        self.calls += 1
+        yield Row("lengths", port.slot, view.detail(Network, FOO.id, letters, port.slot))
+
+
+def letters(network: Network | None, least: int) -> bool:
+    return network is not None and len(network.name) >= least
+
+
+def test_who_asks_for_a_detail_is_computed_anew_only_when_that_is_another() -> None:
+    store, length = MemoryStore([FOO, port(2), port(4), port(6)]), Length()
+    compiler = Compiler({Port: length}, store)
+    calls = length.calls
+    longer = replace(FOO, name="food")
+    assert compiler.update(store.apply([Put(longer)])) == ({RowKey("lengths", 4): True}, set())
+    assert compiler.update(store.apply([Put(replace(longer, name="fool"))])) == ({}, set())
+    assert length.calls == calls + 1
+    gone = {RowKey("lengths", 2): False, RowKey("lengths", 4): False}
+    assert compiler.update(store.apply([Delete(Network, FOO.id)])) == (gone, set())
+    compiler.update(store.apply([Delete(Port, "port2"), Delete(Port, "port4")]))
+    calls = length.calls
+    assert compiler.update(store.apply([Put(replace(FOO, name="foobar"))])) == (
+        {RowKey("lengths", 6): True},
+        set(),
+    )
+    assert length.calls == calls + 1
 
 
 def members(network: Network, view: View) -> Iterator[Row]:

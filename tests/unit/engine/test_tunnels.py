@@ -54,3 +54,29 @@ def test_a_relay_between_families_leaves_room_for_the_longer_header_in_both_dire
     found = tunnels(MemoryStore([*hosts, *stated]), me)[host_tag(ONE if me == OTHER else OTHER)]
     assert found.destination_tag
     assert found.mtu_bytes == 1500 - 70
+
+
+def test_what_is_found_out_of_one_path_touches_its_tunnel_alone() -> None:
+    others = [host(HostId(f"{n:08x}" + "0" * 8), n, V4) for n in range(2, 250)]
+    me = host(ONE, 1, V4)
+    store = MemoryStore([me, *others, beside(me, *others, mtu_bytes=1500)])
+    compiled = functions(ONE)
+    calls = []
+
+    def counted(record: Host, view: object) -> object:
+        calls.append(record.id)
+        return compiled[Host](record, view)  # type: ignore[arg-type]
+
+    compiler = Compiler({**compiled, Host: counted}, store)  # type: ignore[dict-item]
+    calls.clear()
+    changed = beside(me, *others, mtu_bytes=1500)
+    smaller = list(changed.neighbours)
+    smaller[7] = Neighbour(
+        host_id=smaller[7].host_id, address=smaller[7].address, path_mtu_bytes=1400
+    )
+    record = Neighbours(id=ONE, host_id=ONE, neighbours=tuple(smaller))
+    changes = compiler.update(store.apply([Put(record)]))
+    assert calls == [smaller[7].host_id]
+    (value,) = changes.upserts.values()
+    assert isinstance(value, rows.TunnelValue)
+    assert value.mtu_bytes == 1350

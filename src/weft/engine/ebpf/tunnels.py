@@ -42,12 +42,15 @@ def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
 
 
 def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Iterator[Row]:
-    """The tunnel to another host, unless `around` is asked for it."""
-    mine = view.get(Neighbours, host_id)
-    theirs = view.get(Neighbours, host.id)
-    there, back = _find(mine, host.id), _find(theirs, host_id)
+    """The tunnel to another host, unless `around` is asked for it.
+
+    Of the two hosts' neighbours it asks for one each: this host's change with every path.
+    """
+    there = view.detail(Neighbours, host_id, _find, host.id)
+    back = view.detail(Neighbours, host.id, _find, host_id)
     yield from _known(host_id, host, view, there)
-    if mine is not None and (_is_broken(there) or _is_broken(back)):
+    is_broken = _is_broken(there) or _is_broken(back)
+    if is_broken and view.detail(Neighbours, host_id, _is_there, None):
         return
     yield from _direct(host_id, host, view, (there, back), is_device=is_device)
 
@@ -173,6 +176,10 @@ def _sources(me: Host, remote: IPAddress) -> tuple[IPAddress, ...]:
 
 def _is_broken(neighbour: Neighbour | None) -> bool:
     return neighbour is not None and neighbour.is_path_broken
+
+
+def _is_there(record: Neighbours | None, _: None) -> bool:
+    return record is not None
 
 
 def _find(record: Neighbours | None, host_id: HostId) -> Neighbour | None:
