@@ -175,7 +175,7 @@ class Daemon:
             times=LeaseTimes.of(settings.lease_s),
         )
         self._healer = Healer(context, time.monotonic)
-        self._ports = PortsByDevice(store, sink.ifname)
+        self._ports = PortsByDevice(store, host_id, sink.ifname)
         self._dns = DnsService(
             settings,
             store,

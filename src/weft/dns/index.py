@@ -2,7 +2,8 @@
 
 Most of it is the store's own indexes; kept here is only what they lack, and each change costs
 what it touches: networks by name whatever the case, names that lie above others, and which ports
-belong to one workload. Names in records are lower case.
+of this host, from where alone we are asked, belong to one workload. Names in records are lower
+case.
 """
 
 from __future__ import annotations
@@ -112,12 +113,12 @@ class NameIndex:
         return iter(self._view.by(Name, "addresses", address))
 
     def networks_of_workload(self, port: Port) -> frozenset[NetworkId]:
-        """The networks that the workload behind a port is on."""
+        """The networks that the workload behind a port of this host is on."""
         networks = {port.network_id}
-        for workload in _workloads(port):
+        for workload in self._workloads_of(port):
             for id in self._workloads[workload]:
                 companion = self._view.get(Port, id)
-                if companion is not None and companion.host_id == port.host_id:
+                if companion is not None:
                     networks.add(companion.network_id)
         return frozenset(networks)
 
@@ -148,14 +149,24 @@ class NameIndex:
     def _add_port(self, port: Port) -> None:
         for name in port.names:
             self._count_above(port.network_id, name, 1)
-        for workload in _workloads(port):
+        for workload in self._workloads_of(port):
             self._workloads.add(workload, port.id)
 
     def _remove_port(self, port: Port) -> None:
         for name in port.names:
             self._count_above(port.network_id, name, -1)
-        for workload in _workloads(port):
+        for workload in self._workloads_of(port):
             self._workloads.remove(workload, port.id)
+
+    def _workloads_of(self, port: Port) -> Iterator[str]:
+        """What tells that ports here belong to one workload: the container, or the network
+        namespace."""
+        if port.host_id != self._live.me:
+            return
+        if port.owner.container_id:
+            yield port.owner.container_id
+        if port.device is not None and port.device.netns:
+            yield port.device.netns
 
     def _count_above(self, network: NetworkId, name: str, count: int) -> None:
         _, dot, rest = name.partition(".")
@@ -168,11 +179,3 @@ class NameIndex:
 
 
 _RELEVANT = frozenset({Network, Subnet, Port, Name})
-
-
-def _workloads(port: Port) -> Iterator[str]:
-    """What tells that ports belong to one workload: the container, or the network namespace."""
-    if port.owner.container_id:
-        yield port.owner.container_id
-    if port.device is not None and port.device.netns:
-        yield port.device.netns

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from weft.model.records import Port
+from weft.model.ids import HostId
+from weft.model.records import Port, Record
 from weft.store.interface import Changed, Store
 
 
 class PortsByDevice:
     """Follows the store; an ifindex is turned into a name by whoever knows the devices."""
 
-    def __init__(self, store: Store, ifname_of: Callable[[int], str | None]) -> None:
+    def __init__(
+        self, store: Store, host_id: HostId, ifname_of: Callable[[int], str | None]
+    ) -> None:
         self._store = store
+        self._host_id = host_id
         self._ifname_of = ifname_of
         self._ids: dict[str, str] = {}
-        self._note([Changed(None, port) for port in store.list(Port)])
+        self._note([Changed(None, port) for port in store.by(Port, "host_id", host_id)])
         store.watch(self._note)
 
     def of_ifindex(self, ifindex: int) -> Port | None:
@@ -30,7 +34,13 @@ class PortsByDevice:
 
     def _note(self, changed: Sequence[Changed]) -> None:
         for old, new in changed:
-            if isinstance(old, Port) and old.device is not None:
-                self._ids.pop(old.device.ifname, None)
-            if isinstance(new, Port) and new.device is not None:
-                self._ids[new.device.ifname] = new.id
+            if (ifname := self._ifname(old)) is not None:
+                self._ids.pop(ifname, None)
+            if (ifname := self._ifname(new)) is not None and new is not None:
+                self._ids[ifname] = new.id
+
+    def _ifname(self, record: Record | None) -> str | None:
+        """None: no port that is here."""
+        if not isinstance(record, Port) or record.host_id != self._host_id:
+            return None
+        return record.device.ifname if record.device is not None else None

@@ -9,7 +9,7 @@ passed on to other hosts all the same: they may know better.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -68,8 +68,9 @@ class MeshStore(RecordSet):
         self._replica = replica
         self._journal = journal
         self._watchers = Watchers()
-        self._shown: dict[str, dict[str, str]] = {}
-        """Of each kind and id, the owner in the key of the entry that is shown."""
+        self._owners: dict[tuple[str, str], str] = {}
+        """By kind and id: the owner in the key of the entry that is shown, where its record does
+        not say the same."""
         self._order = asyncio.Lock()
         self._running: set[asyncio.Future[None]] = set()
         self._written: list[Callable[[], None]] = []
@@ -162,7 +163,7 @@ class MeshStore(RecordSet):
             if change.kind is ForgottenHost:
                 raise InvalidError(f"host {change.id}: was removed, and its id never comes back")
             kind, is_owned = change.kind.KIND, change.kind.KIND in OWNED_KINDS
-            shown = self._shown.get(kind, {}).get(change.id)
+            shown = self._owner_shown(kind, change.id)
             if shown is not None and is_owned and shown != host:
                 raise _belongs_to(kind, change.id, shown)
             return Draft(kind, change.id, None, is_owned)
@@ -185,20 +186,23 @@ class MeshStore(RecordSet):
             )
         return body
 
-    def _show(self, differences: Iterable[Difference]) -> list[Change]:
-        """What the differences mean for the records."""
-        changes = []
+    def _show(self, differences: Iterable[Difference]) -> Iterator[Change]:
+        """What the differences mean for the records. Each change must be applied before the next
+        is asked for."""
         for difference in differences:
             entry = difference.new or difference.old
             assert entry is not None
-            if entry.kind in _KINDS:
-                changes += self._show_one(entry.key)
-        return changes
+            if entry.kind in _KINDS and (change := self._show_one(entry.key)) is not None:
+                yield change
 
-    def _show_one(self, key: Key) -> list[Change]:
+    def _owner_shown(self, kind: str, id: str) -> str | None:
+        """The owner in the key of the entry that is shown; None: nothing is."""
+        record = self.get(_KINDS[kind], id)
+        return None if record is None else self._owners.get((kind, id), owner_of(record) or "")
+
+    def _show_one(self, key: Key) -> Change | None:
         """Of all that is held for a kind and id, show what can be used and was written last."""
-        shown = self._shown.setdefault(key.kind, {})
-        owner = shown.get(key.id)
+        owner = self._owner_shown(key.kind, key.id)
         best = self._usable(key)
         if owner not in (None, key.owner) or (best is None and owner == key.owner):
             others = {Key(key.kind, key.id, owner) for owner in {"", *self._replica.owners()}}
@@ -208,12 +212,13 @@ class MeshStore(RecordSet):
                     best[0].rank,
                 ):
                     best = entry
+        self._owners.pop(key[:2], None)
         if best is not None:
-            shown[key.id] = best[0].owner
-            return [Put(best[1])]
-        if shown.pop(key.id, None) is None:
-            return []
-        return [Delete(_KINDS[key.kind], key.id)]
+            shown, record = best
+            if shown.owner != (owner_of(record) or ""):
+                self._owners[key[:2]] = shown.owner
+            return Put(record)
+        return None if owner is None else Delete(_KINDS[key.kind], key.id)
 
     def _usable(self, key: Key) -> tuple[Entry, Record] | None:
         """The entry held under a key and its record; sets it aside when it cannot be used."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NewType
 
 HostId = NewType("HostId", str)
@@ -55,6 +56,7 @@ def host_place_id(host_id: HostId, network_id: NetworkId) -> PortId:
     return PortId(derived_id("host-place", host_id, network_id))
 
 
+@lru_cache(maxsize=4096)
 def host_tag(host_id: HostId) -> HostTag:
     """The first half of a host's id. A host whose tag is 0 or is another's must take a new id.
 

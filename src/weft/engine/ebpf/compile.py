@@ -12,7 +12,7 @@ from typing import cast
 from weft.engine.compiler import CompileFunction
 from weft.engine.ebpf import encryption, rows, tunnels
 from weft.engine.rows import Row
-from weft.model.addresses import IPAddress, IPNetwork, ip_network, link_local_from_mac
+from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.ids import HostId, host_place_id, host_tag
 from weft.model.records import Host, Neighbours, Network, Place, Port, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
@@ -122,7 +122,8 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
     network = view.get(Network, port.network_id)
     if network is None:
         return
-    is_replaced = view.any(Port, "replaces", port.id)
+    # The first question is one for all ports of a network, and its answer is mostly no.
+    is_replaced = view.any(Port, "replaces_on", network.id) and view.any(Port, "replaces", port.id)
     if port.host_id != host_id:
         is_plugged = (port.is_host or port.device is not None) and not is_replaced
         if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
@@ -138,15 +139,13 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
 
 
 def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0) -> Iterator[Row]:
-    """At a device of this host, or at another host."""
+    """At a device of this host, or at another host. Link-local addresses follow from the MACs."""
     value = rows.AddressValue(mac=port.mac, ifname=ifname, host=host)
     for address in port.addresses:
         yield Row(rows.ADDRESSES, rows.AddressKey(network.vni, address), value)
-    if not port.is_host:
-        key = rows.AddressKey(network.vni, link_local_from_mac(port.mac))
-        yield Row(rows.ADDRESSES, key, value)
+    there = rows.mac_at_host(host) if host else rows.MacValue(ifname)
     for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
-        yield Row(rows.MACS, rows.MacKey(network.vni, mac), rows.MacValue(ifname, host=host))
+        yield Row(rows.MACS, rows.MacKey(network.vni, mac), there)
 
 
 def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:

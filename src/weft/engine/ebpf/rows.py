@@ -7,6 +7,7 @@ applies tables in the order of `ORDER` and deletes in the reverse order.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -75,6 +76,12 @@ class MacValue(_Many, frozen=True):
     is_host: bool = False
     host: int = 0
     """Tag of another host, for `tunnels`."""
+
+
+@lru_cache(maxsize=4096)
+def mac_at_host(host: int) -> MacValue:
+    """The same object for all MACs that are there."""
+    return MacValue(host=host)
 
 
 class NetworkValue(NamedTuple):

@@ -102,6 +102,11 @@ class Port(Record, frozen=True, kw_only=True):
         """Its network, if it may hold addresses that no record names."""
         return (self.network_id,) if self.allowed or not self.is_spoof_checked else ()
 
+    @property
+    def replaces_on(self) -> tuple[NetworkId, ...]:
+        """Its network, if it replaces ports there."""
+        return (self.network_id,) if self.replaces else ()
+
 
 class Place(NamedTuple):
     """A network on a host."""
