@@ -24,18 +24,20 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } ports_v1 SEC(".maps");
 
-/* (VNI, address) -> where it lives. Read for ARP, ND and routed packets.
- * 262144: every address of all networks that have a port on this host. */
+/* (VNI, address) -> where it lives. Read for ARP, ND and routed packets; link-local addresses are found
+ * by their MACs.
+ * 524288: every address of all networks that have a port on this host, five for each of the 100 000
+ * ports that a mesh is made for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct address_key);
 	__type(value, struct endpoint);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 524288);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } addresses_v1 SEC(".maps");
 
 /* (VNI, MAC) -> where it lives. Read for switched packets.
- * 262144: as addresses_v1. */
+ * 262144: two for each of 100 000 ports. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct mac_key);

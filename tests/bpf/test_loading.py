@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from weft.errors import KernelError, UnavailableError
 from weft.kernel.bpf import layouts, programs, syscall
 from weft.kernel.bpf.libbpf import Object
+from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import ROLES, DataPlane, HostDevices
 
 DEVICES = HostDevices(5, "0a:57:45:46:54:00", 6)
@@ -90,6 +92,29 @@ def test_damaged_map_is_made_anew(folder: Path, objects: Path) -> None:
         assert second.maps["ports_v1"].info.value_size == 76
     with DataPlane.load(folder, DEVICES, objects) as third:
         assert not any(program.is_new for program in third.programs.values())
+
+
+def test_a_map_of_another_size_gives_its_entries_to_the_new_one(
+    folder: Path, objects: Path
+) -> None:
+    resolvers = [bytes(15) + bytes([number]) for number in range(3)]
+    with DataPlane.load(folder, DEVICES, objects) as first:
+        info = first.maps["resolvers_v1"].info
+        pin = folder / "maps" / "resolvers_v1"
+        pin.unlink()
+    sizes = ["key", str(info.key_size), "value", str(info.value_size), "entries", "16"]
+    flags = ["name", "resolvers_v1", "flags", str(info.flags)]
+    create = ["bpftool", "map", "create", str(pin), "type", "hash", *sizes, *flags]
+    subprocess.run(create, check=True)
+    with BpfMap.open(pin) as small:
+        small.update(dict.fromkeys(resolvers, bytes(8)))
+    with DataPlane.load(folder, DEVICES, objects) as second:
+        assert second.new_maps == {"resolvers_v1"}
+        assert second.maps["resolvers_v1"].info.max_entries == info.max_entries
+        assert second.maps["resolvers_v1"].read() == dict.fromkeys(resolvers, bytes(8))
+    with DataPlane.load(folder, DEVICES, objects) as third:
+        assert third.new_maps == set()
+        assert third.maps["resolvers_v1"].read() == dict.fromkeys(resolvers, bytes(8))
 
 
 def test_missing_or_wrong_program_pin_is_mended(folder: Path, objects: Path) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import os
 import resource
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -34,6 +36,8 @@ from weft.model.codec import to_builtins
 from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
 
 TRIES_AGAIN = "run weft doctor; weftd tries again by itself"
+ALIKE_SHOWN = 10
+"""Rows of one table that one reason stops: so many are named."""
 
 
 async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
@@ -121,9 +125,7 @@ def _counters_info(context: Context, port: Port, counters: Counters) -> Counters
 
 
 def _all_problems(context: Context) -> tuple[Problem, ...]:
-    rows = [
-        problem for failure in context.engine.failures() for problem in _problems(context, failure)
-    ]
+    rows = list(_row_problems(context))
     sockets = [
         Problem(kind="dns", id="", name=name, reason=reason, fix=TRIES_AGAIN)
         for name, reason in context.dns.failures.items()
@@ -134,6 +136,20 @@ def _all_problems(context: Context) -> tuple[Problem, ...]:
     ]
     notices = [Problem(**notice._asdict()) for notice in context.control.notices.list()]
     return (*rows, *sockets, *members, *notices)
+
+
+def _row_problems(context: Context) -> Iterator[Problem]:
+    """Of many rows that one reason stops, such as a full map, the first few and how many more."""
+    alike: dict[tuple[str, str], list[Failure]] = defaultdict(list)
+    for failure in context.engine.failures():
+        alike[failure.row.table, failure.reason].append(failure)
+    for (table, reason), failures in alike.items():
+        for failure in failures[:ALIKE_SHOWN]:
+            yield from _problems(context, failure)
+        rest = len(failures) - ALIKE_SHOWN
+        if rest > 0:
+            name = f"{rest} more of {table}"
+            yield Problem(kind="", id="", name=name, reason=reason, fix=TRIES_AGAIN)
 
 
 def _problems(context: Context, failure: Failure) -> list[Problem]:

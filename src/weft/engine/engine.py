@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar
@@ -293,9 +294,15 @@ class Engine:
         for table, keys in deletes.items():
             for key in keys:
                 self._failures.pop(RowKey(table, key), None)
+        self._note_failures(failures)
+
+    def _note_failures(self, failures: Sequence[RowFailure]) -> None:
+        """A full map refuses thousands for one reason: one line tells of all."""
         for failure in failures:
             self._failures[failure.row] = failure.reason
-            log.warning("row not applied", table=failure.row.table, reason=failure.reason)
+        counts = Counter((failure.row.table, failure.reason) for failure in failures)
+        for (table, reason), count in counts.items():
+            log.warning("rows not applied", table=table, reason=reason, count=count)
 
     async def _follow(self) -> None:
         self._has_moved = False
@@ -305,9 +312,7 @@ class Engine:
             log.warning("changes of the kernel not followed", reason=str(error))
             self.repair_soon()
             return
-        for failure in failures:
-            self._failures[failure.row] = failure.reason
-            log.warning("row not applied", table=failure.row.table, reason=failure.reason)
+        self._note_failures(failures)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)

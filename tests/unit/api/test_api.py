@@ -231,6 +231,20 @@ def test_failed_rows_show_at_the_port_and_as_problems(weftd: Weftd) -> None:
     assert weftd.client.get(StatusInfo, "status").problem_count == 1
 
 
+def test_rows_that_one_reason_stops_are_a_few_problems_and_a_number(weftd: Weftd) -> None:
+    weftd.engine.failed = [
+        *(Failure(RowKey("addresses", number), [], "the map is full") for number in range(40_000)),
+        Failure(RowKey("macs", 1), [], "the map is full"),
+    ]
+    problems = weftd.client.get(ProblemList, "problems").problems
+    assert [problem.name for problem in problems] == [
+        *(f"addresses {number}" for number in range(10)),
+        "39990 more of addresses",
+        "macs 1",
+    ]
+    assert {problem.reason for problem in problems} == {"the map is full"}
+
+
 def test_dns_socket_that_is_not_served_is_a_problem(weftd: Weftd) -> None:
     weftd.dns.failures = {"udp 169.254.53.53 port 53": "address in use"}
     (problem,) = weftd.client.get(ProblemList, "problems").problems

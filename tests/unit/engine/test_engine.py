@@ -8,9 +8,10 @@ import threading
 from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
 from weft.engine.engine import Counters, Engine, Tables
-from weft.engine.rows import Row, RowFailure
+from weft.engine.rows import Row, RowFailure, RowKey
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network, Record
 from weft.store.interface import Put, View
@@ -88,3 +89,26 @@ async def test_settle_waits_for_a_change_that_a_look_at_the_kernel_took_over(
         sink.may_look.set()
         await settled
     assert sink.rows == {"networks": {7: "foo"}}
+
+
+async def test_rows_that_one_reason_stops_are_one_line_of_the_log(
+    running: tuple[MemoryStore, SlowSink, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, sink, engine = running
+
+    def full(upserts: Tables, deletes: Mapping[str, Collection[Hashable]]) -> list[RowFailure]:
+        return [
+            RowFailure(RowKey(table, key), "the map is full")
+            for table, rows in upserts.items()
+            for key in rows
+        ]
+
+    monkeypatch.setattr(sink, "apply", full)
+    with capture_logs() as lines:
+        await store.write(
+            [Put(Network(id=NetworkId(f"n{n}"), name=f"n{n}", vni=Vni(n))) for n in range(1, 1001)]
+        )
+        await engine.settle()
+    assert len(engine.failures()) == 1000
+    (line,) = lines
+    assert (line["table"], line["reason"], line["count"]) == ("networks", "the map is full", 1000)

@@ -7,7 +7,7 @@ A pinned program stays as it is while it was built from the same object file wit
 constants and uses the maps that are pinned; then a restart of weftd changes nothing. Otherwise the
 objects are loaded anew on the pinned maps and the pins change hands; whoever attaches programs
 sees another id and replaces the filters in place. A map that is missing, or whose layout is not
-ours, is made anew, empty.
+ours, is made anew, empty; one of another size gives its entries to the new one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class DataPlane:
         self.maps: dict[str, BpfMap] = {}
         """By name: ``ports_v1``, ``addresses_v1``, …"""
         self.new_maps: set[str] = set()
-        """Maps that `load` had to make; they are empty."""
+        """Maps that `load` had to make: empty, or with what fits of their former entries."""
+        self._former: dict[str, BpfMap] = {}
+        """Pinned until now, and of another size."""
 
     @classmethod
     def load(cls, bpffs_dir: Path, devices: HostDevices, objects: Path = OBJECTS) -> Self:
@@ -88,6 +90,7 @@ class DataPlane:
         except BaseException:
             plane.close()
             raise
+        plane._close_former()
         return plane
 
     def close(self) -> None:
@@ -98,12 +101,18 @@ class DataPlane:
             each.close()
         self.programs.clear()
         self.maps.clear()
+        self._close_former()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _close_former(self) -> None:
+        for each in self._former.values():
+            each.close()
+        self._former.clear()
 
     def _load_role(self, bpffs_dir: Path, role: str, file: Path, devices: HostDevices) -> None:
         pin = bpffs_dir / "programs" / role
@@ -122,15 +131,18 @@ class DataPlane:
             self.programs[role] = program
 
     def _open_map(self, pin: Path, declared: ObjectMap) -> None:
-        """Open a pinned map, unless its layout is another; then the pin goes."""
+        """Open a pinned map, unless its layout or its size is another; then the pin goes."""
         if declared.name in self.maps or not pin.exists():
             return
         with contextlib.suppress(KernelError):  # some other kind of object, or a broken one
             found = BpfMap.open(pin)
-            if _is_same_layout(found, declared):
+            if not _is_same_layout(found, declared):
+                found.close()
+            elif found.info.max_entries != declared.max_entries:
+                self._former[declared.name] = found
+            else:
                 self.maps[declared.name] = found
                 return
-            found.close()
         pin.unlink()
 
     def _load_program(
@@ -147,6 +159,8 @@ class DataPlane:
             if not each.is_internal and name not in self.maps:
                 self.maps[name] = BpfMap(each.duplicate_fd(), name)
                 self.new_maps.add(name)
+                if name in self._former:
+                    self.maps[name].update(self._former[name].read())
                 syscall.pin(self.maps[name].fd, pin.parent.parent / "maps" / name)
         fd = source.duplicate_program_fd(role)
         _repin(fd, pin)
@@ -175,7 +189,6 @@ def _is_same_layout(found: BpfMap, declared: ObjectMap) -> bool:
         info.type == declared.type
         and info.key_size == declared.key_size
         and info.value_size == declared.value_size
-        and info.max_entries == declared.max_entries
         and info.flags == declared.flags
     )
 
