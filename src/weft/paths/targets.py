@@ -12,7 +12,7 @@ from typing import NamedTuple
 from weft.engine.ebpf import encryption
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, host_tag
-from weft.model.records import ForgottenHost, Host, Neighbours, Place, Port
+from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours, Place, Port
 from weft.model.service_addresses import wireguard_address
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings, way_between
@@ -29,6 +29,8 @@ class Target(NamedTuple):
     """None of them is of a family that this host has: there is nothing to probe."""
     ceiling: int
     """The largest underlay packet that the devices at both ends take."""
+    is_linked: bool = False
+    """A link of the mesh to it is up."""
 
 
 class Destination(NamedTuple):
@@ -45,8 +47,13 @@ def targets(me: HostId, view: View) -> list[Target]:
     here = view.get(Host, me)
     if here is None:
         return []
-    wanted = {*_linked(me, view), *_sharing(me, view)}
-    found = (_target(here, view.get(Host, other), view) for other in sorted(wanted - {me}))
+    record = view.get(Neighbours, me)
+    known = {each.host_id: each for each in (record.neighbours if record else ())}
+    wanted = {*_linked(known.values()), *_sharing(me, view)}
+    found = (
+        _target(here, view.get(Host, other), known.get(other), view)
+        for other in sorted(wanted - {me})
+    )
     return [each for each in found if each is not None]
 
 
@@ -79,13 +86,13 @@ def _sharing(me: HostId, view: View) -> Iterator[HostId]:
             yield host.id
 
 
-def _linked(me: HostId, view: View) -> Iterator[HostId]:
+def _linked(known: Iterable[Neighbour]) -> Iterator[HostId]:
     """Neighbours of the mesh: the first steps of any way round a broken path."""
-    record = view.get(Neighbours, me)
-    return (each.host_id for each in (record.neighbours if record else ()) if each.has_link)
+    return (each.host_id for each in known if each.has_link)
 
 
-def _target(here: Host, there: Host | None, view: View) -> Target | None:
+def _target(here: Host, there: Host | None, known: Neighbour | None, view: View) -> Target | None:
+    """known: what this host has published of it."""
     if there is None or view.get(ForgottenHost, there.id) is not None:
         return None
     if not here.underlay or not there.underlay:
@@ -95,16 +102,11 @@ def _target(here: Host, there: Host | None, view: View) -> Target | None:
     ceiling = min(here.mtu_bytes, there.mtu_bytes)
     if not usable:
         return Target(there.id, host_tag(there.id), there.underlay[:1], True, ceiling)
-    first = _published(here.id, there.id, view)
-    if first in usable:
+    if known is not None and known.address in usable:
+        first = known.address
         usable = (first, *(address for address in usable if address != first))
-    return Target(there.id, host_tag(there.id), usable, False, ceiling)
-
-
-def _published(me: HostId, other: HostId, view: View) -> IPAddress | None:
-    record = view.get(Neighbours, me)
-    known = (each for each in (record.neighbours if record else ()) if each.host_id == other)
-    return next((each.address for each in known), None)
+    is_linked = known is not None and known.has_link
+    return Target(there.id, host_tag(there.id), usable, False, ceiling, is_linked)
 
 
 def _of_family(addresses: Iterable[IPAddress], version: int) -> tuple[IPAddress, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
+import selectors
 from collections.abc import AsyncIterator, Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
 
@@ -40,6 +40,31 @@ def port(number: int, on: HostId, network: str = "foo") -> Port:
     )
 
 
+class Skipping(asyncio.SelectorEventLoop):
+    """Time passes at once while everybody waits."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        super().__init__(_SkippingSelector(self))
+
+    def time(self) -> float:
+        return self.now_s
+
+
+class _SkippingSelector(selectors.SelectSelector):
+    def __init__(self, loop: Skipping) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._loop.now_s += timeout or 0.0
+        return super().select(0)
+
+
+def now_ns() -> int:
+    return int(asyncio.get_running_loop().time() * 1e9)
+
+
 class FakeWire:
     """Answers for addresses that `answering` names."""
 
@@ -49,6 +74,7 @@ class FakeWire:
         self.asked: list[tuple[IPAddress, int]] = []
         self._answers: dict[tuple[int, int], Answer] = {}
         self.tags: dict[IPAddress, int] = {}
+        self.looks = 0
 
     def source(self, destination: IPAddress) -> IPAddress | None:
         return None
@@ -62,11 +88,13 @@ class FakeWire:
         assert int.from_bytes(message.tag_be, "big") == host_tag(ME)
         if destination in self.answering and size <= self.mtu_bytes:
             key = (self.tags[destination], slot)
-            self._answers[key] = Answer(message.nonce, time.monotonic_ns())
+            self._answers[key] = Answer(message.nonce, now_ns())
         return True
 
     def answers(self, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Answer]:
-        return {key: self._answers[key] for key in keys if key in self._answers}
+        asked = list(keys)
+        self.looks += len(asked)
+        return {key: self._answers[key] for key in asked if key in self._answers}
 
     def close(self) -> None:
         pass
@@ -81,7 +109,11 @@ class World:
         for known in self.store.list(Host):
             wire.tags.update(dict.fromkeys(known.underlay, host_tag(known.id)))
         self.prober = Prober(
-            host_id=ME, store=self.store, wire=wire, random_bytes=random.Random(1).randbytes
+            host_id=ME,
+            store=self.store,
+            wire=wire,
+            random_bytes=random.Random(1).randbytes,
+            monotonic_ns=now_ns,
         )
         self.told = 0
 
@@ -196,3 +228,44 @@ def test_a_path_on_which_all_is_well_costs_a_packet_a_second() -> None:
             assert len(wire.asked) <= 4
 
     asyncio.run(main())
+
+
+def test_who_has_been_silent_for_long_is_asked_seldom_until_it_writes() -> None:
+    async def main() -> None:
+        others = [
+            host(HostId(f"{n:016x}"), f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1, 501)
+        ]
+        wire = FakeWire()
+        ports = [port(n, other.id) for n, other in enumerate(others, 1)]
+        world = World(wire, host(ME, "192.0.2.1"), *others, port(0, ME), *ports)
+        async with world.running():
+            await asyncio.sleep(180)
+            assert all(world.is_known(other.id, is_broken=True) for other in others)
+            asked, looks = len(wire.asked), wire.looks
+            await asyncio.sleep(60)
+            assert len(wire.asked) - asked <= len(others) * 6
+            assert wire.looks - looks <= len(others) * 12
+            back = others[7]
+            wire.answering.update(back.underlay)
+            await world.store.write([Put(Neighbours(id=back.id, host_id=back.id))])
+            await asyncio.sleep(4)
+            assert world.is_known(back.id, is_broken=False)
+
+    with asyncio.Runner(loop_factory=Skipping) as runner:
+        runner.run(main())
+
+
+def test_who_is_silent_though_it_is_linked_is_asked_as_often_as_ever() -> None:
+    async def main() -> None:
+        wire = FakeWire()
+        link = Neighbour(host_id=OTHER, address=IPv4Address("192.0.2.2"))
+        stated = Neighbours(id=ME, host_id=ME, neighbours=(link,))
+        world = World(wire, host(ME, "192.0.2.1"), host(OTHER, "192.0.2.2"), stated)
+        async with world.running():
+            await asyncio.sleep(600)
+            wire.answering.update(world.store.get(Host, OTHER).underlay)  # type: ignore[union-attr]
+            await asyncio.sleep(3)
+            assert world.is_known(OTHER, is_broken=False)
+
+    with asyncio.Runner(loop_factory=Skipping) as runner:
+        runner.run(main())
