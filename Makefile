@@ -12,7 +12,7 @@ LAB ?= demo
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h src/weft/bench/*.c)
 SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel tools/test-kernel-guest .ci/run
 
-.PHONY: help setup demo demo-down test test-unit test-property test-mesh test-cluster test-bpf test-system \
+.PHONY: help setup demo demo-down test test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
 	test-docker test-kernel test-kernel-short check fmt bench install uninstall clean
 
 help: ## Show this list
@@ -30,10 +30,10 @@ demo-down: ## Remove all that the demo made
 test: setup ## Run all tests; what cannot run here is skipped and says why
 	@$(PYTEST) $(ARGS)
 
-test-unit test-property test-mesh test-cluster test-bpf test-system test-docker: test-%: setup
+test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system test-docker: test-%: setup
 	@$(PYTEST) tests/$* $(ARGS)
 
-test-unit: ## Run one part: test-unit, -property, -mesh, -cluster, -bpf, -system, -docker
+test-unit: ## Run one part: test-unit, -property, -mesh, -etcd, -cluster, -bpf, -system, -docker
 
 test-kernel: ## Run the BPF and system tests on Debian's kernel, under an emulator
 	@tools/test-kernel $(ARGS)

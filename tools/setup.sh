@@ -20,6 +20,7 @@ bind9-dnsutils       dig
 dnsmasq-base         dnsmasq
 docker-compose       docker-compose
 docker.io            dockerd
+etcd-server          etcd
 ethtool              ethtool
 gcc                  cc
 iperf3               iperf3

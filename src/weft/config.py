@@ -45,6 +45,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """TCP port on which other hosts reach weftd."""
     join: str = ""
     """Hosts of the cluster to join, by ADDRESS or ADDRESS:PORT, comma between; remembered."""
+    store: str = "mesh"
+    """Where the cluster's records are, the same on all hosts: mesh, on every host; or in an etcd,
+    as etcd://HOST:PORT,HOST:PORT/PREFIX."""
+    etcd_ca_file: str = ""
+    """Certificates that an etcd's must be signed by; given, it is spoken to in TLS."""
+    etcd_cert_file: str = ""
+    """Certificate to show to an etcd."""
+    etcd_key_file: str = ""
+    """Key of that certificate."""
+    etcd_user: str = ""
+    """Name to log in to an etcd with."""
+    etcd_password_file: str = ""
+    """File that holds the password of that name, and that only root reads."""
     overlay_port: int = 4789
     """UDP port of the traffic between hosts (VXLAN); the same on all of them."""
     encapsulation: str = "push"
@@ -107,6 +120,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def database(self) -> Path:
         """The record database."""
         return Path(self.state_dir) / "weft.db"
+
+    @property
+    def etcd_database(self) -> Path:
+        """The same, of a host whose records are in etcd: as they were known last."""
+        return Path(self.state_dir) / "etcd.db"
 
     @property
     def host_id_file(self) -> Path:

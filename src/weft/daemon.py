@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import weft
 from weft import config, logs
@@ -29,7 +29,8 @@ from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
 from weft.cancellation import raise_if_cancelled
 from weft.cluster.membership import Membership
-from weft.cluster.opening import open_membership
+from weft.cluster.opening import open_membership, open_secrets
+from weft.cluster.secret import Secrets
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
 from weft.control.control import Control
@@ -41,7 +42,7 @@ from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTWG, WEFTX
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
-from weft.errors import WeftError
+from weft.errors import InvalidError, WeftError
 from weft.frontends.docker.finder import DockerFinder
 from weft.frontends.docker.service import DockerFrontend
 from weft.host import memory
@@ -58,6 +59,9 @@ from weft.kernel.underlay_events import UnderlayEvents
 from weft.mesh.opening import Opened, Places, open_mesh
 from weft.metrics import Metrics
 from weft.paths.prober import Prober
+
+if TYPE_CHECKING:
+    from weft.etcd.opening import EtcdOpened
 
 RESTART_S = 1.0
 """Before a part that failed starts again."""
@@ -120,24 +124,42 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with opened_mesh(settings) as mesh:
-        membership = open_membership(settings, mesh)
-        await Daemon(settings, mesh, membership, stop.set).run_until(stop)
+    secrets = open_secrets(settings)
+    async with opened_records(settings, secrets) as records:
+        membership = open_membership(settings, records, secrets)
+        await Daemon(settings, records, membership, stop.set).run_until(stop)
 
 
 @contextlib.asynccontextmanager
-async def opened_mesh(settings: Settings) -> AsyncIterator[Opened]:
+async def opened_records(
+    settings: Settings, secrets: Secrets
+) -> AsyncIterator[Opened | EtcdOpened]:
     """The records, and who this host is."""
-    places = Places(settings.database, settings.host_id_file, settings.start_mark)
-    mesh = await open_mesh(places, time.time, os.urandom)
+    records = await open_records(settings, secrets)
     try:
-        if mesh.journal.set_aside is not None:
-            log.error("database was unreadable, set aside", path=str(mesh.journal.set_aside))
-        for bad in mesh.store.quarantined.values():
+        health = records.health()
+        if health.set_aside is not None:
+            log.error("database was unreadable, set aside", path=str(health.set_aside))
+        for bad in health.quarantined:
             log.warning("record quarantined", kind=bad.kind, id=bad.id, reason=bad.reason)
-        yield mesh
+        yield records
     finally:
-        await mesh.store.close()
+        await records.store.close()
+
+
+async def open_records(settings: Settings, secrets: Secrets) -> Opened | EtcdOpened:
+    """From where the settings say."""
+    if settings.store != "mesh":
+        from weft.etcd.opening import open_etcd
+
+        return await open_etcd(settings, secrets, time.time, os.urandom)
+    if settings.etcd_database.exists():
+        raise InvalidError(
+            "--store mesh: the records of this host are in etcd; start it with the --store that "
+            "it had. To give that up: weft leave, then weft up"
+        )
+    places = Places(settings.database, settings.host_id_file, settings.start_mark)
+    return await open_mesh(places, time.time, os.urandom)
 
 
 class Daemon:
@@ -146,12 +168,12 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        mesh: Opened,
+        records: Opened | EtcdOpened,
         membership: Membership,
         stop: Callable[[], None],
     ) -> None:
         started_s = time.time()
-        store, host_id = mesh.store, mesh.host_id
+        store, host_id = records.store, records.host_id
         self._sink = sink = Sink(settings, host_id)
         self._settings = settings
         rows = functions(host_id, is_device=settings.encapsulation == "device")
@@ -167,11 +189,11 @@ class Daemon:
             host_routes=host_routes,
             targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
         )
-        self._control = Control(context, membership, mesh)
+        self._control = Control(context, membership, records)
         context.space = self._space = SharedSpace(
             context,
             time.monotonic,
-            is_restored=mesh.is_put_back,
+            is_restored=records.is_put_back,
             times=LeaseTimes.of(settings.lease_s),
         )
         self._healer = Healer(context, time.monotonic)
@@ -184,7 +206,7 @@ class Daemon:
             time.monotonic,
             random.SystemRandom(),
         )
-        self._is_database_lost = mesh.journal.set_aside is not None
+        self._is_database_lost = records.set_aside is not None
         self._membership = membership
         secrets = membership.secrets
         self._host_record = HostRecord(

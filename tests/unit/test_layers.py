@@ -21,6 +21,7 @@ LAYERS = (
     {"topology"},
     {"mesh", "engine"},
     {"cluster", "paths"},
+    {"etcd"},
     {"control"},
     {"host", "dns"},
     {"api", "frontends"},
@@ -48,13 +49,17 @@ PURE = (
     "mesh/upkeep.py",
     "mesh/session.py",
     "mesh/links.py",
+    "mesh/shown.py",
+    "etcd/known.py",
+    "etcd/keys.py",
+    "etcd/wire.py",
     "mesh/wire.py",
 )
 IMPURE = {"asyncio", "os", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "threading"}
 
 USERS_OF = {
     "aiodocker": {"frontends"},
-    "aiohttp": {"api", "frontends", "lab"},
+    "aiohttp": {"api", "etcd", "frontends", "lab"},
     "click": {"cli", "lab", "bench"},
     "cryptography": {"cluster"},
     "dns": {"dns", "lab"},

@@ -27,11 +27,13 @@ from weft.api.schema import (
     ReconcileInfo,
     Scalar,
     StatusInfo,
+    StoreInfo,
 )
 from weft.cluster.standing import Standing
 from weft.engine.engine import Counters, Failure
 from weft.engine.wire_drops import wire_drops
 from weft.errors import UnavailableError
+from weft.mesh.opening import StoreHealth
 from weft.model.codec import to_builtins
 from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
 
@@ -57,6 +59,18 @@ async def status(context: Context, call: Call[None, Empty]) -> StatusInfo:
         lost_host_count=sum(one.state == "lost" for one in control.hosts.standings()),
         is_removed=control.hosts.members.is_removed,
         conflict_count=len(control.conflicts()),
+        store=_store_info(control.hosts.store()),
+    )
+
+
+def _store_info(health: StoreHealth) -> StoreInfo:
+    return StoreInfo(
+        kind=health.kind,
+        where=health.where,
+        reason=health.trouble,
+        since_s=health.since_s if health.trouble else None,
+        waiting_count=health.waiting,
+        members=tuple(health.members),
     )
 
 

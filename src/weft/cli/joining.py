@@ -4,8 +4,9 @@ file that only root reads, so that weftd has it neither in its arguments nor in 
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,9 +111,22 @@ def _are_of(known: Acquaintances, join: tuple[Endpoint, ...]) -> bool:
     return bool(join) and met.issuperset(join)
 
 
-def join_line(address: str | None, port: int, usual_port: int, token: str) -> str:
-    """What to run on another host."""
-    if address is None:
-        return f"weft up --join ADDRESS --token {token}"
-    endpoint = address if port == usual_port else str(Endpoint(address, port))
-    return f"weft up --join {endpoint} --token {token}"
+def join_line(
+    address: str | None, port: int, usual_port: int, token: str, store: Sequence[str] = ()
+) -> str:
+    """What to run on another host. store: words of `store_words`."""
+    endpoint = "ADDRESS"
+    if address is not None:
+        endpoint = address if port == usual_port else str(Endpoint(address, port))
+    return " ".join(["weft", "up", *store, "--join", endpoint, "--token", token])
+
+
+def store_words(settings: Settings) -> list[str]:
+    """What another host must be told of where the records are; nothing: they are in the mesh."""
+    usual = Settings()
+    words = []
+    for name in ("store", *(each for each in settings.__struct_fields__ if each[:5] == "etcd_")):
+        value = getattr(settings, name)
+        if value != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
+    return words

@@ -52,8 +52,9 @@ def files(settings: Settings) -> Iterator[Path]:
     yield settings.start_mark
     yield settings.host_id_file
     yield Path(settings.state_dir) / "cluster"
-    database = settings.database
-    yield from sorted(database.parent.glob(f"{database.name}*"))
+    for database in (settings.database, settings.etcd_database):
+        yield from sorted(database.parent.glob(f"{database.name}*"))
+    yield Path(settings.state_dir) / "etcd"
     yield log_file(settings).parent
     link = Path(settings.docker_plugin_dir) / f"{NAME}.sock"
     if link.is_symlink() and str(link.readlink()).startswith("/proc/"):

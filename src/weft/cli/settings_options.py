@@ -66,7 +66,7 @@ def absolute(flags: Flags) -> dict[str, object]:
 
 
 def _is_path(name: str) -> bool:
-    return name.endswith(("_dir", "_socket", "_conf"))
+    return name.endswith(("_dir", "_socket", "_conf", "_file"))
 
 
 def _as_text(value: object) -> str:

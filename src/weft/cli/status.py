@@ -13,6 +13,7 @@ from weft.api.schema import (
     HostList,
     ProblemList,
     StatusInfo,
+    StoreInfo,
 )
 from weft.cli.output import (
     bytes_text,
@@ -61,6 +62,7 @@ def _overview(as_json: bool) -> None:
         [
             ("underlay", f"{underlay}, MTU {answer.host.mtu_bytes}"),
             ("hosts", _hosts_text(answer)),
+            *_store_facts(answer.store),
             ("networks", str(answer.network_count)),
             ("ports", str(answer.port_count)),
             ("problems", _problems_text(answer.problem_count)),
@@ -76,6 +78,19 @@ def _hosts_text(answer: StatusInfo) -> str:
     if not answer.lost_host_count:
         return str(answer.host_count)
     return f"{answer.host_count}, {answer.lost_host_count} not reached; see weft status hosts"
+
+
+def _store_facts(store: StoreInfo) -> list[tuple[str, str]]:
+    """Nothing is said of the mesh: it is where hosts are."""
+    if store.kind == "mesh":
+        return []
+    name = f"{store.kind} {store.where}".strip()
+    facts = [("store", f"{name}, in step")]
+    if store.reason:
+        since = duration_text(time.time() - store.since_s) if store.since_s else "its start"
+        text = f"{name} does not serve since {since}, {store.waiting_count} writes wait"
+        facts = [("store", f"{text}; see weft status problems")]
+    return [*facts, *(("", member) for member in store.members)]
 
 
 def _problems_text(count: int) -> str:

@@ -21,6 +21,7 @@ from weft.cli.settings_options import Flags, absolute, settings_options, to_envi
 from weft.cli.token import read_token
 from weft.config import Settings
 from weft.errors import ConflictError, UnavailableError, WeftError
+from weft.etcd import address
 from weft.model.codec import convert, to_builtins
 
 READY_S = 60.0
@@ -60,6 +61,7 @@ def up(
       weft up
       weft up --join 192.0.2.10 --token weft1…
       weft up --join 192.0.2.10,192.0.2.11 --token-file /run/token
+      weft up --store etcd://192.0.2.1,192.0.2.2,192.0.2.3 --etcd-ca-file ca.pem
       weft up --underlay-device eth1 --metrics 127.0.0.1:9090
       weft up --foreground --log-level debug
     """
@@ -67,6 +69,7 @@ def up(
     settings = config.load(given)
     if os.geteuid() != 0:
         raise UnavailableError("weft up: needs root, to load BPF programs and make devices")
+    address.check(settings)
     wanted = joining.plan(settings, joining.read_token(token, token_file, os.environ))
     running = _running(settings)
     if running is not None and not _is_joining(settings, given, running, wanted):
@@ -250,7 +253,8 @@ def _tell_others(status: StatusInfo) -> None:
     """How they join. The token is read from its file; no answer of weftd holds it."""
     settings = convert(status.settings, Settings)
     token = read_token(Path(settings.state_dir))
-    line = joining.join_line(status.host.address, settings.mesh_port, Settings().mesh_port, token)
+    usual_port, store = Settings().mesh_port, joining.store_words(settings)
+    line = joining.join_line(status.host.address, settings.mesh_port, usual_port, token, store)
     click.echo("On every other host:")
     click.echo(f"  {line}")
 

@@ -12,6 +12,7 @@ which refuses the old one from then on. Secrets themselves never leave secret.py
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -99,6 +100,23 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     this host's own id) this host was refused there or met the other itself."""
     is_removal: bool = False
     """The host at `address` refused this one, which was removed from the cluster."""
+
+
+class Replication(Listener, Protocol):
+    """How records get from host to host."""
+
+    @property
+    def caught_up(self) -> asyncio.Event:
+        """Set once all that others had is here."""
+        ...
+
+    def is_in_sync(self, peer: str) -> bool:
+        """Whether a linked host has, or can have at once, all that is here."""
+        ...
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ...
 
 
 class HostLinks(Protocol):

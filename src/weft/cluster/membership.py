@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from weft.cluster.interface import Endpoint, HostLinks, LinkInfo, Problem, Target
+from weft.cluster.interface import (
+    Endpoint,
+    HostLinks,
+    LinkInfo,
+    Problem,
+    Replication,
+    Target,
+)
 from weft.cluster.neighbourhood import Neighbourhood
 from weft.cluster.remembered import Met, Remembered
 from weft.cluster.secret import Secrets
@@ -21,7 +28,6 @@ from weft.cluster.standing import Rotation, State, state_of
 from weft.cluster.targets import endpoints_of, strangers, targets_of
 from weft.cluster.wanted import wanted
 from weft.errors import WeftError
-from weft.mesh.exchange import Exchange
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost, Host, Neighbours
 from weft.store.interface import Changed, Store
@@ -53,7 +59,7 @@ class Membership:
         host_id: HostId,
         store: Store,
         links: HostLinks,
-        exchange: Exchange,
+        exchange: Replication,
         secrets: Secrets,
         remembered: Remembered,
         join: Sequence[Endpoint],
@@ -149,7 +155,7 @@ class Membership:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.exchange.run(), name="mesh exchange")
+            tasks.create_task(self.exchange.run(), name="records")
             tasks.create_task(self._links.run(), name="mesh links")
             tasks.create_task(self.neighbourhood.run(), name="neighbours")
             tasks.create_task(self._steer(), name="membership")

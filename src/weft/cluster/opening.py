@@ -10,34 +10,51 @@ import datetime
 import os
 import time
 from pathlib import Path
+from typing import Protocol
 
 import weft
 from weft.cluster.endpoints import parse_endpoints
-from weft.cluster.interface import Identity, RefusalOf
+from weft.cluster.interface import Identity, RefusalOf, Replication
 from weft.cluster.membership import Membership
 from weft.cluster.remembered import Remembered
 from weft.cluster.secret import Secrets
 from weft.cluster.tls_transport import TlsTransport
 from weft.config import Settings
 from weft.mesh.continuity import boot_id
-from weft.mesh.exchange import Exchange
-from weft.mesh.opening import Opened
+from weft.mesh.transport import Transport
 from weft.model.ids import HostId, new_id
 from weft.model.records import ForgottenHost
-from weft.store.interface import View
+from weft.store.interface import Store, View
 
 
-def open_membership(settings: Settings, mesh: Opened) -> Membership:
+class Records(Protocol):
+    """A host's own records, opened."""
+
+    @property
+    def host_id(self) -> HostId:
+        """Who this host is."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """All records."""
+        ...
+
+    def exchange(self, transport: Transport) -> Replication:
+        """What gets them from host to host, over these links if it needs them. Asked once."""
+        ...
+
+
+def open_membership(settings: Settings, records: Records, secrets: Secrets) -> Membership:
     """InvalidError: the secret cannot be read, or `settings.join` names what is no address."""
     state_dir = Path(settings.state_dir)
-    secrets = Secrets.open(state_dir) or Secrets.found(state_dir, os.urandom, time.time())
     remembered = Remembered(state_dir)
     if settings.join:
         parse_endpoints(settings.join, settings.mesh_port)
         remembered.update(join=settings.join)
     transport = TlsTransport(
         Identity(
-            host_id=mesh.host_id,
+            host_id=records.host_id,
             name=settings.name,
             version=weft.__version__,
             instance=new_id(os.urandom),
@@ -45,19 +62,25 @@ def open_membership(settings: Settings, mesh: Opened) -> Membership:
         ),
         secrets,
         port=settings.mesh_port,
-        refusal_of=refusals(mesh.store),
+        refusal_of=refusals(records.store),
     )
     return Membership(
-        host_id=mesh.host_id,
-        store=mesh.store,
+        host_id=records.host_id,
+        store=records.store,
         links=transport,
-        exchange=Exchange(mesh.replica, mesh.store, transport, time.monotonic),
+        exchange=records.exchange(transport),
         secrets=secrets,
         remembered=remembered,
         join=parse_endpoints(remembered.known.join, settings.mesh_port),
         monotonic_s=time.monotonic,
         wall_s=time.time,
     )
+
+
+def open_secrets(settings: Settings) -> Secrets:
+    """Those of this host; it begins a cluster when there are none."""
+    state_dir = Path(settings.state_dir)
+    return Secrets.open(state_dir) or Secrets.found(state_dir, os.urandom, time.time())
 
 
 def refusals(view: View) -> RefusalOf:

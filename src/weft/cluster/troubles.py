@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
-from weft.mesh.opening import Health
+from weft.mesh.opening import Health, StoreHealth
 from weft.model.ids import HostId
 from weft.model.records import Host
 from weft.store.interface import View
@@ -95,7 +95,24 @@ def _about_names(standings: Iterable[Standing]) -> Iterator[Trouble]:
             )
 
 
+def _about_store(store: StoreHealth) -> Iterator[Trouble]:
+    if store.trouble:
+        waiting = f"; {store.waiting} writes of this host wait for it" if store.waiting else ""
+        yield Trouble(
+            "store",
+            "",
+            "etcd",
+            f"what hosts share cannot be changed: {store.trouble}{waiting}",
+            "see to it that a majority of etcd's members runs and is reached from here; it "
+            "is tried again every few seconds, and ports and names go on",
+        )
+    for problem in store.problems:
+        reason, _, fix = problem.partition("; ")
+        yield Trouble("store", "", "etcd", reason, fix or "see weftd's log")
+
+
 def _about_records(health: Health) -> Iterator[Trouble]:
+    yield from _about_store(health.store)
     if health.set_aside is not None:
         yield Trouble(
             "database",

@@ -19,7 +19,7 @@ from weft.cluster.troubles import Trouble, troubles
 from weft.control.context import Context
 from weft.control.references import find_host
 from weft.errors import InUseError, InvalidError, NotFoundError, UnavailableError
-from weft.mesh.opening import Health
+from weft.mesh.opening import Health, StoreHealth
 from weft.mesh.ownership import owner_of
 from weft.mesh.removed import KEPT_KINDS
 from weft.model.ids import HostId
@@ -93,6 +93,10 @@ class Hosts:
         return troubles(
             context.host_id, context.view, self._members, self.standings(), self._records.health()
         )
+
+    def store(self) -> StoreHealth:
+        """See `interface.Hosts.store`."""
+        return self._records.health().store
 
     async def mend(self, kind: str, id: str) -> None:
         """See `interface.Hosts.mend`."""

@@ -23,6 +23,7 @@ from weft.control.conflicts import Conflict
 from weft.control.followers import Followers
 from weft.control.notices import Notices
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
+from weft.mesh.opening import StoreHealth
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import NetworkId, PortId, SubnetId
 from weft.model.records import (
@@ -252,6 +253,10 @@ class Hosts(Protocol):
 
     def troubles(self) -> Sequence[Trouble]:
         """What is wrong with this host as a member, with other hosts, with the records."""
+        ...
+
+    def store(self) -> StoreHealth:
+        """Where the records are, and how that is."""
         ...
 
     async def mend(self, kind: str, id: str) -> None:

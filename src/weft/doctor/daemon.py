@@ -25,6 +25,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         yield _leftovers(subject)
     else:
         yield _running(subject.daemon)
+        yield from _store(subject.daemon)
         yield from _problems(subject.daemon)
     yield _state_dir(Path(subject.settings.state_dir))
 
@@ -49,6 +50,23 @@ def _running(daemon: Daemon) -> Finding:
     return Finding(name="weftd", state="ok", detail=f"ready, pid {status.pid}, {size} MB")
 
 
+def _store(daemon: Daemon) -> Iterator[Finding]:
+    """That it does not serve is among the problems."""
+    store = daemon.status.store
+    if store.kind == "mesh" or store.reason:
+        return
+    if store.where.startswith("http://") and store.kind == "etcd":
+        yield Finding(
+            name="store",
+            state="warning",
+            detail=f"{store.where} is spoken to in plain text: who can listen or answer there can "
+            "change the cluster's records",
+            fix="serve etcd in TLS, and name its authority by --etcd-ca-file",
+        )
+        return
+    yield Finding(name="store", state="ok", detail=f"{store.where} answers")
+
+
 def _problems(daemon: Daemon) -> Iterator[Finding]:
     others = [problem for problem in daemon.problems if problem.kind != "dns"]
     for problem in others:
@@ -69,7 +87,7 @@ def _leftovers(subject: Subject) -> Finding:
         has_base = any(link.name == WEFT0 for link in links(netlink))
     if not own and not has_base:
         return Finding(name="leftovers", state="ok", detail="none")
-    if subject.settings.database.exists():
+    if subject.settings.database.exists() or subject.settings.etcd_database.exists():
         detail = f"{len(own)} ports forward without weftd"
         return Finding(name="leftovers", state="ok", detail=detail)
     return Finding(

@@ -44,11 +44,15 @@ class Exchange:
         self._store = store
         self._now_s = monotonic_s
         self._links = Links(replica, transport, monotonic_s, self._merged, pace)
-        self.caught_up = asyncio.Event()
-        """Set once all that some linked host had is here."""
+        self._caught_up = asyncio.Event()
         self._due = asyncio.Event()
         self._unsaved = asyncio.Event()
         store.on_write(self._pass_on)
+
+    @property
+    def caught_up(self) -> asyncio.Event:
+        """Set once all that some linked host had is here."""
+        return self._caught_up
 
     def link_up(self, peer: str) -> None:
         """See `transport.Listener`."""
@@ -69,7 +73,7 @@ class Exchange:
             self._unsaved.set()
         session = self._links.sessions.get(peer)
         if session is not None and session.is_settled:
-            self.caught_up.set()
+            self._caught_up.set()
 
     def is_in_sync(self, peer: str) -> bool:
         """Whether a linked host has confirmed all that is here."""

@@ -7,15 +7,19 @@ peers give back to it, and not its place among them.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from weft.errors import InvalidError
 from weft.mesh import continuity
+from weft.mesh.exchange import Exchange
 from weft.mesh.replica import Replica
+from weft.mesh.shown import Quarantined
 from weft.mesh.sqlite_journal import SqliteJournal, drafts_of
-from weft.mesh.store import MeshStore, Quarantined
+from weft.mesh.store import MeshStore
+from weft.mesh.transport import Transport
 from weft.model.ids import ID_LENGTH, HostId, RandomBytes, new_id
 
 _DIGITS = frozenset("0123456789abcdef")
@@ -30,6 +34,24 @@ class Places(NamedTuple):
     """In the run directory, which ends with the boot."""
 
 
+class StoreHealth(NamedTuple):
+    """Where the records are, and how that is."""
+
+    kind: str = "mesh"
+    where: str = ""
+    """The member of etcd that is asked."""
+    trouble: str = ""
+    """Why nothing can be written there now; empty: it can."""
+    since_s: float = 0.0
+    """Wall clock: since when it cannot."""
+    waiting: int = 0
+    """Writes of this host that are not there yet."""
+    members: Sequence[str] = ()
+    """Of an etcd that Weft runs: one line each."""
+    problems: Sequence[str] = ()
+    """What else is wrong."""
+
+
 class Health(NamedTuple):
     """What is wrong with a host's records."""
 
@@ -42,6 +64,7 @@ class Health(NamedTuple):
     """Hosts whose clocks are so far ahead that this host's logical clock does not follow."""
     has_twin: bool = False
     """Somebody else seems to write under this host's identity."""
+    store: StoreHealth = StoreHealth()
 
 
 class Opened(NamedTuple):
@@ -64,6 +87,15 @@ class Opened(NamedTuple):
             self.replica.has_twin,
         )
 
+    @property
+    def set_aside(self) -> Path | None:
+        """Where an unreadable database was moved at this start."""
+        return self.journal.set_aside
+
+    def exchange(self, transport: Transport) -> Exchange:
+        """See `cluster.opening.Records`."""
+        return Exchange(self.replica, self.store, transport, time.monotonic)
+
     async def mend(self, kind: str, id: str) -> None:
         """See `MeshStore.mend`."""
         await self.store.mend(kind, id)
@@ -75,17 +107,34 @@ async def open_mesh(
     """Open or begin; blocks the event loop while it reads, for nothing else runs yet."""
     journal = SqliteJournal(places.database, str(int(wall_s())))
     try:
-        is_known = _read_id(places.host_id) is not None
-        host_id = await _host_id(places.host_id, journal, random_bytes)
-        is_put_back = await continuity.is_put_back(journal, places.start_mark, is_known=is_known)
-        is_continued = await continuity.begin(journal, places.start_mark, random_bytes)
-        is_continued = is_continued and not is_put_back
-        replica = Replica(host_id, wall_s, random_bytes, journal.load(is_continued))
+        begun = await begin(places, journal, random_bytes)
+        saved = journal.load(begun.is_continued)
+        replica = Replica(begun.host_id, wall_s, random_bytes, saved)
         await _take_over(journal, replica)
-        return Opened(host_id, replica, MeshStore(replica, journal), journal, is_put_back)
+        store = MeshStore(replica, journal)
+        return Opened(begun.host_id, replica, store, journal, begun.is_put_back)
     except BaseException:
         await journal.close()
         raise
+
+
+class Begun(NamedTuple):
+    """What a host finds out of its journal when it starts."""
+
+    host_id: HostId
+    is_put_back: bool
+    """See `continuity.is_put_back`."""
+    is_continued: bool
+    """Nothing that was written into it can be missing."""
+
+
+async def begin(places: Places, journal: SqliteJournal, random_bytes: RandomBytes) -> Begun:
+    """Who this host is, and whether its journal goes on; leaves the mark of this start."""
+    is_known = _read_id(places.host_id) is not None
+    host_id = await _host_id(places.host_id, journal, random_bytes)
+    is_put_back = await continuity.is_put_back(journal, places.start_mark, is_known=is_known)
+    is_continued = await continuity.begin(journal, places.start_mark, random_bytes)
+    return Begun(host_id, is_put_back, is_continued and not is_put_back)
 
 
 async def _host_id(path: Path, journal: SqliteJournal, random_bytes: RandomBytes) -> HostId:

@@ -18,7 +18,7 @@ from weft.control.control import Control
 from weft.control.explanation import explain
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, UnavailableError
 from weft.mesh.opening import Health
-from weft.mesh.store import Quarantined
+from weft.mesh.shown import Quarantined
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, NetworkId, PortId
 from weft.model.records import (

@@ -51,6 +51,7 @@ from weft.api.schema.status import (
     ProblemList,
     ReconcileInfo,
     StatusInfo,
+    StoreInfo,
 )
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "Scalar",
     "ShareInfo",
     "StatusInfo",
+    "StoreInfo",
     "SubnetInfo",
     "SubnetList",
     "SubnetShares",

@@ -49,6 +49,23 @@ class ConflictList(Answer, frozen=True, kw_only=True):
     conflicts: tuple[ConflictInfo, ...]
 
 
+class StoreInfo(Answer, frozen=True, kw_only=True):
+    """Where the cluster's records are, as the host that answers sees it."""
+
+    kind: str = "mesh"
+    """`mesh`, `etcd` or `etcd-managed`."""
+    where: str = ""
+    """The member of etcd that is asked; empty: none, or the mesh."""
+    reason: str = ""
+    """Why what hosts share cannot be changed now; empty: it can."""
+    since_s: float | None = None
+    """Since when it cannot."""
+    waiting_count: int = 0
+    """Records of this host's own that etcd does not have yet."""
+    members: tuple[str, ...] = ()
+    """Of an etcd that Weft runs, how each is."""
+
+
 class StatusInfo(Answer, frozen=True, kw_only=True):
     """The state of weftd on this host."""
 
@@ -70,6 +87,7 @@ class StatusInfo(Answer, frozen=True, kw_only=True):
     """Whether this host was removed from its cluster, as far as it has heard."""
     conflict_count: int = 0
     """Records of several hosts that contradict each other."""
+    store: StoreInfo = StoreInfo()
 
 
 class ReconcileInfo(Answer, frozen=True, kw_only=True):

@@ -1,0 +1,201 @@
+"""What is shown of the entries that a host holds, and entries for what it wants to write.
+
+The same for every store that hosts share: an entry that cannot be used as a record (it does not
+decode, or is not its writer's to write) is set aside and shown, and kept as it is, for other hosts
+may know better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, SupportsBytes
+
+import msgspec
+
+from weft.errors import ConflictError, InvalidError
+from weft.mesh.entry import Entry, Key
+from weft.mesh.ownership import OWNED_KINDS, objection, owner_of
+from weft.mesh.replica import Draft
+from weft.mesh.wire import MAX_BODY_BYTES
+from weft.model import codec
+from weft.model.records import KINDS, ForgottenHost, Record
+from weft.store.interface import Change, Delete, Put, View
+
+_KINDS = {kind.KIND: kind for kind in KINDS}
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """An entry that is not used, why, and what to do."""
+
+    kind: str
+    id: str
+    host: str
+    """Who wrote it."""
+    reason: str
+    owner: str = ""
+    """Who alone can write it; empty: any host."""
+
+    @property
+    def fix(self) -> str:
+        """What mends it."""
+        where = f"on host {self.owner}: " if self.owner else ""
+        return f"{where}weft mend {self.kind} {self.id}, which removes it"
+
+
+class Encoded(msgspec.Struct, frozen=True, gc=False):
+    """A record that is shown stands for its bytes as well, where they are what it is encoded to:
+    not so what a newer weft wrote. That halves what an entry takes."""
+
+    record: Record
+
+    def __bytes__(self) -> bytes:
+        return codec.encode(self.record)
+
+
+class Holder(Protocol):
+    """Who holds the entries."""
+
+    host: str
+    """This host."""
+
+    def get(self, key: Key) -> Entry | None:
+        """What is held under a key, tombstones too."""
+        ...
+
+    def owners(self) -> set[str]:
+        """Hosts that may own something."""
+        ...
+
+    def hold_as(self, key: Key, entry: Entry, content: SupportsBytes) -> None:
+        """Hold an entry, if it is still what is held, with something that gives the same bytes."""
+        ...
+
+
+class Shown:
+    """Which of the entries are shown as records, and which are set aside."""
+
+    def __init__(self, holder: Holder, records: View) -> None:
+        """records: those that are shown, and that the changes are applied to."""
+        self.quarantined: dict[Key, Quarantined] = {}
+        self._holder = holder
+        self._records = records
+        self._owners: dict[tuple[str, str], str] = {}
+        """By kind and id: the owner in the key of the entry that is shown, where its record does
+        not say the same."""
+
+    def changes(self, keys: Iterable[Key]) -> Iterator[Change]:
+        """What it means for the records that other entries than before are held under `keys`.
+
+        Each change must be applied before the next is asked for.
+        """
+        for key in keys:
+            if key.kind in _KINDS and (change := self._change_of(key)) is not None:
+                yield change
+
+    def draft(self, change: Change) -> Draft:
+        """What is to be written for a change. ConflictError: the record is another host's."""
+        host = self._holder.host
+        if isinstance(change, Delete):
+            if change.kind is ForgottenHost:
+                raise InvalidError(f"host {change.id}: was removed, and its id never comes back")
+            kind, is_owned = change.kind.KIND, change.kind.KIND in OWNED_KINDS
+            shown = self._owner_shown(kind, change.id)
+            if shown is not None and is_owned and shown != host:
+                raise belongs_to(kind, change.id, shown)
+            return Draft(kind, change.id, None, is_owned)
+        record = change.record
+        owner = owner_of(record)
+        if owner is not None and owner != host:
+            raise belongs_to(record.KIND, record.id, owner)
+        body = self._encode(record, Key(record.KIND, record.id, owner or ""))
+        return Draft(record.KIND, record.id, body, owner is not None)
+
+    def _encode(self, record: Record, key: Key) -> bytes:
+        """The record's body, with what a newer weft wrote into it that this one does not know."""
+        body = codec.encode(record)
+        held = self._holder.get(key)
+        if held is not None and isinstance(held.content, bytes):
+            body = carry_unknown(type(record), held.content, body)
+        if len(body) > MAX_BODY_BYTES:
+            raise InvalidError(
+                f"{record.KIND} {record.id}: {len(body)} bytes, at most {MAX_BODY_BYTES} fit"
+            )
+        return body
+
+    def _owner_shown(self, kind: str, id: str) -> str | None:
+        """The owner in the key of the entry that is shown; None: nothing is."""
+        record = self._records.get(_KINDS[kind], id)
+        return None if record is None else self._owners.get((kind, id), owner_of(record) or "")
+
+    def _change_of(self, key: Key) -> Change | None:
+        """Of all that is held for a kind and id, show what can be used and was written last."""
+        owner = self._owner_shown(key.kind, key.id)
+        best = self._usable(key)
+        if owner not in (None, key.owner) or (best is None and owner == key.owner):
+            others = {Key(key.kind, key.id, owner) for owner in {"", *self._holder.owners()}}
+            for entry in filter(None, map(self._usable, others - {key})):
+                if best is None or (entry[0].version, entry[0].rank) > (
+                    best[0].version,
+                    best[0].rank,
+                ):
+                    best = entry
+        self._owners.pop(key[:2], None)
+        if best is not None:
+            shown, record = best
+            if shown.owner != (owner_of(record) or ""):
+                self._owners[key[:2]] = shown.owner
+            return Put(record)
+        return None if owner is None else Delete(_KINDS[key.kind], key.id)
+
+    def _usable(self, key: Key) -> tuple[Entry, Record] | None:
+        """The entry held under a key and its record; sets it aside when it cannot be used."""
+        entry = self._holder.get(key)
+        if self.quarantined:
+            self.quarantined.pop(key, None)
+        if entry is None or entry.body is None:
+            return None
+        record, reason = _read(entry)
+        if reason is not None:
+            writer = entry.origin.host
+            self.quarantined[key] = Quarantined(*key[:2], writer, reason, key.owner)
+            return None
+        if record is None:
+            return None
+        encoded = Encoded(record)
+        if bytes(encoded) == entry.body:
+            self._holder.hold_as(key, entry, encoded)
+        return entry, record
+
+
+def _read(entry: Entry) -> tuple[Record | None, str | None]:
+    """The record in an entry, None in a tombstone; and why it cannot be used, if so."""
+    body = entry.body
+    if body is None:
+        return None, objection(entry, None)
+    try:
+        record = codec.decode(entry.kind, body)
+    except InvalidError as error:
+        return None, objection(entry, None) or str(error)
+    if record.id != entry.id:
+        return None, f"its id inside is {record.id}"
+    msgspec.structs.force_setattr(record, "id", entry.id)  # held once, not twice
+    return record, objection(entry, record)
+
+
+def belongs_to(kind: str, id: str, owner: str) -> ConflictError:
+    """Why a host cannot change a record."""
+    return ConflictError(f"{kind} {id}: belongs to host {owner}; change it there")
+
+
+def carry_unknown(kind: type[Record], old: bytes, new: bytes) -> bytes:
+    """`new` with the fields of `old` that this version of weft does not know."""
+    try:
+        before: object = msgspec.json.decode(old)
+    except msgspec.DecodeError:
+        return new
+    if not isinstance(before, dict):
+        return new
+    unknown = {k: v for k, v in before.items() if k not in kind.__struct_fields__}
+    if not unknown:
+        return new
+    return msgspec.json.encode(msgspec.json.decode(new, type=dict[str, object]) | unknown)
