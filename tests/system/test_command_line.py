@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -60,6 +61,15 @@ def test_two_ups_at_once_start_one_weftd(host: LabHost) -> None:
     texts = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert all("h1" in text for text in texts)
+    # The other one does not wait in the wings until this one ends.
+    assert weft(host, "down").code == 0
+    assert weftds(host) == []
+
+
+def weftds(host: LabHost) -> list[int]:
+    """Processes that are, or are about to be, weftd."""
+    lines = {each.pid: Path(f"/proc/{each.pid}/cmdline") for each in host.processes()}
+    return [pid for pid, line in lines.items() if b"weft.daemon" in line.read_bytes()]
 
 
 def test_up_refuses_settings_that_contradict(host: LabHost) -> None:

@@ -159,10 +159,13 @@ def _start(settings: Settings, environment: dict[str, str]) -> StatusInfo:
     since = log.stat().st_size if log.exists() else 0
     process = daemon_process.start(settings, environment)
     try:
-        return _wait(settings, lambda: process.poll() is None, since)
+        status = _wait(settings, lambda: process.poll() is None, since)
     except WeftError:
         _end(process)
         raise
+    if status.pid != process.pid:
+        _end(process)  # two were started at once; this one would come up when the other has ended
+    return status
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -18,19 +18,8 @@ from weft.errors import ConflictError, InvalidError
 @contextlib.contextmanager
 def only_instance(pid_file: Path) -> Iterator[None]:
     """Hold the lock and show our pid; ConflictError names the pid of another weftd."""
+    fd = _locked(pid_file)
     try:
-        pid_file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        fd = os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise InvalidError(
-            f"run directory {pid_file.parent}: {error.strerror}; choose another with --run-dir"
-        ) from error
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
-            raise ConflictError(f"weftd runs already as process {pid} ({pid_file})") from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         try:
@@ -39,3 +28,36 @@ def only_instance(pid_file: Path) -> Iterator[None]:
             pid_file.unlink(missing_ok=True)
     finally:
         os.close(fd)
+
+
+def _locked(pid_file: Path) -> int:
+    """The file, open and locked. One that ended in between has removed the file that was opened:
+    its lock would keep nobody out."""
+    while True:
+        fd = _opened(pid_file)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(fd, pid_file):
+                return fd
+        except BlockingIOError:
+            pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            os.close(fd)
+            raise ConflictError(f"weftd runs already as process {pid} ({pid_file})") from None
+        os.close(fd)
+
+
+def _opened(pid_file: Path) -> int:
+    try:
+        pid_file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        return os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise InvalidError(
+            f"run directory {pid_file.parent}: {error.strerror}; choose another with --run-dir"
+        ) from error
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
