@@ -74,6 +74,7 @@ struct mac_key {
 enum network_flag {
 	NETWORK_INTERNAL = 1 << 0,
 	NETWORK_HAS_UNKNOWN = 1 << 1, /* flood ARP and ND for unknown addresses */
+	NETWORK_SNOOPS = 1 << 2,      /* multicast goes to members alone, see groups_v1 */
 };
 
 struct network {
@@ -103,6 +104,30 @@ struct replica_key {
 struct replica {
 	__u32 tag;
 	__u8 spare[12];
+};
+
+/* groups_v1: (VNI, multicast address) -> a group that somebody has joined */
+enum group_flag {
+	GROUP_FLOODED = 1 << 0, /* all ports of the network are members */
+};
+
+struct group_key {
+	__u32 vni;
+	struct address address;
+};
+
+struct group {
+	__u32 flags;	     /* enum group_flag */
+	__u32 replica_count; /* indexes in group_hosts_v1: other hosts with members */
+	__u8 spare[8];
+};
+
+/* group_ports_v1: (VNI, multicast address, slot) -> struct flood, as in flood_v1;
+ * group_hosts_v1: (VNI, multicast address, position) -> struct replica, as in replicas_v1 */
+struct member_key {
+	__u32 vni;
+	struct address address;
+	__u32 position;
 };
 
 /* tunnels_v1: tag of another host -> the way there. What is at `remote` unpacks, or passes on. */
@@ -173,7 +198,8 @@ struct probe_message {
 	__u8 nonce[8];
 };
 
-/* answers_v1 (LRU): ifindex that the packet came by -> how many ICMP errors may still be sent */
+/* answers_v1 (LRU): ifindex that the packet came by -> how many ICMP errors may still be sent;
+ * reports_v1 (LRU): likewise -> how many reports of groups weftd may still be given */
 struct answer_limit {
 	__u64 refilled_ns;
 	__u32 tokens;
@@ -269,6 +295,8 @@ enum drop_reason {
 	DROP_NO_TUNNEL,	   /* no way to the host where the destination is */
 	DROP_FRAGMENT,	   /* VXLAN in pieces, or with IP options */
 	DROP_CONGESTION,   /* marked on its way, for a receiver that knows no marks (RFC 6040) */
+	DROP_NO_MEMBER,	   /* to a multicast group that nobody has joined */
+	DROP_TOO_MANY,	   /* reports of groups, faster than weftd takes them */
 	DROP_REASONS = 24, /* room */
 };
 
@@ -292,6 +320,13 @@ struct constants {
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_… */
 	__u8 spare[3];
 	__u8 build[16]; /* digest of the object file and of the fields above */
+};
+
+/* What weft0 gets when a port reports its groups: the packet as it was, behind an Ethernet header whose
+ * source is REPORT_MAC_HIGH and the port's ifindex. */
+enum report {
+	REPORT_TYPE = 0x88b6, /* IEEE 802: local experimental ethertype 2 */
+	REPORT_MAC_HIGH = 0x0257,
 };
 
 /* skb->mark between from_wire and from_overlay, with the VXLAN device between them. */

@@ -77,6 +77,37 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } replicas_v1 SEC(".maps");
 
+/* (VNI, multicast address) -> a group with members somewhere. Read for multicast on networks that
+ * snoop.
+ * 65536: four groups on each of 16384 networks. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct group_key);
+	__type(value, struct group);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} groups_v1 SEC(".maps");
+
+/* (VNI, multicast address, slot) -> a port of this host that is a member; holes are skipped.
+ * 262144: four groups for each port of ports_v1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct member_key);
+	__type(value, struct flood);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} group_ports_v1 SEC(".maps");
+
+/* (VNI, multicast address, index) -> another host with members; indexes are dense.
+ * 262144: each group of groups_v1 on four hosts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct member_key);
+	__type(value, struct replica);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} group_hosts_v1 SEC(".maps");
+
 /* Tag of a host -> the way there. Read for what leaves this host, and for what is relayed.
  * 16384: ten times the hosts that a mesh is made for. */
 struct {
@@ -116,6 +147,16 @@ struct {
 	__type(value, struct answer_limit);
 	__uint(max_entries, 4096);
 } answers_v1 SEC(".maps");
+
+/* ifindex -> reports of groups that weftd may still be given from it. Written and read by from_port.
+ * The least recently used goes when it is full, and may send as many as at the start again.
+ * 4096: ports that report at one time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, __u32);
+	__type(value, struct answer_limit);
+	__uint(max_entries, 4096);
+} reports_v1 SEC(".maps");
 
 /* (ifindex, prefix) -> sources that a port may use beside its first address of each family.
  * Read only when the source is not one of these two.

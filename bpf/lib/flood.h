@@ -1,24 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Broadcast and multicast: a copy for every port of the network but the sender's, one for every other
- * host that has a port on it, and for nobody else. */
+ * host that has a port on it, and for nobody else. Where the network snoops, multicast has members, and
+ * goes to them alone. */
 #ifndef WEFT_FLOOD_H
 #define WEFT_FLOOD_H
 
 #include "../maps.h"
 #include "count.h"
 #include "flood_ports.h"
+#include "group.h"
 #include "packet.h"
 #include "replicate.h"
 
 static __cold int flood(struct packet *packet)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
+	bool is_to_members = false;
+	__u32 replicas;
+	int verdict;
 
 	if (!network)
 		return drop(packet, DROP_NO_ROUTE);
-	flood_ports(packet, network);
-	if (network->replica_count)
-		replicate(packet, network->replica_count);
+	replicas = network->replica_count;
+	if (network->flags & NETWORK_SNOOPS) {
+		verdict = handle_membership(packet);
+		if (verdict != NEXT)
+			return verdict;
+		if (is_for_members(packet)) {
+			const struct group *group = bpf_map_lookup_elem(&groups_v1, &packet->group);
+
+			if (!group)
+				return refuse_group(packet);
+			is_to_members = !(group->flags & GROUP_FLOODED);
+			if (is_to_members)
+				replicas = group->replica_count;
+		}
+	}
+	flood_ports(packet, network, is_to_members);
+	if (replicas)
+		replicate(packet, replicas, is_to_members);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }
 

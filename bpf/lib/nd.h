@@ -10,7 +10,6 @@
 #include "parse.h"
 #include "spoof.h"
 
-#define ND_RS	    133
 #define ND_RA	    134
 #define ND_NA	    136
 #define ND_REDIRECT 137

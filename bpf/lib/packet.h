@@ -37,7 +37,6 @@ struct packet {
 	struct __sk_buff *skb;
 	struct counters *counters; /* of the sender; NULL: the map is full */
 	__u32 ifindex;		   /* of the device it came in by */
-	__u32 vni;
 	struct mac source_mac;
 	struct mac destination_mac;
 	__be16 ethertype;
@@ -51,7 +50,15 @@ struct packet {
 	__be16 source_port;	/* UDP only, else 0 */
 	__be16 destination_port;
 	struct address source;
-	struct address destination;
+	union { /* the keys of multicast need no room of their own */
+		struct {
+			__u32 vni;
+			struct address destination;
+			__u32 position; /* in a list of members */
+		};
+		struct group_key group;
+		struct member_key member;
+	};
 };
 
 static const struct mac gateway_mac = { {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* What is flooded, to the other hosts that have a port on the network: each gets one copy and floods
- * it to its own ports. The packet is encapsulated once; then each copy gets its outer header written
+/* What is flooded, to the other hosts that have a port on the network, or a member of the group: each
+ * gets one copy and floods it to its own ports. The packet is encapsulated once; then each copy gets its outer header written
  * anew. That goes for the hosts whose outer header is of one family; before, those of the other one
  * and those behind WireGuard get theirs by way of the VXLAN device. */
 #ifndef WEFT_REPLICATE_H
@@ -16,13 +16,26 @@
 struct replication {
 	struct packet *packet;
 	__u32 family; /* 4 or 6: of the headers that are pushed; 0: no host gets such */
+	bool is_to_members;
 	struct overlay_header header;
 };
 
-static __always_inline const struct tunnel *replica_tunnel(struct packet *packet, __u32 index)
+static __always_inline const struct replica *replica_at(struct replication *replication,
+							__u32 index)
 {
+	struct packet *packet = replication->packet;
 	struct replica_key key = { .vni = packet->vni, .position = index };
-	const struct replica *replica = bpf_map_lookup_elem(&replicas_v1, &key);
+
+	if (!replication->is_to_members)
+		return bpf_map_lookup_elem(&replicas_v1, &key);
+	packet->position = index;
+	return bpf_map_lookup_elem(&group_hosts_v1, &packet->member);
+}
+
+static __always_inline const struct tunnel *replica_tunnel(struct replication *replication,
+							   __u32 index)
+{
+	const struct replica *replica = replica_at(replication, index);
 
 	return replica ? bpf_map_lookup_elem(&tunnels_v1, &replica->tag) : NULL;
 }
@@ -42,7 +55,7 @@ static __always_inline __u32 family_of(const struct tunnel *tunnel)
 static long replicate_by_device(__u32 index, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	const struct tunnel *tunnel = replica_tunnel(packet, index);
+	const struct tunnel *tunnel = replica_tunnel(replication, index);
 
 	if (!tunnel) {
 		drop(packet, DROP_NO_TUNNEL);
@@ -70,7 +83,7 @@ static long replicate_by_device(__u32 index, struct replication *replication)
 static long replicate_pushed(__u32 index, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	const struct tunnel *tunnel = replica_tunnel(packet, index);
+	const struct tunnel *tunnel = replica_tunnel(replication, index);
 	__u32 overhead = replication->family == 6 ? OUTER6_SIZE : OUTER4_SIZE;
 
 	if (!tunnel || !is_pushed(tunnel) || replication->family != family_of(tunnel) ||
@@ -84,10 +97,11 @@ static long replicate_pushed(__u32 index, struct replication *replication)
 }
 
 /* Afterwards the packet is spent. */
-static __cold void replicate(struct packet *packet, __u32 count)
+static __cold void replicate(struct packet *packet, __u32 count, bool is_to_members)
 {
 	struct replication replication = {
 		.packet = packet,
+		.is_to_members = is_to_members,
 		.header = {
 			.vni = packet->vni,
 			.traffic_class = traffic_class(packet),

@@ -10,6 +10,7 @@
 #define MLD_V1_REPORT 131
 #define MLD_V1_DONE   132
 #define MLD_V2_REPORT 143
+#define ND_RS	      133
 #define ND_NS	      135
 
 #define DHCP_CLIENT   bpf_htons(68)
@@ -58,8 +59,10 @@ static __always_inline enum drop_reason check_sender(struct packet *packet, cons
 static __always_inline bool is_unspecified_rightly(const struct packet *packet)
 {
 	if (packet->ethertype == bpf_htons(ETH_P_IP))
-		return packet->source.words_be[3] == 0 && packet->source_port == DHCP_CLIENT &&
-		       packet->destination_port == DHCP_SERVER;
+		return packet->source.words_be[3] == 0 &&
+		       (packet->protocol == IPPROTO_IGMP ||
+			(packet->source_port == DHCP_CLIENT &&
+			 packet->destination_port == DHCP_SERVER));
 	return is_zero_address(&packet->source) &&
 	       (packet->icmp_type == ND_NS || packet->icmp_type == MLD_V1_REPORT ||
 		packet->icmp_type == MLD_V1_DONE || packet->icmp_type == MLD_V2_REPORT);

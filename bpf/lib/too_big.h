@@ -9,6 +9,7 @@
 #include <linux/ipv6.h>
 
 #include "deliver.h"
+#include "limit.h"
 #include "packet.h"
 #include "parse.h"
 
@@ -82,33 +83,6 @@ static __always_inline bool is_answerable(struct packet *packet)
 		return false;
 	/* Unreachable, source quench, redirect, time exceeded, parameter problem. */
 	return !(type == 3 || type == 4 || type == 5 || type == 11 || type == 12);
-}
-
-/* A bucket of tokens for each device that packets come from. */
-static __always_inline bool may_answer(__u32 ifindex)
-{
-	struct answer_limit fresh = {
-		.refilled_ns = bpf_ktime_get_ns(),
-		.tokens = ANSWERS_BURST - 1,
-	};
-	struct answer_limit *limit = bpf_map_lookup_elem(&answers_v1, &ifindex);
-	__u64 passed;
-
-	if (!limit)
-		return !bpf_map_update_elem(&answers_v1, &ifindex, &fresh, BPF_ANY);
-	passed = (fresh.refilled_ns - limit->refilled_ns) / ANSWER_EVERY_NS;
-	if (passed > ANSWERS_BURST) {
-		*limit = fresh;
-		return true;
-	}
-	limit->refilled_ns += passed * ANSWER_EVERY_NS;
-	limit->tokens += passed;
-	if (limit->tokens > ANSWERS_BURST)
-		limit->tokens = ANSWERS_BURST;
-	if (!limit->tokens)
-		return false;
-	limit->tokens -= 1;
-	return true;
 }
 
 /* From the gateway of the sender's subnet; on a relay that does not know the network, or where there
@@ -235,7 +209,8 @@ static __always_inline int answer6(struct packet *packet, __u32 mtu)
 /* Makes the answer out of the packet; false: there is to be none, or it could not be made. */
 static __noinline bool answer_too_big(struct packet *packet, __u32 mtu)
 {
-	if (!is_answerable(packet) || !may_answer(packet->ifindex))
+	if (!is_answerable(packet) ||
+	    !is_within(&answers_v1, packet->ifindex, ANSWERS_BURST, ANSWER_EVERY_NS))
 		return false;
 	if (packet->ethertype == bpf_htons(ETH_P_IP))
 		return !answer4(packet, mtu);

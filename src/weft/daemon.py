@@ -54,10 +54,12 @@ from weft.host.targets import HostTargets, is_namespace_there
 from weft.ipam.lease import LeaseTimes
 from weft.kernel import underlay
 from weft.kernel.events import KernelEvent, KernelEvents
+from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.mesh.opening import Opened, Places, open_mesh
 from weft.metrics import Metrics
+from weft.multicast.snooper import Snooper
 from weft.paths.prober import Prober
 
 if TYPE_CHECKING:
@@ -224,6 +226,9 @@ class Daemon:
         self._janitor = Janitor(
             context, self._control.ports, self._control.addresses, is_namespace_there
         )
+        self._snooper = Snooper(
+            host_id=host_id, store=store, wire=GroupWire(WEFT0), port_of=self._ports.of_ifindex
+        )
         self._api = ApiServer(
             ApiContext(
                 settings=settings,
@@ -233,7 +238,10 @@ class Daemon:
                 started_s=started_s,
                 stop=stop,
                 encryption=self._encryption,
-                metrics=Metrics(self._control, self._engine, self._dns, started_s).text,
+                metrics=Metrics(
+                    self._control, self._engine, self._dns, started_s, self._snooper
+                ).text,
+                multicast=self._snooper,
             )
         )
         self._prober = Prober(
@@ -266,6 +274,7 @@ class Daemon:
             "underlay events": kept("underlay events", self._underlay_events.run),
             "host record": kept("host record", self._host_record.run),
             "prober": kept("prober", self._probe),
+            "multicast": kept("multicast", self._snoop),
             "membership": kept("membership", self._membership.run),
             "encryption": kept("encryption", self._encryption.run),
             "address blocks": kept("address blocks", self._space.run),
@@ -292,6 +301,10 @@ class Daemon:
     async def _probe(self) -> None:
         await self._engine.ready.wait()
         await self._prober.run()
+
+    async def _snoop(self) -> None:
+        await self._engine.ready.wait()
+        await self._snooper.run()
 
     async def _serve_docker(self) -> None:
         await self._engine.ready.wait()

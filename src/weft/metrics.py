@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import weft
-from weft.api.context import DnsFacts, EngineFacts
+from weft.api.context import DnsFacts, EngineFacts, NoSnooping
 from weft.control.interface import Control
 from weft.engine.engine import Counters
 from weft.engine.wire_drops import wire_drops
 from weft.model.records import KINDS, Network, Port
+from weft.multicast.interface import Snooping
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -41,12 +42,18 @@ class Metrics:
     """Makes the text of a scrape from the parts of the daemon."""
 
     def __init__(
-        self, control: Control, engine: EngineFacts, dns: DnsFacts, started_s: float
+        self,
+        control: Control,
+        engine: EngineFacts,
+        dns: DnsFacts,
+        started_s: float,
+        multicast: Snooping | None = None,
     ) -> None:
         self._control = control
         self._engine = engine
         self._dns = dns
         self._started_s = started_s
+        self._multicast = multicast or NoSnooping()
         self._process: ProcessCollector | None = None
         self._counters: Mapping[str, Counters] = {}
 
@@ -70,6 +77,7 @@ class Metrics:
         yield self._drops()
         yield self._wire_drops()
         yield from self._names()
+        yield from self._groups()
 
     def _daemon(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
@@ -163,6 +171,24 @@ class Metrics:
         for what, count in self._dns.statistics().items():
             family.add_metric([what], count)
         yield family
+
+    def _groups(self) -> Iterator[Metric]:
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+        family = CounterMetricFamily(
+            "weft_multicast", "What became of reports of groups.", labels=["what"]
+        )
+        for what, count in self._multicast.statistics().items():
+            family.add_metric([what], count)
+        yield family
+        members = GaugeMetricFamily(
+            "weft_multicast_groups",
+            "Groups that have members, on any host.",
+            labels=["network"],
+        )
+        for network, groups in self._control.multicast.group_counts().items():
+            members.add_metric([network.name], groups)
+        yield members
 
     def _plugged(self) -> Iterator[tuple[list[str], Counters]]:
         for port in self._control.ports.list():

@@ -41,6 +41,7 @@ from weft.model.records import (
     Network,
     Owner,
     Port,
+    PortGroups,
     PublishedPort,
     Record,
     Reservation,
@@ -107,6 +108,14 @@ neighbours = st.builds(
         unique_by=lambda each: each.host_id,
     ).map(lambda found: tuple(sorted(found, key=lambda each: each.host_id))),
 )
+_groups = st.lists(
+    st.one_of(
+        st.builds(lambda n: IPv4Address(0xEF010000 + n), _few),
+        st.builds(lambda n: IPv6Address((0xFF05 << 112) + n), _few),
+    ),
+    max_size=2,
+    unique=True,
+).map(tuple)
 forgotten_hosts = st.builds(ForgottenHost, id=_host_ids, name=_texts)
 networks = st.builds(
     Network,
@@ -115,6 +124,8 @@ networks = st.builds(
     vni=st.integers(1, 4).map(Vni),
     is_internal=st.booleans(),
     mtu_bytes=st.none() | st.integers(576, 9000),
+    multicast=st.sampled_from(["snoop", "snoop", "flood"]),
+    groups=_groups,
 )
 subnets = st.builds(
     Subnet,
@@ -157,6 +168,14 @@ ports = st.builds(
     replaces=st.lists(st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)), max_size=1).map(
         tuple
     ),
+    groups=_groups,
+)
+port_groups = st.builds(
+    PortGroups,
+    id=st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)),
+    network_id=_network_ids,
+    host_id=st.sampled_from(HOSTS),
+    groups=_groups,
 )
 names = st.builds(
     Name,
@@ -264,6 +283,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     networks,
     subnets,
     ports,
+    port_groups,
     names,
     reservations,
     docker_networks,

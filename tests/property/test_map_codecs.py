@@ -72,7 +72,7 @@ ROWS = {
         st.builds(rows.MacKey, vnis, macs),
         st.builds(rows.MacValue, nothing | ifnames, flags, u32),
     ),
-    rows.NETWORKS: (vnis, st.builds(rows.NetworkValue, flags, u32, flags, u32)),
+    rows.NETWORKS: (vnis, st.builds(rows.NetworkValue, flags, u32, flags, u32, flags)),
     rows.FLOOD: (st.builds(rows.FloodKey, vnis, u32), ifnames),
     rows.ALLOWED: (
         st.builds(rows.AllowedKey, ifnames, prefixes),
@@ -86,6 +86,12 @@ ROWS = {
     rows.RESOLVERS: (addresses, st.just(rows.ResolverValue())),
     rows.PEERS: (addresses, st.builds(rows.PeerValue, u32, flags, flags)),
     rows.REPLICAS: (st.builds(rows.ReplicaKey, vnis, u32), u32),
+    rows.GROUPS: (
+        st.builds(rows.GroupKey, vnis, addresses),
+        st.builds(rows.GroupValue, u32, flags),
+    ),
+    rows.GROUP_PORTS: (st.builds(rows.MemberKey, vnis, addresses, u32), ifnames),
+    rows.GROUP_HOSTS: (st.builds(rows.MemberKey, vnis, addresses, u32), u32),
 }
 
 
@@ -121,6 +127,9 @@ def test_equal_rows_are_equal_bytes_of_the_maps_size(row: tuple[str, object, obj
         rows.RESOLVERS: (16, 8),
         rows.PEERS: (16, 32),
         rows.REPLICAS: (8, 16),
+        rows.GROUPS: (20, 16),
+        rows.GROUP_PORTS: (24, 16),
+        rows.GROUP_HOSTS: (24, 16),
     }
     found = codec.encode_key(key, DEVICES), codec.encode_value(value, DEVICES)
     assert (len(found[0]), len(found[1])) == sizes[name]

@@ -20,7 +20,7 @@ LAYERS = (
     {"ipam", "store", "kernel", "logs"},
     {"topology"},
     {"mesh", "engine"},
-    {"cluster", "paths"},
+    {"cluster", "multicast", "paths"},
     {"etcd"},
     {"control"},
     {"host", "dns"},
@@ -34,7 +34,17 @@ LAYERS = (
 
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-USERS_OF_KERNEL = {"kernel", "engine", "host", "paths", "doctor", "cli", "bench", "daemon"}
+USERS_OF_KERNEL = {
+    "kernel",
+    "engine",
+    "host",
+    "multicast",
+    "paths",
+    "doctor",
+    "cli",
+    "bench",
+    "daemon",
+}
 """Everybody else asks control, and the engine does it."""
 
 PURE = (
@@ -43,6 +53,7 @@ PURE = (
     "topology",
     "engine/compiler.py",
     "engine/ebpf/compile.py",
+    "engine/ebpf/groups.py",
     "engine/ebpf/tunnels.py",
     "mesh/ledger.py",
     "mesh/replica.py",
@@ -54,6 +65,10 @@ PURE = (
     "etcd/keys.py",
     "etcd/wire.py",
     "mesh/wire.py",
+    "multicast/messages.py",
+    "multicast/pace.py",
+    "multicast/querier.py",
+    "multicast/table.py",
 )
 IMPURE = {"asyncio", "os", "pathlib", "shutil", "socket", "sqlite3", "subprocess", "threading"}
 

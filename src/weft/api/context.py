@@ -11,6 +11,7 @@ from weft.config import Settings
 from weft.control.interface import Control
 from weft.engine.engine import Counters, Failure
 from weft.errors import UnavailableError
+from weft.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance
 
 if TYPE_CHECKING:
@@ -111,6 +112,14 @@ class NoEncryption:
         raise UnavailableError(f"encrypt rotate: {self.obstacle}")
 
 
+class NoSnooping:
+    """Of a host that learns nothing of multicast."""
+
+    def statistics(self) -> Mapping[str, int]:
+        """None."""
+        return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """All that a handler may reach."""
@@ -126,3 +135,4 @@ class Context:
     metrics: Callable[[], Awaitable[bytes]]
     """The text of GET /metrics."""
     encryption: EncryptionFacts = field(default_factory=NoEncryption)
+    multicast: Snooping = field(default_factory=NoSnooping)

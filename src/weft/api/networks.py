@@ -16,11 +16,11 @@ from weft.api.route import AnyRoute, Call, Route, plain
 from weft.api.schema import (
     Empty,
     ExposeRequest,
+    NetworkChanges,
     NetworkDetail,
     NetworkInfo,
     NetworkList,
     PortInfo,
-    RenameRequest,
     SubnetList,
 )
 from weft.control.specs import NetworkSpec
@@ -66,12 +66,16 @@ async def remove(context: Context, call: Call[None, Empty]) -> None:
     await context.control.followers.settle()
 
 
-async def rename(context: Context, call: Call[RenameRequest, Empty]) -> NetworkInfo:
-    """Give a network another name."""
+async def change(context: Context, call: Call[NetworkChanges, Empty]) -> NetworkInfo:
+    """Give a network another name, or send multicast on it to others."""
     networks = context.control.networks
-    renamed = await networks.rename(call.path["network"], call.body.name)
-    await context.control.followers.settle()
-    return network_info(context, renamed)
+    network, wanted = networks.find(call.path["network"]), call.body
+    if wanted.name is not None:
+        network = await networks.rename(network.id, wanted.name)
+        await context.control.followers.settle()
+    if wanted.multicast is not None:
+        network = await networks.set_multicast(network.id, wanted.multicast)
+    return network_info(context, network)
 
 
 async def list_subnets(context: Context, call: Call[None, Empty]) -> SubnetList:
@@ -123,10 +127,10 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="PATCH",
         path="/v1/networks/{network}",
-        handler=rename,
-        summary="Give a network another name",
+        handler=change,
+        summary="Give a network another name, or send multicast on it to others",
         query=Empty,
-        body=RenameRequest,
+        body=NetworkChanges,
         answer=NetworkInfo,
         errors=(InvalidError, NotFoundError, ConflictError),
     ),

@@ -115,6 +115,7 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         subnets=subnets_of(context, network),
         port_count=sum(not port.is_host for port in ports),
         total_port_count=sum(not port.is_host for port in everywhere),
+        multicast=network.multicast,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.api import conflicts, encryption, hosts, ipam, names, networks, ports, status
+from weft.api import conflicts, encryption, hosts, ipam, multicast, names, networks, ports, status
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -12,6 +12,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     *networks.ROUTES,
     *ports.ROUTES,
     *names.ROUTES,
+    *multicast.ROUTES,
     *encryption.ROUTES,
     *conflicts.ROUTES,
 )

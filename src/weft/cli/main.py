@@ -45,6 +45,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "hide": Lazy("weft.cli.expose", "hide", "Take the host's place on a network away."),
     "ps": Lazy("weft.cli.ps", "ps", "Show what is attached where."),
     "dns": Lazy("weft.cli.dns", "dns", "Add, list, remove and look up names."),
+    "multicast": Lazy(
+        "weft.cli.multicast", "multicast", "Add, list and remove members of multicast groups."
+    ),
     "encrypt": Lazy("weft.cli.encrypt", "encrypt", "Encrypt the traffic between hosts, or not."),
     "doctor": Lazy("weft.cli.doctor", "doctor", "Check this host and say what to do."),
     "lab": Lazy("weft.lab.commands", "lab", "Run several hosts on this machine."),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import click
 
 from weft.api.schema import (
+    NetworkChanges,
     NetworkDetail,
     NetworkInfo,
     NetworkList,
     RangeInfo,
-    RenameRequest,
     SubnetInfo,
 )
 from weft.cli import types
@@ -22,12 +23,25 @@ from weft.cli.removal import remove_each
 from weft.cli.session import connect
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.records import AddressRange
+from weft.model.records import AddressRange, Multicasting
+
+_MULTICAST_TEXTS = {
+    "snoop": "goes to the members of a group",
+    "flood": "goes to every port",
+}
 
 
 @click.group()
 def network() -> None:
-    """Make, list, inspect and remove networks."""
+    """Make, list, inspect, change and remove networks."""
+
+
+multicast_option = partial(
+    click.option,
+    "--multicast",
+    type=click.Choice(["snoop", "flood"]),
+    help="To whom multicast goes: those who joined the group, or all [snoop].",
+)
 
 
 @network.command()
@@ -60,6 +74,7 @@ def network() -> None:
 )
 @click.option("--internal", is_flag=True, help="No way to the outside of the host.")
 @click.option("--mtu", type=click.IntRange(576, 65535), help="MTU [the underlay's, less 50].")
+@multicast_option(default="snoop")
 @click.option("--force", is_flag=True, help="Accept an overlap with a route of the host.")
 @click.option("--label", "labels", multiple=True, type=types.LABEL, help="KEY=VALUE; repeatable.")
 @json_option
@@ -73,6 +88,7 @@ def create(
     excludes: tuple[AddressRange, ...],
     internal: bool,
     mtu: int | None,
+    multicast: Multicasting,
     force: bool,
     labels: tuple[tuple[str, str], ...],
     as_json: bool,
@@ -96,6 +112,7 @@ def create(
         mtu_bytes=mtu,
         is_forced=force,
         labels=labels,
+        multicast=multicast,
     )
     with progress(f"making network {name}"):
         made = connect().send(NetworkInfo, "POST", "networks", body=spec)
@@ -149,12 +166,35 @@ def rename(name: str, new_name: str, as_json: bool) -> None:
       weft network rename foo bar
       weft network rename 5f2a8c017d3e9b64 bar
     """
-    body = RenameRequest(name=new_name)
+    body = NetworkChanges(name=new_name)
     renamed = connect().send(NetworkInfo, "PATCH", "networks", name, body=body)
     if as_json:
         print_json(renamed)
         return
     click.echo(f"network {renamed.id}: is called {_full_name(renamed)}")
+
+
+@network.command("set")
+@click.argument("name", metavar="NETWORK", type=types.NETWORK)
+@multicast_option(required=True)
+@json_option
+def set_(name: str, multicast: Multicasting, as_json: bool) -> None:
+    """Change how a network forwards, on all hosts.
+
+    With snoop, multicast goes to the ports that have joined the group, by IGMP or MLD, or were
+    made members (weft multicast add). With flood, every port gets all of it.
+
+    \b
+    Examples:
+      weft network set foo --multicast flood
+      weft network set foo --multicast snoop
+    """
+    body = NetworkChanges(multicast=multicast)
+    changed = connect().send(NetworkInfo, "PATCH", "networks", name, body=body)
+    if as_json:
+        print_json(changed)
+        return
+    click.echo(f"network {_full_name(changed)}: multicast {_MULTICAST_TEXTS[changed.multicast]}")
 
 
 @network.command()
@@ -193,6 +233,7 @@ def inspect(name: str, as_json: bool) -> None:
             ("VNI", str(found.vni)),
             ("MTU", _mtu_text(found)),
             ("flags", _flags(found) or "-"),
+            ("multicast", _MULTICAST_TEXTS[found.multicast]),
             *((f"label {key}", value) for key, value in found.labels.items()),
             *(("subnet", _subnet_text(subnet)) for subnet in found.subnets),
         ]

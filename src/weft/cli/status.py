@@ -49,6 +49,21 @@ def status(context: click.Context, as_json: bool) -> None:
 status.add_command(ipam)
 
 
+@status.command()
+@json_option
+def multicast(as_json: bool) -> None:
+    """Show the multicast groups that have members, and on which hosts.
+
+    \b
+    Examples:
+      weft status multicast
+      weft status multicast --json
+    """
+    from weft.cli.multicast import show_groups
+
+    show_groups(None, as_json)
+
+
 def _overview(as_json: bool) -> None:
     answer = connect().get(StatusInfo, "status")
     if as_json:

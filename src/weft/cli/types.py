@@ -69,6 +69,7 @@ class HostReference(ParamType):
 
 
 ADDRESS = Parsed("ip", parse_address)
+GROUP = Parsed("group", lambda text: parse_address(text, "group"))
 GATEWAY = Parsed("ip", lambda text: parse_address(text, "gateway"))
 SUBNET = Parsed("cidr", parse_subnet)
 RANGE = Parsed("range", parse_range)

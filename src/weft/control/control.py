@@ -12,6 +12,7 @@ from weft.control.encryption import Encryption
 from weft.control.followers import Followers
 from weft.control.host_access import HostAccess
 from weft.control.hosts import Hosts, Records
+from weft.control.multicast import Multicast
 from weft.control.names import Names
 from weft.control.networks import Networks
 from weft.control.notices import Notices
@@ -38,6 +39,7 @@ class Control:
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)
         self.encryption = Encryption(context)
+        self.multicast = Multicast(context)
         self.hosts = Hosts(context, members, records)
         self.notices = Notices()
         self.followers = Followers()

@@ -21,6 +21,7 @@ from weft.cluster.troubles import Trouble
 from weft.control.address_report import LeaseReport, SubnetReport
 from weft.control.conflicts import Conflict
 from weft.control.followers import Followers
+from weft.control.multicast import GroupReport
 from weft.control.notices import Notices
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.mesh.opening import StoreHealth
@@ -31,6 +32,7 @@ from weft.model.records import (
     Device,
     DockerNetwork,
     Host,
+    Multicasting,
     Name,
     Network,
     Owner,
@@ -68,6 +70,10 @@ class Networks(Protocol):
     async def rename(self, reference: str, name: str, labels: Mapping[str, str] = ...) -> Network:
         """Give a network another name, and labels beside those that it has; ConflictError when the
         name is taken. Nothing new: nothing happens."""
+        ...
+
+    async def set_multicast(self, reference: str, multicast: Multicasting) -> Network:
+        """Say to whom multicast goes on a network, on all hosts."""
         ...
 
     async def remove(self, reference: str) -> Network:
@@ -231,6 +237,27 @@ class HostAccess(Protocol):
         ...
 
 
+class Multicast(Protocol):
+    """Who gets multicast."""
+
+    def groups(self, reference: str | None = None) -> Sequence[GroupReport]:
+        """Groups with members, of all networks or one, by network. Linear in their ports."""
+        ...
+
+    def group_counts(self) -> Mapping[Network, int]:
+        """How many groups have members, for each network that has such."""
+        ...
+
+    async def add(self, network: str, group: IPAddress, port: str | None = None) -> None:
+        """Make a port of this host a member of a group, whatever it reports; None: all ports of
+        the network, on all hosts. Again: nothing happens."""
+        ...
+
+    async def remove(self, network: str, group: IPAddress, port: str | None = None) -> None:
+        """Undo `add`; what a port has joined by itself stays. NotFoundError: nobody added it."""
+        ...
+
+
 class Hosts(Protocol):
     """The hosts of the cluster, and how one leaves it."""
 
@@ -320,6 +347,11 @@ class Control(Protocol):
     @property
     def host_access(self) -> HostAccess:
         """The host's own place on a network."""
+        ...
+
+    @property
+    def multicast(self) -> Multicast:
+        """Who gets multicast."""
         ...
 
     @property

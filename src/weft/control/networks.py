@@ -27,6 +27,7 @@ from weft.model.ids import NetworkId, SubnetId, new_id
 from weft.model.records import (
     DockerNetwork,
     ForgottenHost,
+    Multicasting,
     Name,
     Network,
     Port,
@@ -74,6 +75,7 @@ class Networks:
                 is_internal=spec.is_internal,
                 mtu_bytes=spec.mtu_bytes,
                 labels=spec.labels,
+                multicast=spec.multicast,
             )
             subnets = self._subnets_for(network, spec, adopt)
             _check_mtu(spec.mtu_bytes, subnets)
@@ -100,6 +102,15 @@ class Networks:
                 self._check_name_is_free(name, network.tenant)
             await self._context.commit([Put(renamed)])
             return renamed
+
+    async def set_multicast(self, reference: str, multicast: Multicasting) -> Network:
+        """See `interface.Networks.set_multicast`."""
+        async with self._context.lock:
+            network = self.find(reference)
+            changed = replace(network, multicast=multicast)
+            if changed != network:
+                await self._context.commit([Put(changed)])
+            return changed
 
     async def remove(self, reference: str) -> Network:
         """See `interface.Networks.remove`."""

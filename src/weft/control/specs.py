@@ -8,7 +8,14 @@ import msgspec
 
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import MacAddress
-from weft.model.records import AddressRange, AllowedAddress, Device, Owner, PublishedPort
+from weft.model.records import (
+    AddressRange,
+    AllowedAddress,
+    Device,
+    Multicasting,
+    Owner,
+    PublishedPort,
+)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +49,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     is_forced: bool = False
     """Accept an overlap with a route of the host."""
     labels: tuple[tuple[str, str], ...] = ()
+    multicast: Multicasting = "snoop"
+    """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):

@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from tests.unit.conftest import Weftd
 from weft.api.schema import (
     ConflictList,
+    NetworkChanges,
     NetworkInfo,
     NetworkList,
     PortInfo,
     PortList,
     PortRequest,
     ProblemList,
-    RenameRequest,
     StatusInfo,
 )
 from weft.control.notices import Notice
@@ -57,7 +57,7 @@ def test_conflicts_are_shown_with_what_mends_them_until_it_is_done(weftd: Weftd)
     assert weftd.client.get(StatusInfo, "status").conflict_count == 1
     with pytest.raises(ConflictError, match="several are called so"):
         weftd.client.get(NetworkInfo, "networks", "foo")
-    body = RenameRequest(name="bar")
+    body = NetworkChanges(name="bar")
     renamed = weftd.client.send(NetworkInfo, "PATCH", "networks", other.id, body=body)
     assert renamed.name == "bar"
     assert weftd.client.get(ConflictList, "conflicts").conflicts == ()

@@ -163,6 +163,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         },
     )
     attached = described("POST", "/v1/attachments", {"target": "web", "network": "foo"})
+    described("POST", "/v1/networks/foo/groups", {"group": "239.1.1.1"})
+    described("POST", "/v1/networks/foo/groups", {"group": "ff05::1", "port": port["id"]})
+    described("POST", "/v1/networks/foo/groups", {"group": "10.1.1.1"})
     described("PUT", "/v1/networks/foo/host", {})
     described("POST", "/v1/names", {"name": "n", "network": "foo", "services": ["0 0 80 web"]})
     weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
@@ -189,17 +192,23 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         f"ports/{port['id']}",
         "names",
         "lookup?name=web",
+        "multicast",
+        "multicast?network=foo",
+        "multicast?network=nosuch",
         "networks/nosuch",
         "ports?network=nosuch",
         "ports?nosuch=1",
     ):
         described("GET", f"/v1/{path}")
     described("DELETE", "/v1/networks/foo")  # in use
+    described("DELETE", "/v1/networks/foo/groups/239.1.1.1")
+    described("DELETE", "/v1/networks/foo/groups/239.1.1.1")  # gone
+    described("DELETE", "/v1/networks/foo/groups/nonsense")
     described("DELETE", "/v1/names/foo/n")
     described("DELETE", "/v1/networks/foo/host")
     described("DELETE", "/v1/attachments?target=web&network=foo")
     described("DELETE", f"/v1/ports/{port['id']}")
-    described("PATCH", "/v1/networks/foo", {"name": "bar"})
+    described("PATCH", "/v1/networks/foo", {"name": "bar", "multicast": "flood"})
     described("DELETE", "/v1/networks/bar")
     described("DELETE", "/v1/hosts/nobody")
     described("DELETE", "/v1/records/network/n1")  # nothing is wrong with it

@@ -13,6 +13,13 @@ from weft.api.schema.counters import CountersInfo, CountersList
 from weft.api.schema.encryption import EncryptedHostInfo, EncryptionInfo, EncryptRequest, KeyInfo
 from weft.api.schema.hosts import AttemptInfo, HostInfo, HostList, LeaveInfo, RotationInfo, WhyInfo
 from weft.api.schema.ipam import IpamInfo, LeaseInfo, ShareInfo, SubnetShares
+from weft.api.schema.multicast import (
+    GroupInfo,
+    GroupList,
+    GroupMember,
+    GroupRequest,
+    RemoveGroupQuery,
+)
 from weft.api.schema.names import (
     LookupInfo,
     LookupQuery,
@@ -23,11 +30,11 @@ from weft.api.schema.names import (
 )
 from weft.api.schema.networks import (
     ExposeRequest,
+    NetworkChanges,
     NetworkDetail,
     NetworkInfo,
     NetworkList,
     RangeInfo,
-    RenameRequest,
     SubnetInfo,
     SubnetList,
 )
@@ -72,6 +79,10 @@ __all__ = [
     "ExposeRequest",
     "FactsInfo",
     "ForceQuery",
+    "GroupInfo",
+    "GroupList",
+    "GroupMember",
+    "GroupRequest",
     "HostInfo",
     "HostList",
     "IpamInfo",
@@ -83,6 +94,7 @@ __all__ = [
     "LookupRecord",
     "NameInfo",
     "NameList",
+    "NetworkChanges",
     "NetworkDetail",
     "NetworkInfo",
     "NetworkList",
@@ -96,8 +108,8 @@ __all__ = [
     "PublishedInfo",
     "RangeInfo",
     "ReconcileInfo",
+    "RemoveGroupQuery",
     "RemoveNameQuery",
-    "RenameRequest",
     "RotationInfo",
     "Scalar",
     "ShareInfo",

@@ -9,6 +9,7 @@ from weft.api.schema.names import NameInfo
 from weft.api.schema.ports import PortInfo
 from weft.control.specs import Spec
 from weft.model.addresses import IPAddress
+from weft.model.records import Multicasting
 
 
 class RangeInfo(Answer, frozen=True, kw_only=True):
@@ -61,6 +62,8 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """Ports on this host, the host's own place not counted."""
     total_port_count: int = 0
     """Ports on all hosts, the hosts' own places not counted."""
+    multicast: Multicasting = "snoop"
+    """To whom multicast goes: those who have joined the group, or all."""
 
 
 class NetworkList(Answer, frozen=True, kw_only=True):
@@ -76,10 +79,12 @@ class NetworkDetail(NetworkInfo, frozen=True, kw_only=True):
     names: tuple[NameInfo, ...]
 
 
-class RenameRequest(Spec, frozen=True, kw_only=True):
-    """Another name for a network."""
+class NetworkChanges(Spec, frozen=True, kw_only=True):
+    """What shall be another way of a network; null: stays as it is."""
 
-    name: str
+    name: str | None = None
+    multicast: Multicasting | None = None
+    """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
 
 
 class ExposeRequest(Spec, frozen=True, kw_only=True):

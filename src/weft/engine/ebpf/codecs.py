@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
 from weft.kernel.bpf import layouts
-from weft.kernel.bpf.layouts import EndpointFlag, NetworkFlag, PeerFlag, PortFlag
+from weft.kernel.bpf.layouts import EndpointFlag, GroupFlag, NetworkFlag, PeerFlag, PortFlag
 from weft.model.addresses import IPAddress, IPNetwork
 
 K = TypeVar("K")
@@ -162,6 +162,8 @@ def _encode_network(value: rows.NetworkValue, devices: Devices) -> bytes:
         flags |= NetworkFlag.NETWORK_INTERNAL
     if value.has_unknown:
         flags |= NetworkFlag.NETWORK_HAS_UNKNOWN
+    if value.is_snooping:
+        flags |= NetworkFlag.NETWORK_SNOOPS
     return layouts.Network(
         flags=flags, slot_count=value.slot_count, replica_count=value.replica_count
     ).encode()
@@ -174,7 +176,32 @@ def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
         slot_count=network.slot_count,
         has_unknown=bool(network.flags & NetworkFlag.NETWORK_HAS_UNKNOWN),
         replica_count=network.replica_count,
+        is_snooping=bool(network.flags & NetworkFlag.NETWORK_SNOOPS),
     )
+
+
+def _encode_group(value: rows.GroupValue, devices: Devices) -> bytes:
+    flags = GroupFlag.GROUP_FLOODED if value.is_flooded else GroupFlag(0)
+    return layouts.Group(flags=flags, replica_count=value.replica_count).encode()
+
+
+def _decode_group(raw: bytes, devices: Devices) -> rows.GroupValue:
+    group = layouts.Group.decode(raw)
+    return rows.GroupValue(group.replica_count, bool(group.flags & GroupFlag.GROUP_FLOODED))
+
+
+def _decode_group_key(raw: bytes, devices: Devices) -> rows.GroupKey:
+    key = layouts.GroupKey.decode(raw)
+    return rows.GroupKey(key.vni, _some_address(key.address))
+
+
+def _encode_member_key(key: rows.MemberKey, devices: Devices) -> bytes:
+    return layouts.MemberKey(key.vni, encode_address(key.group), key.position).encode()
+
+
+def _decode_member_key(raw: bytes, devices: Devices) -> rows.MemberKey:
+    key = layouts.MemberKey.decode(raw)
+    return rows.MemberKey(key.vni, _some_address(key.address), key.position)
 
 
 def _encode_peer(value: rows.PeerValue, devices: Devices) -> bytes:
@@ -221,6 +248,22 @@ def _decode_host_prefix_key(raw: bytes, devices: Devices) -> IPNetwork:
     return _decode_prefix(key.prefixlen, key.address)
 
 
+def _encode_flood(value: str, devices: Devices) -> bytes:
+    return layouts.Flood(devices.ifindex(value)).encode()
+
+
+def _decode_flood(raw: bytes, devices: Devices) -> str:
+    return devices.name(layouts.Flood.decode(raw).ifindex)
+
+
+def _encode_replica(value: int, devices: Devices) -> bytes:
+    return layouts.Replica(value).encode()
+
+
+def _decode_replica(raw: bytes, devices: Devices) -> int:
+    return layouts.Replica.decode(raw).tag
+
+
 def _u32(value: int, devices: Devices) -> bytes:
     return value.to_bytes(4, "little")
 
@@ -257,8 +300,8 @@ FLOOD: Codec[rows.FloodKey, str] = Codec(
     "flood_v1",
     lambda key, devices: layouts.FloodKey(*key).encode(),
     lambda raw, devices: rows.FloodKey(*layouts.FloodKey.decode(raw)),
-    lambda value, devices: layouts.Flood(devices.ifindex(value)).encode(),
-    lambda raw, devices: devices.name(layouts.Flood.decode(raw).ifindex),
+    _encode_flood,
+    _decode_flood,
 )
 ALLOWED: Codec[rows.AllowedKey, rows.AllowedValue] = Codec(
     "allowed_v1",
@@ -299,8 +342,21 @@ REPLICAS: Codec[rows.ReplicaKey, int] = Codec(
     "replicas_v1",
     lambda key, devices: layouts.ReplicaKey(key.vni, key.position).encode(),
     lambda raw, devices: rows.ReplicaKey(*layouts.ReplicaKey.decode(raw)),
-    lambda value, devices: layouts.Replica(value).encode(),
-    lambda raw, devices: layouts.Replica.decode(raw).tag,
+    _encode_replica,
+    _decode_replica,
+)
+GROUPS: Codec[rows.GroupKey, rows.GroupValue] = Codec(
+    "groups_v1",
+    lambda key, devices: layouts.GroupKey(key.vni, encode_address(key.group)).encode(),
+    _decode_group_key,
+    _encode_group,
+    _decode_group,
+)
+GROUP_PORTS: Codec[rows.MemberKey, str] = Codec(
+    "group_ports_v1", _encode_member_key, _decode_member_key, _encode_flood, _decode_flood
+)
+GROUP_HOSTS: Codec[rows.MemberKey, int] = Codec(
+    "group_hosts_v1", _encode_member_key, _decode_member_key, _encode_replica, _decode_replica
 )
 
 CODECS: Mapping[str, Codec[Any, Any]] = {
@@ -315,5 +371,8 @@ CODECS: Mapping[str, Codec[Any, Any]] = {
     rows.RESOLVERS: RESOLVERS,
     rows.PEERS: PEERS,
     rows.REPLICAS: REPLICAS,
+    rows.GROUPS: GROUPS,
+    rows.GROUP_PORTS: GROUP_PORTS,
+    rows.GROUP_HOSTS: GROUP_HOSTS,
 }
 """By table."""

@@ -10,11 +10,11 @@ from functools import partial
 from typing import cast
 
 from weft.engine.compiler import CompileFunction
-from weft.engine.ebpf import encryption, rows, tunnels
+from weft.engine.ebpf import encryption, groups, rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.ids import HostId, host_place_id, host_tag
-from weft.model.records import Host, Neighbours, Network, Place, Port, Record, Subnet
+from weft.model.records import Host, Neighbours, Network, Place, Port, PortGroups, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.store.interface import View
 from weft.topology.encryption import cluster_settings
@@ -30,6 +30,7 @@ def functions(
         Network: partial(compile_network, host_id),
         Subnet: partial(compile_subnet, host_id),
         Port: partial(compile_port, host_id),
+        PortGroups: partial(groups.compile_port_groups, host_id),
     }
 
 
@@ -67,7 +68,7 @@ def compile_neighbours(
 def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[Row]:
     """What holds for all of a network, and who else gets what is flooded on it.
 
-    Linear in its ports on this host, and in its hosts if it has any here.
+    Linear in its ports on this host, and in its hosts and groups if it has any here.
     """
     ports = tuple(view.by(Port, "place", Place(network.id, host_id)))
     others = _others_on(network, host_id, view) if ports else []
@@ -81,8 +82,11 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
             slot_count=1 + max((port.slot for port in ports), default=-1),
             has_unknown=view.any(Port, "unknown_on", network.id),
             replica_count=len(others),
+            is_snooping=network.multicast == "snoop",
         ),
     )
+    if ports:
+        yield from groups.groups_of_network(host_id, network, view)
 
 
 def _others_on(network: Network, host_id: HostId, view: View) -> list[HostId]:
@@ -135,6 +139,7 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
         if not is_replaced:
             yield from _reached_at(port, network, ifname=port.device.ifname)
         yield from _sender(port, network, view)
+        yield from groups.member_rows(host_id, port, network, port.groups)
     yield from _published(port)
 
 

@@ -95,6 +95,8 @@ class NetworkValue(NamedTuple):
     ARP and ND for unknown addresses are flooded instead of dropped."""
     replica_count: int = 0
     """Other hosts with a port on it, while this one has any: how far `replicas` reaches."""
+    is_snooping: bool = False
+    """Multicast goes to members alone: `groups`."""
 
 
 class FloodKey(NamedTuple):
@@ -108,6 +110,33 @@ class ReplicaKey(_Many, frozen=True):
     """`replicas`: (VNI, position) -> tag of another host that gets what is flooded. Dense."""
 
     vni: int
+    position: int
+
+
+class GroupKey(_Many, frozen=True):
+    """`groups`: (VNI, multicast address) -> a group that has members."""
+
+    vni: int
+    group: IPAddress
+
+
+class GroupValue(NamedTuple):
+    """Who they are, beside the ports of this host in `group_ports`."""
+
+    replica_count: int = 0
+    """Other hosts with members: how far `group_hosts` reaches."""
+    is_flooded: bool = False
+    """All ports of the network are members."""
+
+
+class MemberKey(_Many, frozen=True):
+    """`group_ports`: (VNI, multicast address, slot) -> device of a port that is a member.
+
+    `group_hosts`: (VNI, multicast address, position) -> tag of another host with members. Dense.
+    """
+
+    vni: int
+    group: IPAddress
     position: int
 
 
@@ -299,6 +328,9 @@ NFTABLES = "nftables"
 TUNNELS = "tunnels"
 PEERS = "peers"
 REPLICAS = "replicas"
+GROUPS = "groups"
+GROUP_PORTS = "group_ports"
+GROUP_HOSTS = "group_hosts"
 OVERLAY_DEVICES = "overlay_devices"
 WIRES = "wires"
 WIREGUARD = "wireguard"
@@ -319,6 +351,9 @@ ORDER: tuple[str, ...] = (
     PEERS,
     TUNNELS,
     REPLICAS,
+    GROUP_PORTS,
+    GROUP_HOSTS,
+    GROUPS,
     FILTERS,
     WIRES,
     ADDRESSES,

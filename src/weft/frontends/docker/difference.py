@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.records import Network, Subnet
+from weft.model.records import Multicasting, Network, Subnet
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +18,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     is_internal: bool
     mtu_bytes: int | None
     """None: any will do."""
+    multicast: Multicasting | None = None
+    """None: any will do."""
 
 
 def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
@@ -26,6 +28,7 @@ def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
         subnets=tuple((subnet.cidr, subnet.gateway) for subnet in subnets),
         is_internal=network.is_internal,
         mtu_bytes=network.mtu_bytes,
+        multicast=None if network.multicast == "snoop" else network.multicast,
     )
 
 
@@ -57,6 +60,8 @@ def _differences(
         yield (inside, outside) if network.is_internal else (outside, inside)
     if wanted.mtu_bytes is not None and wanted.mtu_bytes != network.mtu_bytes:
         yield f"MTU {network.mtu_bytes or 'of the underlay'}", f"MTU {wanted.mtu_bytes}"
+    if wanted.multicast is not None and wanted.multicast != network.multicast:
+        yield f"multicast={network.multicast}", f"multicast={wanted.multicast}"
 
 
 def _joined(cidrs: Iterable[IPNetwork]) -> str:

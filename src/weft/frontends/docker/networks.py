@@ -239,6 +239,7 @@ class NetworkCalls:
             is_ipv6=options.is_ipv6 and not pools,
             is_internal=options.is_internal,
             mtu_bytes=options.mtu_bytes,
+            multicast=options.multicast or "snoop",
             is_forced=options.is_forced,
             labels=((MADE_BY, self._control.host.id), (MADE_FOR, docker_id)),
         )
@@ -288,6 +289,12 @@ class NetworkCalls:
                     f"gateway {gateway}: network {network.name} has {subnet.gateway}; "
                     f"add --gateway={subnet.gateway}"
                 )
+        if options.multicast not in (None, network.multicast):
+            raise ConflictError(
+                f"-o multicast={options.multicast}: network {network.name} has "
+                f"{network.multicast}; to change it: "
+                f"weft network set {network.name} --multicast {options.multicast}"
+            )
         if options.is_internal and not network.is_internal:
             raise InvalidError(
                 f"--internal: network {network.name} is not; join it without, or make another"
@@ -314,6 +321,7 @@ def _wanted(
         ),
         is_internal=options.is_internal,
         mtu_bytes=options.mtu_bytes,
+        multicast=options.multicast,
     )
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 import msgspec
 
 from weft.errors import InvalidError
 from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
-from weft.model.records import AddressRange
+from weft.model.records import AddressRange, Multicasting
 
 DOCKER_PREFIX = "com.docker.network."
 _DOCKER_MTU = "com.docker.network.driver.mtu"
-NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force")
+NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force", "multicast")
 POOL_KEYS = ("exclude", "network")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
@@ -31,6 +32,8 @@ class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True):
     is_forced: bool = False
     is_internal: bool = False
     is_ipv6: bool = False
+    multicast: Multicasting | None = None
+    """None: any will do."""
 
 
 def parse_network_options(options: Mapping[str, object] | None) -> NetworkOptions:
@@ -57,6 +60,7 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
         is_forced=_flag("-o force", values.get("force", "")),
         is_internal=_flag(INTERNAL, given.get(INTERNAL, "")),
         is_ipv6=_flag(ENABLE_IPV6, given.get(ENABLE_IPV6, "")),
+        multicast=_multicast(values.get("multicast", "")),
     )
 
 
@@ -130,6 +134,12 @@ def _one_of(values: Mapping[str, str], *keys: str) -> str:
     if len(given) > 1:
         raise InvalidError(f"options {' and '.join(keys)}: say the same; give one of them")
     return given.pop() if given else ""
+
+
+def _multicast(text: str) -> Multicasting | None:
+    if text not in ("", "snoop", "flood"):
+        raise InvalidError(f"-o multicast={text}: say snoop or flood")
+    return cast("Multicasting", text) or None
 
 
 def _number(key: str, text: str) -> int:

@@ -28,11 +28,15 @@ __all__ = [
     "EndpointFlag",
     "Flood",
     "FloodKey",
+    "Group",
+    "GroupFlag",
+    "GroupKey",
     "HostPrefix",
     "HostPrefixKey",
     "MacKey",
     "Mark",
     "Member",
+    "MemberKey",
     "Network",
     "NetworkFlag",
     "Overlay",
@@ -45,6 +49,7 @@ __all__ = [
     "ProbeMessage",
     "Replica",
     "ReplicaKey",
+    "Report",
     "Resolver",
     "ServiceAddress",
     "Subnet",
@@ -83,6 +88,13 @@ class NetworkFlag(IntFlag):
 
     NETWORK_INTERNAL = 0x1
     NETWORK_HAS_UNKNOWN = 0x2
+    NETWORK_SNOOPS = 0x4
+
+
+class GroupFlag(IntFlag):
+    """enum group_flag."""
+
+    GROUP_FLOODED = 0x1
 
 
 class TunnelFlag(IntFlag):
@@ -146,7 +158,16 @@ class DropReason(IntEnum):
     DROP_NO_TUNNEL = 18
     DROP_FRAGMENT = 19
     DROP_CONGESTION = 20
+    DROP_NO_MEMBER = 21
+    DROP_TOO_MANY = 22
     DROP_REASONS = 24
+
+
+class Report(IntEnum):
+    """enum report."""
+
+    REPORT_TYPE = 0x88B6
+    REPORT_MAC_HIGH = 0x257
 
 
 class Mark(IntEnum):
@@ -340,6 +361,64 @@ class Replica(NamedTuple):
 
 
 _REPLICA = struct.Struct("<I12x")
+
+
+class GroupKey(NamedTuple):
+    """struct group_key: 20 bytes."""
+
+    vni: int = 0
+    address: bytes = bytes(16)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _GROUP_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> GroupKey:
+        """The opposite of `encode`."""
+        return cls._make(_GROUP_KEY.unpack(raw))
+
+
+_GROUP_KEY = struct.Struct("<I16s")
+
+
+class Group(NamedTuple):
+    """struct group: 16 bytes."""
+
+    flags: int = 0
+    replica_count: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _GROUP.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Group:
+        """The opposite of `encode`."""
+        return cls._make(_GROUP.unpack(raw))
+
+
+_GROUP = struct.Struct("<II8x")
+
+
+class MemberKey(NamedTuple):
+    """struct member_key: 24 bytes."""
+
+    vni: int = 0
+    address: bytes = bytes(16)
+    position: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _MEMBER_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> MemberKey:
+        """The opposite of `encode`."""
+        return cls._make(_MEMBER_KEY.unpack(raw))
+
+
+_MEMBER_KEY = struct.Struct("<I16sI")
 
 
 class Tunnel(NamedTuple):
@@ -700,6 +779,9 @@ SIZES: dict[str, int] = {
     "flood": 16,
     "replica_key": 8,
     "replica": 16,
+    "group_key": 20,
+    "group": 16,
+    "member_key": 24,
     "tunnel": 80,
     "peer": 32,
     "probe_key": 8,
@@ -770,6 +852,20 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     "replica": (
         Member("tag", 0, 4),
         Member("spare", 4, 12),
+    ),
+    "group_key": (
+        Member("vni", 0, 4),
+        Member("address", 4, 16),
+    ),
+    "group": (
+        Member("flags", 0, 4),
+        Member("replica_count", 4, 4),
+        Member("spare", 8, 8),
+    ),
+    "member_key": (
+        Member("vni", 0, 4),
+        Member("address", 4, 16),
+        Member("position", 20, 4),
     ),
     "tunnel": (
         Member("ifindex", 0, 4),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from weft.model.records.base import Part, Record
 from weft.model.records.blocks import AddressBlocks, Block, BlockRequest
+from weft.model.records.groups import GroupPlace, PortGroups
 from weft.model.records.hosts import (
     Cluster,
     EncryptionStage,
@@ -29,7 +30,14 @@ from weft.model.records.leases import (
     LeaseVote,
 )
 from weft.model.records.names import Name, ServiceTarget
-from weft.model.records.networks import AddressRange, DockerNetwork, Network, Reservation, Subnet
+from weft.model.records.networks import (
+    AddressRange,
+    DockerNetwork,
+    Multicasting,
+    Network,
+    Reservation,
+    Subnet,
+)
 from weft.model.records.ports import AllowedAddress, Device, Owner, Place, Port, PublishedPort
 
 __all__ = [
@@ -45,6 +53,7 @@ __all__ = [
     "DockerNetwork",
     "EncryptionStage",
     "ForgottenHost",
+    "GroupPlace",
     "Host",
     "Lease",
     "LeaseAck",
@@ -52,6 +61,7 @@ __all__ = [
     "LeaseMember",
     "LeaseReturn",
     "LeaseVote",
+    "Multicasting",
     "Name",
     "Neighbour",
     "Neighbours",
@@ -60,6 +70,7 @@ __all__ = [
     "Part",
     "Place",
     "Port",
+    "PortGroups",
     "PublishedPort",
     "Record",
     "Reservation",
@@ -76,6 +87,7 @@ KINDS: tuple[type[Record], ...] = (
     Network,
     Subnet,
     Port,
+    PortGroups,
     Name,
     Reservation,
     DockerNetwork,

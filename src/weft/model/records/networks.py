@@ -8,6 +8,9 @@ from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records.base import Part, Record
 
+Multicasting = Literal["snoop", "flood"]
+"""To whom multicast goes: those who have joined the group, or all."""
+
 
 class Network(Record, frozen=True, kw_only=True):
     """A logical switch: its ports share broadcast, and nothing enters or leaves but by rule."""
@@ -22,6 +25,9 @@ class Network(Record, frozen=True, kw_only=True):
     mtu_bytes: int | None = None
     """None: what the underlay carries, less the encapsulation."""
     labels: tuple[tuple[str, str], ...] = ()
+    multicast: Multicasting = "snoop"
+    groups: tuple[IPAddress, ...] = ()
+    """Multicast groups of which all its ports are members, whatever they report. Ascending."""
 
 
 class AddressRange(Part, frozen=True, kw_only=True):

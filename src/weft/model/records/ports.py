@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records.base import Part, Record
+from weft.model.records.groups import GroupPlace
 
 
 class AllowedAddress(Part, frozen=True, kw_only=True):
@@ -86,6 +87,8 @@ class Port(Record, frozen=True, kw_only=True):
     replaces: tuple[PortId, ...] = ()
     """Ports of dead hosts whose addresses it took over: should they live after all, what is sent to
     these addresses is for this port."""
+    groups: tuple[IPAddress, ...] = ()
+    """Multicast groups of which it is a member, whatever it reports. Ascending."""
 
     @property
     def is_host(self) -> bool:
@@ -106,6 +109,13 @@ class Port(Record, frozen=True, kw_only=True):
     def replaces_on(self) -> tuple[NetworkId, ...]:
         """Its network, if it replaces ports there."""
         return (self.network_id,) if self.replaces else ()
+
+    @property
+    def group_places(self) -> tuple[GroupPlace, ...]:
+        """Of `groups`, while something is plugged in."""
+        if not self.groups or self.device is None:
+            return ()
+        return tuple(GroupPlace(self.network_id, each, self.host_id) for each in self.groups)
 
 
 class Place(NamedTuple):

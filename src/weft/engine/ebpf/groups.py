@@ -1,0 +1,66 @@
+"""To whom multicast goes: rows of `groups`, `group_ports` and `group_hosts`, from the records.
+
+Ports of this host are found by their slots, as in the flood list, so each record yields its own.
+The list of other hosts is dense, so the network yields it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from weft.engine.ebpf import rows
+from weft.engine.rows import Row
+from weft.model.addresses import IPAddress
+from weft.model.ids import HostId, host_tag
+from weft.model.records import GroupPlace, Network, Port, PortGroups
+from weft.store.interface import View
+
+
+def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator[Row]:
+    """Groups with members anywhere, and the other hosts of each. Linear in both."""
+    if network.multicast != "snoop":
+        return
+    for group in network.groups:
+        yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue(is_flooded=True))
+    for group, hosts in _hosts_by_group(network, view).items():
+        others = sorted(host for host in hosts if host != host_id)
+        if group in network.groups:
+            continue
+        key = rows.GroupKey(network.vni, group)
+        yield Row(rows.GROUPS, key, rows.GroupValue(len(others)))
+        for position, other in enumerate(others):
+            member = rows.MemberKey(network.vni, group, position)
+            yield Row(rows.GROUP_HOSTS, member, host_tag(other))
+
+
+def compile_port_groups(host_id: HostId, joined: PortGroups, view: View) -> Iterator[Row]:
+    """What a port has joined by itself."""
+    if joined.host_id != host_id:
+        return
+    port = view.get(Port, joined.id)
+    network = view.get(Network, joined.network_id)
+    if port is not None and network is not None and port.network_id == network.id:
+        yield from member_rows(host_id, port, network, joined.groups)
+
+
+def member_rows(
+    host_id: HostId, port: Port, network: Network, groups: Iterable[IPAddress]
+) -> Iterator[Row]:
+    """A port of this host as a member."""
+    if port.host_id != host_id or port.device is None or port.is_host:
+        return
+    if network.multicast != "snoop":
+        return
+    for group in groups:
+        key = rows.MemberKey(network.vni, group, port.slot)
+        yield Row(rows.GROUP_PORTS, key, port.device.ifname)
+
+
+def _hosts_by_group(network: Network, view: View) -> dict[IPAddress, set[HostId]]:
+    found: dict[IPAddress, set[HostId]] = {}
+    for kind in (PortGroups, Port):
+        for place in view.beginning(kind, "group_places", network.id):
+            _, group, host = cast("GroupPlace", place)
+            found.setdefault(group, set()).add(host)
+    return found

@@ -1,0 +1,298 @@
+"""Learns which groups this host's ports have joined, and publishes it, a record a port.
+
+What a workload sends is hostile until read: the program of its port lets so many reports pass in a
+second, each is checked in all its lengths, a port and a network have so many groups and no more,
+and what is published of a port keeps a pace. While weftd is away nobody ceases to be a member.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address
+from typing import Protocol
+
+import structlog
+
+from weft.errors import InvalidError, KernelError, WeftError
+from weft.kernel.group_wire import Reported
+from weft.model.addresses import IPAddress
+from weft.model.groups import is_group
+from weft.model.ids import HostId, NetworkId, PortId
+from weft.model.records import Network, Port, PortGroups, Subnet
+from weft.multicast import messages
+from weft.multicast.messages import Verb
+from weft.multicast.pace import Pace
+from weft.multicast.querier import DOUBTED_S, MEMBER_S, Querier
+from weft.multicast.table import Table
+from weft.store.interface import Change, Changed, Delete, Put, Store
+
+GATHER_S = 0.05
+"""What a port joins within this is published at once."""
+_BATCH = 128
+"""Reports that are read, and ports that are asked, at one moment."""
+_REST_S = 0.05
+"""After a full batch of reports."""
+_FIND_S = 0.1
+"""Whom to ask is looked up as seldom as this while records change."""
+_AGAIN_S = 1.0
+"""Before a try after one that failed, and between two looks for who is late."""
+log = structlog.get_logger()
+
+
+class Wire(Protocol):
+    """See `kernel.group_wire.GroupWire`."""
+
+    def open(self) -> None:
+        """Listen. KernelError: the device is not there."""
+        ...
+
+    def close(self) -> None:
+        """Neither listen nor send any more."""
+        ...
+
+    def fileno(self) -> int:
+        """Becomes readable when something was reported."""
+        ...
+
+    def receive(self) -> Reported | None:
+        """The next report; None: there is none now. KernelError: the device is gone."""
+        ...
+
+    def send(self, ifname: str, frame: bytes) -> bool:
+        """Send a frame out of a device; whether it went."""
+        ...
+
+
+class Snooper:
+    """Implements `multicast.interface.Snooping`."""
+
+    def __init__(
+        self,
+        *,
+        host_id: HostId,
+        store: Store,
+        wire: Wire,
+        port_of: Callable[[int], Port | None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """port_of: the port behind an ifindex."""
+        self._host_id = host_id
+        self._store = store
+        self._wire = wire
+        self._port_of = port_of
+        self._now_s = monotonic
+        self._table = Table()
+        self._querier = Querier()
+        self._pace = Pace()
+        self._counts: Counter[str] = Counter()
+        self._ports: dict[PortId, Port] = {}
+        """Those that are asked."""
+        self._waiting: dict[PortId, float] = {}
+        """Ports of which others shall know, and when."""
+        self._told_full: set[PortId] = set()
+        self._find_due_s = -math.inf
+        self._found_s = -math.inf
+        self._expiry_s = math.inf
+        self._read_due_s = math.inf
+        self._wake = asyncio.Event()
+
+    def statistics(self) -> Mapping[str, int]:
+        """See `Snooping.statistics`."""
+        return {what: self._counts[what] for what in ("reports", "malformed", "queries", "refused")}
+
+    async def run(self) -> None:
+        """Until cancelled. Start it once the programs run."""
+        self._recall()
+        end_watch = self._store.watch(self._on_records)
+        self._find_due_s = -math.inf
+        try:
+            while True:
+                try:
+                    await self._listen()
+                except KernelError as error:
+                    log.warning("reports of groups are not heard", reason=str(error))
+                    await asyncio.sleep(_AGAIN_S)
+        finally:
+            end_watch()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._wire.open()
+        self._read_due_s = self._now_s()
+        try:
+            while True:
+                self._wake.clear()
+                now_s = self._now_s()
+                if now_s >= self._find_due_s:
+                    self._find(now_s)
+                if now_s >= self._read_due_s:
+                    self._read(now_s, loop)
+                self._query(now_s)
+                self._expire(now_s)
+                await self._publish(now_s)
+                await self._sleep()
+        finally:
+            loop.remove_reader(self._wire.fileno())
+            self._wire.close()
+
+    async def _sleep(self) -> None:
+        due_s = min(
+            self._find_due_s,
+            self._read_due_s,
+            self._querier.due_s(),
+            self._expiry_s,
+            min(self._waiting.values(), default=math.inf),
+        )
+        delay_s = None if due_s == math.inf else max(0.0, due_s - self._now_s())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+
+    def _recall(self) -> None:
+        """What was known before weftd started; who is a member still will say so."""
+        until_s = self._now_s() + MEMBER_S
+        for known in self._store.by(PortGroups, "host_id", self._host_id):
+            for group in known.groups:
+                self._table.join(known.id, known.network_id, group, until_s)
+            self._table.changed.add(known.id)
+        self._expiry_s = until_s
+
+    def _on_records(self, changes: Sequence[Changed]) -> None:
+        for change in changes:
+            kind = change.key[0]
+            if kind in (Network, Subnet) or (kind is Port and self._is_own(change)):
+                self._find_due_s = min(self._find_due_s, self._found_s + _FIND_S)
+                self._wake.set()
+
+    def _is_own(self, change: Changed) -> bool:
+        return any(isinstance(each, Port) and each.host_id == self._host_id for each in change)
+
+    def _find(self, now_s: float) -> None:
+        """Whom to ask."""
+        self._find_due_s, self._found_s = math.inf, now_s
+        ports = {port.id: port for port in self._snooped()}
+        sources: dict[NetworkId, IPv4Address] = {}
+        for port in ports.values():
+            if port.network_id not in sources:
+                sources[port.network_id] = self._gateway(port.network_id)
+            self._querier.ask(port.id, sources[port.network_id], now_s)
+        for gone in (self._ports.keys() | self._table.ports()) - ports.keys():
+            self._querier.forget(gone)
+            self._table.forget(gone)
+            self._told_full.discard(gone)
+        self._ports = ports
+        self._pace.forget(now_s)
+
+    def _snooped(self) -> Iterator[Port]:
+        for port in self._store.by(Port, "host_id", self._host_id):
+            if port.device is None or port.is_host:
+                continue
+            network = self._store.get(Network, port.network_id)
+            if network is not None and network.multicast == "snoop":
+                yield port
+
+    def _gateway(self, network_id: NetworkId) -> IPv4Address:
+        """That of the first subnet that has one."""
+        subnets = self._store.by(Subnet, "network_id", network_id)
+        found = [each.gateway for each in subnets if isinstance(each.gateway, IPv4Address)]
+        return min(found, default=IPv4Address(0))
+
+    def _read(self, now_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(_BATCH):
+            reported = self._wire.receive()
+            if reported is None:
+                self._read_due_s = math.inf
+                loop.add_reader(self._wire.fileno(), self._readable, loop)
+                return
+            self._hear(reported, now_s)
+        self._read_due_s = now_s + _REST_S
+
+    def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._wire.fileno())
+        self._read_due_s = -math.inf
+        self._wake.set()
+
+    def _hear(self, reported: Reported, now_s: float) -> None:
+        self._counts["reports"] += 1
+        found = self._port_of(reported.ifindex)
+        port = self._ports.get(found.id) if found is not None else None
+        if port is None:
+            return
+        try:
+            said = messages.parse(reported.packet)
+        except InvalidError as error:
+            self._counts["malformed"] += 1
+            log.debug("report not understood", port=port.id, reason=str(error))
+            return
+        for group, verb in said:
+            if is_group(group):
+                self._take(port, group, verb, now_s)
+
+    def _take(self, port: Port, group: IPAddress, verb: Verb, now_s: float) -> None:
+        if verb is Verb.JOIN:
+            if not self._table.join(port.id, port.network_id, group, now_s + MEMBER_S):
+                self._refuse(port)
+            self._expiry_s = min(self._expiry_s, now_s + MEMBER_S)
+        elif verb is Verb.LEAVE and not port.unknown_on:
+            self._table.leave(port.id, group)
+        elif self._table.doubt(port.id, group, now_s + DOUBTED_S):
+            # Several workloads may be behind the port, or it wants other sources of the group.
+            self._querier.doubt(port.id, group, now_s)
+            self._expiry_s = min(self._expiry_s, now_s + DOUBTED_S)
+
+    def _refuse(self, port: Port) -> None:
+        self._counts["refused"] += 1
+        if port.id not in self._told_full:
+            self._told_full.add(port.id)
+            log.warning("port joins too many multicast groups", port=port.id, names=port.names)
+
+    def _query(self, now_s: float) -> None:
+        for port_id, frames in self._querier.take(now_s, _BATCH):
+            port = self._ports.get(port_id)
+            if port is not None and port.device is not None:
+                for frame in frames:
+                    self._counts["queries"] += self._wire.send(port.device.ifname, frame)
+
+    def _expire(self, now_s: float) -> None:
+        if now_s >= self._expiry_s:
+            next_s = self._table.expire(now_s)
+            self._expiry_s = next_s if next_s == math.inf else max(next_s, now_s + _AGAIN_S)
+
+    async def _publish(self, now_s: float) -> None:
+        for port in self._table.changed:
+            if port in self._ports:
+                ready_s = max(self._pace.ready_s(port, now_s), now_s + GATHER_S)
+                self._waiting.setdefault(port, ready_s)
+            else:
+                self._waiting[port] = now_s
+        self._table.changed.clear()
+        due = [port for port, at_s in self._waiting.items() if at_s <= now_s]
+        changes = {port: change for port in due if (change := self._change(port)) is not None}
+        for port in due:
+            del self._waiting[port]
+        if not changes:
+            return
+        try:
+            await self._store.write(changes.values())
+        except WeftError as error:
+            log.warning("groups not published", reason=str(error))
+            self._waiting.update((port, now_s + _AGAIN_S) for port in changes)
+            return
+        for port in changes:
+            self._pace.told(port, now_s)
+
+    def _change(self, port_id: PortId) -> Change | None:
+        known = self._store.get(PortGroups, port_id)
+        groups = self._table.groups(port_id)
+        port = self._ports.get(port_id)
+        if not groups or port is None:
+            return Delete(PortGroups, port_id) if known is not None else None
+        record = PortGroups(
+            id=port_id, network_id=port.network_id, host_id=self._host_id, groups=groups
+        )
+        return Put(record) if record != known else None

@@ -1,0 +1,200 @@
+"""Who is a member until when, what is asked when, and at what pace it is told."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft.model.ids import NetworkId, PortId
+from weft.multicast import pace, querier, table
+from weft.multicast.pace import Pace
+from weft.multicast.querier import Querier
+from weft.multicast.table import Table
+
+FOO, BAR = NetworkId("foo"), NetworkId("bar")
+A, B = PortId("a"), PortId("b")
+GROUP, OTHER = IPv4Address("239.1.1.1"), IPv6Address("ff05::1")
+GATEWAY = IPv4Address("10.1.0.1")
+
+
+def test_members_stay_until_their_time_or_until_they_leave() -> None:
+    members = Table()
+    assert members.join(A, FOO, OTHER, 10.0) and members.join(A, FOO, GROUP, 20.0)
+    assert members.groups(A) == (GROUP, OTHER)
+    assert members.expire(10.0) == 20.0
+    assert members.groups(A) == (GROUP,)
+    members.join(A, FOO, GROUP, 30.0)
+    assert members.expire(29.9) == 30.0
+    members.leave(A, GROUP)
+    members.leave(A, GROUP)
+    assert members.groups(A) == () and not members.ports()
+    assert members.expire(100.0) == math.inf
+
+
+def test_only_what_is_new_is_noted_as_changed() -> None:
+    members = Table()
+    members.join(A, FOO, GROUP, 10.0)
+    assert members.changed == {A}
+    members.changed.clear()
+    members.join(A, FOO, GROUP, 20.0)
+    members.leave(A, OTHER)
+    members.leave(B, GROUP)
+    members.expire(15.0)
+    assert members.changed == set()
+    members.forget(A)
+    assert members.changed == {A}
+
+
+def test_a_doubted_member_goes_soon_unless_it_joins_again() -> None:
+    members = Table()
+    members.join(A, FOO, GROUP, 100.0)
+    members.join(B, FOO, GROUP, 100.0)
+    assert members.doubt(A, GROUP, 5.0) and members.doubt(B, GROUP, 5.0)
+    assert not members.doubt(A, OTHER, 5.0)
+    members.join(B, FOO, GROUP, 104.0)
+    members.expire(5.0)
+    assert members.groups(A) == () and members.groups(B) == (GROUP,)
+
+
+def test_a_port_joins_so_many_groups_and_no_more() -> None:
+    members = Table()
+    groups = [IPv4Address(int(GROUP) + number) for number in range(table.PORT_GROUPS + 1)]
+    joined = [members.join(A, FOO, group, 10.0) for group in groups]
+    assert joined == [True] * table.PORT_GROUPS + [False]
+    assert members.join(A, FOO, groups[0], 20.0)
+    assert members.join(B, FOO, groups[-1], 10.0)
+    members.leave(A, groups[0])
+    assert members.join(A, FOO, groups[-1], 10.0)
+
+
+def test_the_ports_of_a_network_join_so_many_groups_and_no_more() -> None:
+    members = Table()
+    groups = [IPv4Address(int(GROUP) + number) for number in range(table.NETWORK_GROUPS + 1)]
+    for number, group in enumerate(groups[:-1]):
+        assert members.join(PortId(str(number % 8)), FOO, group, 10.0)
+    assert not members.join(A, FOO, groups[-1], 10.0)
+    assert members.join(A, FOO, groups[0], 10.0)
+    assert members.join(B, BAR, groups[-1], 10.0)
+    members.forget(PortId("1"))
+    assert members.join(A, FOO, groups[-1], 10.0)
+
+
+def test_a_port_that_is_on_another_network_now_begins_anew() -> None:
+    members = Table()
+    members.join(A, FOO, GROUP, 10.0)
+    members.join(A, BAR, OTHER, 10.0)
+    assert members.groups(A) == (OTHER,)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["join", "leave", "doubt", "forget", "expire"]),
+        st.sampled_from([A, B]),
+        st.integers(0, 3),
+        st.integers(0, 20),
+    ),
+    max_size=30,
+)
+
+
+@given(steps)
+def test_what_comes_and_goes_leaves_nothing_behind(
+    steps: list[tuple[str, PortId, int, int]],
+) -> None:
+    members = Table()
+    expected: dict[tuple[PortId, IPv4Address], float] = {}
+    for what, port, number, at_s in steps:
+        group = IPv4Address(int(GROUP) + number)
+        match what:
+            case "join":
+                members.join(port, FOO, group, at_s)
+                expected[port, group] = max(at_s, expected.get((port, group), 0))
+            case "leave":
+                members.leave(port, group)
+                expected.pop((port, group), None)
+            case "doubt":
+                if members.doubt(port, group, at_s):
+                    expected[port, group] = min(at_s, expected[port, group])
+            case "forget":
+                members.forget(port)
+                expected = {key: until for key, until in expected.items() if key[0] != port}
+            case "expire":
+                members.expire(at_s)
+                expected = {key: until for key, until in expected.items() if until > at_s}
+        assert {(p, g) for p in members.ports() for g in members.groups(p)} == expected.keys()
+    for port in (A, B):
+        members.forget(port)
+    assert not members.ports() and not members._counts and not members._networks
+
+
+def asked(by: Querier, now_s: float) -> list[PortId]:
+    return [question.port for question in by.take(now_s, 100)]
+
+
+def test_a_port_is_asked_soon_then_again_then_now_and_then() -> None:
+    asks = Querier()
+    asks.ask(A, GATEWAY, 0.0)
+    asks.ask(A, GATEWAY, 0.0)
+    times = []
+    for _ in range(4):
+        times.append(asks.due_s())
+        assert asked(asks, times[-1] - 0.001) == []
+        assert asked(asks, times[-1]) == [A]
+    assert times[0] < 0.1
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    expected = [querier.SECOND_S, querier.INTERVAL_S, querier.INTERVAL_S]
+    assert gaps == pytest.approx(expected)
+
+
+def test_a_port_that_is_gone_is_asked_no_more_and_one_that_returns_once() -> None:
+    asks = Querier()
+    asks.ask(A, GATEWAY, 0.0)
+    asks.forget(A)
+    assert asked(asks, 50.0) == []
+    asks.ask(A, GATEWAY, 50.0)
+    asks.forget(A)
+    asks.ask(A, GATEWAY, 60.0)
+    assert asked(asks, 61.0) == [A]
+    assert asked(asks, 61.0) == []
+
+
+def test_a_doubted_group_is_asked_about_twice_in_its_own_family() -> None:
+    asks = Querier()
+    asks.doubt(A, GROUP, 0.0)
+    assert asked(asks, 1.0) == []
+    asks.ask(A, GATEWAY, 0.0)
+    list(asks.take(1.0, 100))
+    asks.doubt(A, GROUP, 1.0)
+    asks.doubt(A, GROUP, 1.0)
+    asks.doubt(A, OTHER, 1.0)
+    first = list(asks.take(1.0, 100))
+    assert [frame[12:14].hex() for each in first for frame in each.frames] == ["0800", "86dd"]
+    assert len(list(asks.take(1.0 + querier.LAST_S, 100))) == 2
+    assert asked(asks, 10.0) == []
+
+
+def test_many_new_ports_are_asked_one_after_the_other() -> None:
+    asks = Querier()
+    for number in range(1000):
+        asks.ask(PortId(str(number)), GATEWAY, 0.0)
+    assert 400 < len(list(asks.take(1.0, 10_000))) < 600
+    assert len(list(asks.take(1.0, 10_000))) == 0
+    assert len(list(asks.take(3.0, 100))) == 100
+
+
+def test_the_pace_lets_a_burst_pass_and_then_one_at_a_time() -> None:
+    told = Pace()
+    for _ in range(pace.BURST):
+        assert told.ready_s(A, 0.0) == 0.0
+        told.told(A, 0.0)
+    assert told.ready_s(A, 0.0) == pace.EVERY_S
+    assert told.ready_s(B, 0.0) == 0.0
+    told.told(A, 1.0)
+    assert told.ready_s(A, 1.0) == 2 * pace.EVERY_S
+    told.forget(1000.0)
+    assert told.ready_s(A, 1000.0) == 1000.0
