@@ -15,9 +15,18 @@ import pytest
 
 from tests.system.workload import PATIENCE, Listener, Workload, add_network, until
 from weft.api.client import Client
-from weft.api.schema import CountersList, GroupInfo, GroupList, NetworkInfo, NetworkList
+from weft.api.schema import (
+    CountersList,
+    GroupInfo,
+    GroupList,
+    NameInfo,
+    NetworkInfo,
+    NetworkList,
+)
+from weft.control.specs import NameSpec
 from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab
+from weft.model.addresses import ip_address
 
 pytestmark = pytest.mark.root
 
@@ -100,12 +109,20 @@ class Site:
         return {one.host for one in found.members} if found is not None else set()
 
     def has(self, group: str, *hosts: str) -> None:
-        """All hosts come to know that these have members, and no others."""
+        """All hosts come to know that these have members, and no others, and go by it."""
         for host in range(3):
             until(
                 f"members of {group} on {hosts}",
                 lambda host=host: self.members(host, group) == set(hosts),  # type: ignore[misc]
             )
+            self.settle(host)
+
+    def settle(self, host: int) -> None:
+        """What the host knows is in force: no change returns before those before it are."""
+        address = (ip_address("10.0.0.1"),)
+        name = NameSpec(name=f"settled{host}", network=self.name, addresses=address)
+        self.apis[host].send(NameInfo, "POST", "names", body=name)
+        self.apis[host].delete("names", self.name, name.name)
 
     def shout(self, group: str, text: str, times: int = 1) -> None:
         """Workload `a` says something."""
@@ -261,6 +278,7 @@ def test_a_member_by_hand_gets_a_group_that_it_never_joined(site: Site, group: s
     site.weft(0, "multicast", "add", site.name, group)
     for host in range(3):
         until("all know", lambda host=host: site.group(host, group) is not None)  # type: ignore[misc]
+        site.settle(host)
     watch = Watch(site, site.c, site.b)
     site.shout(group, "to all")
     assert watch.with_text("to all") == [1, 1]
