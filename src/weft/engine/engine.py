@@ -152,8 +152,8 @@ class Engine:
                     self._looked_s = now_s()
                     took_s = self._looked_s - began_s
                     self._spacing_s = max(MIN_SPACING_S, SPACING_FACTOR * took_s)
-                    pause_s = self._spacing_s if self._is_asked else self._reconcile_s
-                    self._look_due_s = self._looked_s + pause_s
+                    asked_s = self._spacing_s if self._is_asked else self._reconcile_s
+                    self._look_due_s = self._looked_s + min(asked_s, self._reconcile_s)
                 await self._apply_pending()
                 if self._has_moved:
                     await self._follow()

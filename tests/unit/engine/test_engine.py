@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mappi
 import pytest
 from structlog.testing import capture_logs
 
+from weft.engine import engine as engine_module
 from weft.engine.engine import Counters, Engine, Tables
 from weft.engine.rows import Row, RowFailure, RowKey
 from weft.model.ids import NetworkId, Vni
@@ -89,6 +90,27 @@ async def test_settle_waits_for_a_change_that_a_look_at_the_kernel_took_over(
         sink.may_look.set()
         await settled
     assert sink.rows == {"networks": {7: "foo"}}
+
+
+async def test_being_asked_to_look_during_a_slow_look_never_puts_the_next_one_off(
+    running: tuple[MemoryStore, SlowSink, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sink, engine = running
+    monkeypatch.setattr(engine, "_reconcile_s", 0.01)
+    monkeypatch.setattr(engine_module, "SPACING_FACTOR", 1_000_000)
+    async with asyncio.timeout(DEADLINE_S):
+        for _ in range(2):
+            sink.may_look.clear()
+            sink.is_looking.clear()
+            engine.repair_soon()
+            await asyncio.to_thread(sink.is_looking.wait, DEADLINE_S)
+            engine.repair_soon()
+            sink.may_look.set()
+        looked = asyncio.Event()
+        engine.on_reconciled = looked.set
+        for _ in range(3):
+            looked.clear()
+            await looked.wait()
 
 
 async def test_rows_that_one_reason_stops_are_one_line_of_the_log(
