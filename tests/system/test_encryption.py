@@ -30,7 +30,7 @@ from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
 from weft.errors import ConflictError
 from weft.kernel.bpf.layouts import DropReason
-from weft.kernel.wireguard import device, process
+from weft.kernel.wireguard import buffers, device, process
 from weft.model.records import EncryptionStage, Neighbours
 from weft.model.service_addresses import wireguard_address
 from weft.topology.encryption import cluster_settings
@@ -192,6 +192,9 @@ def test_wireguard_go_that_dies_is_back_by_itself(pair: Pair) -> None:
         pair.a.reaches(pair.b)
         _, echoed = traffic.end()
     assert echoed > 0
+    assert pair.one.pid is not None
+    found = buffers.receive_bytes(pair.one.pid)
+    assert found and min(found) >= buffers.RECEIVE_BYTES
 
 
 @by_process

@@ -181,6 +181,7 @@ class WireGuardTable:
         assert wanted.address is not None
         add = add_address(ifindex, wanted.address, _HOST_BITS, has_prefix_route=False)
         self._netlink.do(*stale, add, add_route(WIREGUARD6, ifindex, source=wanted.address))
+        device.make_room(WEFTWG, self._run_dir)
 
 
 class WireGuardPeerTable:

@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from weft.errors import KernelError
 from weft.kernel.links import Link, delete_link, find_link
 from weft.kernel.netlink import (
@@ -23,7 +25,7 @@ from weft.kernel.netlink import (
     attribute_text,
     nested,
 )
-from weft.kernel.wireguard import process
+from weft.kernel.wireguard import buffers, process
 from weft.kernel.wireguard.generic_netlink import KernelWireGuard
 from weft.kernel.wireguard.state import WireGuard
 
@@ -37,6 +39,7 @@ _CLONE_NEWNET = 0x40000000
 _PROBE = "weftprobe"
 
 Kind = Literal["kernel", "wireguard-go", "none"]
+log = structlog.get_logger()
 
 
 def make(netlink: Netlink, ifname: str, run_dir: Path) -> None:
@@ -54,6 +57,13 @@ def control_of(link: Link, run_dir: Path) -> WireGuard:
     if link.kind == _KIND:
         return KernelWireGuard(link.name)
     return process.device(link.name, run_dir)
+
+
+def make_room(ifname: str, run_dir: Path) -> None:
+    """Do what the process of a device that is up cannot do itself; the kernel's needs nothing."""
+    pid = process.device(ifname, run_dir).pid()
+    if pid is not None and not buffers.grow(pid):
+        log.warning("wireguard-go keeps its small receive buffers, it will be slow", pid=pid)
 
 
 def is_ours(link: Link) -> bool:
