@@ -322,7 +322,7 @@ def test_programs_are_replaced_without_losing_a_packet(
                 ids.add(plane.programs["from_port"].id)
                 for workload in (ANN, BOB):
                     lan.attach(folder, workload.device, "from_port")
-        output, _ = flood.communicate(timeout=30)
+        output, _ = flood.communicate(timeout=300)
     finally:
         with DataPlane.load(folder, right, objects):
             for workload in (ANN, BOB):

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.system.workload import until
+from tests.system.workload import PATIENCE, until
 from weft.api.client import Client
 from weft.api.schema import HostInfo, HostList, NetworkList, PortList, ProblemList
 from weft.lab.host import LabHost, weft_command
@@ -37,7 +37,7 @@ class Cluster:
             capture_output=True,
             text=True,
             env=host.environment | environment,
-            timeout=90,
+            timeout=90 * PATIENCE,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -108,7 +108,7 @@ class Cluster:
 
 
 def api(host: LabHost) -> Client:
-    return Client(host.api_socket, timeout_s=20)
+    return Client(host.api_socket, timeout_s=20 * PATIENCE)
 
 
 def networks(host: LabHost) -> set[str]:

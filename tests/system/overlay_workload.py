@@ -12,20 +12,23 @@ from tests.system.workload import PATIENCE
 from weft.model.records import Port
 
 _RECEIVE = """
-import socket, sys
+import socket, sys, zlib
 server = socket.create_server((sys.argv[1], 7), family=2 if "." in sys.argv[1] else 10)
 print("ready", flush=True)
 connection, _ = server.accept()
-total = 0
+total = check = 0
 while data := connection.recv(1 << 20):
-    total += len(data)
-print(total, flush=True)
+    total, check = total + len(data), zlib.crc32(data, check)
+print(total, check, flush=True)
 """
 _SEND = """
-import socket, sys
-with socket.create_connection((sys.argv[1], 7), timeout=20) as out:
-    for _ in range(int(sys.argv[2])):
-        out.sendall(bytes(1 << 20))
+import os, socket, sys, zlib
+piece, check = os.urandom(1 << 16), 0
+with socket.create_connection((sys.argv[1], 7), timeout=60) as out:
+    for _ in range(int(sys.argv[2]) << 4):
+        out.sendall(piece)
+        check = zlib.crc32(piece, check)
+print(int(sys.argv[2]) << 20, check)
 """
 
 
@@ -76,7 +79,9 @@ class Workload:
             f"{self.name} does not reach {other.name} by IPv{version}",
         )
 
-    def transfers(self, other: Workload, version: int = 4, megabytes: int = 8) -> None:
+    def transfers(
+        self, other: Workload, version: int = 4, megabytes: int = 8, timeout_s: float = 30
+    ) -> None:
         """As much over TCP, whole."""
         address = other.address(version)
         server = subprocess.Popen(
@@ -87,9 +92,9 @@ class Workload:
         try:
             assert server.stdout is not None and server.stdout.readline() == "ready\n"
             script = shlex.quote(_SEND)
-            self.run(f"python3 -c {script} {address} {megabytes}", timeout_s=30)
-            assert select.select([server.stdout], [], [], 30 * PATIENCE)[0], "the end is missing"
-            assert server.stdout.readline() == f"{megabytes << 20}\n"
+            sent = self.run(f"python3 -c {script} {address} {megabytes}", timeout_s)
+            assert select.select([server.stdout], [], [], timeout_s * PATIENCE)[0], "no end"
+            assert server.stdout.readline() == sent
         finally:
             server.kill()
             server.communicate()

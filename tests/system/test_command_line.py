@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.system.workload import NewNetwork, NewWorkload, until
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, until
 from weft.api.client import Client
 from weft.api.schema import StatusInfo
 from weft.errors import WeftError
@@ -30,7 +30,7 @@ def weft(host: LabHost, *arguments: str) -> Ran:
         env=host.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * PATIENCE,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
@@ -58,7 +58,7 @@ def test_two_ups_at_once_start_one_weftd(host: LabHost) -> None:
         subprocess.Popen(command, env=host.environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    texts = [process.communicate(timeout=60)[0] for process in both]
+    texts = [process.communicate(timeout=60 * PATIENCE)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert all("h1" in text for text in texts)
     # The other one does not wait in the wings until this one ends.

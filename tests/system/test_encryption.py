@@ -44,7 +44,6 @@ UNDERLAYS = {
     "IPv4": ("192.0.2.1/24", "192.0.2.2/24"),
     "IPv6": ("2001:db8::1/64", "2001:db8::2/64"),
 }
-by_process = pytest.mark.skipif(KIND == "kernel", reason="this kernel has WireGuard")
 
 
 class Pair:
@@ -180,7 +179,29 @@ def test_what_is_meant_for_wireguard_goes_nowhere_else(pair: Pair, tmp_path: Pat
     pair.a.reaches(pair.b)
 
 
-@by_process
+def test_the_kernels_own_is_used_where_it_has_one(pair: Pair) -> None:
+    pair.overlay.ask(True)
+    pair.a.reaches(pair.b)
+    has = subprocess.run(
+        ["unshare", "--net", "ip", "link", "add", "wg0", "type", "wireguard"],
+        capture_output=True,
+        check=False,
+    )
+    for host in pair.overlay.members:
+        shown = host.run("ip -d link show weftwg")
+        assert ("wireguard" in shown) == (has.returncode == 0)
+        assert (host.pid is None) == (has.returncode == 0)
+
+
+@pytest.fixture
+def by_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This kernel has no WireGuard."""
+    monkeypatch.setattr(device, "_KIND", "weft-unknown")
+    if device.kind_here() == "none":
+        pytest.skip(process.obstacle())
+
+
+@pytest.mark.usefixtures("by_process")
 def test_wireguard_go_that_dies_is_back_by_itself(pair: Pair) -> None:
     pair.overlay.ask(True)
     pair.a.reaches(pair.b)
@@ -197,7 +218,7 @@ def test_wireguard_go_that_dies_is_back_by_itself(pair: Pair) -> None:
     assert found and min(found) >= buffers.RECEIVE_BYTES
 
 
-@by_process
+@pytest.mark.usefixtures("by_process")
 def test_wireguard_go_that_hangs_is_replaced(pair: Pair) -> None:
     pair.overlay.ask(True)
     former = pair.one.pid

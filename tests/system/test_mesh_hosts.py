@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.cluster import Cluster, api, has, networks, ports_of, reasons
-from tests.system.workload import Workload, add_network, ping_counts, until
+from tests.system.workload import PATIENCE, Workload, add_network, ping_counts, until
 from weft.cluster import token as tokens
 from weft.errors import UnavailableError
 
@@ -147,7 +147,7 @@ def test_a_database_that_is_broken_is_filled_again_by_the_others_and_no_packet_l
     cluster.wait_connected()
     until("h2 has its port again", lambda: bool(ports_of(h2, before.id if before else "")))
     ping.send_signal(signal.SIGINT)
-    sent, answered = ping_counts(ping.communicate(timeout=10)[0])
+    sent, answered = ping_counts(ping.communicate(timeout=10 * PATIENCE)[0])
     assert sent >= 20
     assert answered == sent
     after = cluster.seen(h1, h2)

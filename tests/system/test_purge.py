@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.workload import Workload, add_network, until
+from tests.system.workload import PATIENCE, Workload, add_network, until
 from weft.api.client import Client
 from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab
@@ -57,7 +57,7 @@ def test_purge_leaves_nothing(fresh: LabHost) -> None:
     before = kernel_state(fresh)
     fresh.configure({"reconcile_s": 1.0})
     fresh.start_weftd()
-    api = Client(fresh.api_socket, timeout_s=20)
+    api = Client(fresh.api_socket, timeout_s=20 * PATIENCE)
     network = add_network(api, "foo", ["10.79.0.0/24", "fd79::/64"])
     workloads = [Workload(fresh, api, name) for name in ("one", "two")]
     for workload in workloads:

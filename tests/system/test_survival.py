@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import weft
-from tests.system.workload import NewNetwork, NewWorkload, Workload, ping_counts, until
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, ping_counts, until
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo, PortList
 from weft.lab.host import LabHost, weft_command
@@ -31,24 +31,26 @@ class Traffic:
         while "Server listening" not in server.stdout.readline():
             assert server.poll() is None
         # A paced stream, so that nothing is lost by full queues.
-        stream = ("iperf3", "--client", two.address4, "--bitrate", "200M", "--time", "60")
+        pace = ("--bitrate", f"{200 / PATIENCE:g}M", "--time", f"{60 * PATIENCE:g}")
+        stream = ("iperf3", "--client", two.address4, *pace)
         self._stream = one.start(*stream, "--interval", "0.5", "--json")
         self._one = one
         before = two.counters().rx_bytes
-        until("the stream flows", lambda: two.counters().rx_bytes > before + 10_000_000)
+        enough = before + 10_000_000 / PATIENCE
+        until("the stream flows", lambda: two.counters().rx_bytes > enough)
 
     def end(self) -> None:
         """End it; nothing may be lost, and the stream never have paused."""
         for ping in self._pings:
             ping.send_signal(signal.SIGINT)
         for ping in self._pings:
-            output, _ = ping.communicate(timeout=10)
+            output, _ = ping.communicate(timeout=10 * PATIENCE)
             sent, answered = ping_counts(output)
             assert sent >= 50
             assert sent == answered, output
         assert self._stream.poll() is None, self._stream.communicate()[0]
         self._stream.send_signal(signal.SIGINT)
-        output, _ = self._stream.communicate(timeout=10)
+        output, _ = self._stream.communicate(timeout=10 * PATIENCE)
         report = json.loads(output)
         whole = [i["sum"] for i in report["intervals"] if i["sum"]["seconds"] > 0.4]
         assert len(whole) >= 2
@@ -103,7 +105,9 @@ def test_a_changed_program_loses_nothing(
     traffic = Traffic(*two_workloads)
     assert host.kill_weftd()
     environment = {**host.environment, "PYTHONPATH": str(tmp_path)}
-    subprocess.run([*host.enter, *weft_command(), "up"], env=environment, check=True, timeout=60)
+    subprocess.run(
+        [*host.enter, *weft_command(), "up"], env=environment, check=True, timeout=60 * PATIENCE
+    )
     upgraded = programs(host)
     assert host.kill_weftd()
     host.start_weftd()
