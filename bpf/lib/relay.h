@@ -66,19 +66,32 @@ static __cold int refuse_packed(struct packet *packet, const struct arrival *arr
 	return PASS;
 }
 
+/* Without the flags, only taking a VLAN tag out of a packet has the kernel look at what is behind it
+ * (skb_vlan_pop). A tag is in the packet once another one is put before it. bpf_skb_change_proto would
+ * do, but for packets that are to be cut: it takes the inner header for the one that it changes. */
+static __cold int translate_by_tags(struct packet *packet, bool is_ipv6)
+{
+	__s32 difference = OUTER6_SIZE - OUTER4_SIZE;
+	__be16 type = is_ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	struct __sk_buff *skb = packet->skb;
+
+	return bpf_skb_adjust_room(skb, is_ipv6 ? difference : -difference, BPF_ADJ_ROOM_MAC,
+				   BPF_F_ADJ_ROOM_FIXED_GSO) ||
+	       bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &type, sizeof(type), 0) ||
+	       bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), 1) ||
+	       bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), 1) || bpf_skb_vlan_pop(skb) ||
+	       bpf_skb_vlan_pop(skb);
+}
+
 /* Between underlays of different families: the header grows or shrinks, and the kernel has to know
- * what it is now. Only kernels with the flags can do that to a packet that is to be cut. */
+ * what it is now. */
 static __cold int translate(struct packet *packet, bool is_ipv6)
 {
 	__s32 difference = OUTER6_SIZE - OUTER4_SIZE;
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
 	if (!weft.has_decap_l3)
-		return packet->skb->gso_size
-			       ? -1
-			       : bpf_skb_change_proto(
-					 packet->skb,
-					 is_ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0);
+		return translate_by_tags(packet, is_ipv6);
 	if (!is_ipv6)
 		return bpf_skb_adjust_room(packet->skb, -difference, BPF_ADJ_ROOM_MAC,
 					   flags | BPF_F_ADJ_ROOM_DECAP_L3_IPV4);

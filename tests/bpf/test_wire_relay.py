@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -17,6 +18,7 @@ UNDERLAYS = {
     "IPv4": (4, 4),
     "IPv6": (6, 6),
     "IPv4 then IPv6": (4, 6),
+    "IPv4 then IPv6, without the newer flags": (4, 6),
 }
 
 
@@ -27,7 +29,12 @@ def fabric(
     first, second = UNDERLAYS[request.param]
     mtu = mtu_of(6 if 6 in (first, second) else 4)
     folder = tmp_path_factory.mktemp("fabric")
-    with made(folder, objects, max(first, second), [(1, 2), (2, 3)]) as fabric:  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        if "without" in request.param:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(features, "has_decap_l3", lambda: False)
+        wires = [(1, 2), (2, 3)]
+        fabric = stack.enter_context(made(folder, objects, max(first, second), wires))  # type: ignore[arg-type]
         one, two, three = (fabric.hosts[number] for number in (1, 2, 3))
         two.set_tunnel(1, two.links[0], first, mtu)
         two.set_tunnel(3, two.links[1], second, mtu)
@@ -48,16 +55,7 @@ def test_ping(fabric: Fabric, family: int) -> None:
     assert fabric.pings(CLEO, AVA.address(family), "-s 5000")
 
 
-@pytest.fixture
-def large_segments(request: pytest.FixtureRequest) -> None:
-    """Skips what this kernel cannot do."""
-    is_mixed = "then" in request.node.callspec.id
-    if is_mixed and not features.has_decap_l3():
-        pytest.skip("this kernel cannot put a header of another family around large segments")
-
-
 @FAMILIES
-@pytest.mark.usefixtures("large_segments")
 def test_tcp_in_large_segments(fabric: Fabric, family: int) -> None:
     """Relayed packets keep how they are to be cut."""
     for sender, target in ((ANN, CYD), (CLEO, AVA)):
@@ -70,7 +68,6 @@ def test_tcp_in_large_segments(fabric: Fabric, family: int) -> None:
 
 
 @FAMILIES
-@pytest.mark.usefixtures("large_segments")
 def test_second_wire_that_carries_less(fabric: Fabric, family: int) -> None:
     """The relay tells the sender, two hosts away."""
     relay = fabric.hosts[RELAY]
@@ -92,7 +89,6 @@ def test_second_wire_that_carries_less(fabric: Fabric, family: int) -> None:
 
 
 @FAMILIES
-@pytest.mark.usefixtures("large_segments")
 def test_next_hop_that_only_the_kernel_knows(fabric: Fabric, family: int) -> None:
     relay = fabric.hosts[RELAY]
     key = 0xC0FFEE03.to_bytes(4, "little")
