@@ -24,12 +24,12 @@ from weft.errors import ConflictError, UnavailableError, WeftError
 from weft.etcd import address
 from weft.model.codec import convert, to_builtins
 
-READY_S = 60.0
+READY_S = 120.0
 """How long weftd may take until it is ready."""
 PLUGIN_S = 5.0
 """And until Docker can reach it, if it is to serve Docker."""
-JOIN_S = 10.0
-"""And until another host of the cluster is linked."""
+JOIN_S = 30.0
+"""And until another host of the cluster is linked, while nothing says why none is."""
 REFUSED_S = 3.0
 """The same, when it is known why none is."""
 POLL_S = 0.02
