@@ -46,14 +46,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     join: str = ""
     """Hosts of the cluster to join, by ADDRESS or ADDRESS:PORT, comma between; remembered."""
     store: str = "mesh"
-    """Where the cluster's records are, the same on all hosts: mesh, on every host; or in an etcd,
-    as etcd://HOST:PORT,HOST:PORT/PREFIX."""
+    """Where the cluster's records are, the same on all hosts: mesh, on every host; in an etcd, as
+    etcd://HOST:PORT,HOST:PORT/PREFIX; or etcd-managed, an etcd that the first three hosts run."""
     etcd_ca_file: str = ""
     """Certificates that an etcd's must be signed by; given, it is spoken to in TLS."""
     etcd_cert_file: str = ""
     """Certificate to show to an etcd."""
     etcd_key_file: str = ""
     """Key of that certificate."""
+    etcd_port: int = 6785
+    """TCP port of the etcd that weftd runs; its members reach each other at the next one."""
     etcd_user: str = ""
     """Name to log in to an etcd with."""
     etcd_password_file: str = ""

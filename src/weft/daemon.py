@@ -146,7 +146,7 @@ async def opened_records(
             log.warning("record quarantined", kind=bad.kind, id=bad.id, reason=bad.reason)
         yield records
     finally:
-        await records.store.close()
+        await records.close()
 
 
 async def open_records(settings: Settings, secrets: Secrets) -> Opened | EtcdOpened:
@@ -154,7 +154,13 @@ async def open_records(settings: Settings, secrets: Secrets) -> Opened | EtcdOpe
     if settings.store != "mesh":
         from weft.etcd.opening import open_etcd
 
-        return await open_etcd(settings, secrets, time.time, os.urandom)
+        return await open_etcd(
+            settings,
+            secrets,
+            lambda: underlay.find(settings.underlay_device, settings.underlay_address).addresses,
+            time.time,
+            os.urandom,
+        )
     if settings.etcd_database.exists():
         raise InvalidError(
             "--store mesh: the records of this host are in etcd; start it with the --store that "

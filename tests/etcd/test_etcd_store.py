@@ -12,6 +12,7 @@ import pytest
 from tests.etcd.server import EtcdServer
 from tests.mesh.stores import DEADLINE_S, DiskThatFills, EtcdCluster, EtcdMember
 from weft.errors import ConflictError, InvalidError, UnavailableError
+from weft.etcd import client
 from weft.etcd.keys import Keys
 from weft.etcd.known import Known
 from weft.etcd.wire import MAX_OPERATIONS
@@ -337,6 +338,21 @@ def test_keys_lead_there_and_back() -> None:
         b"/other/a/b/c",
     ):
         assert keys.decode(other) is None
+
+
+@pytest.mark.parametrize("is_quiet", [False, True])
+async def test_a_watch_that_is_begun_anew_misses_nothing(
+    pair: EtcdCluster, is_quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair.in_etcd
+    if is_quiet:
+        monkeypatch.setattr(client, "QUIET_S", 0.05)
+    for n in range(5):
+        await b.client.close()
+        await a.store.write([Put(msgspec.structs.replace(host("a"), mesh_port=n))])
+        await asyncio.sleep(0.1 * is_quiet)
+    await pair.settle()
+    await until(lambda: b.store.trouble is None)
 
 
 async def test_what_is_written_is_seen_elsewhere_within_moments(pair: EtcdCluster) -> None:

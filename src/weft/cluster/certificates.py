@@ -11,7 +11,7 @@ import contextlib
 import os
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -111,14 +111,24 @@ class Certificates:
         return certificate
 
 
-async def mint(secret: Secret, host_id: HostId, not_before_s: int, not_after_s: int) -> Certificate:
-    """Have another process make a certificate: see minting.py."""
+async def mint(
+    secret: Secret,
+    host_id: HostId,
+    not_before_s: int,
+    not_after_s: int,
+    addresses: Sequence[str] | None = None,
+) -> Certificate:
+    """Have another process make a certificate: see minting.py.
+
+    addresses: what it is for instead of the host; none: nobody, so long as its authority is right.
+    """
     request = {
         "secret": secret.value.hex(),
         "secret_id": secret.id,
         "host_id": host_id,
         "not_before_s": not_before_s,
         "not_after_s": not_after_s,
+        "addresses": None if addresses is None else list(addresses),
     }
     answer = msgspec.json.decode(await _run_minting(msgspec.json.encode(request)))
     return Certificate(

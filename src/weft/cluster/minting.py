@@ -12,9 +12,10 @@ Runs by itself (`python -m weft.cluster.minting`), because importing cryptograph
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import json
 import sys
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -36,6 +37,8 @@ class Request(TypedDict):
     host_id: str
     not_before_s: int
     not_after_s: int
+    addresses: NotRequired[list[str] | None]
+    """What the certificate is for, in place of the host's id."""
 
 
 class Minted(TypedDict):
@@ -93,16 +96,25 @@ def _host_certificate(
     public = key.public_key()
     signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     builder = _certificate(authority.subject, name, max(begin, _BEGIN), end).public_key(public)
+    subjects = _subjects(request)
+    if subjects:
+        builder = builder.add_extension(x509.SubjectAlternativeName(subjects), critical=False)
     return (
         builder.serial_number(x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(is_authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host_id)]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(signer, critical=False)
         .sign(authority_key, None)
     )
+
+
+def _subjects(request: Request) -> list[x509.GeneralName]:
+    addresses = request.get("addresses")
+    if addresses is None:
+        return [x509.DNSName(request["host_id"])]
+    return [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
 
 
 def _certificate(

@@ -1,4 +1,4 @@
-"""What ``--store`` says: ``mesh`` or ``etcd://HOST:PORT,HOST:PORT/PREFIX``."""
+"""What ``--store`` says: ``mesh``, ``etcd://HOST:PORT,HOST:PORT/PREFIX`` or ``etcd-managed``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from weft.config import Settings
 from weft.errors import InvalidError
 
 MESH = "mesh"
+MANAGED = "etcd-managed"
+MANAGED_PREFIX = "/weft"
 SCHEME = "etcd://"
 CLIENT_PORT = 2379
 DEFAULT_PREFIX = "weft"
@@ -29,8 +31,10 @@ def check(settings: Settings) -> None:
     """InvalidError: the settings name no store that there is."""
     if settings.store.startswith(SCHEME):
         external(settings)
-    elif settings.store != MESH:
-        raise InvalidError(f"--store {_harmless(settings.store)}: say mesh or etcd://HOST:PORT")
+    elif settings.store not in (MESH, MANAGED):
+        raise InvalidError(
+            f"--store {_harmless(settings.store)}: say mesh, etcd://HOST:PORT or etcd-managed"
+        )
     elif _own_settings(settings):
         raise InvalidError(
             f"--{_own_settings(settings)[0].replace('_', '-')}: is for --store etcd://HOST:PORT"
@@ -77,7 +81,7 @@ def _own_settings(settings: Settings) -> list[str]:
     return [
         name
         for name in settings.__struct_fields__
-        if name.startswith("etcd_") and getattr(settings, name)
+        if name.startswith("etcd_") and name != "etcd_port" and getattr(settings, name)
     ]
 
 

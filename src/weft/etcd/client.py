@@ -34,6 +34,8 @@ T = TypeVar("T")
 ANSWER_S = 5.0
 """For an answer: a new leader is chosen in less."""
 CONNECT_S = 2.0
+QUIET_S = 60.0
+"""A watch in which nothing happens is begun anew after this."""
 PAGE = 1000
 """Keys that are read at once."""
 _DECODER = json.JSONDecoder()
@@ -70,6 +72,7 @@ class EtcdClient:
         self._token: str | None = None
         self._turn = 0
         self._session: aiohttp.ClientSession | None = None
+        self._watching: set[aiohttp.ClientResponse] = set()
 
     @property
     def urls(self) -> Sequence[str]:
@@ -95,8 +98,12 @@ class EtcdClient:
     async def close(self) -> None:
         """End all connections; they are made anew when something is asked."""
         session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        if session is None:
+            return
+        for response in self._watching:
+            # aiohttp tells no one who reads that it has closed the connection.
+            response.content.set_exception(aiohttp.ClientConnectionError("closed here"))
+        await session.close()
 
     async def call(self, path: str, request: Request, wanted: type[T]) -> T:
         """Ask for something.
@@ -133,18 +140,22 @@ class EtcdClient:
     async def watch(self, prefix: bytes, revision: int) -> AsyncGenerator[WatchAnswer, None]:
         """Changes from a revision on, as they come. Asks one member, and only it.
 
-        The last answer may say that it was cancelled. UnavailableError: it ended otherwise.
+        The last answer may say that it was cancelled. Ends when nothing came for `QUIET_S`, for a
+        connection can be dead without a word. UnavailableError: it ended otherwise.
         """
         create = {"key": prefix, "range_end": wire.end_of(prefix), "start_revision": revision}
         url = self.url
         with self._explained(url):
             async with await self._post(url, "/v3/watch", {"create_request": create}, None) as got:
                 await self._check(got)
-                rest = b""
-                async for piece in got.content.iter_any():
-                    *lines, rest = (rest + piece).split(b"\n")
-                    for line in filter(None, lines):
+                self._watching.add(got)
+                try:
+                    async for line in _lines(got.content):
                         yield _watched(line)
+                except aiohttp.SocketTimeoutError:
+                    return
+                finally:
+                    self._watching.discard(got)
         raise UnavailableError(f"etcd {url}: ended the watch")
 
     async def _call(self, path: str, request: Request, wanted: type[T]) -> T:
@@ -186,7 +197,8 @@ class EtcdClient:
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._begin()
-        timeout = aiohttp.ClientTimeout(total=answer_s, sock_connect=CONNECT_S)
+        read_s = QUIET_S if answer_s is None else None
+        timeout = aiohttp.ClientTimeout(answer_s, sock_connect=CONNECT_S, sock_read=read_s)
         data = msgspec.json.encode(request)
         return await self._session.post(url + path, data=data, timeout=timeout, headers=headers)
 
@@ -241,6 +253,14 @@ class _NotSentError(UnavailableError):
     """Another member may be asked, for this one has not heard of it."""
 
 
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    rest = b""
+    async for piece in content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in filter(None, lines):
+            yield line
+
+
 def _reason(error: Exception) -> str:
     inner = getattr(error, "os_error", error)
     if isinstance(inner, ssl.SSLCertVerificationError):
@@ -251,6 +271,8 @@ def _reason(error: Exception) -> str:
         return "it closed the connection"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"no connection within {CONNECT_S:g} s"
+    if isinstance(inner, OSError) and "[SSL" in str(inner):
+        return f"TLS: {inner.strerror or inner}; see --etcd-ca-file, --etcd-cert-file"
     if isinstance(inner, OSError) and inner.errno and inner.errno > 0:
         return os.strerror(inner.errno)
     return getattr(inner, "strerror", None) or str(error) or type(error).__name__

@@ -9,14 +9,19 @@ from __future__ import annotations
 import asyncio
 
 from weft.etcd.follower import Follower
+from weft.etcd.managed import Managed
 from weft.etcd.store import EtcdStore
 
 
 class EtcdExchange:
     """Implements `cluster.interface.Replication`."""
 
-    def __init__(self, store: EtcdStore, follower: Follower) -> None:
+    def __init__(
+        self, store: EtcdStore, follower: Follower, managed: Managed | None = None
+    ) -> None:
+        """managed: the etcd, if Weft runs it."""
         self._store = store
+        self._managed = managed
         self._follower = follower
         self.mesh_hosts: set[str] = set()
         """Hosts that keep their records in the mesh."""
@@ -40,8 +45,12 @@ class EtcdExchange:
 
     def is_in_sync(self, peer: str) -> bool:
         """Whether etcd has all that is here, so that every host can see it."""
-        return self._store.trouble is None and not self._store.known.waiting
+        is_leaving = self._managed is not None and self._managed.is_leaving
+        return self._store.trouble is None and not self._store.known.waiting and not is_leaving
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._follower.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follower.run(), name="etcd follower")
+            if self._managed is not None:
+                tasks.create_task(self._managed.run(), name="etcd member")

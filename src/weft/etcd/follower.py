@@ -130,6 +130,7 @@ class Follower:
                     # The answer's own revision may be of changes that are still to come.
                     known.revision = max(known.revision, answer.events[-1].kv.mod_revision)
                     self._changed.set()
+        raise _StaleError("etcd: the watch is begun anew")
 
     async def _push(self) -> None:
         while True:

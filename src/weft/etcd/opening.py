@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
+from weft.cluster.remembered import Remembered
 from weft.cluster.secret import Secrets
 from weft.config import Settings
 from weft.errors import InvalidError, UnavailableError, WeftError
@@ -21,18 +22,23 @@ from weft.etcd.exchange import EtcdExchange
 from weft.etcd.follower import Follower
 from weft.etcd.keys import Keys
 from weft.etcd.known import NOBODY, Known
+from weft.etcd.managed import Managed
 from weft.etcd.store import EtcdStore
 from weft.mesh import incarnations
 from weft.mesh.entry import Entry, Origin
 from weft.mesh.opening import Begun, Health, Places, StoreHealth, begin
 from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.transport import Transport
+from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, RandomBytes
 
 log = structlog.get_logger()
 
 FIRST_S = 8.0
-"""For etcd to answer when weftd starts; then it goes on with what is known."""
+"""For etcd to answer when weftd starts for the first time."""
+AGAIN_S = 1.0
+"""The same for a host that has records: it goes on with them."""
+POLL_S = 0.1
 _TAKEN = "taken-over"
 
 
@@ -45,12 +51,14 @@ class EtcdOpened:
         journal: SqliteJournal,
         store: EtcdStore,
         follower: Follower,
+        managed: Managed | None,
     ) -> None:
         self.host_id: HostId = begun.host_id
         self.is_put_back = begun.is_put_back
         self.store = store
         self._journal = journal
-        self._exchange = EtcdExchange(store, follower)
+        self._managed = managed
+        self._exchange = EtcdExchange(store, follower, managed)
 
     @property
     def set_aside(self) -> Path | None:
@@ -68,19 +76,28 @@ class EtcdOpened:
         )
 
     def _store_health(self) -> StoreHealth:
-        store, trouble = self.store, self.store.trouble
+        store, trouble, managed = self.store, self.store.trouble, self._managed
+        own = [f"etcd on this host: {managed.problem}"] if managed and managed.problem else []
         return StoreHealth(
-            kind="etcd",
+            kind="etcd" if managed is None else "etcd-managed",
+            members=[] if managed is None else managed.describe(),
             where=store.client.url,
             trouble="" if trouble is None else trouble.reason,
             since_s=0.0 if trouble is None else trouble.since_s,
             waiting=len(store.known.waiting),
-            problems=[
+            problems=own
+            + [
                 f"host {host} keeps its records in the mesh and not in this etcd; on that host: "
                 "weft down, then weft up with the --store of this one"
                 for host in sorted(self._exchange.mesh_hosts)
             ],
         )
+
+    async def close(self) -> None:
+        """Give back what is held open, and end what runs."""
+        if self._managed is not None:
+            await self._managed.close()
+        await self.store.close()
 
     async def mend(self, kind: str, id: str) -> None:
         """See `MeshStore.mend`."""
@@ -92,41 +109,77 @@ class EtcdOpened:
 
 
 async def open_etcd(
-    settings: Settings, secrets: Secrets, wall_s: Callable[[], float], random_bytes: RandomBytes
+    settings: Settings,
+    secrets: Secrets,
+    addresses: Callable[[], Sequence[IPAddress]],
+    wall_s: Callable[[], float],
+    random_bytes: RandomBytes,
 ) -> EtcdOpened:
     """Open or begin. InvalidError: the settings cannot be right, or it is another cluster's etcd.
 
-    An etcd that does not answer is waited for a little, and then no longer.
+    addresses: of this host, for others. An etcd that does not answer is waited for a little, and
+    then no longer.
     """
     address.check(settings)
-    where, client = address.external(settings), access.client_of(settings)
+    client = access.client_of(settings) if settings.store != address.MANAGED else None
     places = Places(settings.etcd_database, settings.host_id_file, settings.start_mark)
-    journal = SqliteJournal(places.database, str(int(wall_s())))
-    try:
+    async with contextlib.AsyncExitStack() as undo:
+        journal = SqliteJournal(places.database, str(int(wall_s())))
+        undo.push_async_callback(journal.close)
         begun, known = await _open_known(settings, places, journal, random_bytes)
-        keys = Keys(where.prefix)
+        managed = None
+        if client is None:
+            managed = Managed(
+                settings=settings,
+                host_id=begun.host_id,
+                secrets=secrets,
+                journal=journal,
+                addresses=addresses,
+                join=settings.join or Remembered(Path(settings.state_dir)).known.join,
+                wall_s=wall_s,
+            )
+            client = managed.client
+            undo.push_async_callback(managed.close)
+            await managed.begin()
+        keys = Keys(
+            address.MANAGED_PREFIX if managed is not None else address.external(settings).prefix
+        )
         store = EtcdStore(known, journal, client, keys, wall_s)
+        undo.push_async_callback(client.close)
         follower = Follower(store, keys, lambda: _ids(secrets), random_bytes)
-        await _first_try(store, follower)
-        return EtcdOpened(begun, journal, store, follower)
-    except BaseException:
-        await client.close()
-        await journal.close()
-        raise
+        await _first_try(store, follower, is_starting=managed is not None)
+        if managed is not None:
+            managed.follow(store)
+        undo.pop_all()
+        return EtcdOpened(begun, journal, store, follower, managed)
 
 
-async def _first_try(store: EtcdStore, follower: Follower) -> None:
+async def _first_try(store: EtcdStore, follower: Follower, *, is_starting: bool) -> None:
+    """is_starting: it may be that it only needs time."""
+    wait_s = AGAIN_S if store.known.identity else FIRST_S
     try:
-        async with asyncio.timeout(FIRST_S):
-            await follower.catch_up()
+        async with asyncio.timeout(wait_s):
+            # It tells nobody when it is ready.
+            while not await _is_caught_up(follower, is_starting):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
     except TimeoutError:
-        store.is_down(f"etcd {store.client.url}: no answer within {FIRST_S:g} s")
+        store.is_down(f"etcd {store.client.url}: no answer within {wait_s:g} s")
     except WeftError as error:
         if isinstance(error, InvalidError) and not store.known.identity:
             raise
         store.is_down(str(error))
     if store.trouble is not None:
         log.warning("starts with the records as they were known last", reason=store.trouble.reason)
+
+
+async def _is_caught_up(follower: Follower, is_starting: bool) -> bool:
+    try:
+        await follower.catch_up()
+    except UnavailableError:
+        if not is_starting:
+            raise
+        return False
+    return True
 
 
 async def _open_known(

@@ -87,6 +87,10 @@ class Opened(NamedTuple):
             self.replica.has_twin,
         )
 
+    async def close(self) -> None:
+        """Give back what is held open."""
+        await self.store.close()
+
     @property
     def set_aside(self) -> Path | None:
         """Where an unreadable database was moved at this start."""

@@ -1,0 +1,168 @@
+"""Four hosts with an etcd that three of them run, and what becomes of its members."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.cluster import Cluster, api, has
+from tests.system.workload import Workload, add_network, ping_counts, until
+from weft.api.schema import StatusInfo
+from weft.lab.host import LabHost, Setting
+from weft.lab.lab import Lab
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed"),
+]
+SETTINGS: dict[str, Setting] = {
+    "docker": False,
+    "reconcile_s": 2.0,
+    "rest_s": 0.2,
+    "store": "etcd-managed",
+}
+PORT = 6785
+PATIENT_S = 40
+"""Etcd changes its members only when all of them have been well for a while."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    lab = Lab(f"managed-{os.getpid()}")
+    try:
+        lab.up(4, settings=SETTINGS, has_weftd=False)
+        cluster = Cluster(lab.hosts())
+        cluster.gather()
+        until("three are members", lambda: len(members(cluster.hosts[0])) == 3, PATIENT_S)
+        yield cluster
+    finally:
+        lab.down()
+
+
+def status(host: LabHost) -> StatusInfo:
+    return api(host).get(StatusInfo, "status")
+
+
+def members(host: LabHost) -> set[str]:
+    """Names of those that are more than learners."""
+    lines = [line for line in status(host).store.members if line.endswith(f":{PORT}")]
+    return {line.removeprefix("member ").partition(":")[0] for line in lines}
+
+
+def etcd_pid(host: LabHost) -> int | None:
+    """The etcd of a host, by its data."""
+    data = f"--data-dir={host.layout.state}/weft/etcd/data".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if data in (process / "cmdline").read_bytes().split(b"\0"):
+                return int(process.name)
+        except OSError:
+            continue
+    return None
+
+
+def is_served(host: LabHost, *words: str) -> bool:
+    """Whether the etcd of the host serves a curl with these arguments there."""
+    url = f"https://{host.layout.address4}:{PORT}/version"
+    curl = ["curl", "--silent", "--insecure", "--max-time", "5", *words, url]
+    done = subprocess.run([*host.enter, *curl], capture_output=True, text=True, check=False)
+    return "etcdserver" in done.stdout
+
+
+def test_three_hosts_are_members_and_one_may_die(cluster: Cluster) -> None:
+    h1, h2, _, h4 = cluster.hosts
+    assert cluster.join[:3] == ["up", "--store", "etcd-managed"]
+    assert "h1" in members(h4)
+    assert "problems none" in " ".join(cluster.done(h1, "status").split())
+    dying = next(host for host in cluster.hosts if host.name in members(h1) - {"h1"})
+    other = next(host for host in (h2, h4) if host is not dying)
+    network = add_network(api(h1), "foo", ["10.1.0.0/24"])
+    until("the other has it", has(other, "foo"))
+    one, two = Workload(h1, api(h1), "w"), Workload(other, api(other), "w")
+    try:
+        for each in (one, two):
+            each.attach(network)
+        until("they reach each other", lambda: one.reaches(two.address4))
+        ping = one.start("ping", "-n", "-q", "-i", "0.02", two.address4)
+        dying.kill_weftd()
+        until("its etcd has ended with it", lambda: etcd_pid(dying) is None)
+        cluster.done(other, "network", "create", "bar", "--subnet", "10.2.0.0/24")
+        until("h1 has the network", has(h1, "foo", "bar"))
+        dying.start_weftd()
+        until("it has it too", has(dying, "foo", "bar"))
+        until("its etcd runs", lambda: etcd_pid(dying) is not None)
+        pid = etcd_pid(dying)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until("it runs again", lambda: etcd_pid(dying) not in (None, pid))
+        ping.send_signal(signal.SIGINT)
+        sent, answered = ping_counts(ping.communicate(timeout=10)[0])
+        assert sent >= 50
+        assert answered == sent
+    finally:
+        one.remove()
+        two.remove()
+        cluster.weft(h1, "network", "rm", "foo")
+        cluster.weft(h1, "network", "rm", "bar")
+    cluster.wait_connected()
+
+
+def test_who_has_no_certificate_of_the_cluster_is_not_served(cluster: Cluster) -> None:
+    (h1, *_) = cluster.hosts
+    folder = h1.layout.state / "weft/etcd/tls"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert not any(file.stat().st_mode & 0o077 for file in folder.iterdir())
+    assert not is_served(h1)
+    assert is_served(h1, "--cert", str(folder / "client.pem"))
+
+
+def test_a_new_token_is_one_for_etcd_too(cluster: Cluster) -> None:
+    h1, h2, *_ = cluster.hosts
+    old = (h1.layout.state / "weft/etcd/tls/ca.pem").read_text()
+    cluster.done(h2, "token", "rotate")
+    until(
+        "the old one is refused",
+        lambda: '"is_rotating":false' in api(h1).request("GET", ("token",)).decode(),
+    )
+    for host in cluster.hosts:
+        ca = host.layout.state / "weft/etcd/tls/ca.pem"
+        until(
+            f"{host.name} trusts the new one alone",
+            lambda ca=ca: ca.read_text().count("BEGIN") == 1 and ca.read_text() != old,  # type: ignore[misc]
+        )
+        until(f"{host.name} reaches etcd", lambda host=host: not status(host).store.reason)  # type: ignore[misc]
+    until("a network is made", lambda: not cluster.weft(h1, "network", "create", "new").code)
+    for host in cluster.hosts:
+        until(f"{host.name} has it", has(host, "new"))
+    cluster.done(h1, "network", "rm", "new")
+
+
+def test_a_member_that_is_forgotten_or_leaves_is_replaced(cluster: Cluster) -> None:
+    h1 = cluster.hosts[0]
+    until("three are members", lambda: len(members(h1)) == 3, PATIENT_S)
+    gone = next(host for host in cluster.hosts if host.name in members(h1) - {"h1"})
+    spare = next(host for host in cluster.hosts if host.name not in members(h1))
+    cluster.done(gone, "down")
+    until("h1 has noticed", cluster.is_lost(h1, gone))
+    cluster.done(h1, "forget", gone.name)
+    until("another took its place", lambda: spare.name in members(h1), PATIENT_S)
+    assert gone.name not in members(h1)
+    assert len(members(h1)) == 3
+    cluster.done(spare, "leave")
+    until("two are left", lambda: len(members(h1)) == 2)
+    assert etcd_pid(spare) is None
+    cluster.done(h1, "network", "create", "last", "--subnet", "10.3.0.0/24")
+    cluster.done(h1, "network", "rm", "last")
+    # Both come back as new hosts.
+    token = cluster.done(h1, "token", "show").strip()
+    cluster.done(gone, "down", "--purge")
+    for host in (gone, spare):
+        cluster.done(host, *cluster.join[:-1], token)
+    cluster.wait_connected()
+    until("three are members", lambda: len(members(h1)) == 3, PATIENT_S)
