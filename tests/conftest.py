@@ -1,11 +1,17 @@
+"""For all tests: no example has a deadline, for a busy machine misses any; an etcd for who asks."""
+
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.etcd.server import EtcdServer
+
+settings.register_profile("weft", deadline=None)
+settings.load_profile("weft")
 
 
 @pytest.fixture(scope="session")

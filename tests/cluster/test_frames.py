@@ -6,7 +6,7 @@ import math
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.cluster import greeting
@@ -42,7 +42,6 @@ def taken(reader: FrameReader) -> list[Frame]:
     return frames
 
 
-@settings(deadline=None)
 @given(PIECES, st.lists(st.integers(0, 300), max_size=50))
 def test_frames_are_read_however_the_stream_is_cut(
     pieces: list[tuple[Kind, bytes]], cuts: list[int]
@@ -60,7 +59,6 @@ def test_frames_are_read_however_the_stream_is_cut(
     assert reader.held_bytes == 0
 
 
-@settings(deadline=None)
 @given(st.integers(201, 2**32 - 1))
 def test_a_frame_above_the_limit_is_refused_by_its_header_alone(length: int) -> None:
     reader = FrameReader(200)
@@ -69,7 +67,6 @@ def test_a_frame_above_the_limit_is_refused_by_its_header_alone(length: int) -> 
         reader.take()
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=20))
 def test_garbage_is_frames_or_refused_and_never_more(stream: list[bytes]) -> None:
     reader = FrameReader(200)
@@ -83,13 +80,11 @@ def test_garbage_is_frames_or_refused_and_never_more(stream: list[bytes]) -> Non
         assert reader.held_bytes <= 200 + 5
 
 
-@settings(deadline=None)
 @given(HELLOS)
 def test_a_hello_is_read_back(hello: Hello) -> None:
     assert greeting.decode(greeting.encode(hello), Hello) == hello
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(TYPES))
 def test_no_bytes_do_more_than_be_refused(data: bytes, type: type) -> None:
     try:
@@ -98,7 +93,6 @@ def test_no_bytes_do_more_than_be_refused(data: bytes, type: type) -> None:
         assert len(str(error)) < 400
 
 
-@settings(deadline=None)
 @given(HELLOS, st.data())
 def test_a_damaged_hello_is_read_or_refused(hello: Hello, data: st.DataObject) -> None:
     damaged = bytearray(greeting.encode(hello))

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.cluster import token
@@ -19,7 +19,6 @@ SECRET = random.Random(1).randbytes(32)
 TOKEN = token.encode(SECRET)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32))
 def test_a_token_is_read_back(secret: bytes) -> None:
     text = token.encode(secret)
@@ -27,7 +26,6 @@ def test_a_token_is_read_back(secret: bytes) -> None:
     assert token.decode(f" {text.upper()}\n") == secret
 
 
-@settings(deadline=None)
 @given(st.integers(5, 62), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
 def test_a_wrong_character_is_found(position: int, character: str) -> None:
     wrong = TOKEN[:position] + character + TOKEN[position + 1 :]
@@ -133,7 +131,6 @@ def test_a_rotation_is_finished_before_the_next(tmp_path: Path) -> None:
     assert secrets.previous is not None and secrets.current.serial > secrets.previous.serial
 
 
-@settings(deadline=None)
 @given(st.permutations(range(3)))
 def test_of_rotations_at_once_the_same_one_wins_in_any_order(order: list[int]) -> None:
     base = Secret(SECRET, 1000)

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.cluster.wanted import SMALL, wanted
@@ -44,14 +44,12 @@ def is_in_one_piece(hosts: list[HostId], found: set[frozenset[HostId]]) -> bool:
     return len(reached) == len(hosts)
 
 
-@settings(deadline=None)
 @given(st.integers(1, SMALL), st.integers())
 def test_in_a_small_cluster_everybody_links_to_everybody(count: int, seed: int) -> None:
     hosts = ids(count, seed)
     assert wanted(hosts[0], hosts) == set(hosts[1:])
 
 
-@settings(deadline=None)
 @given(st.integers(SMALL + 1, 200), st.integers())
 def test_a_large_cluster_is_in_one_piece_with_few_links_each(count: int, seed: int) -> None:
     hosts = ids(count, seed)
@@ -63,7 +61,6 @@ def test_a_large_cluster_is_in_one_piece_with_few_links_each(count: int, seed: i
     assert sum(degrees.values()) / count <= 2 * math.log2(count) + 3
 
 
-@settings(deadline=None)
 @given(st.integers(SMALL + 1, 120), st.integers(), st.floats(0, 0.9))
 def test_those_who_are_awake_stay_in_one_piece_however_many_are_silent(
     count: int, seed: int, part: float
@@ -74,7 +71,6 @@ def test_those_who_are_awake_stay_in_one_piece_however_many_are_silent(
     assert is_in_one_piece(awake, links(hosts, silent))
 
 
-@settings(deadline=None)
 @given(st.integers(SMALL + 1, 120), st.integers())
 def test_a_silent_host_is_still_sought_by_those_beside_it(count: int, seed: int) -> None:
     hosts = ids(count, seed)

@@ -34,7 +34,7 @@ def test_every_schedule_converges(hosts: int, lifetime_s: float) -> None:
         cluster.check()
 
 
-@settings(max_examples=SCHEDULES, deadline=None, derandomize=not IS_ROAMING)
+@settings(max_examples=SCHEDULES, derandomize=not IS_ROAMING)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(st.sampled_from([*schedules.STEPS, schedules.wait_long]), max_size=60),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from weft.errors import InvalidError
@@ -50,13 +50,11 @@ _messages: st.SearchStrategy[Message] = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(_messages)
 def test_every_message_comes_back_as_it_was(message: Message) -> None:
     assert wire.decode(wire.encode(message)) == message
 
 
-@settings(deadline=None)
 @given(_messages, st.data())
 def test_truncated_and_altered_messages_are_read_or_refused(
     message: Message, data: st.DataObject
@@ -69,7 +67,6 @@ def test_truncated_and_altered_messages_are_read_or_refused(
     _read_or_refuse(bytes(whole))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\x01" + b"\x91" * 5000)
 @example(b"\x01" + msgspec.msgpack.encode([3, [["", 1]], [1], False, 0]))

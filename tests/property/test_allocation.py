@@ -126,7 +126,7 @@ class Allocation(RuleBasedStateMachine):
 
 
 TestAllocation = Allocation.TestCase
-TestAllocation.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestAllocation.settings = settings(max_examples=40, stateful_step_count=40)
 
 _bits = st.integers(0, 60)
 _intervals = st.lists(st.tuples(_bits, _bits), max_size=6)

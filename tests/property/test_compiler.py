@@ -61,7 +61,7 @@ def applied(rows: Tables, difference: RowChanges) -> Tables:
 
 
 @given(batches)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_incremental_equals_a_compile_from_nothing(batches: list[list[Change]]) -> None:
     store = MemoryStore()
     compiler = Compiler(functions(HOSTS[0]), store)
@@ -73,7 +73,6 @@ def test_incremental_equals_a_compile_from_nothing(batches: list[list[Change]]) 
 
 
 @given(st.lists(records, max_size=25), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_records_does_not_matter(found: list[object], random: object) -> None:
     unique = list({(type(r), r.id): r for r in found}.values())  # type: ignore[attr-defined]
     one = Compiler(functions(HOSTS[0]), MemoryStore(unique)).rows()  # type: ignore[arg-type]

@@ -204,7 +204,7 @@ def test_whatever_is_heard_when_what_one_sends_the_other_takes(seed: int) -> Non
     assert is_settled(wanted, [versions[-1] for versions in simulation.records])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(actions)
 def test_hosts_that_join_disturb_nobody_and_never_send_plain_to_one_that_refuses(
     todo: list[tuple[object, ...]],

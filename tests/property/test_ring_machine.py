@@ -79,6 +79,5 @@ TestSharedSubnet = SharedSubnet.TestCase
 TestSharedSubnet.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=60,
-    deadline=None,
     derandomize=not IS_ROAMING,
 )

@@ -74,7 +74,6 @@ def port_of(wish: Wish, places: dict[tuple[int, int], str]) -> Port:
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(states, min_size=1, max_size=4))

@@ -308,7 +308,6 @@ BODIES = st.one_of(
 @given(request=BODIES)
 @settings(
     max_examples=300,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_body_whatever_makes_weftd_fail(weftd: Weftd, request: tuple[Any, object]) -> None:
@@ -326,9 +325,7 @@ def test_no_body_whatever_makes_weftd_fail(weftd: Weftd, request: tuple[Any, obj
 
 
 @given(segments=st.lists(st.text(max_size=12), min_size=1, max_size=3), query=st.text(max_size=20))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_path_whatever_makes_weftd_fail(weftd: Weftd, segments: list[str], query: str) -> None:
     from urllib.parse import quote
 

@@ -458,9 +458,7 @@ async def test_fault_of_our_own_is_servfail_and_counted(
         assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=30))
 async def test_hostile_octets_do_no_harm(tmp_path: Path, packets: list[bytes]) -> None:
     async with serving(tmp_path) as running:

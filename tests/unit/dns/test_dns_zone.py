@@ -365,7 +365,7 @@ QUESTIONS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(changes(), max_size=4), max_size=6))
 async def test_incremental_equals_fresh(writes: list[list[Put | Delete]]) -> None:
     store = MemoryStore()
