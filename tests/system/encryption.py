@@ -186,7 +186,7 @@ class EncryptedOverlay(Overlay):
                 for host in self.members
             ),
             f"not all hosts are at {target.name}",
-            75,  # a first handshake that is lost is tried again every 5 s or more
+            30,  # a first handshake that is lost is tried again every 5 s or more
         )
 
 

@@ -80,6 +80,12 @@ class Sink(Protocol):
         """Make rows true again that rest on what others have changed in the kernel."""
         ...
 
+    @property
+    def follow_in_s(self) -> float | None:
+        """In how many seconds `follow` has something to do that the kernel does not tell of; None:
+        nothing. As it is after `apply` and `follow`."""
+        ...
+
     def counters(self) -> Mapping[str, Counters]:
         """Traffic by ifname of the host's end."""
         ...
@@ -295,6 +301,12 @@ class Engine:
             for key in keys:
                 self._failures.pop(RowKey(table, key), None)
         self._note_failures(failures)
+        self._follow_later()
+
+    def _follow_later(self) -> None:
+        delay_s = self._sink.follow_in_s
+        if delay_s is not None:
+            asyncio.get_running_loop().call_later(delay_s, self.follow_soon)
 
     def _note_failures(self, failures: Sequence[RowFailure]) -> None:
         """A full map refuses thousands for one reason: one line tells of all."""
@@ -313,6 +325,7 @@ class Engine:
             self.repair_soon()
             return
         self._note_failures(failures)
+        self._follow_later()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -48,6 +48,10 @@ class SlowSink:
     def follow(self) -> list[RowFailure]:
         return []
 
+    @property
+    def follow_in_s(self) -> float | None:
+        return None
+
     def counters(self) -> Mapping[str, Counters]:
         return {}
 

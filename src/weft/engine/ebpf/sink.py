@@ -88,6 +88,7 @@ class Sink:
         self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
         state_dir = Path(self._settings.state_dir)
         self._wireguard = WireGuardTable(devices, self._run_dir, state_dir, self._tell_programs)
+        self._wireguard_peers = WireGuardPeerTable(devices, self._run_dir, state_dir)
         self._wires = WireTable(devices, self._programs, self._bpffs_dir)
         tables: list[Table] = [
             self._tunnels,
@@ -99,7 +100,7 @@ class Sink:
             self._routes,
             self._nftables,
             self._wireguard,
-            WireGuardPeerTable(devices, self._run_dir),
+            self._wireguard_peers,
         ]
         tables += [
             MapTable(name, codec, self._opener(codec.map_name), devices)
@@ -188,8 +189,14 @@ class Sink:
         return failures
 
     def follow(self) -> list[RowFailure]:
-        """Routes or neighbours changed: find the next hops of tunnels again."""
-        return self._tunnels.follow()
+        """Routes or neighbours changed: find the next hops of tunnels again. Handshakes of
+        WireGuard that were left to others begin when it is time."""
+        return [*self._tunnels.follow(), *self._wireguard_peers.follow()]
+
+    @property
+    def follow_in_s(self) -> float | None:
+        """See `engine.Sink.follow_in_s`."""
+        return self._wireguard_peers.follow_in_s if self._tables else None
 
     def interest(self) -> Interest:
         """Which of the kernel's news `follow` wants; for any thread."""

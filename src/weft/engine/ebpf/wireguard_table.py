@@ -37,6 +37,10 @@ from weft.model.service_addresses import WIREGUARD6
 
 KEEPALIVE_S = 25
 """Sessions are made as soon as both ends know each other, and firewalls between them stay open."""
+COURTESY_S = 1.0
+"""How long one of two hosts leaves the first handshake to the other. Where both begin at one
+moment, each forgets its own for the other's, both wait 5 s, and may do the same again; and who has
+just answered does not try again before its next keepalive."""
 FRESH_S = 180.0
 """A session lives as long (WireGuard's REJECT_AFTER_TIME): an endpoint that its packets came from
 is as good as the one that was configured."""
@@ -190,11 +194,20 @@ class WireGuardPeerTable:
     name = rows.WIREGUARD_PEERS
 
     def __init__(
-        self, devices: Devices, run_dir: Path, wall_s: Callable[[], float] = time.time
+        self,
+        devices: Devices,
+        run_dir: Path,
+        state_dir: Path,
+        wall_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._devices = devices
         self._run_dir = run_dir
+        self._state_dir = state_dir
         self._wall_s = wall_s
+        self._monotonic_s = monotonic_s
+        self._courteous: dict[str, tuple[float, rows.WireGuardPeerValue]] = {}
+        """Peers to which the first handshake is left, and until when."""
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. A host that sends from elsewhere, and authentically, stays there."""
@@ -206,12 +219,14 @@ class WireGuardPeerTable:
         except WeftError:
             return {}
         return {
-            text(key): self._described(peer, desired.get(text(key))) for key, peer in peers.items()
+            text(key): self._described(text(key), peer, desired.get(text(key)))
+            for key, peer in peers.items()
         }
 
-    def _described(self, peer: Peer, desired: Hashable) -> Hashable:
+    def _described(self, key: str, peer: Peer, desired: Hashable) -> Hashable:
         endpoint = peer.endpoint
-        if endpoint is None or len(peer.allowed) != 1 or peer.keepalive_s != KEEPALIVE_S:
+        is_kept_alive = peer.keepalive_s == KEEPALIVE_S or key in self._courteous
+        if endpoint is None or len(peer.allowed) != 1 or not is_kept_alive:
             return f"endpoint {endpoint}, allowed {sorted(map(str, peer.allowed))}"
         (prefix,) = peer.allowed
         found = rows.WireGuardPeerValue(prefix.network_address, endpoint.address, endpoint.port)
@@ -224,11 +239,24 @@ class WireGuardPeerTable:
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
         """See `Table.write`. All go in one message, and so fail together."""
-        removed = [raw(key) for key in deletes if isinstance(key, str)]
-        settings = [
-            _setting(key, value)
+        gone = [key for key in deletes if isinstance(key, str)]
+        wanted = {
+            key: value
             for key, value in upserts.items()
             if isinstance(key, str) and isinstance(value, rows.WireGuardPeerValue)
+        }
+        for key in (*gone, *wanted):
+            self._courteous.pop(key, None)
+        pair = key_file.read(self._state_dir)
+        until_s = self._monotonic_s() + COURTESY_S
+        late = {
+            key: (until_s, value)
+            for key, value in wanted.items()
+            if pair is not None and key < pair.public_key
+        }
+        settings = [
+            _setting(key, value, keepalive_s=0 if key in late else KEEPALIVE_S)
+            for key, value in wanted.items()
         ]
         link = self._devices.look_up(WEFTWG)
         if link is None:
@@ -236,15 +264,43 @@ class WireGuardPeerTable:
             return [RowFailure(RowKey(self.name, key), reason) for key in upserts]
         try:
             control = _control(link, self._run_dir)
-            control.write(DeviceChange(removed=removed, peers=settings))
+            control.write(DeviceChange(removed=list(map(raw, gone)), peers=settings))
         except WeftError as error:
             return [RowFailure(RowKey(self.name, key), str(error)) for key in upserts]
+        self._courteous.update(late)
+        return []
+
+    @property
+    def follow_in_s(self) -> float | None:
+        """When `follow` has something to do; None: not as it is now."""
+        if not self._courteous:
+            return None
+        return max(0.0, min(self._courteous.values())[0] - self._monotonic_s())
+
+    def follow(self) -> list[RowFailure]:
+        """Begin the handshakes that others had the time to begin, if they did not."""
+        now_s = self._monotonic_s()
+        due = {key: value for key, (at_s, value) in self._courteous.items() if at_s <= now_s}
+        for key in due:
+            del self._courteous[key]
+        return self._begin(due) if due else []
+
+    def _begin(self, peers: Mapping[str, rows.WireGuardPeerValue]) -> list[RowFailure]:
+        """WireGuard sends at once to a peer that it is told to keep alive."""
+        link = self._devices.look_up(WEFTWG)
+        if link is None:
+            return []  # and no row either, so the next look makes all anew
+        settings = [_setting(key, value, keepalive_s=KEEPALIVE_S) for key, value in peers.items()]
+        try:
+            _control(link, self._run_dir).write(DeviceChange(peers=settings))
+        except WeftError as error:
+            return [RowFailure(RowKey(self.name, key), str(error)) for key in peers]
         return []
 
 
-def _setting(key: str, value: rows.WireGuardPeerValue) -> PeerSetting:
+def _setting(key: str, value: rows.WireGuardPeerValue, *, keepalive_s: int) -> PeerSetting:
     endpoint = Endpoint(value.endpoint, value.port)
-    return PeerSetting(raw(key), endpoint, frozenset({ip_network(value.address)}), KEEPALIVE_S)
+    return PeerSetting(raw(key), endpoint, frozenset({ip_network(value.address)}), keepalive_s)
 
 
 def _control(link: Link, run_dir: Path) -> WireGuard:
