@@ -55,6 +55,8 @@ LINGER_S = 1.0
 """How long what was sent the former way may still be on its way, before others may refuse it."""
 POLL_S = 0.2
 """Between two looks at what no record tells: handshakes, rows that failed."""
+PATIENCE_S = 3.0
+"""Before an administrator is told what a step waits for: a first handshake may take a second."""
 IDLE_S = 600.0
 """Between two looks at the age of the keys."""
 SENDS = EncryptionStage.SENDS
@@ -105,6 +107,7 @@ class Encryption:
         self._keys = WireGuardKeys(Path(settings.state_dir), random_bytes, wall_s)
         self._handshakes = handshakes or (lambda: read_handshakes(settings))
         self._pair: KeyPair | None = None
+        self._waiting_since_s: float | None = None
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
         self.obstacle = ""
@@ -245,7 +248,7 @@ class Encryption:
         if self.obstacle and cluster_settings(self._store).is_encrypted:
             reason = f"the cluster is encrypted, and this host cannot encrypt: {self.obstacle}"
             fix = "apt install wireguard-go, then weft down and weft up"
-        elif self.waits_for:
+        elif self._has_waited():
             reason = f"encryption is not turned on or off: {'; '.join(self.waits_for)}"
             fix = "weft encrypt status shows all hosts"
         elif self.problem:
@@ -254,6 +257,16 @@ class Encryption:
             self._notices.put("encryption", Notice(Host.KIND, me.id, me.name, reason, fix))
         else:
             self._notices.take_back("encryption", me.id)
+
+    def _has_waited(self) -> bool:
+        """Whether the next step has waited for longer than usual."""
+        if not self.waits_for:
+            self._waiting_since_s = None
+            return False
+        now_s = asyncio.get_running_loop().time()
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        return now_s - self._waiting_since_s >= PATIENCE_S
 
     def hindrances(self) -> Sequence[Hindrance]:
         """The hosts for which this one must wait."""
