@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-import shutil
 import socket
-import struct
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -22,105 +17,14 @@ from hypothesis import strategies as st
 
 from tests.unit.dns import resolver
 from tests.unit.dns.resolver import FakeResolver
-from tests.unit.dns.world import DEADLINE_S, HOST, added, eventually, network, port, two_tenants
-from weft.config import Settings
-from weft.dns import askers, forward, responder, service, tcp
-from weft.dns.endpoint import Endpoint, open_tcp, open_udp
-from weft.dns.service import DnsService
+from tests.unit.dns.served import data, needs_dig, read_frame, serving
+from tests.unit.dns.world import DEADLINE_S, HOST, added, network, port, two_tenants
+from weft.dns import askers, service
 from weft.dns.zone import Zone
 from weft.errors import InvalidError
 from weft.model.records import Port, Record
 from weft.store.interface import Put
 from weft.store.memory import MemoryStore
-
-needs_dig = pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed")
-
-
-class Running:
-    """A service that serves on 127.0.0.1 and, where there is IPv6, on ::1."""
-
-    def __init__(self, store: MemoryStore, served: DnsService, port: int) -> None:
-        self.store = store
-        self.service = served
-        self.port = port
-
-    async def dig(self, *arguments: str) -> str:
-        """What dig prints."""
-        process = await asyncio.create_subprocess_exec(
-            "dig", "@127.0.0.1", "-p", str(self.port), "+tries=1", "+time=5", *arguments,
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S)
-        return output.decode()
-
-    async def send(self, data: bytes) -> bytes:
-        """One datagram and the response to it."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            sock.connect(("127.0.0.1", self.port))
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, data)
-            return await asyncio.wait_for(loop.sock_recv(sock, 65535), DEADLINE_S)
-
-    async def ask(self, name: str, type: str = "A", **options: int) -> dns.message.Message:
-        query = dns.message.make_query(name, type, **options)  # type: ignore[arg-type]
-        response = dns.message.from_wire(await self.send(query.to_wire()))
-        assert query.is_response(response)
-        return response
-
-    @contextlib.asynccontextmanager
-    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        number: int = sock.getsockname()[1]
-        return number
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    tmp_path: Path,
-    *records: Record,
-    port_of_ifindex: Callable[[int], Port | None] = lambda ifindex: None,
-    upstream: FakeResolver | None = None,
-) -> AsyncIterator[Running]:
-    resolv_conf = tmp_path / "resolv.conf"
-    resolv_conf.write_text("nameserver 127.0.0.2\n")
-    store = MemoryStore(records or two_tenants())
-    number = free_port()
-    served = DnsService(
-        Settings(resolv_conf=str(resolv_conf)),
-        store,
-        HOST,
-        port_of_ifindex,
-        time.monotonic,
-        random.Random(1),
-        endpoints=[Endpoint(ip_address("127.0.0.1"), number), Endpoint(ip_address("::1"), number)],
-        upstream_port=upstream.port if upstream else free_port(),
-    )
-    task = asyncio.create_task(served.run())
-    try:
-        await asyncio.wait_for(served.ready.wait(), DEADLINE_S)
-        assert not any("127.0.0.1" in where for where in served.failures)
-        yield Running(store, served, number)
-        assert not task.done()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-def data(message: dns.message.Message) -> list[str]:
-    return sorted(rdata.to_text() for rrset in message.answer for rdata in rrset)
 
 
 @pytest.fixture
@@ -236,87 +140,6 @@ async def test_forwarded_answers_obey_the_askers_size(tmp_path: Path) -> None:
             assert len(data(await read_frame(reader))) == 150
 
 
-async def read_frame(reader: asyncio.StreamReader) -> dns.message.Message:
-    async with asyncio.timeout(DEADLINE_S):
-        (length,) = struct.unpack(">H", await reader.readexactly(2))
-        return dns.message.from_wire(await reader.readexactly(length))
-
-
-async def test_tcp_answers_many_queries_and_the_ready_ones_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forward, "WAITS_S", (0.5,))
-    fake = FakeResolver(resolver.silent)
-    async with (
-        fake.serving("127.0.0.2"),
-        serving(tmp_path, upstream=fake) as running,
-        running.connected() as (reader, writer),
-    ):
-        slow = dns.message.make_query("slow.example", "A")
-        ours = [dns.message.make_query("web.foo.weft.internal", "A") for _ in range(20)]
-        frames = b"".join(query.to_wire(prepend_length=True) for query in (slow, *ours))
-        for at in range(0, len(frames), 7):  # cut anywhere
-            writer.write(frames[at : at + 7])
-            await writer.drain()
-        ids = [(await read_frame(reader)).id for _ in ours]
-        assert ids == [query.id for query in ours]
-        writer.write_eof()
-        last = await read_frame(reader)
-        assert (last.id, last.rcode()) == (slow.id, dns.rcode.SERVFAIL)
-        assert await reader.read() == b""
-
-
-async def test_idle_tcp_connections_are_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tcp, "IDLE_S", 0.1)
-    async with serving(tmp_path) as running, running.connected() as (reader, writer):
-        writer.write(b"\0")  # not even a length
-        assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
-
-
-async def is_served(running: Running, connections: contextlib.AsyncExitStack) -> bool:
-    """Whether a new connection, left open, gets an answer."""
-    reader, writer = await connections.enter_async_context(running.connected())
-    writer.write(dns.message.make_query("x.weft.internal", "A").to_wire(prepend_length=True))
-    try:
-        await read_frame(reader)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return False
-    return True
-
-
-async def test_one_asker_holds_a_bounded_number_of_connections(tmp_path: Path) -> None:
-    async with serving(tmp_path) as running:
-        async with contextlib.AsyncExitStack() as connections:
-            served = [
-                await is_served(running, connections)
-                for _ in range(tcp.MAX_CONNECTIONS_OF_ASKER + 3)
-            ]
-            assert served == [True] * tcp.MAX_CONNECTIONS_OF_ASKER + [False] * 3
-        async with contextlib.AsyncExitStack() as connections:  # once it saw the others go
-            await eventually(lambda: is_served(running, connections))
-
-
-async def test_one_askers_waiting_queries_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(responder, "MAX_PENDING", 3)
-    fake = FakeResolver(resolver.silent)
-    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
-        waiting = [asyncio.create_task(running.ask(f"n{n}.example")) for n in range(3)]
-
-        async def all_asked() -> bool:
-            return len(fake.udp_queries) == 3
-
-        await eventually(all_asked)
-        assert (await running.ask("more.example")).rcode() == dns.rcode.SERVFAIL
-        assert running.service.statistics()["limited"] == 1
-        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
-        for task in waiting:
-            task.cancel()
-
-
 async def test_alias_of_a_port_is_that_port_and_strangers_get_nothing() -> None:
     records = two_tenants()
     (acme,) = (r for r in records if isinstance(r, Port) and r.network_id == "acme/foo")
@@ -355,57 +178,6 @@ async def test_own_addresses_are_known_from_the_kernel() -> None:
     assert askers.is_own(ip_address("127.0.0.1"))
     assert askers.is_own(ip_address("::1"))
     assert not askers.is_own(ip_address("192.0.2.1"))
-
-
-async def test_port_taken_is_served_once_it_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("weft.dns.server.RETRY_S", 0.05)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        number = taken.getsockname()[1]
-        served = DnsService(
-            Settings(resolv_conf=str(tmp_path / "none")),
-            MemoryStore(two_tenants()),
-            HOST,
-            lambda ifindex: None,
-            time.monotonic,
-            random.Random(1),
-            endpoints=[Endpoint(ip_address("127.0.0.1"), number)],
-        )
-        task = asyncio.create_task(served.run())
-        await asyncio.wait_for(served.ready.wait(), DEADLINE_S)
-        assert list(served.failures) == [f"tcp 127.0.0.1 port {number}"]
-        running = Running(MemoryStore(), served, number)
-        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
-
-    async def all_served() -> bool:
-        return not served.failures
-
-    await eventually(all_served)
-    async with running.connected():
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def test_address_need_not_be_there_yet() -> None:
-    for text in ("169.254.53.53", "fd77:6566:7400::53"):
-        endpoint = Endpoint(ip_address(text), free_port())
-        open_udp(endpoint).close()
-        open_tcp(endpoint).close()
-
-
-async def test_ending_closes_all_sockets(tmp_path: Path) -> None:
-    async with contextlib.AsyncExitStack() as connections:
-        async with serving(tmp_path) as running:
-            reader, _ = await connections.enter_async_context(running.connected())
-            await running.ask("web.foo.weft.internal")
-        with contextlib.suppress(ConnectionError):
-            assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
-        with pytest.raises(ConnectionError):
-            await connections.enter_async_context(running.connected())
 
 
 async def test_changed_list_of_resolvers_is_told(

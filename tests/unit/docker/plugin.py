@@ -31,6 +31,7 @@ NETWORK = "a" * 64
 OTHER_NETWORK = "b" * 64
 ENDPOINT = "e" * 64
 OTHER_ENDPOINT = "f" * 64
+PORTS = "com.docker.network.portmap"
 
 
 class Clock:
@@ -192,3 +193,14 @@ async def plugin(
             yield served
     finally:
         shutil.rmtree(folder)
+
+
+def binding(port: int, host_port: int, end: int = 0, proto: int = 6, ip: str = "") -> object:
+    return {
+        "Proto": proto,
+        "IP": "",
+        "Port": port,
+        "HostIP": ip,
+        "HostPort": host_port,
+        "HostPortEnd": end or host_port,
+    }
