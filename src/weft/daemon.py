@@ -358,7 +358,9 @@ async def kept(name: str, run: Callable[[], Coroutine[None, None, None]]) -> Non
     """Run a part that the others can do without; a fault in it is logged and it starts again."""
     while True:
         try:
-            return await run()
+            # In a task of its own: Python before 3.12.8 leaves one whose TaskGroup failed behind
+            # as if somebody had asked it to end.
+            return await asyncio.create_task(run(), name=name)
         except Exception:
             log.exception("fault in weftd, this part starts again", part=name)
             raise_if_cancelled()

@@ -55,7 +55,8 @@ def _store(daemon: Daemon) -> Iterator[Finding]:
     store = daemon.status.store
     if store.kind == "mesh" or store.reason:
         return
-    if store.where.startswith("http://") and store.kind == "etcd":
+    is_local = store.where.startswith(("http://127.", "http://localhost:", "http://[::1]:"))
+    if store.where.startswith("http://") and not is_local:
         yield Finding(
             name="store",
             state="warning",

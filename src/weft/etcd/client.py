@@ -211,11 +211,13 @@ class EtcdClient:
         request = {"name": credentials.user, "password": credentials.read_password()}
         path = "/v3/auth/authenticate"
         async with await self._send(url, path, request, self._answer_s, {}) as got:
-            if got.status != 200:
+            if got.status == 400:
+                complaint = _complaint(await got.read())
                 raise InvalidError(
-                    f"etcd {url}: does not know user {credentials.user} with that password; see "
-                    "--etcd-user and --etcd-password-file"
+                    f"etcd {url}: user {credentials.user}: {complaint.message}; see --etcd-user "
+                    "and --etcd-password-file"
                 )
+            await self._check(got)
             self._token = wire.decode(await got.read(), TokenAnswer).token
 
     async def _check(self, got: aiohttp.ClientResponse) -> None:
