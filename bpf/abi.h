@@ -336,11 +336,14 @@ enum mark {
 	MARK_MASK = 0xffff0000,
 };
 
-/* skb->cb[] of a packet that a program has decided on, for tests and traces: nothing in the kernel
- * reads it. */
+/* skb->cb[]: nothing in the kernel reads it. The first two are of a packet that a program has decided
+ * on, for tests and traces. The others are of one that is flooded: what goes this way the verifier
+ * does not follow, which else walks through all that comes behind once for each case. */
 enum trace {
-	TRACE_TARGET = 0, /* ifindex that it was redirected to; 0: none */
-	TRACE_REASON = 1, /* enum drop_reason */
+	TRACE_TARGET = 0,     /* ifindex that it was redirected to; 0: none */
+	TRACE_REASON = 1,     /* enum drop_reason */
+	FLOOD_TO_MEMBERS = 2, /* of the group, not to everybody */
+	FLOOD_REPLICAS = 3,   /* other hosts that get it */
 };
 
 #endif

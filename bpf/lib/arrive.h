@@ -30,7 +30,6 @@ static __cold int refuse_arrival(struct packet *packet)
 static __cold int arrive_at_all(struct packet *packet, const struct arrival *arrival)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
-	bool is_to_members = false;
 	int verdict;
 
 	if (!network)
@@ -40,16 +39,15 @@ static __cold int arrive_at_all(struct packet *packet, const struct arrival *arr
 	verdict = opened(packet, arrival);
 	if (verdict != NEXT)
 		return verdict;
-	if (!load_destination(packet))
-		return drop(packet, DROP_MALFORMED);
-	if (network->flags & NETWORK_SNOOPS && is_for_members(packet)) {
-		const struct group *group = bpf_map_lookup_elem(&groups_v1, &packet->group);
-
-		if (!group)
-			return drop(packet, DROP_NO_MEMBER);
-		is_to_members = !(group->flags & GROUP_FLOODED);
+	flood_to_all(packet, network);
+	if (network->flags & NETWORK_SNOOPS) {
+		if (!load_destination(packet))
+			return drop(packet, DROP_MALFORMED);
+		verdict = flood_to_members(packet);
+		if (verdict != NEXT)
+			return verdict;
 	}
-	flood_ports(packet, network, is_to_members);
+	flood_ports(packet, network);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }
 

@@ -12,33 +12,29 @@
 #include "packet.h"
 #include "replicate.h"
 
+static __noinline int flood_snooping(struct packet *packet)
+{
+	int verdict = handle_membership(packet);
+
+	return verdict != NEXT ? verdict : flood_to_members(packet);
+}
+
 static __cold int flood(struct packet *packet)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
-	bool is_to_members = false;
-	__u32 replicas;
 	int verdict;
 
 	if (!network)
 		return drop(packet, DROP_NO_ROUTE);
-	replicas = network->replica_count;
+	flood_to_all(packet, network);
 	if (network->flags & NETWORK_SNOOPS) {
-		verdict = handle_membership(packet);
+		verdict = flood_snooping(packet);
 		if (verdict != NEXT)
 			return verdict;
-		if (is_for_members(packet)) {
-			const struct group *group = bpf_map_lookup_elem(&groups_v1, &packet->group);
-
-			if (!group)
-				return refuse_group(packet);
-			is_to_members = !(group->flags & GROUP_FLOODED);
-			if (is_to_members)
-				replicas = group->replica_count;
-		}
 	}
-	flood_ports(packet, network, is_to_members);
-	if (replicas)
-		replicate(packet, replicas, is_to_members);
+	flood_ports(packet, network);
+	if (packet->skb->cb[FLOOD_REPLICAS])
+		replicate(packet);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }
 

@@ -13,40 +13,39 @@
 struct flooding {
 	struct packet *packet;
 	__u32 bytes;
-	bool is_to_members;
 };
 
-static __always_inline const struct flood *port_in_slot(const struct flooding *flooding, __u32 slot)
+/* 0: none. */
+static __noinline __u32 port_in_slot(struct packet *packet, __u32 slot)
 {
-	struct packet *packet = flooding->packet;
 	struct flood_key key = { .vni = packet->vni, .slot = slot };
+	const struct flood *port;
 
-	if (!flooding->is_to_members)
-		return bpf_map_lookup_elem(&flood_v1, &key);
 	packet->position = slot;
-	return bpf_map_lookup_elem(&group_ports_v1, &packet->member);
+	port = packet->skb->cb[FLOOD_TO_MEMBERS]
+		       ? bpf_map_lookup_elem(&group_ports_v1, &packet->member)
+		       : bpf_map_lookup_elem(&flood_v1, &key);
+	return port ? port->ifindex : 0;
 }
 
 static long flood_slot(__u32 slot, struct flooding *flooding)
 {
-	const struct flood *port = port_in_slot(flooding, slot);
+	__u32 ifindex = port_in_slot(flooding->packet, slot);
 
-	if (!port || port->ifindex == flooding->packet->ifindex)
+	if (!ifindex || ifindex == flooding->packet->ifindex)
 		return 0;
 	/* A device that is just going away refuses it, and takes its counters with it. */
-	if (!bpf_clone_redirect(flooding->packet->skb, port->ifindex, 0))
-		count_received(port->ifindex, flooding->bytes);
+	if (!bpf_clone_redirect(flooding->packet->skb, ifindex, 0))
+		count_received(ifindex, flooding->bytes);
 	return 0;
 }
 
-static __always_inline void flood_ports(struct packet *packet, const struct network *network,
-					bool is_to_members)
+static __always_inline void flood_ports(struct packet *packet, const struct network *network)
 {
 	__u32 slots = network->slot_count < SLOTS_MAX ? network->slot_count : SLOTS_MAX;
 	struct flooding flooding = {
 		.packet = packet,
 		.bytes = packet->skb->len,
-		.is_to_members = is_to_members,
 	};
 
 	bpf_loop(slots, flood_slot, &flooding, 0);

@@ -55,12 +55,6 @@ static __always_inline bool load_destination(struct packet *packet)
 	return true;
 }
 
-/* Nobody has joined it. Workloads look for routers as they start, and that there are none is no loss. */
-static __always_inline int refuse_group(struct packet *packet)
-{
-	return packet->icmp_type == ND_RS ? absorb() : drop(packet, DROP_NO_MEMBER);
-}
-
 /* For weftd, which listens on weft0; to the host's stack the ethertype means nothing. */
 static __noinline int report_to_weftd(struct packet *packet)
 {
@@ -102,6 +96,35 @@ static __always_inline int handle_membership(struct packet *packet)
 	if (type == IGMP_QUERY || type == MLD_QUERY)
 		return drop(packet, DROP_RESERVED);
 	return report_to_weftd(packet);
+}
+
+/* Nobody has joined it. Workloads look for routers as they start, and that there are none is no loss. */
+static __always_inline int refuse_group(struct packet *packet)
+{
+	return packet->icmp_type == ND_RS ? absorb() : drop(packet, DROP_NO_MEMBER);
+}
+
+static __always_inline void flood_to_all(struct packet *packet, const struct network *network)
+{
+	packet->skb->cb[FLOOD_TO_MEMBERS] = false;
+	packet->skb->cb[FLOOD_REPLICAS] = network->replica_count;
+}
+
+/* Where the network snoops: whom the packet is for. */
+static __noinline int flood_to_members(struct packet *packet)
+{
+	const struct group *group;
+
+	if (!is_for_members(packet))
+		return NEXT;
+	group = bpf_map_lookup_elem(&groups_v1, &packet->group);
+	if (!group)
+		return refuse_group(packet);
+	if (group->flags & GROUP_FLOODED)
+		return NEXT;
+	packet->skb->cb[FLOOD_TO_MEMBERS] = true;
+	packet->skb->cb[FLOOD_REPLICAS] = group->replica_count;
+	return NEXT;
 }
 
 #endif

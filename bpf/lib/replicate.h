@@ -16,28 +16,27 @@
 struct replication {
 	struct packet *packet;
 	__u32 family; /* 4 or 6: of the headers that are pushed; 0: no host gets such */
-	bool is_to_members;
 	struct overlay_header header;
 };
 
-static __always_inline const struct replica *replica_at(struct replication *replication,
-							__u32 index)
+/* Of the host at a position in the list; 0: none is there. */
+static __noinline __u32 replica_tag(struct packet *packet, __u32 position)
 {
-	struct packet *packet = replication->packet;
-	struct replica_key key = { .vni = packet->vni, .position = index };
+	struct replica_key key = { .vni = packet->vni, .position = position };
+	const struct replica *replica;
 
-	if (!replication->is_to_members)
-		return bpf_map_lookup_elem(&replicas_v1, &key);
-	packet->position = index;
-	return bpf_map_lookup_elem(&group_hosts_v1, &packet->member);
+	packet->position = position;
+	replica = packet->skb->cb[FLOOD_TO_MEMBERS]
+			  ? bpf_map_lookup_elem(&group_hosts_v1, &packet->member)
+			  : bpf_map_lookup_elem(&replicas_v1, &key);
+	return replica ? replica->tag : 0;
 }
 
-static __always_inline const struct tunnel *replica_tunnel(struct replication *replication,
-							   __u32 index)
+static __always_inline const struct tunnel *replica_tunnel(struct packet *packet, __u32 index)
 {
-	const struct replica *replica = replica_at(replication, index);
+	__u32 tag = replica_tag(packet, index);
 
-	return replica ? bpf_map_lookup_elem(&tunnels_v1, &replica->tag) : NULL;
+	return tag ? bpf_map_lookup_elem(&tunnels_v1, &tag) : NULL;
 }
 
 static __always_inline bool is_pushed(const struct tunnel *tunnel)
@@ -55,7 +54,7 @@ static __always_inline __u32 family_of(const struct tunnel *tunnel)
 static long replicate_by_device(__u32 index, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	const struct tunnel *tunnel = replica_tunnel(replication, index);
+	const struct tunnel *tunnel = replica_tunnel(packet, index);
 
 	if (!tunnel) {
 		drop(packet, DROP_NO_TUNNEL);
@@ -83,7 +82,7 @@ static long replicate_by_device(__u32 index, struct replication *replication)
 static long replicate_pushed(__u32 index, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	const struct tunnel *tunnel = replica_tunnel(replication, index);
+	const struct tunnel *tunnel = replica_tunnel(packet, index);
 	__u32 overhead = replication->family == 6 ? OUTER6_SIZE : OUTER4_SIZE;
 
 	if (!tunnel || !is_pushed(tunnel) || replication->family != family_of(tunnel) ||
@@ -97,11 +96,10 @@ static long replicate_pushed(__u32 index, struct replication *replication)
 }
 
 /* Afterwards the packet is spent. */
-static __cold void replicate(struct packet *packet, __u32 count, bool is_to_members)
+static __cold void replicate(struct packet *packet)
 {
 	struct replication replication = {
 		.packet = packet,
-		.is_to_members = is_to_members,
 		.header = {
 			.vni = packet->vni,
 			.traffic_class = traffic_class(packet),
@@ -110,6 +108,7 @@ static __cold void replicate(struct packet *packet, __u32 count, bool is_to_memb
 		},
 	};
 	struct ethernet inner = inner_ethernet(packet);
+	__u32 count = packet->skb->cb[FLOOD_REPLICAS];
 	bool is_ipv6;
 	__u32 size;
 

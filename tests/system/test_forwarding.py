@@ -64,8 +64,8 @@ def test_broadcast_and_multicast_reach_this_network_and_no_other(
     alien = stranger.listen(MARKER)
     frames = [
         udp(sender.mac, BROADCAST, sender.address4, "255.255.255.255", b"to all"),
-        udp(sender.mac, "01:00:5e:01:02:03", sender.address4, "239.1.2.3", b"to a group"),
-        udp(sender.mac, "33:33:00:00:01:02", sender.address6, "ff02::102", b"to a group of six"),
+        udp(sender.mac, "01:00:5e:00:00:fb", sender.address4, "224.0.0.251", b"to a group"),
+        udp(sender.mac, "33:33:00:00:00:01", sender.address6, "ff02::1", b"to a group of six"),
     ]
     sender.send(*frames)
     sender.send(udp(sender.mac, near.mac, sender.address4, near.address4, MARKER))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +18,12 @@ from tests.system.overlay_workload import Workload, until
 from weft.kernel.bpf.layouts import DropReason
 from weft.model.addresses import ip_address
 from weft.model.ids import host_place_id
-from weft.model.records import ForgottenHost, Owner
+from weft.model.records import ForgottenHost, Owner, PortGroups
 from weft.store.interface import Put
 
 pytestmark = pytest.mark.root
 
+GROUPS = Path(__file__).with_name("groups.py")
 UNDERLAYS = {
     "IPv4": ("192.0.2.1/24", "192.0.2.2/24"),
     "IPv6": ("2001:db8::1/64", "2001:db8::2/64"),
@@ -120,6 +124,34 @@ def test_broadcast_reaches_ports_on_other_hosts(overlay: Overlay) -> None:
         lambda: "10.5.0.11" in a.run("ping -n -b -c 2 -i 0.2 -W 1 10.5.0.255 || true"),
         "no answer to a broadcast",
     )
+
+
+@pytest.mark.parametrize("underlay", UNDERLAYS)
+def test_a_group_reaches_its_members_on_another_host(
+    overlay: Overlay, underlay: str, encapsulation: str
+) -> None:
+    one, two = pair(overlay, underlay, encapsulation)
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    groups = (ip_address("239.1.2.3"), ip_address("ff05::1:2:3"))
+    overlay.write(
+        PortGroups(id=b.port.id, network_id=FOO.id, host_id=two.id, groups=groups),
+        msgspec.structs.replace(a.port, groups=groups),
+    )
+    b.run("sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0")
+    with contextlib.ExitStack() as stack:
+        for group in groups:
+            words = [sys.executable, str(GROUPS), "hear", "eth0", str(group)]
+            words = ["nsenter", f"--net=/run/netns/{b.name}", *words]
+            ear = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            stack.callback(ear.communicate)
+            stack.callback(ear.kill)
+            assert ear.stdout is not None and ear.stdout.readline() == "listening\n"
+        for group in groups:
+            mine = b.address(group.version)
+            ping = f"ping -n -I eth0 -c 2 -i 0.2 -W 1 {group} || true"
+            until(lambda mine=mine, ping=ping: mine in a.run(ping), f"{group} is silent")  # type: ignore[misc]
+    assert one.drops(DropReason.DROP_NO_MEMBER) == two.drops(DropReason.DROP_NO_MEMBER) == 0
 
 
 def test_a_host_that_changes_its_address_is_reached_at_the_new_one(overlay: Overlay) -> None:

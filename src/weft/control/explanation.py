@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
-from weft.control.references import network_label, workload_name
+from weft.control.references import network_label, users_of, workload_name
+from weft.model.groups import in_order
 from weft.model.ids import HostId
-from weft.model.records import Host, Network, Port
+from weft.model.records import Host, Network, Port, PortGroups
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings
 
@@ -43,6 +44,10 @@ def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
         yield "its network was removed"
     if port.device is None and not port.is_host:
         yield "nothing is plugged into it yet"
+    groups = {*port.groups, *(joined.groups if (joined := view.get(PortGroups, port.id)) else ())}
+    if groups:
+        names = users_of([str(group) for group in sorted(groups, key=in_order)])
+        yield f"it is a member of {names}"
 
 
 def _about_link(standing: Standing, members: Members, view: View) -> Iterator[str]:

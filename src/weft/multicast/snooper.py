@@ -35,8 +35,10 @@ GATHER_S = 0.05
 """What a port joins within this is published at once."""
 _BATCH = 128
 """Reports that are read, and ports that are asked, at one moment."""
+_READ_S = 0.005
+"""Reports are read for no longer at one moment, for others wait."""
 _REST_S = 0.05
-"""After a full batch of reports."""
+"""After reports that were too many for one moment."""
 _FIND_S = 0.1
 """Whom to ask is looked up as seldom as this while records change."""
 _AGAIN_S = 1.0
@@ -210,6 +212,8 @@ class Snooper:
                 loop.add_reader(self._wire.fileno(), self._readable, loop)
                 return
             self._hear(reported, now_s)
+            if self._now_s() - now_s > _READ_S:
+                break
         self._read_due_s = now_s + _REST_S
 
     def _readable(self, loop: asyncio.AbstractEventLoop) -> None:

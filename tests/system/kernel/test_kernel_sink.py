@@ -128,7 +128,7 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
     sink: Sink, new_netns: Callable[[], str]
 ) -> None:
     desired = rows_of(
-        port(1, path=new_netns()),
+        port(1, path=new_netns(), groups=(ip_address("239.1.1.1"),)),
         port(2),
         port(3, INNER, new_netns()),
         port(
@@ -145,7 +145,7 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
             ),
         ),
         OTHER,
-        port(5, host_id=OTHER.id),
+        port(5, host_id=OTHER.id, groups=(ip_address("ff05::1"),)),
     )
     elsewhere = {rows.WIREGUARD, rows.WIREGUARD_PEERS}
     assert {name for name, found in desired.items() if found} == set(rows.ORDER) - elsewhere

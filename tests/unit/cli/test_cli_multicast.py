@@ -85,6 +85,7 @@ def test_who_joined_by_himself_is_shown_with_his_host(weftd: Weftd, weft: Weft, 
     assert all(one.is_joined and not one.is_static for one in found.members)
     text = weft("status", "multicast").out
     assert "far" in text and "db" in text and "report" in text
+    assert "it is a member of 239.1.1.1" in weft("why", port.id).out
     assert weftd.control.multicast.group_counts() == {network_of(weftd, port): 1}
 
 

@@ -170,10 +170,11 @@ async def test_dockers_null_ipam_leaves_the_addresses_to_weft() -> None:
 
 async def test_options() -> None:
     async with plugin() as docker:
-        await docker.create_network(name="foo", mtu="1400", exclude="192.168.1.10-192.168.1.20")
+        exclude = "192.168.1.10-192.168.1.20"
+        await docker.create_network(name="foo", mtu="1400", exclude=exclude, multicast="flood")
         network = docker.control.networks.find("foo")
         subnet = docker.control.networks.subnets(network)[0]
-        assert network.mtu_bytes == 1400
+        assert (network.mtu_bytes, network.multicast) == (1400, "flood")
         assert str(subnet.excludes[0].last) == "192.168.1.20"
 
 
@@ -189,6 +190,7 @@ async def test_options() -> None:
         ({"network": "nowhere"}, "network nowhere: not found"),
         ({"network": "a", "name": "b"}, "cannot be given with"),
         ({"force": "perhaps"}, "say true or false"),
+        ({"multicast": "some"}, "say snoop or flood"),
     ],
 )
 async def test_a_bad_option_is_explained_and_leaves_no_trace(

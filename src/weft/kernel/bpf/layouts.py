@@ -183,6 +183,8 @@ class Trace(IntEnum):
 
     TRACE_TARGET = 0
     TRACE_REASON = 1
+    FLOOD_TO_MEMBERS = 2
+    FLOOD_REPLICAS = 3
 
 
 class Port(NamedTuple):

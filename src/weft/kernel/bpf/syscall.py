@@ -82,6 +82,10 @@ class MapInfo(NamedTuple):
     name: str
 
 
+_PROGRAM_INFO = 224
+"""Of struct bpf_prog_info, up to what 5.16 added; older kernels fill in less."""
+
+
 class ProgramInfo(NamedTuple):
     """What the kernel says of a program."""
 
@@ -91,6 +95,9 @@ class ProgramInfo(NamedTuple):
     """Hash of the instructions, not of the constants."""
     name: str
     map_ids: tuple[int, ...]
+    verified: int
+    """Instructions that the verifier went through, of at most a million; 0: this kernel does not
+    say (before 5.16)."""
 
 
 class RunResult(NamedTuple):
@@ -171,15 +178,17 @@ def map_info(fd: int) -> MapInfo:
 def program_info(fd: int) -> ProgramInfo:
     """Facts of a program, with the maps that it uses; KernelError when the fd is none."""
     _check_kind(fd, "bpf-prog")
-    count = struct.unpack_from("<I", _info(fd, 80), 52)[0]
+    count = struct.unpack_from("<I", _info(fd, _PROGRAM_INFO), 52)[0]
     ids = bytearray(4 * count)
-    request = bytearray(80)
+    request = bytearray(_PROGRAM_INFO)
     struct.pack_into("<IQ", request, 52, count, address_of(ids) if count else 0)
-    raw = _info(fd, 80, request)
+    raw = _info(fd, _PROGRAM_INFO, request)
     kind, number, tag = struct.unpack_from("<II8s", raw)
     count = min(count, struct.unpack_from("<I", raw, 52)[0])
     name = raw[64:80].rstrip(b"\0").decode()
-    return ProgramInfo(kind, number, tag.hex(), name, struct.unpack_from(f"<{count}I", ids))
+    map_ids = struct.unpack_from(f"<{count}I", ids)
+    (verified,) = struct.unpack_from("<I", raw, 216)
+    return ProgramInfo(kind, number, tag.hex(), name, map_ids, verified)
 
 
 def run_program(fd: int, packet: bytes, context: bytes = b"", repeat: int = 1) -> RunResult:
