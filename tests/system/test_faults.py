@@ -171,6 +171,7 @@ def make_networks(hosts: Hosts, what: str) -> set[str]:
 
 
 def remove_networks(hosts: Hosts, names: set[str]) -> None:
+    until("the first host knows them", lambda: names <= hosts.networks(0))
     for name in names:
         hosts.api(0).delete("networks", name)
     until("the networks are gone", lambda: names.isdisjoint(hosts.networks(2)))
