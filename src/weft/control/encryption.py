@@ -22,13 +22,13 @@ from weft.topology.encryption import (
 
 
 class Encryption:
-    """See `interface.Encryption`."""
+    """See `cluster_interface.Encryption`."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def set(self, is_encrypted: bool, plain: Sequence[IPNetwork] = ()) -> Cluster:
-        """See `interface.Encryption.set`."""
+        """See `cluster_interface.Encryption.set`."""
         async with self._context.lock:
             now = cluster_settings(self._context.view)
             exceptions = tuple(sorted(set(plain), key=lambda each: (each.version, each)))

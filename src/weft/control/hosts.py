@@ -58,7 +58,7 @@ class SoundRecords:
 
 
 class Hosts:
-    """See `interface.Hosts`."""
+    """See `cluster_interface.Hosts`."""
 
     def __init__(
         self,
@@ -72,39 +72,39 @@ class Hosts:
 
     @property
     def members(self) -> Members:
-        """See `interface.Hosts.members`."""
+        """See `cluster_interface.Hosts.members`."""
         return self._members
 
     def find(self, reference: str) -> Host:
-        """See `interface.Hosts.find`."""
+        """See `cluster_interface.Hosts.find`."""
         return find_host(self._context.view, reference)
 
     def standings(self) -> Sequence[Standing]:
-        """See `interface.Hosts.standings`."""
+        """See `cluster_interface.Hosts.standings`."""
         return standings(self._context.host_id, self._context.view, self._members)
 
     def unnamed(self) -> Sequence[Problem]:
-        """See `interface.Hosts.unnamed`."""
+        """See `cluster_interface.Hosts.unnamed`."""
         return unnamed(self._context.host_id, self._context.view, self._members)
 
     def troubles(self) -> Sequence[Trouble]:
-        """See `interface.Hosts.troubles`."""
+        """See `cluster_interface.Hosts.troubles`."""
         context = self._context
         return troubles(
             context.host_id, context.view, self._members, self.standings(), self._records.health()
         )
 
     def store(self) -> StoreHealth:
-        """See `interface.Hosts.store`."""
+        """See `cluster_interface.Hosts.store`."""
         return self._records.health().store
 
     async def mend(self, kind: str, id: str) -> None:
-        """See `interface.Hosts.mend`."""
+        """See `cluster_interface.Hosts.mend`."""
         async with self._context.lock:
             await self._records.mend(kind, id)
 
     async def forget(self, reference: str, *, is_forced: bool = False) -> Host:
-        """See `interface.Hosts.forget`."""
+        """See `cluster_interface.Hosts.forget`."""
         async with self._context.lock:
             host = self.find(reference)
             if host.id == self._context.host_id:
@@ -120,7 +120,7 @@ class Hosts:
         return host
 
     async def leave(self, *, is_forced: bool = False) -> bool:
-        """See `interface.Hosts.leave`."""
+        """See `cluster_interface.Hosts.leave`."""
         context, me = self._context, self._context.host_id
         others = [host for host in context.view.list(Host) if host.id != me]
         is_told = bool(others) and not self._is_refused
