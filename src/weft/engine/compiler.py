@@ -35,6 +35,7 @@ _BEGINNING = "beginning"
 _DETAIL = "detail"
 _FOUND_BY, _QUESTION, _OF_ONE = 3, 4, 5
 """Lengths of dependencies."""
+_ALIKE = 4096
 RecordName = tuple[str, str]
 
 
@@ -138,6 +139,8 @@ class Compiler:
         self._rows: dict[Key, tuple[Hashable, ...]] = {}
         """Of each record its rows: table, row, table, row …"""
         self._reads: dict[Key, tuple[Dependency, ...]] = {}
+        self._alike: dict[tuple[Dependency, ...], tuple[Dependency, ...]] = {}
+        """Of what many read alike, as a network's ports do, one for all; some are missing."""
         self._readings: dict[Dependency, _Reading] = {}
         self._details: dict[Key, dict[Dependency, None]] = {}
         """Of each record what was asked about it by `View.detail`."""
@@ -301,7 +304,10 @@ class Compiler:
             if self._readings[dependency].remove(key):
                 self._forget(dependency)
         if reads:
-            self._reads[key] = tuple([self._note(key, dependency) for dependency in reads])
+            noted = tuple([self._note(key, dependency) for dependency in reads])
+            if len(self._alike) > _ALIKE:
+                self._alike.clear()
+            self._reads[key] = self._alike.setdefault(noted, noted)
 
     def _note(self, key: Key, dependency: Dependency) -> Dependency:
         reading = self._readings.get(dependency)

@@ -13,7 +13,7 @@ import msgspec
 
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
-from weft.model.records import KINDS, Record
+from weft.model.records import KINDS, Port, Record
 
 R = TypeVar("R")
 
@@ -69,7 +69,17 @@ def decode(kind: str, data: bytes) -> Record:
         reference = getattr(record, field)
         if type(reference) is str:
             msgspec.structs.force_setattr(record, field, sys.intern(reference))
+    if isinstance(record, Port):
+        _share_name(record)
     return record
+
+
+def _share_name(port: Port) -> None:
+    """Most are called like their container."""
+    owner = port.owner
+    for name in port.names:
+        if name == owner.container_name:
+            msgspec.structs.force_setattr(owner, "container_name", name)
 
 
 def to_builtins(value: object) -> object:

@@ -74,9 +74,8 @@ class RecordSet:
 
     def __init__(self) -> None:
         self._records: dict[type[Record], dict[str, Record]] = {}
-        self._index: dict[tuple[type[Record], str], dict[object, Found]] = {}
-        self._beginnings: dict[tuple[type[Record], str, object], dict[object, None]] = {}
-        """Of NamedTuples: the values in use, by their first item."""
+        self._index: dict[tuple[object, ...], dict[object, Found]] = {}
+        """What values of a kind's field lead to; NamedTuples that begin alike are by themselves."""
 
     def get(self, kind: type[R], id: str) -> R | None:
         """See `View.get`."""
@@ -94,18 +93,18 @@ class RecordSet:
         """See `View.by`."""
         if field not in INDEXED.get(kind, ()):
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
-        found = self._index.get((kind, field), {}).get(value, {})
+        found = self._index.get(_part(kind, field, value), {}).get(value, {})
         return cast("Iterable[R]", tuple(found.values()) if isinstance(found, dict) else (found,))
 
     def any(self, kind: type[Record], field: str, value: object) -> bool:
         """See `View.any`."""
         if field not in INDEXED.get(kind, ()):
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
-        return value in self._index.get((kind, field), {})
+        return value in self._index.get(_part(kind, field, value), {})
 
     def beginning(self, kind: type[Record], field: str, first: object) -> Iterable[object]:
         """See `View.beginning`."""
-        return tuple(self._beginnings.get((kind, field, first), ()))
+        return tuple(self._index.get((kind, field, first), ()))
 
     def apply(self, changes: Iterable[Change]) -> Sequence[Changed]:
         """Make the changes; returns those that changed something, in order."""
@@ -123,10 +122,7 @@ class RecordSet:
             self._unindex(old)
         records[record.id] = record
         for field, value in index_entries(record):
-            index = self._index.setdefault((type(record), field), {})
-            if isinstance(value, tuple) and value not in index:
-                self._beginnings.setdefault((type(record), field, value[0]), {})[value] = None
-            _add(index, value, record)
+            _add(self._index.setdefault(_part(type(record), field, value), {}), value, record)
         return Changed(old, record)
 
     def _delete(self, change: Delete) -> Changed:
@@ -137,16 +133,16 @@ class RecordSet:
 
     def _unindex(self, record: Record) -> None:
         for field, value in index_entries(record):
-            index = self._index[type(record), field]
-            _remove(index, value, record)
-            if isinstance(value, tuple) and value not in index:
-                self._end_beginning((type(record), field, value[0]), value)
+            at = _part(type(record), field, value)
+            part = self._index.get(at, {})
+            _remove(part, value, record)
+            if not part:
+                self._index.pop(at, None)
 
-    def _end_beginning(self, at: tuple[type[Record], str, object], value: object) -> None:
-        values = self._beginnings[at]
-        del values[value]
-        if not values:
-            del self._beginnings[at]
+
+def _part(kind: type[Record], field: str, value: object) -> tuple[object, ...]:
+    """The part of the index that a value is in."""
+    return (kind, field, value[0]) if isinstance(value, tuple) else (kind, field)
 
 
 def _add(index: dict[object, Found], value: object, record: Record) -> None:
