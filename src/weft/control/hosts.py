@@ -126,8 +126,8 @@ class Hosts:
         is_told = bool(others) and not self._is_refused
         if is_told and not self._members.links and not is_forced:
             raise UnavailableError(
-                "leave: no other host of the cluster is linked, so none would hear of it; bring a "
-                "link up (weft status hosts), or weft leave --force and then, on another host, "
+                "leave: no other host of the cluster is linked, so none would hear of it; "
+                f"{self._way_to_a_link()}, or weft leave --force and then, on another host, "
                 f"weft forget {context.host.name}"
             )
         async with context.lock:
@@ -142,6 +142,15 @@ class Hosts:
             ]
         )
         return await self._is_passed_on(is_forced)
+
+    def _way_to_a_link(self) -> str:
+        """What was dialed last says why, and what to do: such as that the token was rotated while
+        this host was away."""
+        dialed = [problem for problem in self._members.problems if problem.is_outgoing]
+        if not dialed:
+            return "bring a link up (weft status hosts)"
+        last = max(dialed, key=lambda problem: problem.at_s)
+        return f"{last.address}: {last.reason}; {last.fix}"
 
     @property
     def _is_refused(self) -> bool:

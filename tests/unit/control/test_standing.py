@@ -273,6 +273,10 @@ async def test_a_host_that_leaves_gives_up_its_own_and_tells_the_others() -> Non
     )
     with pytest.raises(UnavailableError, match="no other host of the cluster is linked"):
         await desk.control.hosts.leave()
+    rotated = problem(B, reason="the token was rotated", fix="join again", at_s=2.0)
+    desk.members.problems[:] = [rotated, problem(C)]
+    with pytest.raises(UnavailableError, match=r"the token was rotated; join again, or weft leave"):
+        await desk.control.hosts.leave()
     assert tuple(desk.store.list(Port))
     desk.members.links[B] = link(B)
     assert await desk.control.hosts.leave()
