@@ -234,7 +234,7 @@ class EtcdClient:
         if complaint.code in (_ARGUMENT, _DENIED, _UNAUTHENTICATED):
             raise InvalidError(text)
         self.turn_away()
-        raise UnavailableError(text)
+        raise UncertainError(text)
 
     @contextlib.contextmanager
     def _explained(self, url: str) -> Iterator[None]:
@@ -245,10 +245,14 @@ class EtcdClient:
             raise _NotSentError(_reason(error)) from error
         except TimeoutError as error:
             self.turn_away()
-            raise UnavailableError(f"etcd {url}: no answer within {self._answer_s:g} s") from error
+            raise UncertainError(f"etcd {url}: no answer within {self._answer_s:g} s") from error
         except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
             self.turn_away()
-            raise UnavailableError(f"etcd {url}: {_reason(error)}") from error
+            raise UncertainError(f"etcd {url}: {_reason(error)}") from error
+
+
+class UncertainError(UnavailableError):
+    """Etcd did not say so, and may have done what it was asked, or may do it yet."""
 
 
 class _NotSentError(UnavailableError):

@@ -93,15 +93,23 @@ class Managed:
         return [f"member {self._name_of(one)}: {self._state_of(one)}" for one in self.members]
 
     async def begin(self) -> None:
-        """Before all else: certificates, and this host's member if it is one, or the first host."""
+        """Before all else: certificates, and this host's member if it is one, or the first host.
+
+        UnavailableError: it is the first host, and cannot run etcd. A host that has been here
+        before goes on, and tries again.
+        """
         known = await self._journal.read_fact(_URLS)
         self._remembered = tuple((known or "").split())
-        await self._refresh()
-        is_first = not self._remembered and not self._join and not self._data.exists()
-        if is_first:
-            await self._start([f"{self._host_id}={self._peer_url}"], "new")
-        elif self._data.exists():
-            await self._start([], "existing")
+        is_new = not self._remembered and not self._data.exists()
+        try:
+            await self._refresh()
+            if is_new and not self._join:
+                await self._start([f"{self._host_id}={self._peer_url}"], "new")
+            await self._go_on()
+        except WeftError as error:
+            if is_new:
+                raise
+            self.problem = str(error)
         own = (self._client_url,) if self._process.is_running else ()
         self.client.use((*own, *self._remembered, *await self._join_urls()))
 
@@ -202,6 +210,7 @@ class Managed:
         return len(self.members) < SIZE and not is_busy and not is_removed
 
     async def _volunteer(self) -> None:
+        self._process.program()
         request = {"peerURLs": [self._peer_url], "isLearner": True}
         try:
             answer = await self.client.call("/v3/cluster/member/add", request, MembersAnswer)

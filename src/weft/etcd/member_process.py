@@ -35,11 +35,16 @@ class MemberProcess:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
+    def program(self) -> str:
+        """Its path. UnavailableError: it is not installed."""
+        found = shutil.which(PROGRAM, path=_ENVIRONMENT["PATH"])
+        if found is None:
+            raise UnavailableError("etcd is not installed; apt install etcd-server")
+        return found
+
     async def start(self, words: Sequence[str]) -> None:
         """Start it with these arguments. UnavailableError: it cannot be."""
-        program = shutil.which(PROGRAM, path=_ENVIRONMENT["PATH"])
-        if program is None:
-            raise UnavailableError("etcd is not installed; apt install etcd-server")
+        program = self.program()
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             is_long = self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES

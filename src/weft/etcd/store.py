@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from weft.etcd import wire
-from weft.etcd.client import EtcdClient
+from weft.etcd.client import EtcdClient, UncertainError
 from weft.etcd.keys import Keys
 from weft.etcd.known import Known, Waiting
 from weft.mesh.entry import Key
@@ -164,7 +164,10 @@ class EtcdStore(RecordSet):
             return
         await self._patience()
         async with self._pushing:
-            await self._push_all()
+            try:
+                await self._push_all()
+            except UnavailableError as error:
+                raise unavailable(str(error)) from error
             await self._transact(shared, [draft for draft in drafts if draft.is_owned])
 
     async def _keep(self, drafts: Sequence[Draft]) -> None:
@@ -226,7 +229,14 @@ class EtcdStore(RecordSet):
         for key, body in held:
             if key.kind == ForgottenHost.KIND and body is not None:
                 success = [*self._ends_of(key.id), *success]
-        answer = await self.client.transact(wire.transaction(compare, success))
+        try:
+            answer = await self.client.transact(wire.transaction(compare, success))
+        except UncertainError as error:
+            raise UnavailableError(
+                f"{error}; it may have been done all the same: look before you try again"
+            ) from error
+        except UnavailableError as error:
+            raise unavailable(str(error)) from error
         if not answer.succeeded:
             names = ", ".join(f"{key.kind} {key.id}" for key, _ in held[:3])
             raise ConflictError(
