@@ -309,13 +309,14 @@ def test_weftd_that_dies_takes_no_member_along(site: Site, group: str) -> None:
 
 
 def until_asked(site: Site) -> None:
-    """The weftd of h2 has heard all its ports since it started."""
+    """The weftd of h2 has asked its ports since it started, and was answered."""
     api = site.apis[1]
 
-    def reports() -> int:
-        return api.get(GroupList, "multicast").statistics["reports"]
+    def is_answered() -> bool:
+        found = api.get(GroupList, "multicast").statistics
+        return found["queries"] >= 2 and found["reports"] >= 1
 
-    until("h2 hears reports", lambda: reports() > 0)
+    until("h2 asks and is answered", is_answered)
 
 
 def test_what_is_joined_while_weftd_is_away_is_learnt_when_it_starts(site: Site) -> None:
@@ -327,6 +328,16 @@ def test_what_is_joined_while_weftd_is_away_is_learnt_when_it_starts(site: Site)
     assert ear.line() == "late 0"
     ear.leave()
     site.has(GROUP4)
+
+
+def test_a_port_is_asked_soon_after_it_was_plugged_in(site: Site) -> None:
+    """Whatever it joined before anybody listened."""
+    before = site.apis[2].get(GroupList, "multicast").statistics["queries"]
+    site.workload(2)
+    until(
+        "the new port is asked",
+        lambda: site.apis[2].get(GroupList, "multicast").statistics["queries"] >= before + 2,
+    )
 
 
 def test_a_member_that_is_unplugged_is_none(site: Site) -> None:

@@ -19,6 +19,8 @@ INTERVAL_S = 125
 """Between two questions (RFC 3376 section 8)."""
 RESPONSE_S = 10.0
 """Within this a workload answers."""
+FIRST_S = 0.5
+"""Before the first question: the record of a port comes before its device."""
 FIRST_RESPONSE_S = 1.0
 """The same for the first question."""
 SECOND_S = INTERVAL_S / 4
@@ -69,7 +71,7 @@ class Querier:
         is_new = port not in self._sources
         self._sources[port] = source
         if is_new:
-            self._fresh_s = max(now_s, self._fresh_s) + 1 / _PORTS_A_SECOND
+            self._fresh_s = max(now_s + FIRST_S, self._fresh_s + 1 / _PORTS_A_SECOND)
             self._push(self._fresh_s, port, None, 0)
 
     def forget(self, port: PortId) -> None:
