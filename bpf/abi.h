@@ -117,17 +117,16 @@ struct group_key {
 };
 
 struct group {
-	__u32 flags;	     /* enum group_flag */
-	__u32 replica_count; /* indexes in group_hosts_v1: other hosts with members */
-	__u8 spare[8];
+	__u32 flags; /* enum group_flag */
+	__u8 spare[12];
 };
 
 /* group_ports_v1: (VNI, multicast address, slot) -> struct flood, as in flood_v1;
- * group_hosts_v1: (VNI, multicast address, position) -> struct replica, as in replicas_v1 */
+ * group_hosts_v1: (VNI, multicast address, tag) -> struct replica, as in replicas_v1 */
 struct member_key {
 	__u32 vni;
 	struct address address;
-	__u32 position;
+	__u32 member; /* slot of a port, or tag of a host */
 };
 
 /* tunnels_v1: tag of another host -> the way there. What is at `remote` unpacks, or passes on. */

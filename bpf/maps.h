@@ -98,7 +98,8 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } group_ports_v1 SEC(".maps");
 
-/* (VNI, multicast address, index) -> another host with members; indexes are dense.
+/* (VNI, multicast address, tag) -> another host with members. Read for each host of replicas_v1: a list
+ * for each group would be rewritten, and be wrong for a moment, whenever a host joins or leaves it.
  * 262144: each group of groups_v1 on four hosts. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

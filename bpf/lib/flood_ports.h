@@ -21,7 +21,7 @@ static __noinline __u32 port_in_slot(struct packet *packet, __u32 slot)
 	struct flood_key key = { .vni = packet->vni, .slot = slot };
 	const struct flood *port;
 
-	packet->position = slot;
+	packet->receiver = slot;
 	port = packet->skb->cb[FLOOD_TO_MEMBERS]
 		       ? bpf_map_lookup_elem(&group_ports_v1, &packet->member)
 		       : bpf_map_lookup_elem(&flood_v1, &key);

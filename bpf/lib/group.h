@@ -123,7 +123,6 @@ static __noinline int flood_to_members(struct packet *packet)
 	if (group->flags & GROUP_FLOODED)
 		return NEXT;
 	packet->skb->cb[FLOOD_TO_MEMBERS] = true;
-	packet->skb->cb[FLOOD_REPLICAS] = group->replica_count;
 	return NEXT;
 }
 

@@ -56,7 +56,7 @@ struct packet {
 		struct {
 			__u32 vni;
 			struct address destination;
-			__u32 position; /* in a list of members */
+			__u32 receiver; /* slot or tag of a member */
 		};
 		struct group_key group;
 		struct member_key member;

@@ -19,24 +19,19 @@ struct replication {
 	struct overlay_header header;
 };
 
-/* Of the host at a position in the list; 0: none is there. */
+/* Of the host at a position in the list; 0: none is there, or it has no member of the group. */
 static __noinline __u32 replica_tag(struct packet *packet, __u32 position)
 {
 	struct replica_key key = { .vni = packet->vni, .position = position };
-	const struct replica *replica;
+	const struct replica *replica = bpf_map_lookup_elem(&replicas_v1, &key);
 
-	packet->position = position;
-	replica = packet->skb->cb[FLOOD_TO_MEMBERS]
-			  ? bpf_map_lookup_elem(&group_hosts_v1, &packet->member)
-			  : bpf_map_lookup_elem(&replicas_v1, &key);
-	return replica ? replica->tag : 0;
-}
-
-static __always_inline const struct tunnel *replica_tunnel(struct packet *packet, __u32 index)
-{
-	__u32 tag = replica_tag(packet, index);
-
-	return tag ? bpf_map_lookup_elem(&tunnels_v1, &tag) : NULL;
+	if (!replica)
+		return 0;
+	packet->receiver = replica->tag;
+	if (packet->skb->cb[FLOOD_TO_MEMBERS] &&
+	    !bpf_map_lookup_elem(&group_hosts_v1, &packet->member))
+		return 0;
+	return replica->tag;
 }
 
 static __always_inline bool is_pushed(const struct tunnel *tunnel)
@@ -54,8 +49,12 @@ static __always_inline __u32 family_of(const struct tunnel *tunnel)
 static long replicate_by_device(__u32 index, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	const struct tunnel *tunnel = replica_tunnel(packet, index);
+	__u32 tag = replica_tag(packet, index);
+	const struct tunnel *tunnel;
 
+	if (!tag)
+		return 0;
+	tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
 	if (!tunnel) {
 		drop(packet, DROP_NO_TUNNEL);
 		return 0;
@@ -82,8 +81,9 @@ static long replicate_by_device(__u32 index, struct replication *replication)
 static long replicate_pushed(__u32 index, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	const struct tunnel *tunnel = replica_tunnel(packet, index);
 	__u32 overhead = replication->family == 6 ? OUTER6_SIZE : OUTER4_SIZE;
+	__u32 tag = replica_tag(packet, index);
+	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
 
 	if (!tunnel || !is_pushed(tunnel) || replication->family != family_of(tunnel) ||
 	    (!packet->skb->gso_size && packet->skb->len > tunnel->mtu + ETH_HLEN + overhead))

@@ -55,9 +55,9 @@ def set_group(
 ) -> None:
     """These ports and hosts are members."""
     key = layouts.GroupKey(RED, encode(group)).encode()
-    world.put("groups_v1", key, layouts.Group(flags, len(tags)).encode())
-    for position, tag in enumerate(tags):
-        at = layouts.MemberKey(RED, encode(group), position).encode()
+    world.put("groups_v1", key, layouts.Group(flags).encode())
+    for tag in tags:
+        at = layouts.MemberKey(RED, encode(group), tag).encode()
         world.put("group_hosts_v1", at, layouts.Replica(tag).encode())
     for workload in members:
         slot = int(workload.device[1:]) - 1

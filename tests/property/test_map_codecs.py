@@ -88,7 +88,7 @@ ROWS = {
     rows.REPLICAS: (st.builds(rows.ReplicaKey, vnis, u32), u32),
     rows.GROUPS: (
         st.builds(rows.GroupKey, vnis, addresses),
-        st.builds(rows.GroupValue, u32, flags),
+        st.builds(rows.GroupValue, flags),
     ),
     rows.GROUP_PORTS: (st.builds(rows.MemberKey, vnis, addresses, u32), ifnames),
     rows.GROUP_HOSTS: (st.builds(rows.MemberKey, vnis, addresses, u32), u32),

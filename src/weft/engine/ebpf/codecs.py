@@ -182,12 +182,12 @@ def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
 
 def _encode_group(value: rows.GroupValue, devices: Devices) -> bytes:
     flags = GroupFlag.GROUP_FLOODED if value.is_flooded else GroupFlag(0)
-    return layouts.Group(flags=flags, replica_count=value.replica_count).encode()
+    return layouts.Group(flags=flags).encode()
 
 
 def _decode_group(raw: bytes, devices: Devices) -> rows.GroupValue:
     group = layouts.Group.decode(raw)
-    return rows.GroupValue(group.replica_count, bool(group.flags & GroupFlag.GROUP_FLOODED))
+    return rows.GroupValue(bool(group.flags & GroupFlag.GROUP_FLOODED))
 
 
 def _decode_group_key(raw: bytes, devices: Devices) -> rows.GroupKey:
@@ -196,12 +196,12 @@ def _decode_group_key(raw: bytes, devices: Devices) -> rows.GroupKey:
 
 
 def _encode_member_key(key: rows.MemberKey, devices: Devices) -> bytes:
-    return layouts.MemberKey(key.vni, encode_address(key.group), key.position).encode()
+    return layouts.MemberKey(key.vni, encode_address(key.group), key.member).encode()
 
 
 def _decode_member_key(raw: bytes, devices: Devices) -> rows.MemberKey:
     key = layouts.MemberKey.decode(raw)
-    return rows.MemberKey(key.vni, _some_address(key.address), key.position)
+    return rows.MemberKey(key.vni, _some_address(key.address), key.member)
 
 
 def _encode_peer(value: rows.PeerValue, devices: Devices) -> bytes:

@@ -1,7 +1,7 @@
 """To whom multicast goes: rows of `groups`, `group_ports` and `group_hosts`, from the records.
 
 Ports of this host are found by their slots, as in the flood list, so each record yields its own.
-The list of other hosts is dense, so the network yields it.
+What other hosts have joined the network yields.
 """
 
 from __future__ import annotations
@@ -24,14 +24,10 @@ def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator
     for group in network.groups:
         yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue(is_flooded=True))
     for group, hosts in _hosts_by_group(network, view).items():
-        others = sorted(host for host in hosts if host != host_id)
-        if group in network.groups:
-            continue
-        key = rows.GroupKey(network.vni, group)
-        yield Row(rows.GROUPS, key, rows.GroupValue(len(others)))
-        for position, other in enumerate(others):
-            member = rows.MemberKey(network.vni, group, position)
-            yield Row(rows.GROUP_HOSTS, member, host_tag(other))
+        if group not in network.groups:
+            yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue())
+        for tag in (host_tag(host) for host in hosts if host != host_id):
+            yield Row(rows.GROUP_HOSTS, rows.MemberKey(network.vni, group, tag), tag)
 
 
 def compile_port_groups(host_id: HostId, joined: PortGroups, view: View) -> Iterator[Row]:

@@ -121,10 +121,8 @@ class GroupKey(_Many, frozen=True):
 
 
 class GroupValue(NamedTuple):
-    """Who they are, beside the ports of this host in `group_ports`."""
+    """Who they are, beside those in `group_ports` and `group_hosts`."""
 
-    replica_count: int = 0
-    """Other hosts with members: how far `group_hosts` reaches."""
     is_flooded: bool = False
     """All ports of the network are members."""
 
@@ -132,12 +130,12 @@ class GroupValue(NamedTuple):
 class MemberKey(_Many, frozen=True):
     """`group_ports`: (VNI, multicast address, slot) -> device of a port that is a member.
 
-    `group_hosts`: (VNI, multicast address, position) -> tag of another host with members. Dense.
+    `group_hosts`: (VNI, multicast address, tag) -> that tag, of another host with members.
     """
 
     vni: int
     group: IPAddress
-    position: int
+    member: int
 
 
 class TunnelValue(NamedTuple):

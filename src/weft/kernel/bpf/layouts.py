@@ -388,7 +388,6 @@ class Group(NamedTuple):
     """struct group: 16 bytes."""
 
     flags: int = 0
-    replica_count: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -400,7 +399,7 @@ class Group(NamedTuple):
         return cls._make(_GROUP.unpack(raw))
 
 
-_GROUP = struct.Struct("<II8x")
+_GROUP = struct.Struct("<I12x")
 
 
 class MemberKey(NamedTuple):
@@ -408,7 +407,7 @@ class MemberKey(NamedTuple):
 
     vni: int = 0
     address: bytes = bytes(16)
-    position: int = 0
+    member: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -861,13 +860,12 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     ),
     "group": (
         Member("flags", 0, 4),
-        Member("replica_count", 4, 4),
-        Member("spare", 8, 8),
+        Member("spare", 4, 12),
     ),
     "member_key": (
         Member("vni", 0, 4),
         Member("address", 4, 16),
-        Member("position", 20, 4),
+        Member("member", 20, 4),
     ),
     "tunnel": (
         Member("ifindex", 0, 4),
