@@ -343,6 +343,7 @@ enum trace {
 	TRACE_REASON = 1,     /* enum drop_reason */
 	FLOOD_TO_MEMBERS = 2, /* of the group, not to everybody */
 	FLOOD_REPLICAS = 3,   /* other hosts that get it */
+	FLOOD_FAMILY = 4,     /* see replicate.h */
 };
 
 #endif

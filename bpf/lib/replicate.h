@@ -113,6 +113,10 @@ static __cold void replicate(struct packet *packet)
 	__u32 size;
 
 	count = count < REPLICAS_MAX ? count : REPLICAS_MAX;
+	/* Verifiers older than Linux 6.7 follow what bpf_loop calls for one round only, and remove what
+	 * that round cannot reach: it must not be known that there is no family yet. */
+	*(volatile __u32 *)&packet->skb->cb[FLOOD_FAMILY] = 0;
+	replication.family = *(volatile __u32 *)&packet->skb->cb[FLOOD_FAMILY];
 	bpf_loop(count, replicate_by_device, &replication, 0);
 	if (!replication.family)
 		return;

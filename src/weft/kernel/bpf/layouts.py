@@ -185,6 +185,7 @@ class Trace(IntEnum):
     TRACE_REASON = 1
     FLOOD_TO_MEMBERS = 2
     FLOOD_REPLICAS = 3
+    FLOOD_FAMILY = 4
 
 
 class Port(NamedTuple):
