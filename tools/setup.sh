@@ -38,10 +38,12 @@ procps               pgrep
 python3              python3
 python3-venv         venv
 shellcheck           shellcheck
+socat                socat
 strace               strace
 tcpdump              tcpdump
 util-linux           nsenter
 wireguard-go         wireguard-go
+wireguard-tools      wg
 '
 kernel_packages='
 cpio                 cpio
