@@ -144,12 +144,8 @@ class Managed:
     # A look.
 
     async def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._fresh_until_s:
-            if await self._refresh():
-                await self.client.close()
-                await self._process.stop()
-            self._fresh_until_s = loop.time() + FRESH_S
+        if asyncio.get_running_loop().time() >= self._fresh_until_s:
+            await self._renew()
         try:
             self.members = await self._list()
         except WeftError:
@@ -160,6 +156,18 @@ class Managed:
         await self._remember()
         await self._remove_the_removed()
         await self._take_part()
+
+    async def _renew(self) -> None:
+        """Look at the certificates; who takes them from files begins anew with others."""
+        # Before, for a secret may change meanwhile, and that asks for another look.
+        self._fresh_until_s = asyncio.get_running_loop().time() + FRESH_S
+        try:
+            if await self._refresh():
+                await self.client.close()
+                await self._process.stop()
+        except WeftError:
+            self._fresh_until_s = 0.0
+            raise
 
     async def _go_on(self) -> None:
         """Start this host's member, if it is one and has ended."""
