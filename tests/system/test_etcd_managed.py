@@ -33,7 +33,7 @@ PATIENT_S = 40
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def formed() -> Iterator[Cluster]:
     lab = Lab(f"managed-{os.getpid()}")
     try:
         lab.up(4, settings=SETTINGS, has_weftd=False)
@@ -43,6 +43,21 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
     finally:
         lab.down()
+
+
+@pytest.fixture
+def cluster(formed: Cluster) -> Cluster:
+    """What the test before did to etcd is over, and three are members."""
+    for host in formed.hosts:
+        until(f"{host.name} is well", lambda host=host: is_well(host), PATIENT_S)  # type: ignore[misc]
+    return formed
+
+
+def is_well(host: LabHost) -> bool:
+    """Whether a host has no problem, and knows three members."""
+    found = status(host)
+    is_quiet = not found.problem_count and not found.store.reason and not found.lost_host_count
+    return is_quiet and len(members(host)) == 3
 
 
 def status(host: LabHost) -> StatusInfo:
@@ -98,7 +113,13 @@ def test_three_hosts_are_members_and_one_may_die(cluster: Cluster) -> None:
         ping = one.start("ping", "-n", "-q", "-i", "0.02", two.address4)
         dying.kill_weftd()
         until("its etcd has ended with it", lambda: etcd_pid(dying) is None)
-        cluster.done(other, "network", "create", "bar", "--subnet", "10.2.0.0/24")
+
+        def is_made() -> bool:
+            # Etcd takes nothing until another leads, if the one that died did.
+            cluster.weft(other, "network", "create", "bar", "--subnet", "10.2.0.0/24")
+            return "bar" in networks(other)
+
+        until("two can change what is shared", is_made, PATIENT_S)
         until("h1 has the network", has(h1, "foo", "bar"))
         dying.start_weftd()
         until("it has it too", has(dying, "foo", "bar"))
