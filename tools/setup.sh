@@ -47,6 +47,7 @@ wireguard-tools      wg
 '
 kernel_packages='
 cpio                 cpio
+file                 file
 qemu-system-x86      qemu-system-x86_64
 '
 

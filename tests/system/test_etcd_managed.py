@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.cluster import Cluster, api, has, networks
 from tests.system.workload import Workload, add_network, ping_counts, until
-from weft.api.schema import StatusInfo
+from weft.api.schema import HostList, StatusInfo
 from weft.lab.host import LabHost, Setting
 from weft.lab.lab import Lab
 
@@ -174,10 +174,17 @@ def test_a_member_that_is_forgotten_or_leaves_is_replaced(cluster: Cluster) -> N
     spare = next(host for host in cluster.hosts if host.name not in members(h1))
     cluster.done(gone, "down")
     until("h1 has noticed", cluster.is_lost(h1, gone))
-    cluster.done(h1, "forget", gone.name)
+
+    def is_forgotten() -> bool:
+        # Etcd takes nothing until another leads, if the one that went did.
+        cluster.weft(h1, "forget", gone.name)
+        return gone.name not in [host.name for host in api(h1).get(HostList, "hosts").hosts]
+
+    until("h1 forgets it", is_forgotten, PATIENT_S)
     until("another took its place", lambda: spare.name in members(h1), PATIENT_S)
     assert gone.name not in members(h1)
     assert len(members(h1)) == 3
+    until(f"{spare.name} is well", lambda: is_well(spare), PATIENT_S)
     cluster.done(spare, "leave")
     until("two are left", lambda: len(members(h1)) == 2)
     assert etcd_pid(spare) is None
