@@ -158,6 +158,29 @@ def test_purge_leaves_nothing(tmp_path: Path, objects: Path) -> None:
     programs.purge(place)
 
 
+def test_purge_takes_the_empty_folders_that_tc_makes(tmp_path: Path) -> None:
+    place = tmp_path / "other"
+    programs.mount_bpffs(place)
+    (place / "tc" / "globals").mkdir(parents=True)
+    (place / "xdp").symlink_to(place / "tc")
+    programs.purge(place)
+    assert not place.exists()
+
+
+def test_purge_leaves_what_others_pinned(tmp_path: Path, objects: Path) -> None:
+    place = tmp_path / "other"
+    programs.mount_bpffs(place)
+    with DataPlane.load(place, DEVICES, objects) as plane:
+        (place / "theirs").mkdir()
+        syscall.pin(plane.programs["from_port"].fd, place / "theirs" / "program")
+    programs.purge(place)
+    assert [each.name for each in (place / "theirs").iterdir()] == ["program"]
+    assert not (place / "programs").exists()
+    (place / "theirs" / "program").unlink()
+    programs.purge(place)
+    assert not place.exists()
+
+
 def test_nothing_stays_open(folder: Path, objects: Path) -> None:
     def open_files() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))

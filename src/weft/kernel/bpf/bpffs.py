@@ -36,10 +36,10 @@ def mount_bpffs(bpffs_dir: Path) -> None:
 
 
 def purge(bpffs_dir: Path) -> None:
-    """Remove all pins, the folder, and the mount if it was ours and holds nothing else.
+    """Remove all pins, the folder, and the mount if it was ours and holds nobody else's pin.
 
     Filters must be gone before: the kernel keeps a program that is attached. Nothing there is no
-    error.
+    error. What others pinned there stays, and so do the folder and the mount that it needs.
     """
     at = STANDARD if bpffs_dir.parent == STANDARD else bpffs_dir
     if not at.parent.exists():
@@ -51,7 +51,7 @@ def purge(bpffs_dir: Path) -> None:
             (bpffs_dir / folder).rmdir()
     with _locked(at.parent):
         _unmount_if_ours(bpffs_dir)
-        with contextlib.suppress(FileNotFoundError):
+        if bpffs_dir.exists() and not any(bpffs_dir.iterdir()):
             bpffs_dir.rmdir()
         _unmount_if_ours(bpffs_dir.parent)
 
@@ -70,11 +70,23 @@ def _locked(folder: Path) -> Iterator[None]:
 def _unmount_if_ours(place: Path) -> None:
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     ours = [each[1] for each in mounts if each[0] == _SOURCE and each[2] == "bpf"]
-    # Its root shows two files of the kernel's own, of which we made none.
-    if str(place) not in ours or any(not each.name.endswith(".debug") for each in place.iterdir()):
+    if str(place) not in ours or _holds_pins(place):
         return
     if _libc.umount2(os.fsencode(place), 0) < 0:
         raise KernelError(f"unmount {place}", ctypes.get_errno())
+
+
+def _holds_pins(place: Path) -> bool:
+    """Whether anything is pinned there.
+
+    Not pins: two files of the kernel's own in its root, and the empty folders and links that tc
+    and ip make in the first bpf file system that they find.
+    """
+    return any(
+        not name.endswith(".debug") and not Path(folder, name).is_symlink()
+        for folder, _, files in os.walk(place)
+        for name in files
+    )
 
 
 def _is_on_bpffs(path: Path) -> bool:
