@@ -80,8 +80,7 @@ enum network_flag {
 struct network {
 	__u32 flags; /* enum network_flag */
 	__u32 slot_count;
-	__u32 replica_count; /* indexes in replicas_v1: other hosts with a port on it */
-	__u8 spare[20];
+	__u8 spare[24];
 };
 
 /* flood_v1: (VNI, slot) -> */
@@ -95,10 +94,10 @@ struct flood {
 	__u8 spare[12];
 };
 
-/* replicas_v1: (VNI, position in the list) -> another host that gets what is flooded */
+/* replicas_v2: (VNI, tag of a host, 0 for the start) -> the next host that gets what is flooded */
 struct replica_key {
 	__u32 vni;
-	__u32 position;
+	__u32 after;
 };
 
 struct replica {
@@ -122,7 +121,7 @@ struct group {
 };
 
 /* group_ports_v1: (VNI, multicast address, slot) -> struct flood, as in flood_v1;
- * group_hosts_v1: (VNI, multicast address, tag) -> struct replica, as in replicas_v1 */
+ * group_hosts_v1: (VNI, multicast address, tag) -> struct replica, which says the tag again */
 struct member_key {
 	__u32 vni;
 	struct address address;
@@ -342,8 +341,7 @@ enum trace {
 	TRACE_TARGET = 0,     /* ifindex that it was redirected to; 0: none */
 	TRACE_REASON = 1,     /* enum drop_reason */
 	FLOOD_TO_MEMBERS = 2, /* of the group, not to everybody */
-	FLOOD_REPLICAS = 3,   /* other hosts that get it */
-	FLOOD_FAMILY = 4,     /* see replicate.h */
+	FLOOD_FAMILY = 3,     /* see replicate.h */
 };
 
 #endif

@@ -66,8 +66,9 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } flood_v1 SEC(".maps");
 
-/* (VNI, index) -> a host with a port on the network; indexes are dense, holes are skipped. Read for
- * what is flooded.
+/* (VNI, tag) -> the next host with a port on the network, by rising tags: a chain that begins at tag 0
+ * and ends where nothing follows. Read for what is flooded. One that comes or goes changes the entry
+ * before its own and no other, so nobody else misses a packet.
  * 262144: 16384 networks on 16 hosts each. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -75,7 +76,7 @@ struct {
 	__type(value, struct replica);
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} replicas_v1 SEC(".maps");
+} replicas_v2 SEC(".maps");
 
 /* (VNI, multicast address) -> a group with members somewhere. Read for multicast on networks that
  * snoop.
@@ -98,7 +99,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } group_ports_v1 SEC(".maps");
 
-/* (VNI, multicast address, tag) -> another host with members. Read for each host of replicas_v1: a list
+/* (VNI, multicast address, tag) -> another host with members. Read for each host of replicas_v2: a chain
  * for each group would be rewritten, and be wrong for a moment, whenever a host joins or leaves it.
  * 262144: each group of groups_v1 on four hosts. */
 struct {

@@ -39,7 +39,7 @@ static __cold int arrive_at_all(struct packet *packet, const struct arrival *arr
 	verdict = opened(packet, arrival);
 	if (verdict != NEXT)
 		return verdict;
-	flood_to_all(packet, network);
+	flood_to_all(packet);
 	if (network->flags & NETWORK_SNOOPS) {
 		if (!load_destination(packet))
 			return drop(packet, DROP_MALFORMED);

@@ -26,14 +26,14 @@ static __cold int flood(struct packet *packet)
 
 	if (!network)
 		return drop(packet, DROP_NO_ROUTE);
-	flood_to_all(packet, network);
+	flood_to_all(packet);
 	if (network->flags & NETWORK_SNOOPS) {
 		verdict = flood_snooping(packet);
 		if (verdict != NEXT)
 			return verdict;
 	}
 	flood_ports(packet, network);
-	if (packet->skb->cb[FLOOD_REPLICAS])
+	if (has_replicas(packet))
 		replicate(packet);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }

@@ -104,10 +104,9 @@ static __always_inline int refuse_group(struct packet *packet)
 	return packet->icmp_type == ND_RS ? absorb() : drop(packet, DROP_NO_MEMBER);
 }
 
-static __always_inline void flood_to_all(struct packet *packet, const struct network *network)
+static __always_inline void flood_to_all(struct packet *packet)
 {
 	packet->skb->cb[FLOOD_TO_MEMBERS] = false;
-	packet->skb->cb[FLOOD_REPLICAS] = network->replica_count;
 }
 
 /* Where the network snoops: whom the packet is for. */

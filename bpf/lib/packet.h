@@ -25,6 +25,8 @@
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))
 
+#define __unused __attribute__((unused))
+
 #define IPV4_MAPPED bpf_htonl(0x0000ffff) /* third word of ::ffff:a.b.c.d */
 
 struct ethernet {

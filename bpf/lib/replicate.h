@@ -15,23 +15,36 @@
 
 struct replication {
 	struct packet *packet;
+	__u32 next;   /* tag of the host whose turn it is; 0: all have had theirs */
 	__u32 family; /* 4 or 6: of the headers that are pushed; 0: no host gets such */
 	struct overlay_header header;
 };
 
-/* Of the host at a position in the list; 0: none is there, or it has no member of the group. */
-static __noinline __u32 replica_tag(struct packet *packet, __u32 position)
+static __always_inline const struct replica *replica_after(const struct packet *packet, __u32 tag)
 {
-	struct replica_key key = { .vni = packet->vni, .position = position };
-	const struct replica *replica = bpf_map_lookup_elem(&replicas_v1, &key);
+	struct replica_key key = { .vni = packet->vni, .after = tag };
 
-	if (!replica)
-		return 0;
-	packet->receiver = replica->tag;
-	if (packet->skb->cb[FLOOD_TO_MEMBERS] &&
-	    !bpf_map_lookup_elem(&group_hosts_v1, &packet->member))
-		return 0;
-	return replica->tag;
+	return bpf_map_lookup_elem(&replicas_v2, &key);
+}
+
+static __always_inline bool has_replicas(const struct packet *packet)
+{
+	return replica_after(packet, 0);
+}
+
+/* 0: none follows. */
+static __noinline __u32 tag_after(struct packet *packet, __u32 tag)
+{
+	const struct replica *replica = replica_after(packet, tag);
+
+	return replica ? replica->tag : 0;
+}
+
+static __noinline bool is_member(struct packet *packet, __u32 tag)
+{
+	packet->receiver = tag;
+	return !packet->skb->cb[FLOOD_TO_MEMBERS] ||
+	       bpf_map_lookup_elem(&group_hosts_v1, &packet->member);
 }
 
 static __always_inline bool is_pushed(const struct tunnel *tunnel)
@@ -46,13 +59,16 @@ static __always_inline __u32 family_of(const struct tunnel *tunnel)
 }
 
 /* First round: the copies that the VXLAN device makes, and what header the others get. */
-static long replicate_by_device(__u32 index, struct replication *replication)
+static long replicate_by_device(__u32 round __unused, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
-	__u32 tag = replica_tag(packet, index);
+	__u32 tag = replication->next;
 	const struct tunnel *tunnel;
 
 	if (!tag)
+		return 1;
+	replication->next = tag_after(packet, tag);
+	if (!is_member(packet, tag))
 		return 0;
 	tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
 	if (!tunnel) {
@@ -78,13 +94,19 @@ static long replicate_by_device(__u32 index, struct replication *replication)
 
 /* Second round: a new outer header, and a copy. The packet has grown, so its size is not asked for
  * again by `exceeds`. */
-static long replicate_pushed(__u32 index, struct replication *replication)
+static long replicate_pushed(__u32 round __unused, struct replication *replication)
 {
 	struct packet *packet = replication->packet;
 	__u32 overhead = replication->family == 6 ? OUTER6_SIZE : OUTER4_SIZE;
-	__u32 tag = replica_tag(packet, index);
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	__u32 tag = replication->next;
+	const struct tunnel *tunnel;
 
+	if (!tag)
+		return 1;
+	replication->next = tag_after(packet, tag);
+	if (!is_member(packet, tag))
+		return 0;
+	tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
 	if (!tunnel || !is_pushed(tunnel) || replication->family != family_of(tunnel) ||
 	    (!packet->skb->gso_size && packet->skb->len > tunnel->mtu + ETH_HLEN + overhead))
 		return 0;
@@ -100,6 +122,7 @@ static __cold void replicate(struct packet *packet)
 {
 	struct replication replication = {
 		.packet = packet,
+		.next = tag_after(packet, 0),
 		.header = {
 			.vni = packet->vni,
 			.traffic_class = traffic_class(packet),
@@ -108,16 +131,14 @@ static __cold void replicate(struct packet *packet)
 		},
 	};
 	struct ethernet inner = inner_ethernet(packet);
-	__u32 count = packet->skb->cb[FLOOD_REPLICAS];
 	bool is_ipv6;
 	__u32 size;
 
-	count = count < REPLICAS_MAX ? count : REPLICAS_MAX;
 	/* Verifiers older than Linux 6.7 follow what bpf_loop calls for one round only, and remove what
-	 * that round cannot reach: it must not be known that there is no family yet. */
+	 * that round cannot reach: it must not be known that there is a next host, or no family yet. */
 	*(volatile __u32 *)&packet->skb->cb[FLOOD_FAMILY] = 0;
 	replication.family = *(volatile __u32 *)&packet->skb->cb[FLOOD_FAMILY];
-	bpf_loop(count, replicate_by_device, &replication, 0);
+	bpf_loop(REPLICAS_MAX, replicate_by_device, &replication, 0);
 	if (!replication.family)
 		return;
 	is_ipv6 = replication.family == 6;
@@ -128,7 +149,8 @@ static __cold void replicate(struct packet *packet)
 		drop(packet, DROP_KERNEL);
 		return;
 	}
-	bpf_loop(count, replicate_pushed, &replication, 0);
+	replication.next = tag_after(packet, 0);
+	bpf_loop(REPLICAS_MAX, replicate_pushed, &replication, 0);
 }
 
 #endif

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -223,10 +224,10 @@ class WireHost:
         self.configure()
 
     def set_replicas(self, hosts: Sequence[int]) -> None:
-        for index, host in enumerate(hosts):
-            key = layouts.ReplicaKey(VNI, index).encode()
-            self.put("replicas_v1", key, layouts.Replica(tag(host)).encode())
-        value = layouts.Network(0, len(self.places), len(hosts)).encode()
+        for after, following in pairwise([0, *sorted(map(tag, hosts))]):
+            key = layouts.ReplicaKey(VNI, after).encode()
+            self.put("replicas_v2", key, layouts.Replica(following).encode())
+        value = layouts.Network(0, len(self.places)).encode()
         self.put("networks_v1", struct.pack("<I", VNI), value)
 
     def add_place(self, place: Place, flags: int = 0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import pairwise
 from typing import NamedTuple
 
 from tests.bpf import wire
@@ -83,10 +84,12 @@ def set_tunnel(world: World, peer: Peer, version: int = 4, **changes: object) ->
 
 
 def set_replicas(world: World, vni: int, tags: list[int], slots: int = 6) -> None:
-    for index, tag in enumerate(tags):
-        key = layouts.ReplicaKey(vni, index).encode()
-        world.put("replicas_v1", key, layouts.Replica(tag).encode())
-    value = layouts.Network(0, slots, len(tags)).encode()
+    chain = world.plane.maps["replicas_v2"]
+    chain.delete(key for key in chain.read() if layouts.ReplicaKey.decode(key).vni == vni)
+    for after, tag in pairwise([0, *sorted(tags)]):
+        key = layouts.ReplicaKey(vni, after).encode()
+        world.put("replicas_v2", key, layouts.Replica(tag).encode())
+    value = layouts.Network(0, slots).encode()
     world.put("networks_v1", struct.pack("<I", vni), value)
 
 

@@ -46,7 +46,7 @@ def shout(group: str, sender: Workload = ANN) -> bytes:
 def snoop(world: World, tags: tuple[int, ...] = (), vni: int = RED) -> None:
     """The network snoops; these hosts have ports on it."""
     set_replicas(world, vni, list(tags))
-    value = layouts.Network(NetworkFlag.NETWORK_SNOOPS, 6, len(tags)).encode()
+    value = layouts.Network(NetworkFlag.NETWORK_SNOOPS, 6).encode()
     world.put("networks_v1", struct.pack("<I", vni), value)
 
 

@@ -72,7 +72,7 @@ ROWS = {
         st.builds(rows.MacKey, vnis, macs),
         st.builds(rows.MacValue, nothing | ifnames, flags, u32),
     ),
-    rows.NETWORKS: (vnis, st.builds(rows.NetworkValue, flags, u32, flags, u32, flags)),
+    rows.NETWORKS: (vnis, st.builds(rows.NetworkValue, flags, u32, flags, flags)),
     rows.FLOOD: (st.builds(rows.FloodKey, vnis, u32), ifnames),
     rows.ALLOWED: (
         st.builds(rows.AllowedKey, ifnames, prefixes),

@@ -31,6 +31,8 @@ class Codec(NamedTuple, Generic[K, V]):
     decode_key: Callable[[bytes, Devices], K]
     encode_value: Callable[[V, Devices], bytes]
     decode_value: Callable[[bytes, Devices], V]
+    write_order: Callable[[K], int] | None = None
+    """By what the rows that change are written, lowest first; None: it does not matter."""
 
 
 def encode_address(address: IPAddress | None) -> bytes:
@@ -164,9 +166,7 @@ def _encode_network(value: rows.NetworkValue, devices: Devices) -> bytes:
         flags |= NetworkFlag.NETWORK_HAS_UNKNOWN
     if value.is_snooping:
         flags |= NetworkFlag.NETWORK_SNOOPS
-    return layouts.Network(
-        flags=flags, slot_count=value.slot_count, replica_count=value.replica_count
-    ).encode()
+    return layouts.Network(flags=flags, slot_count=value.slot_count).encode()
 
 
 def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
@@ -175,7 +175,6 @@ def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
         is_internal=bool(network.flags & NetworkFlag.NETWORK_INTERNAL),
         slot_count=network.slot_count,
         has_unknown=bool(network.flags & NetworkFlag.NETWORK_HAS_UNKNOWN),
-        replica_count=network.replica_count,
         is_snooping=bool(network.flags & NetworkFlag.NETWORK_SNOOPS),
     )
 
@@ -339,11 +338,13 @@ PEERS: Codec[IPAddress, rows.PeerValue] = Codec(
     _decode_peer,
 )
 REPLICAS: Codec[rows.ReplicaKey, int] = Codec(
-    "replicas_v1",
-    lambda key, devices: layouts.ReplicaKey(key.vni, key.position).encode(),
+    "replicas_v2",
+    lambda key, devices: layouts.ReplicaKey(key.vni, key.after).encode(),
     lambda raw, devices: rows.ReplicaKey(*layouts.ReplicaKey.decode(raw)),
     _encode_replica,
     _decode_replica,
+    # The end of a chain first: at no moment does it lead past a host that was in it and stays.
+    write_order=lambda key: -key.after,
 )
 GROUPS: Codec[rows.GroupKey, rows.GroupValue] = Codec(
     "groups_v1",

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import cast
 
 from weft.engine.compiler import CompileFunction
 from weft.engine.ebpf import encryption, groups, rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
-from weft.model.ids import HostId, host_place_id, host_tag
+from weft.model.ids import HostId, HostTag, host_place_id, host_tag
 from weft.model.records import Host, Neighbours, Network, Place, Port, PortGroups, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.store.interface import View
@@ -71,9 +72,8 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
     Linear in its ports on this host, and in its hosts and groups if it has any here.
     """
     ports = tuple(view.by(Port, "place", Place(network.id, host_id)))
-    others = _others_on(network, host_id, view) if ports else []
-    for index, other in enumerate(others):
-        yield Row(rows.REPLICAS, rows.ReplicaKey(network.vni, index), host_tag(other))
+    for after, tag in pairwise([0, *_tags_on(network, host_id, view)] if ports else ()):
+        yield Row(rows.REPLICAS, rows.ReplicaKey(network.vni, after), tag)
     yield Row(
         rows.NETWORKS,
         network.vni,
@@ -81,7 +81,6 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
             is_internal=network.is_internal,
             slot_count=1 + max((port.slot for port in ports), default=-1),
             has_unknown=view.any(Port, "unknown_on", network.id),
-            replica_count=len(others),
             is_snooping=network.multicast == "snoop",
         ),
     )
@@ -89,9 +88,10 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
         yield from groups.groups_of_network(host_id, network, view)
 
 
-def _others_on(network: Network, host_id: HostId, view: View) -> list[HostId]:
+def _tags_on(network: Network, host_id: HostId, view: View) -> list[HostTag]:
+    """Of the other hosts with a port on it, rising."""
     places = cast("Iterable[Place]", view.beginning(Port, "place", network.id))
-    return sorted(place.host_id for place in places if place.host_id != host_id)
+    return sorted({host_tag(place.host_id) for place in places if place.host_id != host_id})
 
 
 def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:

@@ -54,12 +54,12 @@ class MapTable:
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
-        """See `Table.write`."""
-        failures = self._delete(deletes)
+        """See `Table.write`. What goes, goes last: nothing written leads there any more."""
+        failures: list[RowFailure] = []
         codec, devices = self._codec, self._devices
         items: dict[bytes, bytes] = {}
         keys: dict[bytes, Hashable] = {}
-        for key, value in upserts.items():
+        for key, value in self._in_order(upserts):
             try:
                 raw_key = codec.encode_key(key, devices)
                 items[raw_key] = codec.encode_value(value, devices)
@@ -68,7 +68,13 @@ class MapTable:
                 failures.append(RowFailure(RowKey(self.name, key), str(error)))
         if items:
             failures += self._failures(self._open_map().update(items), keys)
-        return failures
+        return failures + self._delete(deletes)
+
+    def _in_order(self, upserts: Mapping[Any, Hashable]) -> Iterable[tuple[Any, Hashable]]:
+        order = self._codec.write_order
+        if order is None:
+            return upserts.items()
+        return sorted(upserts.items(), key=lambda item: order(item[0]))
 
     def _delete(self, deletes: Iterable[Hashable]) -> list[RowFailure]:
         """A key whose device is gone is left to the next look, which reads it as ``#IFINDEX``."""

@@ -93,8 +93,6 @@ class NetworkValue(NamedTuple):
     has_unknown: bool
     """Some port may hold addresses that no record names (spoof check off, or allowed prefixes):
     ARP and ND for unknown addresses are flooded instead of dropped."""
-    replica_count: int = 0
-    """Other hosts with a port on it, while this one has any: how far `replicas` reaches."""
     is_snooping: bool = False
     """Multicast goes to members alone: `groups`."""
 
@@ -107,10 +105,14 @@ class FloodKey(NamedTuple):
 
 
 class ReplicaKey(_Many, frozen=True):
-    """`replicas`: (VNI, position) -> tag of another host that gets what is flooded. Dense."""
+    """`replicas`: (VNI, tag) -> tag of the next other host that gets what is flooded.
+
+    A chain for each network that this host has ports on: it begins at tag 0, its tags rise, and
+    after the last one there is no row.
+    """
 
     vni: int
-    position: int
+    after: int
 
 
 class GroupKey(_Many, frozen=True):
@@ -362,3 +364,7 @@ ORDER: tuple[str, ...] = (
 )
 """A port's device comes first and its addresses last, so nobody is sent to a port that cannot
 receive; on the way out the addresses go first. So it is with the ways to other hosts."""
+
+CHANGED_AT_ONCE = frozenset({NFTABLES, REPLICAS})
+"""Their deletes wait for their upserts: nftables' table is replaced whole, and a chain must not end
+where its next row has gone and the way past it is not written yet."""

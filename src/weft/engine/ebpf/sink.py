@@ -170,14 +170,14 @@ class Sink:
     ) -> list[RowFailure]:
         """Make the changes: deletes from the last table to the first, then upserts back again.
 
-        nftables' deletes wait for its upserts, for the table is replaced whole.
+        Some tables take both at once: see `rows.CHANGED_AT_ONCE`.
         """
         failures: list[RowFailure] = []
         for name in reversed(rows.ORDER):
-            if deletes.get(name) and name != rows.NFTABLES:
+            if deletes.get(name) and name not in rows.CHANGED_AT_ONCE:
                 failures += self._tables[name].write({}, deletes[name])
         for name in rows.ORDER:
-            late = deletes.get(name, ()) if name == rows.NFTABLES else ()
+            late = deletes.get(name, ()) if name in rows.CHANGED_AT_ONCE else ()
             if upserts.get(name) or late:
                 failures += self._tables[name].write(upserts.get(name, {}), late)
             if name == rows.WIREGUARD and upserts.get(name):

@@ -184,8 +184,7 @@ class Trace(IntEnum):
     TRACE_TARGET = 0
     TRACE_REASON = 1
     FLOOD_TO_MEMBERS = 2
-    FLOOD_REPLICAS = 3
-    FLOOD_FAMILY = 4
+    FLOOD_FAMILY = 3
 
 
 class Port(NamedTuple):
@@ -277,7 +276,6 @@ class Network(NamedTuple):
 
     flags: int = 0
     slot_count: int = 0
-    replica_count: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -289,7 +287,7 @@ class Network(NamedTuple):
         return cls._make(_NETWORK.unpack(raw))
 
 
-_NETWORK = struct.Struct("<III20x")
+_NETWORK = struct.Struct("<II24x")
 
 
 class FloodKey(NamedTuple):
@@ -333,7 +331,7 @@ class ReplicaKey(NamedTuple):
     """struct replica_key: 8 bytes."""
 
     vni: int = 0
-    position: int = 0
+    after: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -836,8 +834,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     "network": (
         Member("flags", 0, 4),
         Member("slot_count", 4, 4),
-        Member("replica_count", 8, 4),
-        Member("spare", 12, 20),
+        Member("spare", 8, 24),
     ),
     "flood_key": (
         Member("vni", 0, 4),
@@ -849,7 +846,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     ),
     "replica_key": (
         Member("vni", 0, 4),
-        Member("position", 4, 4),
+        Member("after", 4, 4),
     ),
     "replica": (
         Member("tag", 0, 4),
