@@ -26,7 +26,7 @@ from weft.kernel.nftables import Nftables
 from weft.kernel.tc import Hook, add_clsact, filters, replace_filter
 
 _CLONE_NEWNET = 0x40000000
-_REDIRECT_PEER = 155
+_REDIRECT_PEER, _LOOP = 155, 181
 _BPF_F_NO_PREALLOC = 1
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN"}
 _PROBE = "weftprobe"
@@ -131,6 +131,15 @@ def _redirect_peer(_: Netlink) -> None:
     os.close(_load_program(_REDIRECT_PEER))
 
 
+def _loop(_: Netlink) -> None:
+    """What is given to it here is no function, and only a kernel that knows it can say so."""
+    try:
+        os.close(_load_program(_LOOP))
+    except KernelError as error:
+        if error.errno != errno.EACCES:
+            raise
+
+
 def _decap_l3(_: Netlink) -> None:
     if not features.has_decap_l3():
         raise KernelError("change a packet's protocol along with its header", errno.EINVAL)
@@ -219,6 +228,12 @@ _PROBES = (
         True,
         "packets cannot be handed to a container: a newer kernel is needed",
         _redirect_peer,
+    ),
+    _Probe(
+        "bpf_loop",
+        True,
+        "broadcasts cannot be copied, so no program loads: a newer kernel is needed",
+        _loop,
     ),
     _Probe(
         "tcx",

@@ -98,3 +98,10 @@ def test_probes_pass_here_and_leave_nothing(host_netns: str) -> None:
     assert len({result.name for result in results}) == len(results) > 5
     assert all(result.consequence for result in results)
     assert run("ip -o link; nft list ruleset") == before
+
+
+def test_a_helper_that_the_kernel_lacks_is_missed(
+    host_netns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "_LOOP", 9999)
+    assert [each.name for each in probes.run() if not each.is_ok and each.is_needed] == ["bpf_loop"]
