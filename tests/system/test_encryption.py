@@ -179,6 +179,20 @@ def test_what_is_meant_for_wireguard_goes_nowhere_else(pair: Pair, tmp_path: Pat
     pair.a.reaches(pair.b)
 
 
+def test_what_wireguard_carries_takes_part_in_no_conntrack(pair: Pair) -> None:
+    """Each flow has a source port of its own there, and nobody else's rules are about it."""
+    pair.overlay.ask(True)
+    pair.a.reaches(pair.b)
+    counted = "".join(
+        f"chain {hook} {{ type filter hook {hook} priority 0; {its} ct state untracked counter; "
+        f"{its} ct state != untracked drop; }}\n"
+        for hook, its in (("input", "iifname weftwg"), ("output", "oifname weftwg"))
+    )
+    pair.one.run(f"nft 'table inet seen {{\n{counted}}}'")
+    pair.a.reaches(pair.b)
+    assert "packets 0" not in pair.one.run("nft list table inet seen")
+
+
 def test_the_kernels_own_is_used_where_it_has_one(pair: Pair) -> None:
     pair.overlay.ask(True)
     pair.a.reaches(pair.b)

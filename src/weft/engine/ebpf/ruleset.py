@@ -2,9 +2,9 @@
 
 Chains, in the order in which a packet meets them:
 
-    guard       before conntrack: what nobody may send to the host, and queries of workloads, which
-                take part in neither conntrack nor NAT; what is meant for WireGuard comes out of it
-                and goes into it, or nowhere
+    guard       before conntrack: what nobody may send to the host; queries of workloads and what
+                WireGuard carries, which take part in neither conntrack nor NAT; what is meant for
+                WireGuard comes out of it and goes into it, or nowhere
     prerouting  published ports, for what comes from outside and from workloads
     output_nat  the same for what the host itself sends
     forward     between the outside and the networks, and between published ports; nothing that
@@ -37,6 +37,7 @@ _CHAINS = f"""
     iifname != {{ "lo", "{WEFTWG}" }} ip6 daddr {WIREGUARD6} drop
     iifname != {{ "lo", "{WEFTWG}" }} ip6 saddr {WIREGUARD6} drop
     iifname "{WEFTWG}" meta l4proto != {{ udp, ipv6-icmp }} drop
+    iifname "{WEFTWG}" notrack accept
     iifname != "{WEFT0}" accept
     ip daddr 127.0.0.0/8 drop
     ip saddr 127.0.0.0/8 drop
@@ -49,7 +50,8 @@ _CHAINS = f"""
     type filter hook output priority raw; policy accept;
     oifname "{WEFT0}" ip saddr {DNS4} ip daddr {ALIAS4} notrack
     oifname "{WEFT0}" ip6 saddr {DNS6} ip6 daddr {ALIAS6} notrack
-    oifname != {{ "lo", "{WEFTWG}" }} ip6 daddr {WIREGUARD6} drop
+    oifname "{WEFTWG}" notrack accept
+    oifname != "lo" ip6 daddr {WIREGUARD6} drop
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
