@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -81,7 +82,11 @@ def sink(settings: Settings) -> Iterator[Sink]:
 
 @pytest.fixture
 def addresses(host_netns: str) -> None:
-    """Those of `test_kernel_sink.HOST`, on a device of the host's."""
+    """Those of `test_kernel_sink.HOST`, on a device of the host's, which is up as it is given."""
     run("ip link add up9 type veth peer name up8; ip link set up9 addrgenmode none")
     run("ip link set up8 addrgenmode none; ip link set up9 up; ip link set up8 up")
     run("ip addr add 192.0.2.10/24 dev up9; ip -6 addr add 2001:db8::10/64 dev up9 nodad")
+    deadline_s = time.monotonic() + 10 * PATIENCE
+    while run("ip -o link").count("state UP") < 2:  # the kernel says so in its own time
+        assert time.monotonic() < deadline_s, "up8 and up9 do not come up"
+        time.sleep(0.01)
