@@ -156,8 +156,8 @@ class WireHost:
         for name, role in roles.items():
             self.namespace.run(f"tc qdisc add dev {name} clsact", check=False)
             self.namespace.run(
-                f"tc filter replace dev {name} ingress prio 1 handle 1 bpf direct-action "
-                f"object-pinned {self.folder}/programs/{role}"
+                f"env TC_BPF_MNT={self.folder} tc filter replace dev {name} ingress prio 1 "
+                f"handle 1 bpf direct-action object-pinned {self.folder}/programs/{role}"
             )
 
     def configure(self) -> None:

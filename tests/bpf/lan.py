@@ -35,10 +35,13 @@ class Lan:
         return " 0% packet loss" in self.at(workload, command, check=False)
 
     def attach(self, plane_dir: Path, device: str, role: str) -> None:
-        """Put a pinned program on a device, instead of the one there."""
+        """Put a pinned program on a device, instead of the one there.
+
+        tc makes folders in a bpf file system, and not in the machine's when it is told where.
+        """
         self.host.run(
-            f"tc filter replace dev {device} ingress prio 1 handle 1 bpf direct-action "
-            f"object-pinned {plane_dir}/programs/{role}"
+            f"env TC_BPF_MNT={plane_dir} tc filter replace dev {device} ingress prio 1 handle 1 "
+            f"bpf direct-action object-pinned {plane_dir}/programs/{role}"
         )
 
 
