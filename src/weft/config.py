@@ -23,6 +23,8 @@ from weft.model.codec import convert
 
 DEFAULT_FILE = Path("/etc/weft/weft.toml")
 ENVIRONMENT_PREFIX = "WEFT_"
+_SOCKET_PATH_BYTES = 107
+"""The longest that Linux takes."""
 _NOT_SETTINGS = frozenset({"WEFT_CONFIG", "WEFT_JOIN_TOKEN"})
 
 
@@ -153,7 +155,9 @@ def load(
     values.update(_from_file(file, environment))
     values.update(_from_environment(environment))
     values.update({key: value for key, value in (flags or {}).items() if value is not None})
-    return convert(values, Settings)
+    settings = convert(values, Settings)
+    _check_run_dir(settings)
+    return settings
 
 
 def _from_file(file: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -195,6 +199,15 @@ def _parse(text: str, wanted: Any, variable: str) -> Any:
         except ValueError:
             raise InvalidError(f"environment variable {variable}={text}: not a number") from None
     return text or None if wanted not in (str,) else text
+
+
+def _check_run_dir(settings: Settings) -> None:
+    length = len(os.fsencode(settings.api_socket))
+    if length > _SOCKET_PATH_BYTES:
+        raise InvalidError(
+            f"run_dir {settings.run_dir}: the path of a socket in it has {length} bytes, and Linux "
+            f"takes {_SOCKET_PATH_BYTES}; choose a shorter one"
+        )
 
 
 def _check_known(key: str, source: str) -> None:

@@ -188,6 +188,13 @@ def test_a_lease_that_is_of_no_use_is_refused(lease_s: float) -> None:
         config.load({"lease_s": lease_s}, environment={})
 
 
+def test_a_run_dir_that_no_socket_fits_in_is_refused() -> None:
+    longest = "/" + "x" * (107 - len("//weftd.sock"))
+    assert config.load({"run_dir": longest}, environment={}).run_dir == longest
+    with pytest.raises(InvalidError, match="has 108 bytes, and Linux takes 107; choose a"):
+        config.load({"run_dir": longest + "x"}, environment={})
+
+
 def test_progress_speaks_after_a_second_and_not_before(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

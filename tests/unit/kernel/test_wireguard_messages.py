@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -187,6 +188,19 @@ def test_wireguard_go_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     assert device.pid() is None
     with pytest.raises(UnavailableError, match="No such file"):
         device.read()
+
+
+def test_a_folder_too_deep_for_a_sockets_address_does_not_matter(tmp_path: Path) -> None:
+    folder = tmp_path / ("deep" * 30)
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        with contextlib.chdir(folder):
+            listening.bind("uapi.sock")
+        listening.listen()
+        thread = answering(listening, b"listen_port=7\nerrno=0\n\n")
+
+        assert UapiWireGuard("weftwg", folder / "uapi.sock").read().port == 7
+        thread.join()
 
 
 def test_keys_never_show_the_private_one(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ _END_S = 2.0
 _POLL_S = 0.005
 _TUN = Path("/dev/net/tun")
 _SCRIPT = 'mount --bind "$1" /var/run && exec "$2" --foreground "$3"'
+_FRAME = "┌│└"
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 """All that it gets of weftd's environment, where others' secrets may be."""
 
@@ -79,8 +80,14 @@ def _await(ifname: str, run_dir: Path, log: Path) -> None:
             if device(ifname, run_dir).pid() is not None and find_link(netlink, ifname):
                 return
             time.sleep(_POLL_S)
-    last = "; ".join(log.read_text(errors="replace").splitlines()[-2:])
-    raise UnavailableError(f"device {ifname}: {PROGRAM} did not start: {last or 'it says nothing'}")
+    raise UnavailableError(f"device {ifname}: {PROGRAM} did not start: {_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    """What it said last, without the frame of advice that it begins with on every start."""
+    lines = log.read_text(errors="replace").splitlines()
+    words = [line for line in lines if line.strip() and line[0] not in _FRAME]
+    return "; ".join(words[-2:]) or "it says nothing"
 
 
 def end(pid: int) -> None:

@@ -65,10 +65,16 @@ class UapiWireGuard:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[socket.socket]:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
-            connection.settimeout(TIMEOUT_S)
-            connection.connect(os.fspath(self._path))
-            yield connection
+        """By the folder's descriptor: a whole path may be longer than a socket's address."""
+        folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            with connection:
+                connection.settimeout(TIMEOUT_S)
+                connection.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+                yield connection
+        finally:
+            os.close(folder)
 
 
 def _receive(connection: socket.socket) -> str:
