@@ -6,6 +6,8 @@ PYTEST := .venv/bin/python -m pytest
 ARGS :=
 # Where `make install` puts things.
 PREFIX ?= /usr/local
+# How many processes `make test` shares the files among; each test has namespaces of its own.
+WORKERS ?= 2
 # For `make demo`: the lab's name.
 LAB ?= demo
 
@@ -28,7 +30,7 @@ demo-down: ## Remove all that the demo made
 	@if [[ -x .venv/bin/weft ]]; then .venv/bin/weft lab demo --down; fi
 
 test: setup ## Run all tests; what cannot run here is skipped and says why
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system test-docker: test-%: setup
 	@$(PYTEST) tests/$* $(ARGS)

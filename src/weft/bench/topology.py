@@ -100,10 +100,15 @@ def compile_program(source: str, out: Path, definitions: Mapping[str, str]) -> N
 
 
 def attach_program(where: Namespace, device: str, program: Path, section: str) -> None:
-    """To what a device receives."""
+    """To what a device receives.
+
+    tc makes folders in the first bpf file system it finds, so it gets one of its own.
+    """
     where.run(["tc", "qdisc", "add", "dev", device, "clsact"])
     attach = ["bpf", "direct-action", "object-file", str(program), "section", section]
-    where.run(["tc", "filter", "add", "dev", device, "ingress", *attach])
+    command = ["tc", "filter", "add", "dev", device, "ingress", *attach]
+    mount = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'
+    where.run(["unshare", "--mount", "sh", "-c", mount, "sh", *command])
 
 
 def links_of(where: Namespace) -> dict[str, Any]:
