@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from weft.kernel.links import parse_link
-from weft.kernel.netlink import attributes, open_socket, read_news
+from weft.kernel.netlink import attributes, open_socket, read_news, readable
 
 _NETFILTER = 12
 _ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
@@ -27,6 +27,7 @@ _IFF_UP = 1
 _ALL_FLAGS = 0xFFFFFFFF  # what the kernel says of a device that is new
 _RTMSG_BYTES = 12
 _RTA_OIF = 4
+_ENOUGH = 10_000
 
 Subject = Literal["device", "address", "route", "filter", "rules", "lost"]
 _SUBJECTS: dict[int, tuple[Subject, bool]] = {
@@ -78,46 +79,35 @@ class KernelEvents:
         """`on_events` is called on the event loop, with all that came within `quiet_s`."""
         self._on_events = on_events
         self._quiet_s = quiet_s
-        self._pending: list[KernelEvent] = []
-        self._arrived = asyncio.Event()
 
     async def run(self) -> None:
-        """Until cancelled."""
-        loop = asyncio.get_running_loop()
-        sockets = (
-            open_socket(socket.NETLINK_ROUTE, _ROUTE_GROUPS),
-            open_socket(_NETFILTER, _NFTABLES_GROUP),
-        )
-        try:
-            for sock in sockets:
+        """Until cancelled.
+
+        Nothing is read meanwhile: plugging in one workload is a dozen messages, and each that
+        wakes the event loop holds up the thread that does the work.
+        """
+        with (
+            open_socket(socket.NETLINK_ROUTE, _ROUTE_GROUPS) as devices,
+            open_socket(_NETFILTER, _NFTABLES_GROUP) as rules,
+        ):
+            for sock in (devices, rules):
                 sock.setblocking(False)
-                loop.add_reader(sock, self._receive, sock)
             while True:
-                await self._arrived.wait()
+                await readable(devices, rules)
                 await asyncio.sleep(self._quiet_s)
-                self._arrived.clear()
-                pending, self._pending = self._pending, []
-                self._on_events(pending)
-        finally:
-            for sock in sockets:
-                loop.remove_reader(sock)
-                sock.close()
+                events = [*await _read(devices), *await _read(rules)]
+                if events:
+                    self._on_events(events)
 
-    def _receive(self, sock: socket.socket) -> None:
-        news = read_news(sock)
-        if news is None:
-            self._add(KernelEvent("lost"))
-            return
-        for kind, _, _, body in news:
-            event = parse(kind, body)
-            if event is not None:
-                self._add(event)
 
-    def _add(self, event: KernelEvent) -> None:
-        if len(self._pending) > 10_000:
-            self._pending = [KernelEvent("lost")]
-        self._pending.append(event)
-        self._arrived.set()
+async def _read(sock: socket.socket) -> list[KernelEvent]:
+    """What has come until now, or enough of it."""
+    events: list[KernelEvent] = []
+    while len(events) < _ENOUGH and (news := read_news(sock)):
+        told = (KernelEvent("lost") if each is None else parse(each[0], each[3]) for each in news)
+        events += [event for event in told if event is not None]
+        await asyncio.sleep(0)
+    return events
 
 
 def parse(kind: int, body: bytes) -> KernelEvent | None:

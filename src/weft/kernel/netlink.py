@@ -8,9 +8,11 @@ each; one that fails does not stop those after it.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -41,7 +43,10 @@ _ATTRIBUTE = struct.Struct("=HH")
 _BATCH = 64
 """Messages in one `sendmsg`: their answers must fit the socket's receive buffer."""
 _BUFFER_BYTES = 1 << 18
-_NEWS_BYTES = 1 << 16
+_NEWS = 256
+Message = tuple[int, int, int, bytes]
+"""Kind, flags, sequence, body."""
+_buffers = threading.local()
 
 
 class Request(NamedTuple):
@@ -188,30 +193,57 @@ class Netlink:
         except OSError as error:
             raise KernelError(operation, error.errno or 0) from error
 
-    def _receive(self, operation: str) -> Iterator[tuple[int, int, int, bytes]]:
+    def _receive(self, operation: str) -> Iterator[Message]:
         try:
-            data = self._socket.recv(_BUFFER_BYTES)
+            data = _received(self._socket)
         except OSError as error:
             raise KernelError(operation, error.errno or 0) from error
         return messages(data)
 
 
-def read_news(sock: socket.socket) -> list[tuple[int, int, int, bytes]] | None:
-    """What a socket that never blocks was told, as `messages` gives it; None: more happened than
-    the kernel could tell, so anything may have changed."""
+async def readable(*sockets: socket.socket) -> None:
+    """Return when one of them has something to read."""
+    loop = asyncio.get_running_loop()
+    is_readable = asyncio.Event()
+    for sock in sockets:
+        loop.add_reader(sock, is_readable.set)
     try:
-        data = sock.recv(_NEWS_BYTES)
-    except BlockingIOError:
-        return []
-    except OSError as error:
-        if error.errno != errno.ENOBUFS:
-            raise
-        return None
-    return list(messages(data))
+        await is_readable.wait()
+    finally:
+        for sock in sockets:
+            loop.remove_reader(sock)
 
 
-def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """(kind, flags, sequence, body) of each message in what a socket gave."""
+def read_news(sock: socket.socket) -> list[Message | None]:
+    """What a socket that never blocks has been told, the oldest first, up to `_NEWS` messages.
+
+    None: more happened than the kernel could tell, so anything may have changed.
+    """
+    news: list[Message | None] = []
+    while len(news) < _NEWS:
+        try:
+            news += messages(_received(sock))
+        except BlockingIOError:
+            break
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            news.append(None)
+    return news
+
+
+def _received(sock: socket.socket) -> bytes:
+    """By way of a buffer that stays: a new one of this size for each answer of a few bytes costs
+    more than the answer."""
+    buffer: bytearray | None = getattr(_buffers, "of_thread", None)
+    if buffer is None:
+        buffer = _buffers.of_thread = bytearray(_BUFFER_BYTES)
+    length = sock.recv_into(buffer)
+    return bytes(memoryview(buffer)[:length])
+
+
+def messages(data: bytes) -> Iterator[Message]:
+    """Each message in what a socket gave."""
     start, end = 0, len(data)
     while start + 16 <= end:
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, start)

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from weft.kernel import neighbours, routes
-from weft.kernel.links import parse_link
 from weft.kernel.neighbours import Hop
-from weft.kernel.netlink import open_socket, read_news
+from weft.kernel.netlink import open_socket, read_news, readable
 
 _GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
 """Devices, neighbours, and addresses, routes and rules of both families (RTMGRP_*)."""
@@ -24,7 +23,7 @@ _ADDRESS = (20, 21)
 _ROUTE = (24, 25)
 _RULE = (32, 33)
 SPACING_S = 0.02
-"""Between two times that it is told of; what comes meanwhile is told of once."""
+"""Between two times that the kernel is listened to; what comes meanwhile is told of once."""
 
 
 class Interest(NamedTuple):
@@ -41,28 +40,27 @@ class UnderlayEvents:
         """`on_change` is called on the event loop, and must not block."""
         self._interest = interest
         self._on_change = on_change
-        self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
         with open_socket(socket.NETLINK_ROUTE, _GROUPS) as sock:
             sock.setblocking(False)
-            loop.add_reader(sock, self._receive, sock)
-            try:
-                while True:
-                    await self._changed.wait()
-                    self._changed.clear()
+            while True:
+                await readable(sock)
+                if await self._has_changed(sock):
                     self._on_change()
-                    await asyncio.sleep(SPACING_S)
-            finally:
-                loop.remove_reader(sock)
+                await asyncio.sleep(SPACING_S)
 
-    def _receive(self, sock: socket.socket) -> None:
-        news = read_news(sock)
-        interest = self._interest()
-        if news is None or any(is_relevant(kind, body, interest) for kind, _, _, body in news):
-            self._changed.set()
+    async def _has_changed(self, sock: socket.socket) -> bool:
+        """Whether anything that has come until now is of interest."""
+        has_changed = False
+        while news := read_news(sock):
+            interest = self._interest()
+            has_changed |= any(
+                each is None or is_relevant(each[0], each[3], interest) for each in news
+            )
+            await asyncio.sleep(0)
+        return has_changed
 
 
 def is_relevant(kind: int, body: bytes, interest: Interest) -> bool:
@@ -70,10 +68,8 @@ def is_relevant(kind: int, body: bytes, interest: Interest) -> bool:
     only while something leads out of them."""
     if kind in (neighbours.NEW, neighbours.GONE):
         return neighbours.parse(body).hop in interest.hops
-    if kind in _LINK:
-        return parse_link(body).ifindex in interest.ifindexes
     if kind in _ROUTE:
         return routes.is_of_interest(body)
-    if kind in _ADDRESS:
+    if kind in (*_LINK, *_ADDRESS):
         return int.from_bytes(body[4:8], "little") in interest.ifindexes
     return kind in _RULE
