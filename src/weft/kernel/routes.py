@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
@@ -108,11 +108,11 @@ def delete_route(prefix: IPNetwork, ifindex: int) -> Request:
     return Request(f"delete route {prefix}", _RTM_DELROUTE, 0, _own_route(prefix, ifindex))
 
 
-def routes(netlink: Netlink) -> list[Route]:
-    """All unicast routes of the main table, both families."""
+def routes(netlink: Netlink, versions: Iterable[int] = (4, 6)) -> list[Route]:
+    """All unicast routes of the main table, of IPv4 and IPv6 or of one of them."""
     found: list[Route] = []
-    for family in _FAMILY.values():
-        header = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+    for version in versions:
+        header = _RTMSG.pack(_FAMILY[version], 0, 0, 0, 0, 0, 0, 0, 0)
         for body in netlink.dump(Request("list routes", _RTM_GETROUTE, 0, header)):
             route = _parse(body)
             if route is not None:

@@ -46,6 +46,8 @@ OWN_NAME = re.compile(r"wef[tc][0-9a-f]{11}")
 _HOST_END = re.compile(r"weft[0-9a-f]{11}")
 _READY_S = 0.2
 _READY_POLL_S = 0.0005
+_MOST_RISING = 64
+"""That many sockets are kept open; where more devices are made at once, nobody waits for one."""
 
 
 class DeviceTable:
@@ -57,7 +59,7 @@ class DeviceTable:
         self._devices = devices
         self._netlink = devices.netlink
         self._remade: set[str] = set()
-        self._rising: dict[str, tuple[str, int]] = {}
+        self._rising: list[tuple[Netlink, int]] = []
 
     def await_ready(self) -> None:
         """Wait until the workloads' ends that were made since the last call really send.
@@ -66,10 +68,10 @@ class DeviceTable:
         carrier came, 60 ms on a busy machine; an ARP request before that is lost, and the next
         one follows a second later. A kernel since 6.8 catches up when it is asked.
         """
-        rising, self._rising = self._rising, {}
+        rising, self._rising = self._rising, []
         deadline_s = time.monotonic() + _READY_S
-        for path, ifindex in rising.values():
-            with contextlib.suppress(NotFoundError), netns.netlink_in(path) as inside:
+        for inside, ifindex in rising:
+            with inside:
                 while time.monotonic() < deadline_s:
                     link = find_link(inside, ifindex)
                     if link is None or link.is_ready:
@@ -142,15 +144,14 @@ class DeviceTable:
             self._remade.add(name)
         end = VethEnd(name, ifindex=former.ifindex if former else 0)
         peer = VethEnd(value.peer_ifname, value.mac, netns_fd)
-        make = create_veth(end, peer, value.mtu_bytes)
+        make = (create_veth(end, peer, value.mtu_bytes), forbid_link_local(name))
         try:
-            self._netlink.do(make)
+            self._netlink.do(*make)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
             self._clear(value, netns_fd)
-            self._netlink.do(make)
-        self._netlink.do(forbid_link_local(name))
+            self._netlink.do(*make)
         link = self._devices.look_up(name)
         if link is None:
             raise NotFoundError(f"device {name}: it vanished while it was made")
@@ -172,17 +173,25 @@ class DeviceTable:
     def _finish(self, link: Link, value: rows.DeviceValue, path: str | None) -> None:
         """Everything after the pair exists; the alias last."""
         if path is not None:
-            if any(address.version == 6 for address, _ in value.addresses):
-                # Docker forbids IPv6 in a container that it gave no IPv6 network.
-                with netns.entered(path):
-                    sysctl.ensure(f"net/ipv6/conf/{value.peer_ifname}/disable_ipv6", "0")
-            with netns.netlink_in(path) as inside:
-                _configure(inside, link.peer_index, value)
-            self._rising[link.name] = (path, link.peer_index)
+            self._finish_inside(path, link.peer_index, value)
+        alias = alias_of(value)
         if link.mtu_bytes != value.mtu_bytes:
             self._netlink.do(set_mtu(link.ifindex, value.mtu_bytes))
-        self._netlink.do(set_alias(link.ifindex, alias_of(value)))
-        self._devices.look_up(link.name)
+        self._netlink.do(set_alias(link.ifindex, alias))
+        self._devices.note(link._replace(mtu_bytes=value.mtu_bytes, alias=alias))
+
+    def _finish_inside(self, path: str, ifindex: int, value: rows.DeviceValue) -> None:
+        """The workload's end. Its namespace is kept at hand for `await_ready`."""
+        with contextlib.ExitStack() as stack:
+            with netns.entered(path):
+                if any(address.version == 6 for address, _ in value.addresses):
+                    # Docker forbids IPv6 in a container that it gave no IPv6 network.
+                    sysctl.ensure(f"net/ipv6/conf/{value.peer_ifname}/disable_ipv6", "0")
+                inside = stack.enter_context(Netlink())
+            _configure(inside, ifindex, value)
+            if len(self._rising) < _MOST_RISING:
+                stack.pop_all()
+                self._rising.append((inside, ifindex))
 
     def _is_waiting(self, link: Link, value: rows.DeviceValue) -> bool:
         """Whether a pair whose peer another moves serves: moved already, or as it must be."""
@@ -281,7 +290,8 @@ def _configure(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
 
 def _add_routes(inside: Netlink, ifindex: int, value: rows.DeviceValue) -> None:
     """Those to prefixes that the workload has no route to yet."""
-    known = {route.prefix for route in routes(inside)}
+    versions = {prefix.version for prefix, _ in value.routes}
+    known = {route.prefix for route in routes(inside, versions)}
     for prefix, gateway in value.routes:
         if prefix not in known:
             inside.do(add_gateway_route(prefix, gateway, ifindex))

@@ -37,9 +37,13 @@ class Devices:
         link = find_link(self.netlink, name)
         self.forget(name)
         if link is not None:
-            self._by_name[name] = link
-            self._names[link.ifindex] = name
+            self.note(link)
         return link
+
+    def note(self, link: Link) -> None:
+        """The device is so now, as the kernel has just confirmed."""
+        self._by_name[link.name] = link
+        self._names[link.ifindex] = link.name
 
     def forget(self, name: str) -> None:
         """The device is gone."""

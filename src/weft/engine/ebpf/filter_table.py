@@ -89,7 +89,9 @@ class FilterTable:
         ready = [(key, ifindex) for key, ifindex, _ in attach if key not in errors]
         errors |= self._run([(key, [set_up(ifindex)]) for key, ifindex in ready])
         for key, _ in ready:
-            self._devices.look_up(key.ifname)
+            link = self._devices.find(key.ifname)
+            if link is not None and key not in errors:
+                self._devices.note(link._replace(is_up=True))
         return failures + [RowFailure(RowKey(self.name, key), why) for key, why in errors.items()]
 
     def _run(self, work: list[tuple[rows.FilterKey, list[Request]]]) -> dict[rows.FilterKey, str]:
