@@ -42,7 +42,8 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _BATCH = 64
 """Messages in one `sendmsg`: their answers must fit the socket's receive buffer."""
-_BUFFER_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 16
+"""The kernel gives a dump in pieces of 32 kB."""
 _NEWS = 256
 Message = tuple[int, int, int, bytes]
 """Kind, flags, sequence, body."""
