@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
 
-from weft.api.schema import NetworkInfo
+from weft.api.schema import NetworkInfo, PortList
 from weft.bench.host import WeftHost
 from weft.bench.namespace import Namespace
 from weft.bench.topology import Pair, Variant
@@ -19,6 +19,7 @@ from weft.lab.command import run
 from weft.lab.host import LabHost, Setting, weft_command
 from weft.lab.lab import Lab
 from weft.lab.layout import OUTSIDE, UNDERLAY_DEVICE
+from weft.lab.processes import wait_until
 from weft.model.addresses import ip_network
 
 JOINED_WITHIN_S = 30.0
@@ -58,6 +59,16 @@ class Cluster:
                     raise UnavailableError(f"{host.host.name}: does not hear of network {name}")
                 time.sleep(_POLL_S)
 
+    def _remove_network(self, name: str) -> None:
+        """Once the first host has heard that nothing is on it any more."""
+        first = self.hosts[0].api
+
+        def is_empty() -> bool:
+            return not first.get(PortList, "ports", query={"network": name}).ports
+
+        wait_until(f"network {name} is empty", is_empty, JOINED_WITHIN_S)
+        first.delete("networks", name)
+
     def variant(self, *, is_ipv6: bool = False) -> Variant:
         """Two workloads, on the first host and the second, for `topology`."""
         return partial(self._pair, is_ipv6=is_ipv6)
@@ -75,7 +86,7 @@ class Cluster:
         )
         first.api.send(NetworkInfo, "POST", "networks", body=spec)
         with ExitStack() as stack:
-            stack.callback(first.api.delete, "networks", name)
+            stack.callback(self._remove_network, name)
             self.await_network(name)
             ends, addresses = [], []
             for host, role in ((first, "client"), (second, "server")):
