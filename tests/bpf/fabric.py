@@ -6,10 +6,8 @@ in two subnets of one network.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
@@ -17,9 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bpf import wire
-from tests.bpf.lan import wait_for
+from tests.bpf import streams, wire
 from tests.bpf.namespaces import Namespace
+from tests.bpf.streams import SMALL_BUFFERS
 from weft.engine.ebpf.codecs import encode_address
 from weft.kernel.bpf import layouts, programs
 from weft.kernel.bpf.counters import PortCounters
@@ -331,18 +329,12 @@ def made_beside(
         yield fabric
 
 
-def stream(fabric: Fabric, sender: Place, target: Place, to: int | str, *options: str) -> None:
-    """30 MB over TCP, unless the options of iperf3 say otherwise; `to`: family, or address."""
+def stream(
+    fabric: Fabric, sender: Place, target: Place, to: int | str, options: str = SMALL_BUFFERS
+) -> None:
+    """See `streams.stream`; `to`: family, or address."""
     address = target.address(to) if isinstance(to, int) else to
-    with fabric.insides[target].entered():
-        server = subprocess.Popen(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: ":5201" in fabric.at(target, "ss -Hltn"))
-        words = " ".join(options)
-        report = json.loads(fabric.at(sender, f"iperf3 -J -n 30M -c {address} {words}"))
-        assert report["end"]["sum_received"]["bytes"] > 10e6
-    finally:
-        server.wait(10)
+    streams.stream(fabric.insides[sender], fabric.insides[target], address, options)
 
 
 def join(near: Namespace, far: Namespace, link: Link, mtu: int = UNDERLAY_MTU) -> None:

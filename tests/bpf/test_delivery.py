@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from tests.bpf import wire
 from tests.bpf.lan import OUTSIDE4, OUTSIDE6, Lan, made, wait_for
+from tests.bpf.streams import stream
 from tests.bpf.world import (
     ANN,
     BOB,
@@ -98,24 +98,12 @@ def test_duplicate_address_is_detected(lan: Lan) -> None:
         lan.at(EVE, f"ip -6 address delete {BOB.ipv6}/64 dev eth0")
 
 
-def stream(lan: Lan, sender: Workload, target: Workload, address: str) -> None:
-    """About 30 MB over one TCP connection; the end may cut off what is on its way."""
-    with lan.insides[target].entered():
-        server = subprocess.Popen(["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: ":5201" in lan.at(target, "ss -Hltn"))
-        report = json.loads(lan.at(sender, f"iperf3 -J -n 30M -c {address}"))
-        assert report["end"]["sum_received"]["bytes"] > 10e6
-    finally:
-        server.wait(10)
-
-
 @pytest.mark.parametrize("target", [BOB.ipv4, BOB.ipv6, CYD.ipv4, CYD.ipv6])
 def test_tcp_stream_in_large_segments(lan: Lan, target: str) -> None:
     """Without segmentation offload the mean packet would be no larger than the MTU."""
     receiver = BOB if target in (BOB.ipv4, BOB.ipv6) else CYD
     before = lan.world.counters(receiver.device)
-    stream(lan, ANN, receiver, target)
+    stream(lan.insides[ANN], lan.insides[receiver], target)
     after = lan.world.counters(receiver.device)
     received = after.rx_bytes - before.rx_bytes
     assert received > 10e6
