@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.system.workload import PATIENCE
 from weft.lab.host import weft_command
+from weft.lab.layout import RUN_ROOT, STATE_ROOT
 
 pytestmark = pytest.mark.root
 _TIMEOUT_S = 300
@@ -50,3 +52,18 @@ def test_every_part_measures_and_reports(part: str, tmp_path: Path) -> None:
     assert not [one for one in asked if one["verdict"] == "not measured"]
     left = [one for one in report["expected"] if one["title"].startswith("left behind")]
     assert all(one["verdict"] == "met" for one in left), report["remarks"]
+
+
+def test_one_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    command = [*weft_command(), "bench", "--quick", "--only", "join", "--output", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr is not None
+        while "making h2" not in (line := bench.stderr.readline()):
+            assert line, "it ended by itself"
+        bench.send_signal(signal.SIGTERM)
+        bench.communicate(timeout=_TIMEOUT_S)
+    assert bench.returncode == 1
+    for root in (RUN_ROOT, STATE_ROOT):
+        assert not list(root.glob(f"bench-{bench.pid}-*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,6 +63,7 @@ def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
     from weft.lab.lab import check_root
 
     check_root()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, it clears up too
     output.mkdir(parents=True, exist_ok=True)
     plan = Plan(output, _progress(time.monotonic()), quick)
     results = Results(environment=describe(NETWORK_MTU_BYTES))
