@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,7 +13,6 @@ from weft.bench.host import WeftHost
 from weft.bench.namespace import Namespace
 from weft.bench.topology import Pair, Variant
 from weft.control.specs import NetworkSpec, SubnetSpec
-from weft.errors import UnavailableError
 from weft.lab.command import run
 from weft.lab.host import LabHost, Setting, weft_command
 from weft.lab.lab import Lab
@@ -23,7 +21,6 @@ from weft.lab.processes import wait_until
 from weft.model.addresses import ip_network
 
 JOINED_WITHIN_S = 30.0
-_POLL_S = 0.01
 _LABS = count(1)
 _NETWORKS = count(1)
 
@@ -52,12 +49,9 @@ class Cluster:
 
     def await_network(self, name: str) -> None:
         """Return when every host knows a network."""
-        deadline_s = time.monotonic() + JOINED_WITHIN_S
         for host in self.hosts:
-            while not host.knows_network(name):
-                if time.monotonic() > deadline_s:
-                    raise UnavailableError(f"{host.host.name}: does not hear of network {name}")
-                time.sleep(_POLL_S)
+            what = f"{host.host.name} knows network {name}"
+            wait_until(what, partial(host.knows_network, name), JOINED_WITHIN_S)
 
     def _remove_network(self, name: str) -> None:
         """Once the first host has heard that nothing is on it any more."""
