@@ -18,7 +18,7 @@ LAYERS = (
     {"model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},
-    {"topology"},
+    {"semantics", "topology"},
     {"mesh", "engine"},
     {"cluster", "multicast", "paths"},
     {"etcd"},
@@ -50,6 +50,7 @@ USERS_OF_KERNEL = {
 PURE = (
     "model",
     "ipam",
+    "semantics",
     "topology",
     "engine/compiler.py",
     "engine/ebpf/compile.py",

@@ -34,6 +34,7 @@ from weft.model.records import (
     ServiceTarget,
     Subnet,
 )
+from weft.semantics.guest import mtu_bytes_of
 
 
 def host_info(standing: Standing) -> HostInfo:
@@ -110,7 +111,7 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         is_internal=network.is_internal,
         is_exposed=any(port.is_host for port in ports),
         mtu_bytes=network.mtu_bytes,
-        effective_mtu_bytes=network.mtu_bytes or context.control.host.network_mtu_bytes,
+        effective_mtu_bytes=mtu_bytes_of(network, context.control.host),
         labels=dict(network.labels),
         subnets=subnets_of(context, network),
         port_count=sum(not port.is_host for port in ports),

@@ -5,7 +5,7 @@ Pure: no clock, no kernel, no ifindex. One function a record kind; see `rows` fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import cast
@@ -17,6 +17,7 @@ from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.ids import HostId, HostTag, host_place_id, host_tag
 from weft.model.records import Host, Neighbours, Network, Place, Port, PortGroups, Record, Subnet
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
+from weft.semantics.guest import Guest, guest_of
 from weft.store.interface import View
 from weft.topology.encryption import cluster_settings
 
@@ -155,11 +156,10 @@ def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0
 
 def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
     device = port.device
-    host = view.get(Host, port.host_id)
     assert device is not None
-    mtu_bytes = network.mtu_bytes or (host.network_mtu_bytes if host else 1450)
-    ifname = device.ifname
     subnets = tuple(view.by(Subnet, "network_id", network.id))
+    guest = guest_of(port, network, subnets, view.get(Host, port.host_id))
+    ifname = device.ifname
     ipv4 = _first_of_family(4, port.addresses)
     ipv6 = _first_of_family(6, port.addresses)
     yield Row(
@@ -169,10 +169,10 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
             peer_ifname=device.peer_ifname,
             netns=device.netns,
             netns_inode=device.netns_inode,
-            mac=port.mac,
-            mtu_bytes=mtu_bytes,
-            addresses=tuple((address, _length(address, subnets)) for address in port.addresses),
-            routes=tuple(_routes(port, network, subnets, host)),
+            mac=guest.mac,
+            mtu_bytes=guest.mtu_bytes,
+            addresses=tuple((each.address, each.prefix_length) for each in guest.addresses),
+            routes=_routes(guest, is_default_route=device.is_default_route),
             vni=network.vni,
         ),
     )
@@ -187,7 +187,7 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
             ipv4=ipv4,
             ipv6=ipv6,
             is_internal=network.is_internal,
-            mtu_bytes=mtu_bytes,
+            mtu_bytes=guest.mtu_bytes,
         ),
     )
     yield Row(rows.FLOOD, rows.FloodKey(network.vni, port.slot), ifname)
@@ -200,6 +200,12 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
         yield Row(
             rows.ALLOWED, rows.AllowedKey(ifname, pair.cidr), rows.AllowedValue(pair.mac or "")
         )
+
+
+def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, IPAddress], ...]:
+    default = guest.default_routes if is_default_route else ()
+    routes = (*default, *guest.subnet_routes, *guest.resolver_routes)
+    return tuple((route.prefix, route.gateway) for route in routes)
 
 
 def _host_place(port: Port, network: Network) -> Iterator[Row]:
@@ -236,28 +242,3 @@ def _first_of_family(version: int, addresses: Iterable[IPAddress]) -> IPAddress 
 
 def _first_in(cidr: object, place: Port) -> IPAddress | None:
     return next((address for address in place.addresses if address in cidr), None)  # type: ignore[operator]
-
-
-def _length(address: IPAddress, subnets: Iterable[Subnet]) -> int:
-    lengths = [subnet.cidr.prefixlen for subnet in subnets if address in subnet.cidr]
-    return max(lengths, default=address.max_prefixlen)
-
-
-def _routes(
-    port: Port, network: Network, subnets: Sequence[Subnet], host: Host | None
-) -> Iterator[tuple[IPNetwork, IPAddress]]:
-    """Through the gateway of the subnet that the first address of a family is in: all else, or on
-    an internal network just the resolvers, whose queries Weft answers."""
-    gateways: dict[int, IPAddress] = {}
-    for address in port.addresses:
-        for subnet in subnets:
-            if address in subnet.cidr and subnet.gateway is not None:
-                gateways.setdefault(address.version, subnet.gateway)
-    if not network.is_internal:
-        if port.device is not None and port.device.is_default_route:
-            for version, gateway in gateways.items():
-                yield ip_network("0.0.0.0/0" if version == 4 else "::/0"), gateway
-        return
-    for resolver in host.resolvers if host is not None else ():
-        if resolver.version in gateways and not any(resolver in s.cidr for s in subnets):
-            yield ip_network(resolver), gateways[resolver.version]

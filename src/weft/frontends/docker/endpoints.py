@@ -32,7 +32,8 @@ from weft.frontends.docker.published import HostPorts, binding_of
 from weft.frontends.docker.state import DockerState, port_id_of
 from weft.model.addresses import IPAddress
 from weft.model.ids import MacAddress
-from weft.model.records import Device, Network, Owner, Port, Subnet
+from weft.model.records import Device, Network, Owner, Port
+from weft.semantics.guest import Route, guest_of
 
 
 class EndpointCalls:
@@ -93,15 +94,16 @@ class EndpointCalls:
         ifname, peer_ifname = self._control.ports.device_names(port.id)
         await self._control.ports.plug(port.id, Device(ifname=ifname, peer_ifname=peer_ifname))
         subnets = self._control.networks.subnets(network)
-        gateways = {} if network.is_internal else _gateways(port, subnets)
-        routes = _routes(port, subnets)
-        if network.is_internal:
-            routes += await self._resolver_routes(port, subnets, request.sandbox)
+        guest = guest_of(port, network, subnets, self._control.host)
+        gateways = {gateway.version: gateway for gateway in guest.gateways}
+        routes = guest.subnet_routes
+        if guest.resolver_routes and await self._is_first_inside(port, request.sandbox):
+            routes += guest.resolver_routes
         return Joined(
             interface_name=InterfaceName(source=peer_ifname, prefix="eth"),
             gateway=str(gateways.get(4, "")),
             gateway6=str(gateways.get(6, "")),
-            routes=tuple(routes),
+            routes=tuple(map(_static_route, routes)),
             # Docker looks only at the IPv4 gateway before it adds docker_gwbridge; but with one,
             # the endpoint must count as the container's way out, or another network brings it.
             disables_gateway_service=4 not in gateways,
@@ -130,24 +132,15 @@ class EndpointCalls:
             await self._control.ports.update(port.id, published=())
         return Empty()
 
-    async def _resolver_routes(
-        self, port: Port, subnets: Sequence[Subnet], sandbox: str
-    ) -> list[StaticRoute]:
-        """To the host's resolvers, by way of which weftd answers: without a default route Docker's
-        own resolver could not ask them. Docker fails when a container gets one route twice, so
-        only the first internal network of a container brings them."""
+    async def _is_first_inside(self, port: Port, sandbox: str) -> bool:
+        """Whether no other port in the container has brought the routes to the resolvers.
+
+        Docker fails when a container gets one route twice.
+        """
         await self._put_into(port, sandbox)
-        if any(p.owner.sandbox == sandbox and p.id != port.id for p in self._state.ports()):
-            return []
-        gateways = _gateways(port, subnets)
-        return [
-            StaticRoute(
-                destination=f"{resolver}/{resolver.max_prefixlen}",
-                next_hop=str(gateways[resolver.version]),
-            )
-            for resolver in self._control.host.resolvers
-            if resolver.version in gateways and not any(resolver in s.cidr for s in subnets)
-        ]
+        return not any(
+            each.owner.sandbox == sandbox and each.id != port.id for each in self._state.ports()
+        )
 
     async def _put_into(self, port: Port, sandbox: str) -> None:
         if port.owner.sandbox != sandbox:
@@ -217,22 +210,5 @@ def _check_same(port: Port, network: Network, addresses: Sequence[IPAddress], ma
         raise InvalidError(f"endpoint {port.owner.reference[:12]}: has MAC {port.mac} already")
 
 
-def _gateways(port: Port, subnets: Sequence[Subnet]) -> dict[int, IPAddress]:
-    """By family: the gateway of the subnet in which the port's first address lies."""
-    gateways: dict[int, IPAddress] = {}
-    for address in port.addresses:
-        for subnet in subnets:
-            if address in subnet.cidr and subnet.gateway is not None:
-                gateways.setdefault(address.version, subnet.gateway)
-    return gateways
-
-
-def _routes(port: Port, subnets: Sequence[Subnet]) -> list[StaticRoute]:
-    """To the network's other subnets, also where there is no default route."""
-    gateways = _gateways(port, subnets)
-    return [
-        StaticRoute(destination=str(subnet.cidr), next_hop=str(gateways[subnet.cidr.version]))
-        for subnet in subnets
-        if subnet.cidr.version in gateways
-        and not any(address in subnet.cidr for address in port.addresses)
-    ]
+def _static_route(route: Route) -> StaticRoute:
+    return StaticRoute(destination=str(route.prefix), next_hop=str(route.gateway))

@@ -1,0 +1,1 @@
+"""What follows from records, apart from how it is made true. No I/O."""
