@@ -11,8 +11,10 @@ Chains, in the order in which a packet meets them:
                 leaves with the host's address may look like VXLAN of its own to another host
     input       from workloads to the host
     output      from the host to workloads: only where it has a place, or a published port leads
-    postrouting source addresses: of the host for what leaves it, of the gateway for what is
-                published and comes from the host itself or from a workload
+    to_networks source addresses of what goes into the networks, before anybody else's rule: of the
+                gateway for what is published and comes from the host itself or from a workload, and
+                their own for all else
+    postrouting source addresses of what leaves the networks: the host's
 """
 
 from __future__ import annotations
@@ -28,6 +30,12 @@ TABLE = "inet weft"
 
 _SETS = ("masquerade", "internal", "exposed", "hosts")
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+_BEFORE_OTHERS = -150
+"""Priority of the chain that settles the source of packets into the networks. A rule of Docker's,
+Podman's, libvirt's or a VPN's (all at 100 or a little before) that masquerades such a packet would
+give it weft0's address, to which no answer finds back. The kernel translates a source once, so a
+source that this chain has translated to itself stays."""
 
 _CHAINS = f"""
   chain guard {{
@@ -105,9 +113,15 @@ _CHAINS = f"""
     fib daddr type multicast drop
     reject with icmpx admin-prohibited
   }}
+  chain to_networks {{
+    type nat hook postrouting priority {_BEFORE_OTHERS}; policy accept;
+    oifname != "{WEFT0}" accept
+    ct status dnat jump from_here
+    snat ip to ip saddr
+    snat ip6 to ip6 saddr
+  }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    oifname "{WEFT0}" ct status dnat jump from_here
     oifname "{WEFT0}" accept
     ip saddr @masquerade4 masquerade
     ip6 saddr @masquerade6 masquerade

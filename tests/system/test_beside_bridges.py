@@ -1,0 +1,193 @@
+"""A Weft host beside what it does not know: other bridges, VPNs, and rules that masquerade.
+
+No weftd and no Docker: the records are in memory, and the other bridge is made by hand, with the
+rules that Docker, Podman, libvirt and VPN servers put there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.system import overlay as world
+from tests.system.overlay import Overlay, port_on
+from tests.system.overlay_host import OverlayHost
+from tests.system.overlay_workload import Workload, sh
+from tests.system.workload import PATIENCE
+from weft.model.records import PublishedPort
+
+pytestmark = pytest.mark.root
+
+HOST = {4: "192.0.2.1", 6: "2001:db8::1"}
+OUTSIDE = {4: "192.0.2.9", 6: "2001:db8::9"}
+BRIDGED = {4: "172.30.0.5", 6: "fd30::5"}
+PORT = 8080
+_SERVE = """
+import socket, threading
+def tcp(family):
+    server = socket.create_server(("::" if family == 10 else "0.0.0.0", 80), family=family)
+    threading.Thread(target=answer_tcp, args=(server,)).start()
+def answer_tcp(server):
+    while True:
+        connection, peer = server.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(peer[0].encode())
+def udp(family):
+    server = socket.socket(family, socket.SOCK_DGRAM)
+    if family == 10:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.bind(("::" if family == 10 else "0.0.0.0", 80))
+    threading.Thread(target=answer_udp, args=(server,)).start()
+def answer_udp(server):
+    while True:
+        _, peer = server.recvfrom(100)
+        server.sendto(peer[0].encode(), peer)
+for serve in (tcp, udp):
+    for family in (2, 10):
+        serve(family)
+print("ready", flush=True)
+"""
+_ASK = """
+import socket, sys
+address, port, kind, patience_s = sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+family = 10 if ":" in address else 2
+with socket.socket(family, 1 if kind == "tcp" else 2) as asker:
+    asker.settimeout(patience_s)
+    asker.connect((address, port))
+    asker.send(b"who am I?")
+    print(asker.recv(100).decode())
+"""
+
+
+class Server:
+    """Tells over TCP and UDP port 80 from which address it was asked."""
+
+    def __init__(self, namespace: str) -> None:
+        words = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-c", _SERVE]
+        self._child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert self._child.stdout is not None
+        if self._child.stdout.readline() != "ready\n":
+            self.close()
+            raise AssertionError(f"no server in {namespace}")
+
+    def close(self) -> None:
+        self._child.kill()
+        self._child.communicate()
+
+
+def ask(namespace: str, address: str, kind: str, port: int = PORT) -> str:
+    """From whom the server was asked, as it says itself; empty when no answer comes."""
+    words = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-c", _ASK]
+    done = subprocess.run(
+        [*words, address, str(port), kind, str(PATIENCE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+class Beside(NamedTuple):
+    """One host with a workload that publishes ports, another bridge with a container, and the
+    outside, which serves as well."""
+
+    overlay: Overlay
+    host: OverlayHost
+    workload: Workload
+    bridged: str
+    outside: str
+
+
+def bridge(
+    overlay: Overlay, host: OverlayHost, name: str, inner: dict[int, str], length4: int = 16
+) -> str:
+    """A bridge on the host, and a namespace behind it with these addresses; the bridge has the
+    first address of each prefix."""
+    container = overlay.namespace(name)
+    four, six = inner[4], inner[6]
+    gateway4, gateway6 = ".".join((*four.split(".")[:3], "1")), six.rpartition(":")[0] + ":1"
+    host.run(
+        f"ip link add {name} type bridge mcast_snooping 0; "
+        f"ip addr add {gateway4}/{length4} dev {name}; ip addr add {gateway6}/64 dev {name} nodad; "
+        f"ip link add {name}p type veth peer eth0 netns {container}; "
+        f"ip link set {name}p master {name} up; ip link set {name} up; "
+        f"sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+    )
+    sh(
+        container,
+        f"ip addr add {four}/{length4} dev eth0; ip addr add {six}/64 dev eth0 nodad; "
+        f"ip link set eth0 up; ip route add default via {gateway4}; "
+        f"ip route add default via {gateway6}",
+    )
+    return container
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Beside]:
+    with world.made(tmp_path) as overlay:
+        switch = overlay.switch()
+        host = overlay.host(switch, "192.0.2.1/24", "2001:db8::1/64")
+        outside = overlay.namespace("outside")
+        overlay.plug(outside, switch, "up0", "192.0.2.9/24", "2001:db8::9/64")
+        bridged = bridge(overlay, host, "br0", BRIDGED)
+        overlay.start()
+        name = overlay.namespace("web")
+        published = tuple(
+            PublishedPort(protocol=kind, host_port=PORT, port=80)  # type: ignore[arg-type]
+            for kind in ("tcp", "udp")
+        )
+        workload = Workload(name, port_on(host, name, 5, published=published))
+        overlay.write(workload.port)
+        with contextlib.ExitStack() as servers:
+            for namespace in (name, outside):
+                servers.callback(Server(namespace).close)
+            yield Beside(overlay, host, workload, bridged, outside)
+
+
+MASQUERADES = {
+    "as Docker does": "iptables -t nat -A POSTROUTING -s 172.30.0.0/16 ! -o br0 -j MASQUERADE; "
+    "ip6tables -t nat -A POSTROUTING -s fd30::/64 ! -o br0 -j MASQUERADE",
+    "by legacy iptables": "iptables-legacy -t nat -A POSTROUTING -s 172.30.0.0/16 -j MASQUERADE; "
+    "ip6tables-legacy -t nat -A POSTROUTING -s fd30::/64 -j MASQUERADE",
+    "everything, and early": "nft 'table inet vpn { chain out { "
+    "type nat hook postrouting priority srcnat - 10; masquerade random; }; }'",
+    "nothing": "true",
+}
+
+
+PUBLISH = (
+    "iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 9000 "
+    "-j DNAT --to-destination 172.30.0.5:80; "
+    "ip6tables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 9000 "
+    "-j DNAT --to-destination [fd30::5]:80"
+)
+
+
+@pytest.mark.parametrize("masquerade", MASQUERADES.values(), ids=MASQUERADES)
+def test_answers_come_back_whoever_masquerades(beside: Beside, masquerade: str) -> None:
+    beside.host.run(masquerade)
+    for version in (4, 6):
+        for kind in ("tcp", "udp"):
+            found = ask(beside.bridged, HOST[version], kind)
+            assert found == BRIDGED[version], (version, kind)
+            assert ask(beside.outside, HOST[version], kind) == OUTSIDE[version], (version, kind)
+            assert ask(beside.host.name, HOST[version], kind), (version, kind)
+            assert ask(beside.workload.name, HOST[version], kind), (version, kind)
+            found = ask(beside.workload.name, OUTSIDE[version], kind, 80)
+            assert found == HOST[version], (version, kind)
+
+
+def test_a_port_that_another_bridge_publishes_is_reached_from_a_network(beside: Beside) -> None:
+    beside.host.run(MASQUERADES["as Docker does"])
+    beside.host.run(PUBLISH)
+    with contextlib.closing(Server(beside.bridged)):
+        for version in (4, 6):
+            assert ask(beside.workload.name, HOST[version], "tcp", 9000), version
+            assert ask(beside.workload.name, f"{BRIDGED[version]}", "tcp", 80), version
