@@ -140,8 +140,7 @@ def beside(tmp_path: Path) -> Iterator[Beside]:
         overlay.start()
         name = overlay.namespace("web")
         published = tuple(
-            PublishedPort(protocol=kind, host_port=PORT, port=80)  # type: ignore[arg-type]
-            for kind in ("tcp", "udp")
+            PublishedPort(protocol=kind, host_port=PORT, port=80) for kind in ("tcp", "udp")
         )
         workload = Workload(name, port_on(host, name, 5, published=published))
         overlay.write(workload.port)
