@@ -9,6 +9,10 @@
 #ifndef WEFT_ABI_H
 #define WEFT_ABI_H
 
+#if __clang_major__ < 14
+#error "Weft's programs need clang 14 or newer: CLANG=clang-19 make -C bpf"
+#endif
+
 #include <linux/types.h>
 
 /* Octets of the MAC of every gateway on every host. */
@@ -283,15 +287,15 @@ enum drop_reason {
 	DROP_INTERNAL,		/* to the outside from an internal network */
 	DROP_TTL,		/* hop limit ran out */
 	DROP_NO_ROUTE,		/* no network or no gateway leads there */
-	DROP_RESERVED,	   /* ethertype or address that no workload may use (VLAN, own RA …) */
-	DROP_KERNEL,	   /* a kernel helper refused (redirect, resize) */
-	DROP_TOO_BIG,	   /* larger than the MTU of the sender's network */
-	DROP_NO_PORT,	   /* the device is no port (yet) */
-	DROP_UNKNOWN_PEER, /* VXLAN that comes from no host of the cluster */
-	DROP_UNKNOWN_VNI,  /* VXLAN of a network that has no port here */
-	DROP_UNENCRYPTED,  /* plain VXLAN from a host that must encrypt */
-	DROP_NO_TUNNEL,	   /* no way to the host where the destination is */
-	DROP_FRAGMENT,	   /* VXLAN in pieces, or with IP options */
+	DROP_RESERVED,		/* ethertype or address that no workload may use (VLAN, own RA) */
+	DROP_KERNEL,		/* a kernel helper refused (redirect, resize) */
+	DROP_TOO_BIG,		/* larger than the MTU of the sender's network */
+	DROP_NO_PORT,		/* the device is no port (yet) */
+	DROP_UNKNOWN_PEER,	/* VXLAN that comes from no host of the cluster */
+	DROP_UNKNOWN_VNI,	/* VXLAN of a network that has no port here */
+	DROP_UNENCRYPTED,	/* plain VXLAN from a host that must encrypt */
+	DROP_NO_TUNNEL,		/* no way to the host where the destination is */
+	DROP_FRAGMENT,		/* VXLAN in pieces, or with IP options */
 	DROP_CONGESTION,   /* marked on its way, for a receiver that knows no marks (RFC 6040) */
 	DROP_NO_MEMBER,	   /* to a multicast group that nobody has joined */
 	DROP_TOO_MANY,	   /* reports of groups, faster than weftd takes them */
@@ -315,7 +319,7 @@ struct constants {
 	__u32 host_tag;		 /* this host's */
 	__u32 weftx_ifindex;	 /* the VXLAN device; 0: there is none */
 	__u32 wireguard_ifindex; /* 0: there is none */
-	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_… */
+	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_* */
 	__u8 spare[3];
 	__u8 build[16]; /* digest of the object file and of the fields above */
 };

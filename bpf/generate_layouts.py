@@ -11,7 +11,9 @@ Nobody writes a layout by hand, so C and Python cannot disagree.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -58,6 +60,15 @@ class Member(NamedTuple):
 '''
 
 
+def tool(name: str) -> str:
+    """Where a program is, also one that only root has on the path; CLANG names another compiler."""
+    wanted = os.environ.get(name.upper(), name)
+    found = shutil.which(wanted, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is None:
+        sys.exit(f"{wanted}: not installed; run `make setup`")
+    return found
+
+
 def btf_types() -> dict[int, dict[str, Any]]:
     """Every BTF type that abi.h leads to, by id."""
     names = re.findall(r"^(struct|enum) (\w+) \{", (HERE / "abi.h").read_text(), re.MULTILINE)
@@ -68,9 +79,9 @@ def btf_types() -> dict[int, dict[str, Any]]:
         c_file.write_text(source)
         headers = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
         options = ["-target", "bpf", "-g", "-O2", f"-I{HERE}", headers]
-        subprocess.run(["clang-14", *options, "-c", c_file, "-o", o_file], check=True)
+        subprocess.run([tool("clang"), *options, "-c", c_file, "-o", o_file], check=True)
         dump = subprocess.run(
-            ["/usr/sbin/bpftool", "-j", "btf", "dump", "file", o_file],
+            [tool("bpftool"), "-j", "btf", "dump", "file", o_file],
             check=True,
             capture_output=True,
         )

@@ -7,7 +7,6 @@ bytes (check_max_stack_depth in kernel/bpf/verifier.c as of Linux 6.1).
 from __future__ import annotations
 
 import re
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import pytest
 
 from weft.kernel.bpf.programs import ROLES
 
-OBJDUMP = shutil.which("llvm-objdump-14")
+OBJDUMP = "llvm-objdump"
 LIMIT = 512
 CALL, LOAD_64 = 0x85, 0x18
 FUNCTION = re.compile(r"([0-9a-f]{16}) .* F (\S+)\s+([0-9a-f]+) (\S+)")
@@ -69,12 +68,10 @@ class Functions:
 
 
 def dump(option: str, file: Path) -> Iterator[str]:
-    assert OBJDUMP is not None
     done = subprocess.run([OBJDUMP, option, file], capture_output=True, text=True, check=True)
     return iter(done.stdout.splitlines())
 
 
-@pytest.mark.skipif(OBJDUMP is None, reason="llvm-objdump-14 is not installed")
 @pytest.mark.parametrize("role", ROLES)
 def test_deepest_chain_of_calls_fits(objects: Path, role: str) -> None:
     depth = Functions(objects / f"{role}.o").depth(role)

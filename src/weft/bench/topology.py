@@ -90,9 +90,9 @@ def redirect_peer(mtu_bytes: int) -> Iterator[Pair]:
 
 def compile_program(source: str, out: Path, definitions: Mapping[str, str]) -> None:
     """A BPF program of this folder, with macros; UnavailableError without a compiler."""
-    compiler = shutil.which("clang") or shutil.which("clang-14")
+    compiler = shutil.which("clang")
     if compiler is None:
-        raise UnavailableError("clang is not installed")
+        raise UnavailableError("clang is not installed; run make setup")
     headers = f"-I/usr/include/{os.uname().machine}-linux-gnu"
     flags = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", headers]
     flags += [f"-D{name}={value}" for name, value in definitions.items()]

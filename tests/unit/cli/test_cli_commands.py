@@ -306,7 +306,8 @@ def test_socket_is_found_by_option_environment_and_file(
 
 def test_version_without_weftd(weft: Weft) -> None:
     assert weft("version").out.startswith("weft ")
-    assert set(json.loads(weft("version", "--json").out)) == {"version", "python", "kernel"}
+    facts = json.loads(weft("version", "--json").out)
+    assert set(facts) == {"version", "python", "kernel", "bpf_compiler"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
