@@ -4,11 +4,13 @@
 #
 #   tools/setup.sh            what Weft, its demo, its tests and its benchmark need
 #   tools/setup.sh kernel     and what `make test-kernel` needs (an emulator, 150 MB)
+#   tools/setup.sh fresh      what `make test-fresh` needs, and nothing else
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # package, and a command or file that shows it is there. Asking for what is needed rather than for
-# the package lets Docker's own packages, or another distribution's, do as well.
+# the package lets Docker's own packages, or another distribution's, do as well. Of a|b the first one
+# is taken that this release has: Docker's client has been a package of its own since Debian 13.
 packages='
 bpftool              bpftool
 busybox-static       busybox
@@ -19,6 +21,7 @@ curl                 curl
 bind9-dnsutils       dig
 dnsmasq-base         dnsmasq
 docker-compose       docker-compose
+docker-cli|docker.io docker
 docker.io            dockerd
 etcd-server          etcd
 ethtool              ethtool
@@ -49,6 +52,9 @@ kernel_packages='
 cpio                 cpio
 file                 file
 qemu-system-x86      qemu-system-x86_64
+'
+fresh_packages='
+debootstrap          debootstrap
 '
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -99,8 +105,22 @@ apt_install() {
         -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >>build/setup-apt.log 2>&1
 }
 
+# The packages as this release calls them; fails where it knows none of them (yet).
+names_here() {
+    local choices choice
+    for choices in "$@"; do
+        for choice in ${choices//|/ }; do
+            if apt-cache show --quiet=2 "$choice" >/dev/null 2>&1; then
+                echo "$choice"
+                continue 2
+            fi
+        done
+        return 1
+    done
+}
+
 install_packages() {
-    local missing
+    local missing names
     mapfile -t missing < <(missing_packages "$1")
     ((${#missing[@]})) || return 0
     if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
@@ -109,13 +129,15 @@ install_packages() {
         return 0
     fi
     say "installing ${missing[*]} (log: build/setup-apt.log)"
-    if ! apt_install "${missing[@]}"; then
+    # Lists that are missing or out of date are fetched, then it is tried once more.
+    # shellcheck disable=SC2086 # a word a package
+    if ! { names=$(names_here "${missing[@]}") && apt_install $names; }; then
         apt-get update --quiet >>build/setup-apt.log 2>&1
-        apt_install "${missing[@]}" || {
+        if ! { names=$(names_here "${missing[@]}") && apt_install $names; }; then
             tail -20 build/setup-apt.log >&2
-            say "apt-get install failed" >&2
+            say "apt-get cannot install ${missing[*]}" >&2
             exit 1
-        }
+        fi
     fi
 }
 
@@ -143,6 +165,10 @@ make_environment() {
 mkdir -p build
 exec 9>build/setup.lock
 flock 9
+if [[ ${1:-} == fresh ]]; then
+    install_packages "$fresh_packages"
+    exit
+fi
 install_packages "$packages"
 [[ ${1:-} != kernel ]] || install_packages "$kernel_packages"
 make_environment
