@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -345,3 +346,38 @@ def test_plain_weft_acts_on_the_host(lab: Lab, host: LabHost) -> None:
     assert host.weftd is not None
     assert status["pid"] == host.weftd.pid
     assert status["host"]["name"] == "h1"
+
+
+MAKE_A_NODE = """
+import sys
+from weft.lab.lab import Lab
+
+lab = Lab(sys.argv[1])
+try:
+    lab.up(1, has_weftd=False)
+    print(lab.host("h1").run(["hostname"]))
+finally:
+    lab.down()
+"""
+
+
+def test_a_lab_can_be_made_in_a_mount_namespace_of_any_processor() -> None:
+    """Linux 6.18 numbers the namespaces that each processor makes by itself, and does not bind one
+    whose number is smaller than the caller's."""
+    processors = sorted(os.sched_getaffinity(0))
+    name = f"numbered-{os.getpid()}"
+    for one, other in permutations((processors[0], processors[-1])):
+        unshare = [*on_processor(one), "unshare", "--mount", "--propagation", "private", "--"]
+        done = subprocess.run(
+            [*unshare, *on_processor(other), sys.executable, "-c", MAKE_A_NODE, name],
+            capture_output=True,
+            text=True,
+            timeout=60 * PATIENCE,
+            check=False,
+        )
+        assert done.stdout.split() == ["h1"], done.stderr
+    assert not traces(name)
+
+
+def on_processor(number: int) -> list[str]:
+    return ["taskset", "--cpu-list", str(number)]

@@ -82,16 +82,33 @@ class Node:
         self.remove()
         for directory in (self.layout.run, self.layout.logs):
             directory.mkdir(parents=True, exist_ok=True)
-        for file in self._files:
-            file.prepare()
+        self._make_namespaces()
         inside = [sys.executable, "-m", "weft.lab.inside", self.name, str(self.layout.run)]
-        run(
-            ["unshare", *self._options, "--propagation", "slave", "--", *inside],
-            text=json.dumps(dict(etc)),
-            shown=f"setting {self.name} up",
-        )
+        run([*self.enter, *inside], text=json.dumps(dict(etc)), shown=f"setting {self.name} up")
         self.run(["ip", "link", "set", "lo", "up"])
         self._marker.touch()
+
+    def _make_namespaces(self) -> None:
+        """Make them wherever the scheduler puts us, else on each processor in turn.
+
+        The kernel binds a mount namespace to a file only where that of the caller has a smaller
+        number (mnt_ns_loop in fs/namespace.c). Since Linux 6.18 each processor numbers namespaces
+        from a stock of its own, so a new one may have a smaller number than a caller's that was
+        made on another processor. The processor that made the caller's always gives greater ones.
+        """
+        unshare = ["unshare", *self._options, "--propagation", "slave", "--", "true"]
+        pinned = (["taskset", "--cpu-list", str(cpu)] for cpu in range(os.cpu_count() or 1))
+        failures: list[UnavailableError] = []
+        for prefix in ([], *pinned):
+            for file in self._files:
+                file.remove()
+                file.prepare()
+            try:
+                run([*prefix, *unshare], shown=f"making the namespaces of {self.name}")
+                return
+            except UnavailableError as error:
+                failures.append(error)
+        raise failures[0]
 
     def remove(self) -> None:
         """End every process here and let the namespaces go, whatever state they are in."""
