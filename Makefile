@@ -8,7 +8,7 @@ ARGS :=
 PREFIX ?= /usr/local
 # How many processes `make test` shares the files among; each test has namespaces of its own.
 WORKERS ?= 2
-# For `make demo`: the lab's name.
+# For `make demo` and `make demo-down`: the lab's name.
 LAB ?= demo
 
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h src/weft/bench/*.c)
@@ -24,10 +24,10 @@ setup: ## Install what is missing; leaves a working .venv/bin/weft
 	@tools/setup.sh
 
 demo: setup ## Start three hosts with Docker, containers on one Weft network, and show them work
-	@.venv/bin/weft lab demo
+	@.venv/bin/weft lab demo --name $(LAB)
 
 demo-down: ## Remove all that the demo made
-	@if [[ -x .venv/bin/weft ]]; then .venv/bin/weft lab demo --down; fi
+	@if [[ -x .venv/bin/weft ]]; then .venv/bin/weft lab demo --down --name $(LAB); fi
 
 test: setup ## Run all tests; what cannot run here is skipped and says why
 	@$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
