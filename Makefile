@@ -10,12 +10,17 @@ PREFIX ?= /usr/local
 WORKERS ?= 2
 # For `make demo` and `make demo-down`: the lab's name.
 LAB ?= demo
+# Which Debian `make test-fresh` and `make test-kernel` take: bookworm (12) or trixie (13).
+export RELEASE ?= bookworm
+# For `make test-fresh`: some steps only, or with arguments: STEPS="check 'test-bpf ARGS=-x'"
+STEPS ?=
 
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h src/weft/bench/*.c)
-SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel tools/test-kernel-guest .ci/run
+SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel tools/test-kernel-guest \
+	tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
 
 .PHONY: help setup demo demo-down test test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
-	test-docker test-kernel test-kernel-short check fmt bench install uninstall clean
+	test-docker test-kernel test-kernel-short test-fresh check fmt bench install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +47,9 @@ test-kernel: ## Run the BPF and system tests on Debian's kernel, under an emulat
 
 test-kernel-short: ## The same in a few minutes
 	@tools/test-kernel --short $(ARGS)
+
+test-fresh: ## Demo, check and tests on a Debian with nothing installed (RELEASE=bookworm or trixie)
+	@tools/test-fresh $(STEPS)
 
 check: setup ## Style and types: ruff, mypy, clang-format, shellcheck
 	.venv/bin/ruff check
