@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import IPv6Address
 
 from weft.dns import response
 from weft.dns.stream import FrameReader, frame
@@ -39,7 +40,7 @@ async def ask(server: IPAddress, port: int, id: int, question: bytes, query: byt
 async def _ask_udp(server: IPAddress, port: int, id: int, question: bytes, query: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     with _socket(server, socket.SOCK_DGRAM) as sock:
-        sock.connect((str(server), port))
+        sock.connect(_destination(server, port))
         await loop.sock_sendall(sock, query)
         while True:
             reply = await loop.sock_recv(sock, _RECEIVE_BYTES)
@@ -50,13 +51,23 @@ async def _ask_udp(server: IPAddress, port: int, id: int, question: bytes, query
 async def _ask_tcp(server: IPAddress, port: int, id: int, question: bytes, query: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     with _socket(server, socket.SOCK_STREAM) as sock:
-        await loop.sock_connect(sock, (str(server), port))
+        await loop.sock_connect(sock, _destination(server, port))
         await loop.sock_sendall(sock, frame(query))
         reader = FrameReader(sock)
         while (reply := await reader.read()) is not None:
             if response.is_reply(reply, id, question):
                 return reply
     raise BadReplyError("connection closed before the answer")
+
+
+def _destination(server: IPAddress, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """What a socket connects to. The interface of a link-local address (``fe80::1%eth0``) has its
+    own place there, and is not taken from the text. OSError when there is no such interface."""
+    if not isinstance(server, IPv6Address) or server.scope_id is None:
+        return str(server), port
+    scope = server.scope_id
+    number = int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)
+    return str(server).partition("%")[0], port, 0, number
 
 
 def _socket(server: IPAddress, type: socket.SocketKind) -> socket.socket:

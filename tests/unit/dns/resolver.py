@@ -38,9 +38,10 @@ class FakeResolver:
     async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[None]:
         """Listen on UDP and TCP, on one free port unless `port` names it."""
         loop = asyncio.get_running_loop()
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        udp = socket.socket(family, kind)
         udp.setblocking(False)
-        udp.bind((host, port))
+        udp.bind(address)
         self.port = udp.getsockname()[1]
 
         def on_readable() -> None:
