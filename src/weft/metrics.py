@@ -165,12 +165,18 @@ class Metrics:
         return family
 
     def _names(self) -> Iterable[Metric]:
-        from prometheus_client.metrics_core import CounterMetricFamily
+        from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
         family = CounterMetricFamily("weft_dns", "What the DNS server did.", labels=["what"])
         for what, count in self._dns.statistics().items():
             family.add_metric([what], count)
         yield family
+        questions = GaugeMetricFamily(
+            "weft_dns_questions", "Questions for resolvers at this moment.", labels=["state"]
+        )
+        for state, count in self._dns.questions().items():
+            questions.add_metric([state], count)
+        yield questions
 
     def _groups(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily

@@ -83,6 +83,9 @@ class FakeDns:
     def statistics(self) -> Mapping[str, int]:
         return {"queries": 7}
 
+    def questions(self) -> Mapping[str, int]:
+        return {"asked": 3, "waiting": 0}
+
     async def lookup(self, name: str, type: str, network_id: str | None) -> LookupAnswer:
         if type not in ("A", "AAAA", "PTR", "SRV"):
             raise InvalidError(f"type {type}: unknown")

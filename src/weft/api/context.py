@@ -55,6 +55,10 @@ class DnsFacts(Protocol):
         """Counts since the start, by name."""
         ...
 
+    def questions(self) -> Mapping[str, int]:
+        """Questions for resolvers at this moment: `asked`, and `waiting` for their turn."""
+        ...
+
     async def lookup(self, name: str, type: str, network_id: str | None) -> LookupAnswer:
         """Answer as to a workload of the network; None: as to the host.
 

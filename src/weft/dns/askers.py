@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
 from weft.dns.zone import Scope, Zone
 from weft.model.addresses import IPAddress
@@ -21,8 +22,17 @@ OWN_ADDRESS_HOLD_S = 5.0
 """For how long an address of the host is believed to be one."""
 
 
+class Asker(NamedTuple):
+    """A port, under either of its aliases; or the host, under any of its addresses."""
+
+    key: str
+    """The same for all that is the same asker's: limits count by it."""
+    scope: Scope
+    """How the asker sees the world."""
+
+
 class Askers:
-    """Scopes by source address."""
+    """Askers by source address."""
 
     def __init__(
         self,
@@ -33,12 +43,12 @@ class Askers:
         self._zone = zone
         self._port_of_ifindex = port_of_ifindex
         self._clock = clock
-        self._known: dict[str, Scope] = {}
+        self._known: dict[str, Asker] = {}
         self._known_version = zone.version
         self._forget_at_s = clock() + OWN_ADDRESS_HOLD_S
 
-    def scope(self, source: str) -> Scope | None:
-        """How the asker sees the world; None: it gets no response."""
+    def find(self, source: str) -> Asker | None:
+        """Who asks from this address; None: the asker gets no response."""
         if self._known_version != self._zone.version or self._clock() >= self._forget_at_s:
             self._known.clear()
             self._known_version = self._zone.version
@@ -46,17 +56,17 @@ class Askers:
         known = self._known.get(source)
         if known is not None:
             return known
-        scope = self._find(ipaddress.ip_address(source))
-        if scope is not None and len(self._known) < MAX_KNOWN:
-            self._known[source] = scope
-        return scope
+        asker = self._find(ipaddress.ip_address(source))
+        if asker is not None and len(self._known) < MAX_KNOWN:
+            self._known[source] = asker
+        return asker
 
-    def _find(self, address: IPAddress) -> Scope | None:
+    def _find(self, address: IPAddress) -> Asker | None:
         ifindex = ifindex_of_alias(address)
         if ifindex is not None:
             port = self._port_of_ifindex(ifindex)
-            return None if port is None else self._zone.scope_of_port(port)
-        return self._zone.scope_of_host() if is_own(address) else None
+            return None if port is None else Asker(port.id, self._zone.scope_of_port(port))
+        return Asker("host", self._zone.scope_of_host()) if is_own(address) else None
 
 
 def is_own(address: IPAddress) -> bool:

@@ -3,6 +3,9 @@
 Askers of the same question wait for one answer. A resolver that fails is asked last for a while.
 When none answers in time the asker gets what the cache still has, though expired, or SERVFAIL;
 either holds for a few seconds, so that a host without its resolvers does not wait for each name.
+
+The number of questions asked at one time is bounded. Others wait for their turn, and each asker has
+a fair share of the turns (see `shares`); SERVFAIL for want of a turn would make programs give up.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import structlog
 from weft.dns import response, upstream, wire
 from weft.dns.cache import Cache, Fetched, Key
 from weft.dns.counters import Counters
+from weft.dns.shares import Turns
 from weft.dns.wire import Answer, Query
 from weft.model.addresses import IPAddress
 
@@ -31,6 +35,8 @@ FAILURE_HOLD_S = 2.0
 """For how long a question that nobody answered is not asked again (RFC 9520 section 3.2)."""
 MAX_IN_FLIGHT = 256
 """Questions asked at one time; each has a socket."""
+TURN_WAIT_S = 4.5
+"""For how long a question waits for its turn; its asker then repeats it."""
 
 log = structlog.get_logger()
 
@@ -52,6 +58,7 @@ class Forwarder:
         self._random = random
         self._port = port
         self._cache = Cache(clock)
+        self._turns = Turns(MAX_IN_FLIGHT)
         self._in_flight: dict[Key, asyncio.Task[Answer]] = {}
         self._down_until_s: dict[IPAddress, float] = {}
         self._without_edns: set[IPAddress] = set()
@@ -74,21 +81,51 @@ class Forwarder:
         """The answer if the cache has it."""
         return self._cache.get(_key(query))
 
-    async def answer(self, query: Query) -> Answer:
-        """The answer, asked for if need be; within TOTAL_WAIT_S. Never raises but when cancelled.
+    @property
+    def waiting(self) -> int:
+        """Questions that wait for their turn now."""
+        return self._turns.waiting
 
-        The question goes on, for others and for the cache, when one who waits for it is cancelled.
+    @property
+    def in_flight(self) -> int:
+        """Questions that are asked now."""
+        return len(self._in_flight)
+
+    async def answer(self, query: Query, asker: str) -> Answer | None:
+        """The answer, asked for if need be; None: it was not the asker's turn in time.
+
+        Within TURN_WAIT_S and TOTAL_WAIT_S. Never raises but when cancelled; the question goes on,
+        for others and for the cache, when one who waits for it is cancelled.
         """
+        if self._tasks is None:
+            return _failure(wire.SERVFAIL)
         key = _key(query)
-        task = self._in_flight.get(key)
-        if task is None:
-            if self._tasks is None or len(self._in_flight) >= MAX_IN_FLIGHT:
+        if key not in self._in_flight and not self._turns.try_take(asker):
+            self._counters["waited"] += 1
+            try:
+                await self._turns.take(asker, TURN_WAIT_S)
+            except TimeoutError:
                 self._counters["limited"] += 1
-                return _failure(wire.SERVFAIL)
-            task = self._tasks.create_task(self._fetch(key))
-            self._in_flight[key] = task
-            task.add_done_callback(lambda _: self._in_flight.pop(key))
-        return await asyncio.shield(task)
+                return None
+            # Others may have asked the same meanwhile.
+            kept = self._cache.get(key)
+            if kept is not None or key in self._in_flight:
+                self._turns.give_back(asker)
+            if kept is not None:
+                return kept
+        return await asyncio.shield(self._in_flight.get(key) or self._start(key, asker))
+
+    def _start(self, key: Key, asker: str) -> asyncio.Task[Answer]:
+        """Ask, in the turn that the asker has taken."""
+        assert self._tasks is not None
+
+        def end(_: object) -> None:
+            del self._in_flight[key]
+            self._turns.give_back(asker)
+
+        task = self._in_flight[key] = self._tasks.create_task(self._fetch(key))
+        task.add_done_callback(end)
+        return task
 
     async def _fetch(self, key: Key) -> Answer:
         try:

@@ -9,11 +9,14 @@ import structlog
 from weft.dns import unusual, wire
 from weft.dns.counters import Counters
 from weft.dns.forward import Forwarder
+from weft.dns.shares import Shares
 from weft.dns.wire import Answer, Query
 from weft.dns.zone import Scope, Zone
 
-MAX_PENDING = 64
-"""Queries of one asker that may wait for resolvers at one time."""
+MAX_PENDING = 4096
+"""Queries that may wait for resolvers at one time, of all askers, each of whom has a fair share
+(see `shares`); about 12 MB."""
+MAX_PENDING_OF_ASKER = 1024
 _NO_SUCH_NAME = Answer(wire.NXDOMAIN, (), (0, 0, 0))
 _REFUSED = Answer(wire.REFUSED, (), (0, 0, 0))
 _FAILED = Answer(wire.SERVFAIL, (), (0, 0, 0))
@@ -31,7 +34,7 @@ class Responder:
         self._forwarder = forwarder
         self._counters = counters
         self._shuffle = random.sample
-        self._pending: dict[str, int] = {}
+        self._pending = Shares(MAX_PENDING, MAX_PENDING_OF_ASKER)
         self._faults: set[type[Exception]] = set()
 
     def respond(self, data: bytes, scope: Scope, is_stream: bool = False) -> bytes | Query | None:
@@ -50,22 +53,24 @@ class Responder:
                 log.exception("fault while answering a query", query=data[:512].hex())
             return wire.encode_error(data, wire.SERVFAIL)
 
-    async def resolve(self, query: Query, asker: str, is_stream: bool = False) -> bytes:
+    async def resolve(self, query: Query, asker: str, is_stream: bool = False) -> bytes | None:
         """The response to a query that `respond` gave back. Never raises but when cancelled.
 
-        Waits at most `forward.TOTAL_WAIT_S`.
+        None: more waits already than is the asker's share. Over UDP there is no response then: the
+        asker repeats the query, where SERVFAIL would be the end of it. Waits at most
+        `forward.TURN_WAIT_S` and `forward.TOTAL_WAIT_S`.
         """
-        pending = self._pending.get(asker, 0)
-        if pending >= MAX_PENDING:
+        answer = None
+        if self._pending.may_take(asker):
+            self._pending.take(asker)
+            try:
+                answer = await self._forwarder.answer(query, asker)
+            finally:
+                self._pending.give_back(asker)
+        else:
             self._counters["limited"] += 1
-            return self._encode(query, _FAILED, is_stream)
-        self._pending[asker] = pending + 1
-        try:
-            answer = await self._forwarder.answer(query)
-        finally:
-            self._pending[asker] -= 1
-            if not self._pending[asker]:
-                del self._pending[asker]
+        if answer is None:
+            return self._encode(query, _FAILED, is_stream) if is_stream else None
         return self._encode(query, answer, is_stream)
 
     def _respond(self, data: bytes, scope: Scope, is_stream: bool) -> bytes | Query | None:

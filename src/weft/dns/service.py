@@ -111,6 +111,10 @@ class DnsService:
         """Counts since the start; `counters.MEANINGS` says of what."""
         return dict(self._counters)
 
+    def questions(self) -> Mapping[str, int]:
+        """Questions for resolvers at this moment: `asked`, and `waiting` for their turn."""
+        return {"asked": self._forwarder.in_flight, "waiting": self._forwarder.waiting}
+
     async def lookup(self, name: str, type: str, network_id: str | None) -> LookupAnswer:
         """Answer as to a workload on the network; None: as to the host.
 
@@ -121,9 +125,10 @@ class DnsService:
             scope = self._zone.scope_of_host()
         else:
             scope = self._zone.scope_of_network(NetworkId(network_id))
-        response = self._responder.answer(query, scope, is_stream=True)
+        response: bytes | Query | None = self._responder.answer(query, scope, is_stream=True)
         if isinstance(response, Query):
             response = await self._responder.resolve(response, "lookup", is_stream=True)
+        assert response is not None
         return lookup.answer(response)
 
     async def _follow_resolv_conf(self) -> None:

@@ -1,7 +1,8 @@
 """Serves one listening TCP socket: several queries a connection, answered as they are ready.
 
-RFC 7766. Connections are few and short-lived by limit, so that no asker can hold many: the one
-over the limit is closed at once.
+RFC 7766. Connections are few and short-lived by limit, and each asker has a fair share of them: the
+one over it is closed at once. When others hold more than their share, which they took while nobody
+else wanted any, the oldest of who holds the most gives way.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import ClassVar
 
 import structlog
 
-from weft.dns.askers import Askers
+from weft.dns.askers import Asker, Askers
 from weft.dns.counters import Counters
 from weft.dns.responder import Responder
+from weft.dns.shares import Shares
 from weft.dns.stream import FrameReader, frame
 from weft.dns.wire import Query
-from weft.dns.zone import Scope
 
 MAX_CONNECTIONS = 256
 MAX_CONNECTIONS_OF_ASKER = 16
@@ -48,7 +49,9 @@ class TcpServer:
         self._responder = responder
         self._askers = askers
         self._counters = counters
-        self._connections: dict[str, int] = {}
+        self._shares = Shares(MAX_CONNECTIONS, MAX_CONNECTIONS_OF_ASKER)
+        self._open: dict[str, list[asyncio.Task[None]]] = {}
+        """Connections by asker, the oldest first."""
 
     async def run(self) -> None:
         """Serve until cancelled; closes the socket and all connections."""
@@ -65,43 +68,53 @@ class TcpServer:
             log.warning("cannot accept a DNS connection", reason=str(error))
             await asyncio.sleep(ACCEPT_PAUSE_S)
             return
-        asker: str = source[0]
-        scope = self._askers.scope(asker)
-        if scope is None:
+        asker = self._askers.find(source[0])
+        if asker is None:
             self._counters["dropped"] += 1
             sock.close()
-        elif (
-            self._connections.get(asker, 0) >= MAX_CONNECTIONS_OF_ASKER
-            or sum(self._connections.values()) >= MAX_CONNECTIONS
-        ):
+            return
+        if not self._shares.may_take(asker.key) and not await self._make_room(asker.key):
             self._counters["limited"] += 1
             sock.close()
-        else:
-            self._connections[asker] = self._connections.get(asker, 0) + 1
-            connections.create_task(self._serve(sock, asker, scope))
+            return
+        self._shares.take(asker.key)
+        task = connections.create_task(self._serve(sock, asker))
+        self._open.setdefault(asker.key, []).append(task)
+        task.add_done_callback(lambda _: self._forget(asker.key, task, sock))
 
-    async def _serve(self, sock: socket.socket, asker: str, scope: Scope) -> None:
-        try:
-            with sock:
-                sock.setblocking(False)
-                await _Connection(sock, asker, scope, self._responder).run()
-        finally:
-            self._connections[asker] -= 1
-            if not self._connections[asker]:
-                del self._connections[asker]
+    async def _make_room(self, asker: str) -> bool:
+        """Whether the oldest connection of who holds the most was closed, for that was unfair."""
+        greedy = self._shares.largest()
+        if greedy is None or self._shares.held(asker) + 1 >= self._shares.held(greedy):
+            return False
+        oldest = self._open[greedy][0]
+        oldest.cancel()
+        await asyncio.wait((oldest,))
+        await asyncio.sleep(0)  # for what is called back when it is done
+        return True
+
+    def _forget(self, asker: str, task: asyncio.Task[None], sock: socket.socket) -> None:
+        sock.close()  # a task that was cancelled before it began has not
+        self._shares.give_back(asker)
+        self._open[asker].remove(task)
+        if not self._open[asker]:
+            del self._open[asker]
+
+    async def _serve(self, sock: socket.socket, asker: Asker) -> None:
+        with sock:
+            sock.setblocking(False)
+            await _Connection(sock, asker, self._responder).run()
 
 
 class _Connection:
     def __init__(
         self,
         sock: socket.socket,
-        asker: str,
-        scope: Scope,
+        asker: Asker,
         responder: Responder,
     ) -> None:
         self._sock = sock
         self._asker = asker
-        self._scope = scope
         self._responder = responder
         self._sending = asyncio.Lock()
         self._room = asyncio.Semaphore(MAX_WAITING)
@@ -111,7 +124,7 @@ class _Connection:
         reader = FrameReader(self._sock)
         async with asyncio.TaskGroup() as waiting:
             while (data := await self._next(reader)) is not None:
-                response = self._responder.respond(data, self._scope, is_stream=True)
+                response = self._responder.respond(data, self._asker.scope, is_stream=True)
                 if isinstance(response, bytes):
                     await self._send(response)
                 elif response is not None:
@@ -128,7 +141,9 @@ class _Connection:
 
     async def _resolve(self, query: Query) -> None:
         try:
-            await self._send(await self._responder.resolve(query, self._asker, is_stream=True))
+            response = await self._responder.resolve(query, self._asker.key, is_stream=True)
+            assert response is not None
+            await self._send(response)
         finally:
             self._room.release()
 

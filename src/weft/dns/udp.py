@@ -59,19 +59,21 @@ class UdpServer:
             self._on_query(data, source)
 
     def _on_query(self, data: bytes, source: Source) -> None:
-        scope = self._askers.scope(source[0])
-        if scope is None or not source[1]:
+        asker = self._askers.find(source[0])
+        if asker is None or not source[1]:
             self._counters["dropped"] += 1
             return
-        response = self._responder.respond(data, scope)
+        response = self._responder.respond(data, asker.scope)
         if isinstance(response, bytes):
             self._send(response, source)
         elif response is not None:
             assert self._waiting is not None
-            self._waiting.create_task(self._resolve(response, source))
+            self._waiting.create_task(self._resolve(response, asker.key, source))
 
-    async def _resolve(self, query: Query, source: Source) -> None:
-        self._send(await self._responder.resolve(query, source[0]), source)
+    async def _resolve(self, query: Query, asker: str, source: Source) -> None:
+        response = await self._responder.resolve(query, asker)
+        if response is not None:
+            self._send(response, source)
 
     def _send(self, response: bytes, source: Source) -> None:
         try:

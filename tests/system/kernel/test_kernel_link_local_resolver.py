@@ -39,7 +39,7 @@ def test_a_resolver_on_a_link_is_asked_on_that_link(
     answerer = resolver.records(60, "A 192.0.2.1")
     fake = FakeResolver(resolver.truncated(answerer) if is_tcp else answerer)
 
-    async def ask() -> wire.Answer:
+    async def ask() -> wire.Answer | None:
         async with fake.serving("fe80::53%link7"):
             forwarder = Forwarder(
                 lambda: servers, Counters(), time.monotonic, random.SystemRandom(), fake.port
@@ -50,11 +50,12 @@ def test_a_resolver_on_a_link_is_asked_on_that_link(
             query = wire.parse(message.to_wire())
             assert query is not None
             try:
-                return await forwarder.answer(query)
+                return await forwarder.answer(query, "host")
             finally:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await running
 
-    assert asyncio.run(ask()).rcode == wire.NOERROR
+    answer = asyncio.run(ask())
+    assert answer is not None and answer.rcode == wire.NOERROR
     assert len(fake.tcp_queries if is_tcp else fake.udp_queries) == 1

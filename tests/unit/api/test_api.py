@@ -292,6 +292,7 @@ def test_metrics_are_prometheus_text(weftd: Weftd, raw: Raw) -> None:
         'weft_records{kind="network"} 1.0',
         "weft_reconcile_runs_total 3.0",
         'weft_dns_total{what="queries"} 7.0',
+        'weft_dns_questions{state="asked"} 3.0',
         "weft_process_resident_memory_bytes ",
     ):
         assert line in text

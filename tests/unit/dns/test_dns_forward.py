@@ -16,6 +16,7 @@ import pytest
 
 from tests.unit.dns import resolver
 from tests.unit.dns.resolver import FakeResolver
+from tests.unit.dns.world import eventually
 from weft.dns import forward, wire
 from weft.dns.counters import Counters
 from weft.dns.forward import Forwarder
@@ -60,8 +61,10 @@ class Setup:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def ask(self, asked: Query) -> Answer:
-        return self.forwarder.cached(asked) or await self.forwarder.answer(asked)
+    async def ask(self, asked: Query, asker: str = "one") -> Answer:
+        answer = self.forwarder.cached(asked) or await self.forwarder.answer(asked, asker)
+        assert answer is not None
+        return answer
 
 
 @contextlib.asynccontextmanager
@@ -292,13 +295,75 @@ async def test_fault_of_our_own_is_servfail_and_no_more(monkeypatch: pytest.Monk
         assert data(query("b."), await setup.ask(query("b."))) == ["192.0.2.1"]
 
 
-async def test_questions_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "MAX_IN_FLIGHT", 5)
-    monkeypatch.setattr(forward, "WAITS_S", (0.2,))
-    async with one(resolver.silent) as (setup, fake):
-        await asyncio.gather(*(setup.ask(query(f"n{n}.")) for n in range(20)))
-        assert len(fake.udp_queries) == 5
-        assert setup.counters["limited"] == 15
+async def test_questions_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "MAX_IN_FLIGHT", 6)
+    most = 0
+
+    def count(asked: dns.message.Message, is_tcp: bool) -> dns.message.Message | bytes | None:
+        nonlocal most
+        most = max(most, setup.forwarder.in_flight)
+        return resolver.records(60, "A 192.0.2.1")(asked, is_tcp)
+
+    async with one(count) as (setup, fake):
+        asked = [query(f"n{n}.") for n in range(40)]
+        answers = await asyncio.gather(*(setup.ask(each) for each in asked))
+        assert {answer.rcode for answer in answers} == {wire.NOERROR}
+        assert len(fake.udp_queries) == 40
+        assert 1 < most <= 3
+        assert (setup.counters["waited"], setup.counters["limited"]) == (37, 0)
+        assert (setup.forwarder.waiting, setup.forwarder.in_flight) == (0, 0)
+
+
+async def test_who_waited_for_what_others_asked_meanwhile_asks_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forward, "MAX_IN_FLIGHT", 2)
+    async with one(resolver.records(60, "A 192.0.2.1")) as (setup, fake):
+        names = ["a.", *["b."] * 20]
+        answers = await asyncio.gather(*(setup.ask(query(name)) for name in names))
+        assert {answer.rcode for answer in answers} == {wire.NOERROR}
+        assert len(fake.udp_queries) == 2
+        assert setup.forwarder.waiting == 0
+
+
+async def test_busy_askers_do_not_keep_others_waiting() -> None:
+    def slow(asked: dns.message.Message, is_tcp: bool) -> dns.message.Message | bytes | None:
+        is_quiet = asked.question[0].name.to_text().startswith("quiet")
+        return resolver.records(60, "A 192.0.2.1")(asked, is_tcp) if is_quiet else None
+
+    async with one(slow) as (setup, _):
+        busy = [
+            asyncio.create_task(setup.forwarder.answer(query(f"{asker}-{n}."), f"busy{asker}"))
+            for asker in range(4)
+            for n in range(300)
+        ]
+
+        async def all_wait() -> bool:
+            return setup.counters["waited"] >= 4 * 300 - forward.MAX_IN_FLIGHT
+
+        await eventually(all_wait)
+        start = time.monotonic()
+        for n in range(30):
+            assert (await setup.ask(query(f"quiet{n}."), "quiet")).rcode == wire.NOERROR
+        assert time.monotonic() - start < 1
+        assert setup.forwarder.waiting > 900  # the busy ones all the while
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+        assert setup.forwarder.waiting == 0
+
+
+async def test_no_turn_in_time_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "MAX_IN_FLIGHT", 2)
+    monkeypatch.setattr(forward, "WAITS_S", (1.0,))
+    monkeypatch.setattr(forward, "TURN_WAIT_S", 0.1)
+    async with one(resolver.silent) as (setup, _):
+        first, second = await asyncio.gather(
+            setup.forwarder.answer(query("a."), "one"), setup.forwarder.answer(query("b."), "one")
+        )
+        assert first is not None and first.rcode == wire.SERVFAIL
+        assert second is None
+        assert setup.counters["limited"] == 1
 
 
 async def test_not_running_it_fails_instead_of_waiting() -> None:

@@ -20,6 +20,7 @@ from tests.unit.dns.resolver import FakeResolver
 from tests.unit.dns.served import data, needs_dig, read_frame, serving
 from tests.unit.dns.world import DEADLINE_S, HOST, added, network, port, two_tenants
 from weft.dns import askers, service
+from weft.dns.askers import Asker
 from weft.dns.zone import Zone
 from weft.errors import InvalidError
 from weft.model.records import Port, Record
@@ -34,7 +35,9 @@ def as_workload(monkeypatch: pytest.MonkeyPatch) -> Callable[[Record], None]:
     def set_port(record: Record) -> None:
         assert isinstance(record, Port)
         monkeypatch.setattr(
-            askers.Askers, "_find", lambda self, address: self._zone.scope_of_port(record)
+            askers.Askers,
+            "_find",
+            lambda self, address: Asker(record.id, self._zone.scope_of_port(record)),
         )
 
     return set_port
@@ -147,17 +150,17 @@ async def test_alias_of_a_port_is_that_port_and_strangers_get_nothing() -> None:
     now_s = 0.0
     found: dict[int, Port] = {}
     known = askers.Askers(zone, found.get, lambda: now_s)
-    assert known.scope("240.0.0.7") is None  # not known yet, and not remembered as such
+    assert known.find("240.0.0.7") is None  # not known yet, and not remembered as such
     found[7] = acme
-    for alias in ("240.0.0.7", "fd77:6566:7400:1::7"):
-        assert known.scope(alias) is zone.scope_of_port(acme)
-    assert known.scope("240.0.0.8") is None
-    assert known.scope("127.0.0.5") is zone.scope_of_host()
+    for alias in ("240.0.0.7", "fd77:6566:7400:1::7"):  # one asker, with one share of everything
+        assert known.find(alias) == (acme.id, zone.scope_of_port(acme))
+    assert known.find("240.0.0.8") is None
+    assert known.find("127.0.0.5") == known.find("::1") == ("host", zone.scope_of_host())
     for stranger in ("192.0.2.1", "2001:db8::1", "224.0.0.1", "0.0.0.0", "fd77:6566:7400::53"):
-        assert known.scope(stranger) is None, stranger
+        assert known.find(stranger) is None, stranger
     del found[7]
     now_s = askers.OWN_ADDRESS_HOLD_S
-    assert known.scope("240.0.0.7") is None
+    assert known.find("240.0.0.7") is None
 
 
 async def test_known_askers_see_changes_at_once() -> None:
@@ -167,11 +170,11 @@ async def test_known_askers_see_changes_at_once() -> None:
     zone = Zone(store, "weft.internal", HOST)
     store.watch(zone.changed)
     known = askers.Askers(zone, lambda ifindex: web, lambda: 0.0)
-    before = known.scope("240.0.0.7")
-    assert before is not None and not before.is_outside_seen
+    before = known.find("240.0.0.7")
+    assert before is not None and not before.scope.is_outside_seen
     await store.write([Put(network("bar"))])  # no longer internal
-    after = known.scope("240.0.0.7")
-    assert after is not None and after.is_outside_seen
+    after = known.find("240.0.0.7")
+    assert after is not None and after.scope.is_outside_seen
 
 
 async def test_own_addresses_are_known_from_the_kernel() -> None:

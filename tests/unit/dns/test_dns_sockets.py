@@ -20,7 +20,8 @@ from tests.unit.dns.resolver import FakeResolver
 from tests.unit.dns.served import Running, data, free_port, read_frame, serving
 from tests.unit.dns.world import DEADLINE_S, HOST, eventually, two_tenants
 from weft.config import Settings
-from weft.dns import forward, responder, tcp
+from weft.dns import askers, forward, responder, tcp
+from weft.dns.askers import Asker
 from weft.dns.endpoint import Endpoint, open_tcp, open_udp
 from weft.dns.service import DnsService
 from weft.store.memory import MemoryStore
@@ -59,9 +60,11 @@ async def test_idle_tcp_connections_are_closed(
         assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
 
 
-async def is_served(running: Running, connections: contextlib.AsyncExitStack) -> bool:
+async def is_served(
+    running: Running, connections: contextlib.AsyncExitStack, source: str = "127.0.0.1"
+) -> bool:
     """Whether a new connection, left open, gets an answer."""
-    reader, writer = await connections.enter_async_context(running.connected())
+    reader, writer = await connections.enter_async_context(running.connected(source))
     writer.write(dns.message.make_query("x.weft.internal", "A").to_wire(prepend_length=True))
     try:
         await read_frame(reader)
@@ -85,7 +88,7 @@ async def test_one_asker_holds_a_bounded_number_of_connections(tmp_path: Path) -
 async def test_one_askers_waiting_queries_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responder, "MAX_PENDING", 3)
+    monkeypatch.setattr(responder, "MAX_PENDING_OF_ASKER", 3)
     fake = FakeResolver(resolver.silent)
     async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
         waiting = [asyncio.create_task(running.ask(f"n{n}.example")) for n in range(3)]
@@ -94,11 +97,44 @@ async def test_one_askers_waiting_queries_are_bounded(
             return len(fake.udp_queries) == 3
 
         await eventually(all_asked)
-        assert (await running.ask("more.example")).rcode() == dns.rcode.SERVFAIL
-        assert running.service.statistics()["limited"] == 1
+        # Over UDP the one too many gets no answer, and is asked again; a stream has to be told.
+        more = asyncio.create_task(running.ask("more.example"))
+        async with running.connected() as (reader, writer):
+            writer.write(dns.message.make_query("more.example", "A").to_wire(prepend_length=True))
+            assert (await read_frame(reader)).rcode() == dns.rcode.SERVFAIL
+        assert running.service.statistics()["limited"] == 2
         assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
-        for task in waiting:
+        assert not more.done()
+        for task in (*waiting, more):
             task.cancel()
+
+
+async def test_a_thousand_questions_of_one_asker_are_all_answered(tmp_path: Path) -> None:
+    """65 were too many once: all that came after them got SERVFAIL at once."""
+    fake = FakeResolver(resolver.records(60, "A 203.0.113.5"))
+    async with fake.serving("127.0.0.2"), serving(tmp_path, upstream=fake) as running:
+        asked = (running.ask(f"n{n}.example") for n in range(1000))
+        assert {answer.rcode() for answer in await asyncio.gather(*asked)} == {dns.rcode.NOERROR}
+        assert running.service.statistics()["limited"] == 0
+
+
+async def test_connections_of_many_leave_room_for_one_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Askers are told apart by the address that they connect from: ports by their aliases."""
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 12)
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS_OF_ASKER", 4)
+    monkeypatch.setattr(
+        askers.Askers, "find", lambda self, source: Asker(source, self._zone.scope_of_host())
+    )
+    async with serving(tmp_path) as running, contextlib.AsyncExitStack() as connections:
+        held = {}
+        for source in ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"):
+            held[source] = [
+                await is_served(running, connections, source)
+                for _ in range(tcp.MAX_CONNECTIONS_OF_ASKER)
+            ]
+        assert all(served[:2] == [True, True] for served in held.values())
 
 
 async def test_port_taken_is_served_once_it_is_free(
