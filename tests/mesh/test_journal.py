@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,12 +107,12 @@ async def test_a_database_that_refuses_keeps_nothing_of_a_write(tmp_path: Path) 
     journal = opened(path)
     replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
     store = MeshStore(replica, journal)
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TABLE marks")
     with pytest.raises(UnavailableError, match="nothing was changed"):
         await store.write([Put(NETWORK)])
     assert store.get(Network, "n1") is None
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM entries").fetchone() == (0,)
     await journal.close()
 
