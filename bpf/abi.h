@@ -339,13 +339,14 @@ enum mark {
 };
 
 /* skb->cb[]: nothing in the kernel reads it. The first two are of a packet that a program has decided
- * on, for tests and traces. The others are of one that is flooded: what goes this way the verifier
- * does not follow, which else walks through all that comes behind once for each case. */
+ * on, for tests and traces. The others are of one that is flooded or refused: what goes this way the
+ * verifier does not follow, which else walks through all that comes behind once for each case. */
 enum trace {
 	TRACE_TARGET = 0,     /* ifindex that it was redirected to; 0: none */
 	TRACE_REASON = 1,     /* enum drop_reason */
 	FLOOD_TO_MEMBERS = 2, /* of the group, not to everybody */
 	FLOOD_FAMILY = 3,     /* see replicate.h */
+	REFUSED_MTU = 4,      /* of the way that a packet is too big for, see too_big.h */
 };
 
 #endif

@@ -36,7 +36,7 @@ int from_host(struct __sk_buff *skb)
 
 	skb->cb[TRACE_TARGET] = 0;
 	skb->cb[TRACE_REASON] = DROP_NONE;
-	count_sent(&packet);
+	count_sent(skb);
 	if (skb->vlan_present)
 		return drop(&packet, DROP_RESERVED);
 	verdict = parse(&packet);
@@ -45,7 +45,9 @@ int from_host(struct __sk_buff *skb)
 	if (!is_ip(&packet))
 		return drop(&packet, DROP_RESERVED);
 	verdict = handle_answer(&packet);
-	return verdict != NEXT ? verdict : into_network(&packet);
+	if (verdict == NEXT)
+		verdict = into_network(&packet);
+	return verdict == TOO_BIG ? refuse_too_big(skb, packet.vni) : verdict;
 }
 
 char program_license[] SEC("license") = "GPL";

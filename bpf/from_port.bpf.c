@@ -27,42 +27,76 @@ static __always_inline int refuse(struct packet *packet, const struct port *port
 	return verdict;
 }
 
-static __always_inline int forward(struct packet *packet, const struct port *port)
+static __always_inline int send_on(struct packet *packet, const struct port *port)
 {
-	int verdict = refuse(packet, port);
+	int verdict = NEXT;
 
-	if (verdict != NEXT)
-		return verdict;
-	if (packet->ethertype == bpf_htons(ETH_P_ARP))
-		verdict = handle_arp(packet, port);
-	else if (is_nd(packet))
-		verdict = handle_nd(packet, port);
-	if (verdict != NEXT)
-		return verdict == FLOOD ? flood(packet) : verdict;
 	if (is_multicast_mac(&packet->destination_mac))
-		return flood(packet);
+		return FLOOD;
 	if (!is_same_mac(&packet->destination_mac, &gateway_mac))
 		verdict = switch_frame(packet);
 	return verdict != NEXT ? verdict : route(packet, port);
 }
 
+/* `is_resolved`: ARP and neighbour discovery have been looked at, and go on as other packets do. */
+__stage int forward(struct __sk_buff *skb, const struct port *port, __u32 is_resolved)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	int verdict;
+
+	if (!port)
+		return TC_ACT_SHOT;
+	packet.vni = port->vni;
+	verdict = parse(&packet);
+	if (verdict == NEXT)
+		verdict = refuse(&packet, port);
+	if (verdict != NEXT)
+		return verdict;
+	if (!is_resolved && packet.ethertype == bpf_htons(ETH_P_ARP))
+		return ARP;
+	if (!is_resolved && is_nd(&packet))
+		return DISCOVERY;
+	return send_on(&packet, port);
+}
+
+static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struct port *port)
+{
+	int verdict = forward(skb, port, false);
+
+	if (verdict == ARP)
+		verdict = handle_arp(skb, port);
+	else if (verdict == DISCOVERY)
+		verdict = handle_nd(skb, port);
+	return verdict == NEXT ? forward(skb, port, true) : verdict;
+}
+
+static __always_inline int decide(struct __sk_buff *skb, const struct port *port)
+{
+	int verdict = resolve_or_forward(skb, port);
+
+	if (verdict >= 0)
+		return verdict;
+	if (verdict == FLOOD)
+		return flood(skb, port->vni);
+	if (verdict == QUERY)
+		return send_query(skb);
+	return refuse_too_big(skb, port->vni);
+}
+
 SEC("tc")
 int from_port(struct __sk_buff *skb)
 {
-	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
-	const struct port *port = bpf_map_lookup_elem(&ports_v1, &packet.ifindex);
-	int verdict;
+	__u32 ifindex = skb->ifindex;
+	const struct port *port = bpf_map_lookup_elem(&ports_v1, &ifindex);
 
 	skb->cb[TRACE_TARGET] = 0;
 	skb->cb[TRACE_REASON] = DROP_NONE;
-	count_sent(&packet);
+	count_sent(skb);
 	if (!port)
-		return drop(&packet, DROP_NO_PORT);
-	packet.vni = port->vni;
+		return drop_skb(skb, DROP_NO_PORT);
 	if (skb->vlan_present)
-		return drop(&packet, DROP_RESERVED);
-	verdict = parse(&packet);
-	return verdict != NEXT ? verdict : forward(&packet, port);
+		return drop_skb(skb, DROP_RESERVED);
+	return decide(skb, port);
 }
 
 char program_license[] SEC("license") = "GPL";

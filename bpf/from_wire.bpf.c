@@ -43,7 +43,7 @@ static __always_inline int from_underlay(struct packet *packet, struct arrival *
 
 /* Out of WireGuard everything goes to the VXLAN device, with a mark that says so, but what is to be
  * relayed: the device knows no tags. */
-static __cold int from_wireguard(struct packet *packet, struct arrival *arrival)
+static __always_inline int from_wireguard(struct packet *packet, struct arrival *arrival)
 {
 	const struct peer *peer;
 

@@ -75,7 +75,7 @@ static __always_inline int answer_arp(struct packet *packet, const struct arp *r
 	return deliver_to_sender(packet);
 }
 
-static __cold int handle_arp(struct packet *packet, const struct port *port)
+static __always_inline int resolve(struct packet *packet, const struct port *port)
 {
 	const struct arp *header = header_at(packet, sizeof(struct ethernet), sizeof(*header));
 	struct address_key key = { .vni = packet->vni };
@@ -108,6 +108,18 @@ static __cold int handle_arp(struct packet *packet, const struct port *port)
 	if (endpoint->ifindex == packet->ifindex)
 		return absorb();
 	return answer_arp(packet, &arp, &endpoint->mac);
+}
+
+__cold_stage int handle_arp(struct __sk_buff *skb, const struct port *port)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	int verdict;
+
+	if (!port)
+		return TC_ACT_SHOT;
+	packet.vni = port->vni;
+	verdict = parse_ethernet(&packet);
+	return verdict == NEXT ? resolve(&packet, port) : verdict;
 }
 
 #endif

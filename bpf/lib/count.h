@@ -31,36 +31,60 @@ static __always_inline struct counters *counters_of(__u32 ifindex)
 	return bpf_map_lookup_elem(&counters_v1, &ifindex);
 }
 
-static __always_inline void count_sent(struct packet *packet)
+static __always_inline void count_sent(struct __sk_buff *skb)
 {
-	packet->counters = counters_of(packet->ifindex);
-	if (packet->counters) {
-		packet->counters->tx_packets += 1;
-		packet->counters->tx_bytes += packet->skb->len;
+	struct counters *counters = counters_of(skb->ifindex);
+
+	if (counters) {
+		counters->tx_packets += 1;
+		counters->tx_bytes += skb->len;
 	}
 }
 
-static __noinline void count_received(__u32 ifindex, __u32 bytes)
+/* The first one, usually. */
+__cold_stage int count_first_received(__u32 ifindex, __u32 bytes)
 {
-	struct counters *counters = counters_of(ifindex);
+	struct counters *counters = make_counters(ifindex);
 
 	if (counters) {
 		counters->rx_packets += 1;
 		counters->rx_bytes += bytes;
 	}
+	return 0;
+}
+
+static __always_inline void count_received(__u32 ifindex, __u32 bytes)
+{
+	struct counters *counters = bpf_map_lookup_elem(&counters_v1, &ifindex);
+
+	if (counters) {
+		counters->rx_packets += 1;
+		counters->rx_bytes += bytes;
+	} else {
+		count_first_received(ifindex, bytes);
+	}
+}
+
+__cold_stage int count_drop(struct __sk_buff *skb, __u32 reason)
+{
+	struct counters *counters = counters_of(skb->ifindex);
+
+	if (counters && reason < DROP_REASONS)
+		counters->drops[reason] += 1;
+	skb->cb[TRACE_REASON] = reason;
+	return 0;
+}
+
+static __always_inline int drop_skb(struct __sk_buff *skb, enum drop_reason reason)
+{
+	count_drop(skb, reason);
+	return TC_ACT_SHOT;
 }
 
 /* What comes from other hosts counts only when it is dropped: their own counters have the rest. */
-static __cold int drop(struct packet *packet, enum drop_reason reason)
+static __always_inline int drop(struct packet *packet, enum drop_reason reason)
 {
-	if (!packet->counters)
-		packet->counters = bpf_map_lookup_elem(&counters_v1, &packet->ifindex);
-	if (!packet->counters)
-		packet->counters = make_counters(packet->ifindex);
-	if (packet->counters && reason < DROP_REASONS)
-		packet->counters->drops[reason] += 1;
-	packet->skb->cb[TRACE_REASON] = reason;
-	return TC_ACT_SHOT;
+	return drop_skb(packet->skb, reason);
 }
 
 /* Nobody needs to get it, and nothing is wrong with it: a probe for the sender's own address. */

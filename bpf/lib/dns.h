@@ -12,6 +12,7 @@
 
 #include "deliver.h"
 #include "packet.h"
+#include "parse.h"
 
 #define DNS_PORT bpf_htons(53)
 
@@ -154,7 +155,7 @@ static __noinline bool is_served(struct packet *packet, __be16 source_port)
 	return true;
 }
 
-static __noinline int send_query(struct packet *packet, __be16 source_port)
+static __always_inline int redirect_query(struct packet *packet, __be16 source_port)
 {
 	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
 	struct address source = alias_of(packet->ifindex, is_ipv4);
@@ -176,6 +177,17 @@ static __noinline int send_query(struct packet *packet, __be16 source_port)
 	return put_on_weft0(packet);
 }
 
+/* To weftd's server, as packets of the host's own network are sent. */
+__stage int send_query(struct __sk_buff *skb)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	__be16 ports[2];
+
+	if (parse(&packet) != NEXT || !load_ports(&packet, ports))
+		return drop(&packet, DROP_MALFORMED);
+	return redirect_query(&packet, ports[0]);
+}
+
 /* from_port: takes queries, lets everything else go on. */
 static __always_inline int handle_query(struct packet *packet, bool is_to_gateway)
 {
@@ -191,15 +203,14 @@ static __always_inline int handle_query(struct packet *packet, bool is_to_gatewa
 		     !is_served(packet, ports[0])))
 			return NEXT;
 	}
-	return send_query(packet, ports[0]);
+	return QUERY;
 }
 
-/* from_host: takes what is sent to an alias. */
-static __always_inline int handle_answer(struct packet *packet)
+static __noinline int send_answer(struct packet *packet, __u32 ifindex)
 {
 	struct address server = server_address(packet->ethertype == bpf_htons(ETH_P_IP));
 	struct dns_flow_key key = {
-		.ifindex = port_of_alias(&packet->destination),
+		.ifindex = ifindex,
 		.protocol = packet->protocol,
 		.family = packet->ethertype == bpf_htons(ETH_P_IP) ? 4 : 6,
 	};
@@ -209,8 +220,6 @@ static __always_inline int handle_answer(struct packet *packet)
 	struct mac macs[2];
 	__be16 ports[2];
 
-	if (!key.ifindex)
-		return NEXT;
 	if (!is_same_address(&packet->source, &server) || !load_ports(packet, ports) ||
 	    ports[0] != DNS_PORT)
 		return drop(packet, DROP_RESERVED);
@@ -226,6 +235,14 @@ static __always_inline int handle_answer(struct packet *packet)
 		return drop(packet, DROP_KERNEL);
 	endpoint.ifindex = key.ifindex;
 	return deliver_to_port(packet, &endpoint);
+}
+
+/* from_host: takes what is sent to an alias. */
+static __always_inline int handle_answer(struct packet *packet)
+{
+	__u32 ifindex = port_of_alias(&packet->destination);
+
+	return ifindex ? send_answer(packet, ifindex) : NEXT;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "flood_ports.h"
 #include "group.h"
 #include "packet.h"
+#include "parse.h"
 #include "replicate.h"
 
 static __noinline int flood_snooping(struct packet *packet)
@@ -19,7 +20,7 @@ static __noinline int flood_snooping(struct packet *packet)
 	return verdict != NEXT ? verdict : flood_to_members(packet);
 }
 
-static __cold int flood(struct packet *packet)
+static __always_inline int flood_packet(struct packet *packet)
 {
 	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet->vni);
 	int verdict;
@@ -36,6 +37,14 @@ static __cold int flood(struct packet *packet)
 	if (has_replicas(packet))
 		replicate(packet);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
+}
+
+__cold_stage int flood(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	int verdict = parse(&packet);
+
+	return verdict == NEXT ? flood_packet(&packet) : verdict;
 }
 
 /* ARP and ND for an address that no record names. */

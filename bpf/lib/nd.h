@@ -38,29 +38,34 @@ struct nd_mac_option {
 	struct mac mac;
 };
 
+#define ND_ANSWER_SIZE (sizeof(struct nd_message) + sizeof(struct nd_mac_option))
+
 static __always_inline bool is_nd(const struct packet *packet)
 {
 	return packet->icmp_type >= ND_RS && packet->icmp_type <= ND_REDIRECT;
 }
 
-/* MACs in the options must be that which the frame comes from. */
-static __noinline int check_nd_options(struct packet *packet, __u32 first)
+/* MACs in the options must be that which the frame comes from. The reason why not, or DROP_NONE. */
+__cold_stage int check_nd_options(struct __sk_buff *skb, __u32 first, __u32 end)
 {
+	struct mac source;
+
+	if (bpf_skb_load_bytes(skb, offsetof(struct ethernet, source), &source, sizeof(source)))
+		return DROP_MALFORMED;
 	for (int i = 0; i < ND_OPTIONS_MAX; i++) {
 		struct nd_mac_option option;
 
-		if (first == packet->end)
-			return NEXT;
-		if (first + sizeof(option) > packet->end ||
-		    bpf_skb_load_bytes(packet->skb, first, &option, sizeof(option)) ||
-		    !option.length)
+		if (first == end)
+			return DROP_NONE;
+		if (first + sizeof(option) > end ||
+		    bpf_skb_load_bytes(skb, first, &option, sizeof(option)) || !option.length)
 			break;
 		if ((option.type == ND_SOURCE_MAC || option.type == ND_TARGET_MAC) &&
-		    !is_same_mac(&option.mac, &packet->source_mac))
-			return drop(packet, DROP_SPOOFED_MAC);
+		    !is_same_mac(&option.mac, &source))
+			return DROP_SPOOFED_MAC;
 		first += option.length * 8;
 	}
-	return first == packet->end ? NEXT : drop(packet, DROP_MALFORMED);
+	return first == end ? DROP_NONE : DROP_MALFORMED;
 }
 
 static __always_inline int check_nd(struct packet *packet, const struct port *port,
@@ -68,16 +73,15 @@ static __always_inline int check_nd(struct packet *packet, const struct port *po
 {
 	/* Options begin behind the target, in a router solicitation where the target would be. */
 	__u32 options = packet->l4 + (packet->icmp_type == ND_RS ? 8 : sizeof(*message));
+	enum drop_reason reason = DROP_NONE;
 
 	if (packet->icmp_type == ND_RA || packet->icmp_type == ND_REDIRECT)
 		return drop(packet, DROP_RESERVED);
-	if (packet->icmp_type == ND_NA) {
-		enum drop_reason reason = check_sender(packet, port, &message->target);
-
-		if (reason != DROP_NONE)
-			return drop(packet, reason);
-	}
-	return check_nd_options(packet, options);
+	if (packet->icmp_type == ND_NA)
+		reason = check_sender(packet, port, &message->target);
+	if (reason == DROP_NONE)
+		reason = check_nd_options(packet->skb, options, packet->end);
+	return reason == DROP_NONE ? NEXT : drop(packet, reason);
 }
 
 static __always_inline __be16 folded(__u32 sum)
@@ -88,25 +92,34 @@ static __always_inline __be16 folded(__u32 sum)
 }
 
 /* An advertisement to who asked, or to all when nobody in particular did (DAD, 7.2.4). */
-static __noinline int answer_ns(struct packet *packet, const struct nd_message *question,
-				const struct mac *mac, bool is_router)
+static __always_inline int answer_ns(struct packet *packet, const struct nd_message *question,
+				     const struct mac *mac)
 {
+	bool is_router = is_same_mac(mac, &gateway_mac);
 	bool is_probe = is_zero_address(&packet->source);
 	struct {
+		__u16 unused;
+		struct ethernet ethernet;
+		__be32 first; /* version, class, flow */
+		__be16 length;
+		__u8 next;
+		__u8 hop_limit;
 		struct address source;
 		struct address destination;
-		__be32 length;
-		__be32 protocol;
-	} pseudo = {
-		.source = question->target,
-		.destination = packet->source,
-		.length = bpf_htonl(sizeof(struct nd_message) + sizeof(struct nd_mac_option)),
-		.protocol = bpf_htonl(IPPROTO_ICMPV6),
-	};
-	struct {
 		struct nd_message message;
 		struct nd_mac_option option;
-	} body = {
+	} answer = {
+		.ethernet = {
+			.destination = packet->source_mac,
+			.source = *mac,
+			.type = bpf_htons(ETH_P_IPV6),
+		},
+		.first = bpf_htonl(0x60000000),
+		.length = bpf_htons(ND_ANSWER_SIZE),
+		.next = IPPROTO_ICMPV6,
+		.hop_limit = 255,
+		.source = question->target,
+		.destination = packet->source,
 		.message = {
 			.type = ND_NA,
 			.flags = (is_router ? ND_ROUTER : 0) | (is_probe ? 0 : ND_SOLICITED) |
@@ -116,82 +129,77 @@ static __noinline int answer_ns(struct packet *packet, const struct nd_message *
 		.option = {.type = ND_TARGET_MAC, .length = 1, .mac = *mac},
 	};
 	struct {
-		__be32 first; /* version, class, flow */
-		__be16 length;
-		__u8 next;
-		__u8 hop_limit;
-		struct address source;
-		struct address destination;
-	} ip = {
-		.first = bpf_htonl(0x60000000),
-		.length = bpf_htons(sizeof(body)),
-		.next = IPPROTO_ICMPV6,
-		.hop_limit = 255,
-		.source = question->target,
-	};
-	struct ethernet ethernet = {
-		.destination = packet->source_mac,
-		.source = *mac,
-		.type = bpf_htons(ETH_P_IPV6),
-	};
+		__be32 length;
+		__be32 protocol;
+	} pseudo = { bpf_htonl(ND_ANSWER_SIZE), bpf_htonl(IPPROTO_ICMPV6) };
+	__u32 size = ETH_HLEN + sizeof(struct ipv6hdr) + ND_ANSWER_SIZE;
 	__u32 sum;
 
 	if (is_probe) { /* ff02::1 */
-		pseudo.destination =
+		answer.destination =
 			(struct address){ { bpf_htonl(0xff020000), 0, 0, bpf_htonl(1) } };
-		ethernet.destination =
+		answer.ethernet.destination =
 			(struct mac){ { bpf_htons(0x3333), bpf_htons(0), bpf_htons(1) } };
 	}
-	ip.destination = pseudo.destination;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&body, sizeof(body), sum);
-	body.message.checksum = folded(sum);
-	if (bpf_skb_change_tail(packet->skb, sizeof(ethernet) + sizeof(ip) + sizeof(body), 0) ||
-	    bpf_skb_store_bytes(packet->skb, 0, &ethernet, sizeof(ethernet), 0) ||
-	    bpf_skb_store_bytes(packet->skb, sizeof(ethernet), &ip, sizeof(ip), 0) ||
-	    bpf_skb_store_bytes(packet->skb, sizeof(ethernet) + sizeof(ip), &body, sizeof(body), 0))
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&answer.source,
+			    2 * sizeof(struct address) + ND_ANSWER_SIZE, sum);
+	answer.message.checksum = folded(sum);
+	if (bpf_skb_change_tail(packet->skb, size, 0) ||
+	    bpf_skb_store_bytes(packet->skb, 0, &answer.ethernet, size, 0))
 		return drop(packet, DROP_KERNEL);
 	return deliver_to_sender(packet);
 }
 
 /* A link-local address belongs to the port whose MAC it is made from. */
-static __always_inline int answer_link_local(struct packet *packet,
-					     const struct nd_message *question)
+static __always_inline int find_link_local(struct packet *packet, const struct address *target,
+					   struct mac *mac)
 {
 	struct mac_key key = { .vni = packet->vni };
 	const struct endpoint *endpoint;
 
-	if (!mac_of_link_local(&question->target, &key.mac))
+	if (!mac_of_link_local(target, &key.mac))
 		return flood_unknown(packet);
-	if (is_same_mac(&key.mac, &gateway_mac))
-		return answer_ns(packet, question, &gateway_mac, true);
+	copy_mac(mac, &key.mac);
+	if (is_same_mac(mac, &gateway_mac))
+		return NEXT;
 	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
 	if (!endpoint)
 		return flood_unknown(packet);
+	return endpoint->ifindex == packet->ifindex ? absorb() : NEXT;
+}
+
+/* NEXT: `mac` is to be told. */
+static __always_inline int find_neighbour(struct packet *packet, const struct address *target,
+					  struct mac *mac)
+{
+	struct address_key key = { .vni = packet->vni, .address = *target };
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+
+	if (!endpoint)
+		return is_link_local(target) ? find_link_local(packet, target, mac)
+					     : flood_unknown(packet);
+	if (endpoint->flags & ENDPOINT_GATEWAY) {
+		copy_mac(mac, &gateway_mac);
+		return NEXT;
+	}
 	if (endpoint->ifindex == packet->ifindex)
 		return absorb();
-	return answer_ns(packet, question, &key.mac, false);
+	copy_mac(mac, &endpoint->mac);
+	return NEXT;
 }
 
 static __always_inline int handle_solicitation(struct packet *packet,
 					       const struct nd_message *question)
 {
-	struct address_key key = { .vni = packet->vni, .address = question->target };
-	const struct endpoint *endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	struct mac mac;
+	int verdict = find_neighbour(packet, &question->target, &mac);
 
-	if (endpoint && endpoint->flags & ENDPOINT_GATEWAY)
-		return answer_ns(packet, question, &gateway_mac, true);
-	if (endpoint && endpoint->ifindex == packet->ifindex)
-		return absorb();
-	if (endpoint)
-		return answer_ns(packet, question, &endpoint->mac, false);
-	if (is_link_local(&question->target))
-		return answer_link_local(packet, question);
-	return flood_unknown(packet);
+	return verdict == NEXT ? answer_ns(packet, question, &mac) : verdict;
 }
 
 /* What is no solicitation, or is sent to a port's own MAC, goes on as any packet does. */
-static __cold int handle_nd(struct packet *packet, const struct port *port)
+static __always_inline int discover(struct packet *packet, const struct port *port)
 {
 	bool is_to_gateway = is_same_mac(&packet->destination_mac, &gateway_mac);
 	struct nd_message message = {};
@@ -213,6 +221,18 @@ static __cold int handle_nd(struct packet *packet, const struct port *port)
 	    (is_to_gateway || is_multicast_mac(&packet->destination_mac)))
 		return handle_solicitation(packet, &message);
 	return is_to_gateway ? absorb() : NEXT;
+}
+
+__cold_stage int handle_nd(struct __sk_buff *skb, const struct port *port)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	int verdict;
+
+	if (!port)
+		return TC_ACT_SHOT;
+	packet.vni = port->vni;
+	verdict = parse(&packet);
+	return verdict == NEXT ? discover(&packet, port) : verdict;
 }
 
 #endif

@@ -21,11 +21,21 @@
 #define NEXT (-100)
 #define FLOOD \
 	(-101) /* a copy for everybody: the entry point does it, which has stack left for it */
+#define TOO_BIG	  (-102) /* likewise, refused: its sender is told skb->cb[REFUSED_MTU] */
+#define ARP	  (-103) /* likewise: see arp.h, */
+#define DISCOVERY (-104) /* nd.h, */
+#define QUERY	  (-105) /* and dns.h */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))
 
 #define __unused __attribute__((unused))
+
+/* A stage of its own: the verifier walks through it once, whoever calls it and in whatever state, and
+ * knows nothing of what it returns. It takes the context, numbers, and structs that hold no pointers;
+ * what else it needs of the packet it parses anew. */
+#define __stage	     __attribute__((noinline))
+#define __cold_stage __attribute__((cold, noinline, section(".text")))
 
 #define IPV4_MAPPED bpf_htonl(0x0000ffff) /* third word of ::ffff:a.b.c.d */
 
@@ -39,7 +49,6 @@ struct ethernet {
  * verifier remembers nothing, and so has fewer cases to tell apart. */
 struct packet {
 	struct __sk_buff *skb;
-	struct counters *counters; /* of the sender; NULL: the map is full */
 	struct mac source_mac;
 	struct mac destination_mac;
 	__be16 ethertype;

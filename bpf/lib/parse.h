@@ -107,8 +107,18 @@ static __always_inline bool is_extension(__u8 protocol)
 	       protocol == IPPROTO_AH || protocol == IPPROTO_MH;
 }
 
-/* Walks over one extension header. */
-static __always_inline int parse_extension(struct packet *packet)
+/* Where the walk over extension headers stands. */
+struct chain {
+	__u32 l4;  /* offset of the header that comes next */
+	__u32 end; /* of the IP packet */
+	__u8 protocol;
+	__u8 is_fragment;
+	__u8 is_later_fragment;
+	__u8 spare;
+};
+
+/* Walks over one extension header; false: it does not fit the packet. */
+static __always_inline bool walk_extension(struct __sk_buff *skb, struct chain *chain)
 {
 	struct {
 		__u8 next;
@@ -117,35 +127,53 @@ static __always_inline int parse_extension(struct packet *packet)
 	} extension;
 	__u32 size;
 
-	if (packet->l4 + 8 > packet->end ||
-	    bpf_skb_load_bytes(packet->skb, packet->l4, &extension, sizeof(extension)))
-		return drop(packet, DROP_MALFORMED);
+	if (chain->l4 + 8 > chain->end ||
+	    bpf_skb_load_bytes(skb, chain->l4, &extension, sizeof(extension)))
+		return false;
 	size = (extension.length + 1) * 8;
-	if (packet->protocol == IPPROTO_AH)
+	if (chain->protocol == IPPROTO_AH)
 		size = (extension.length + 2) * 4;
-	if (packet->protocol == IPPROTO_FRAGMENT) {
+	if (chain->protocol == IPPROTO_FRAGMENT) {
 		size = 8;
-		packet->is_fragment = true;
-		packet->is_later_fragment = extension.fragment & bpf_htons(0xfff8);
+		chain->is_fragment = true;
+		chain->is_later_fragment = !!(extension.fragment & bpf_htons(0xfff8));
 	}
-	if (packet->l4 + size > packet->end)
-		return drop(packet, DROP_MALFORMED);
-	packet->l4 += size;
-	packet->protocol = extension.next;
-	return NEXT;
+	if (chain->l4 + size > chain->end)
+		return false;
+	chain->l4 += size;
+	chain->protocol = extension.next;
+	return true;
 }
 
-static __cold int parse_extensions(struct packet *packet)
+/* Nonzero: to the end of the chain. */
+__cold_stage int walk_extensions(struct __sk_buff *skb, struct chain *chain)
 {
+	if (!chain)
+		return 0;
 	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		int verdict = parse_extension(packet);
-
-		if (verdict != NEXT)
-			return verdict;
-		if (packet->is_later_fragment || !is_extension(packet->protocol))
-			return NEXT;
+		if (!walk_extension(skb, chain))
+			return 0;
+		if (chain->is_later_fragment || !is_extension(chain->protocol))
+			return 1;
 	}
-	return drop(packet, DROP_MALFORMED);
+	return 0;
+}
+
+static __always_inline int parse_extensions(struct packet *packet)
+{
+	struct chain chain = {
+		.l4 = packet->l4,
+		.end = packet->end,
+		.protocol = packet->protocol,
+	};
+
+	if (!walk_extensions(packet->skb, &chain))
+		return drop(packet, DROP_MALFORMED);
+	packet->l4 = chain.l4;
+	packet->protocol = chain.protocol;
+	packet->is_fragment = chain.is_fragment;
+	packet->is_later_fragment = chain.is_later_fragment;
+	return NEXT;
 }
 
 static __always_inline int parse_ipv6(struct packet *packet)

@@ -23,20 +23,20 @@ static __always_inline bool is_checked(const struct port *port)
 	return port->flags & PORT_SPOOF_CHECK;
 }
 
-static __cold enum drop_reason check_allowed(struct packet *packet, const struct port *port,
-					     const struct address *address)
+/* The reason why not, or DROP_NONE. */
+__cold_stage int check_allowed(__u32 ifindex, const struct mac *own, const struct mac *mac,
+			       const struct address *address)
 {
-	struct allowed_key key = {
-		.prefixlen = 32 + 128,
-		.ifindex = packet->ifindex,
-		.address = *address,
-	};
-	const struct allowed *allowed = bpf_map_lookup_elem(&allowed_v1, &key);
-	bool is_own_mac = is_same_mac(&packet->source_mac, &port->mac);
+	struct allowed_key key = { .prefixlen = 32 + 128, .ifindex = ifindex };
+	const struct allowed *allowed;
+	bool is_own_mac;
 
-	if (allowed &&
-	    (is_zero_mac(&allowed->mac) ? is_own_mac
-					: is_same_mac(&packet->source_mac, &allowed->mac)))
+	if (!own || !mac || !address)
+		return DROP_KERNEL;
+	key.address = *address;
+	allowed = bpf_map_lookup_elem(&allowed_v1, &key);
+	is_own_mac = is_same_mac(mac, own);
+	if (allowed && (is_zero_mac(&allowed->mac) ? is_own_mac : is_same_mac(mac, &allowed->mac)))
 		return DROP_NONE;
 	return is_own_mac ? DROP_SPOOFED_ADDRESS : DROP_SPOOFED_MAC;
 }
@@ -52,7 +52,7 @@ static __always_inline enum drop_reason check_sender(struct packet *packet, cons
 		    is_same_address(address, &port->ipv6) || is_same_address(address, &link_local))
 			return DROP_NONE;
 	}
-	return check_allowed(packet, port, address);
+	return check_allowed(packet->ifindex, &port->mac, &packet->source_mac, address);
 }
 
 /* Packets that are sent before the sender has an address. */

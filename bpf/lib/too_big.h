@@ -217,16 +217,23 @@ static __noinline bool answer_too_big(struct packet *packet, __u32 mtu)
 	return !answer6(packet, mtu);
 }
 
-/* Drops the packet, and tells its sender: a port of this host, or the host. */
-static __cold int refuse_size(struct packet *packet, __u32 mtu)
+static __always_inline int refuse_size(struct packet *packet, __u32 mtu)
 {
-	int verdict = drop(packet, DROP_TOO_BIG);
+	packet->skb->cb[REFUSED_MTU] = mtu;
+	return TOO_BIG;
+}
 
-	if (!answer_too_big(packet, mtu))
+/* Drops the packet, and tells its sender: a port of this host, or the host. */
+__cold_stage int refuse_too_big(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	int verdict = drop(&packet, DROP_TOO_BIG);
+
+	if (parse(&packet) != NEXT || !answer_too_big(&packet, skb->cb[REFUSED_MTU]))
 		return verdict;
-	if (packet->ifindex == weft.weft1_ifindex)
-		return put_on_weft0(packet);
-	return deliver_to_sender(packet);
+	if (packet.ifindex == weft.weft1_ifindex)
+		return put_on_weft0(&packet);
+	return deliver_to_sender(&packet);
 }
 
 #endif

@@ -31,13 +31,14 @@ def ids(plane: DataPlane) -> dict[str, int]:
 
 
 def test_the_verifier_is_far_from_giving_up(folder: Path, objects: Path) -> None:
-    """An older kernel may take ten times as many, and ends at a million."""
-    with DataPlane.load(folder, DEVICES, objects) as plane:
+    """Which takes a million steps; with all devices there, for without them it leaves much out."""
+    devices = DEVICES._replace(host_tag=7, weftx_ifindex=8, wireguard_ifindex=9)
+    with DataPlane.load(folder, devices, objects) as plane:
         verified = {
             role: syscall.program_info(program.fd).verified
             for role, program in plane.programs.items()
         }
-    assert all(count < 180_000 for count in verified.values()), verified
+    assert all(count < 120_000 for count in verified.values()), verified
 
 
 def test_second_load_changes_nothing(folder: Path, objects: Path) -> None:

@@ -185,6 +185,7 @@ class Trace(IntEnum):
     TRACE_REASON = 1
     FLOOD_TO_MEMBERS = 2
     FLOOD_FAMILY = 3
+    REFUSED_MTU = 4
 
 
 class Port(NamedTuple):
