@@ -68,11 +68,13 @@ async def ended(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> b
     """Whatever came until the other end closed."""
     reader, writer = streams
     read = b""
-    with contextlib.suppress(OSError):
-        async with asyncio.timeout(10):
-            while data := await reader.read(65536):
-                read += data
-    writer.transport.abort()
+    try:
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(10):
+                while data := await reader.read(65536):
+                    read += data
+    finally:
+        writer.transport.abort()
     return read
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests.cluster.hosts import until
 from weft.cluster import door
-from weft.cluster.door import Door
+from weft.cluster.door import Door, Guest
 from weft.errors import UnavailableError
+from weft.model.ids import HostId
 
 
 class Visitors:
@@ -24,15 +25,26 @@ class Visitors:
         self.heard: list[str] = []
         self.crowd: list[str] = []
         self.familiar: set[str] = set()
+        self.here: list[Guest] = []
         self.go = asyncio.Event()
 
-    async def knock(self, came: socket.socket, address: str) -> None:
+    async def knock(self, came: socket.socket, guest: Guest) -> None:
         with came:
-            self.heard.append(address)
-            await self.go.wait()
+            self.heard.append(guest.address)
+            self.here.append(guest)
+            try:
+                await self.go.wait()
+            finally:
+                self.here.remove(guest)
 
     def door(self, addresses: tuple[str, ...] = ("127.0.0.1",), of_one: int = 3) -> Door:
         return Door(addresses, 0, self.knock, self.crowd.append, self.familiar.__contains__, of_one)
+
+    async def until_heard(self, count: int) -> None:
+        await until(lambda: len(self.heard) == count)
+
+    def waiting(self) -> list[str]:
+        return [guest.address for guest in self.here]
 
 
 @contextlib.asynccontextmanager
@@ -51,21 +63,50 @@ def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), 5, (source, 0))
 
 
-async def test_each_address_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_one_address_the_oldest_makes_room_for_the_newest() -> None:
     visitors = Visitors()
     opened = visitors.door()
     [listening] = opened.open()
     async with served(opened, listening):
         with contextlib.ExitStack() as stack:
-            for source in ("127.0.0.1",) * 5 + ("127.0.0.2",):
-                stack.enter_context(connect(opened.port, source))
-            await until(lambda: len(visitors.heard) + len(visitors.crowd) == 6)
-            assert visitors.heard == ["127.0.0.1"] * 3 + ["127.0.0.2"]
+            other = stack.enter_context(connect(opened.port, "127.0.0.2"))
+            await until(lambda: visitors.here)
+            first = [stack.enter_context(connect(opened.port)) for _ in range(2)]
+            await until(lambda: len(visitors.here) == 3)
+            for count in range(4, 7):
+                stack.enter_context(connect(opened.port))
+                await visitors.until_heard(count)
+            await until(lambda: len(visitors.here) == 4)
+            assert visitors.waiting() == ["127.0.0.2"] + ["127.0.0.1"] * 3
             assert visitors.crowd == ["127.0.0.1"] * 2
+            assert [each.recv(1) for each in first] == [b"", b""]
             visitors.go.set()
-            await until(lambda: not opened._waiting)
+            await until(lambda: not opened.waiting_count)
+            assert other.recv(1) == b""
             stack.enter_context(connect(opened.port))
-            await until(lambda: len(visitors.heard) == 5)
+            await until(lambda: len(visitors.heard) == 7)
+
+
+async def test_whoever_proves_more_is_pushed_out_by_nobody_who_proves_less() -> None:
+    visitors = Visitors()
+    opened = visitors.door(of_one=3)
+    [listening] = opened.open()
+    async with served(opened, listening):
+        with contextlib.ExitStack() as stack:
+            for count in range(1, 5):
+                stack.enter_context(connect(opened.port))
+                await visitors.until_heard(count)
+                guest = visitors.here[-1]
+                if count > 1:
+                    guest.named()
+                if count > 3:
+                    guest.proved(HostId("a"))
+            proving = list(visitors.here)
+            for count in range(5, 15):
+                stack.enter_context(connect(opened.port))
+                await visitors.until_heard(count)
+            await until(lambda: len(visitors.here) == 6)
+            assert visitors.here[:3] == proving[1:]
 
 
 async def test_strangers_take_no_place_of_a_host_that_is_known(
@@ -78,10 +119,28 @@ async def test_strangers_take_no_place_of_a_host_that_is_known(
     [listening] = opened.open()
     async with served(opened, listening):
         with contextlib.ExitStack() as stack:
-            for n in (1, 2, 3, 9):
+            for count, n in enumerate((1, 9, 2, 3), 1):
                 stack.enter_context(connect(opened.port, f"127.0.0.{n}"))
-            await until(lambda: len(visitors.heard) + len(visitors.crowd) == 4)
-            assert visitors.heard == ["127.0.0.1", "127.0.0.2", "127.0.0.9"]
+                await visitors.until_heard(count)
+            await until(lambda: len(visitors.here) == 2)
+            assert visitors.waiting() == ["127.0.0.9", "127.0.0.3"]
+
+
+async def test_who_knocks_without_end_leaves_time_for_other_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door, "PAUSE_S", 3600.0)
+    visitors = Visitors()
+    opened = visitors.door(of_one=door.BATCH * 2)
+    [listening] = opened.open()
+    with contextlib.ExitStack() as stack:
+        for _ in range(door.BATCH + 5):
+            stack.enter_context(connect(opened.port))
+        async with served(opened, listening):
+            await until(lambda: len(visitors.here) == door.BATCH)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert len(visitors.heard) == door.BATCH
 
 
 class Tired(socket.socket):
@@ -121,7 +180,7 @@ async def test_a_door_that_closes_forgets_nobody_who_stands_there() -> None:
 
 
 def test_one_port_on_all_addresses_and_a_taken_one_is_an_error() -> None:
-    async def nobody(came: socket.socket, address: str) -> None:
+    async def nobody(came: socket.socket, guest: Guest) -> None:
         came.close()
 
     opened = Door(("127.0.0.1", "127.0.0.2"), 0, nobody, print, bool)

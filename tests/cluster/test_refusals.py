@@ -151,18 +151,20 @@ async def test_silence_is_cut_off(cluster: Nursery, capsys: pytest.CaptureFixtur
         assert logged(capsys, "silent where TLS was due") == 1
 
 
-async def test_one_address_cannot_fill_the_door(cluster: Nursery) -> None:
-    crowded = cluster.host(max_waiting_of_one=4)
+async def test_silent_ones_keep_no_member_out_that_comes_from_their_own_address(
+    cluster: Nursery,
+) -> None:
+    crowded = cluster.host(max_waiting_of_one=4, pace=QUICK._replace(tls_s=3600.0))
     friend = cluster.host(addresses=("127.0.0.1",))
     async with running(crowded, friend):
         idle = [await asyncio.open_connection(*crowded.endpoint) for _ in range(4)]
-        turned_away = await asyncio.open_connection(*crowded.endpoint)
-        assert await ended(turned_away) == b""
-        await reason(crowded, "too many of its connections")
-        for streams in idle:
-            await ended(streams)
+        await until(lambda: crowded.transport._door.waiting_count == 4)
         friend.want(crowded)
         await until(lambda: friend.linked() == {crowded.id})
+        await until(lambda: any(reader.at_eof() for reader, _ in idle))
+        assert sum(reader.at_eof() for reader, _ in idle) == 1
+        for _, writer in idle:
+            writer.transport.abort()
 
 
 async def test_a_port_that_is_taken_is_told_and_had_when_it_is_free(cluster: Nursery) -> None:

@@ -105,7 +105,10 @@ class Caller:
                     continue
                 undo.pop_all()
                 return plain
-        raise failed or OSError(f"{endpoint.host} has no address")
+        try:
+            raise failed or OSError(f"{endpoint.host} has no address")
+        finally:
+            del failed  # its traceback leads to this frame: no cycle
 
     def _refused(self, target: Target, endpoint: Endpoint, refused: Refused) -> Outcome:
         if refused.because == Because.OURSELVES:

@@ -22,6 +22,8 @@ MAX_QUEUED_BYTES = 32 * 1024 * 1024
 """Several times what sessions have under way."""
 MAX_EARLY_BYTES = 64 * 1024
 """Before the link is up, kept to be read; then reading pauses."""
+MAX_HANDSHAKE_BYTES = 64 * 1024
+"""Until TLS is established; a hello and a certificate are some 3 KB."""
 LINGER_S = 2.0
 """So long a closed connection waits for the other end to hear its last words."""
 
@@ -44,6 +46,7 @@ class Connection(asyncio.Protocol):
         """The error that ended it."""
         self._now_s = now_s
         self._reader = FrameReader()
+        self._handshake_bytes = 0
         self._arrived = asyncio.Event()
         self._lost = asyncio.Event()
         self._gone = asyncio.Event()
@@ -76,9 +79,9 @@ class Connection(asyncio.Protocol):
                 while not self.tls.is_established:
                     await self._wait()
         except TimeoutError:
-            silence = Silence(f"no TLS within {timeout_s:g} s")
-            self.abort(silence)
-            raise silence from None
+            reason = f"no TLS within {timeout_s:g} s"
+            self.abort(Silence(reason))
+            raise Silence(reason) from None
         except asyncio.CancelledError:
             self.abort(UnavailableError("given up"))
             raise
@@ -99,12 +102,12 @@ class Connection(asyncio.Protocol):
 
         `on_lost` is called once, at once if the connection is lost already.
         """
-        self._handler = handler
-        self._on_lost = on_lost
-        self._reader.limit_bytes = limit_bytes
         if self.is_lost:
             on_lost()
             return
+        self._handler = handler
+        self._on_lost = on_lost
+        self._reader.limit_bytes = limit_bytes
         self._deliver()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -151,6 +154,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._reader.feed(self.tls.receive(data))
+            self._check_handshake(len(data))
         except ssl.SSLError as error:
             self._close(error)
             return
@@ -173,6 +177,13 @@ class Connection(asyncio.Protocol):
         self._gone.set()
         self._end(exc)
 
+    def _check_handshake(self, received_bytes: int) -> None:
+        """ssl.SSLError: TLS takes more than any handshake does."""
+        if not self.tls.is_established:
+            self._handshake_bytes += received_bytes
+            if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
+                raise ssl.SSLError(f"no TLS within {MAX_HANDSHAKE_BYTES} bytes")
+
     def _flush(self) -> None:
         if self._transport is not None and (data := self.tls.take()):
             self._transport.write(data)
@@ -185,9 +196,8 @@ class Connection(asyncio.Protocol):
         await self._arrived.wait()
 
     def _deliver(self) -> None:
-        assert self._handler is not None
         try:
-            while not self.is_lost and (frame := self._reader.take()) is not None:
+            while self._handler is not None and (frame := self._reader.take()) is not None:
                 self._handler(frame)
         except InvalidError as error:
             self.abort(error)
@@ -208,8 +218,11 @@ class Connection(asyncio.Protocol):
     def _end(self, error: Exception | None) -> None:
         if self.is_lost:
             return
-        self.lost_because = error
+        # Its traceback leads to frames that hold this connection: a cycle would keep TLS's buffers
+        # until the collector comes by, which does not know how large they are.
+        self.lost_because = None if error is None else error.with_traceback(None)
         self._lost.set()
         self._arrived.set()
-        if self._on_lost is not None:
-            self._on_lost()
+        on_lost, self._on_lost, self._handler = self._on_lost, None, None
+        if on_lost is not None:
+            on_lost()

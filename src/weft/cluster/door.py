@@ -1,7 +1,11 @@
-"""Where others knock: the listening sockets, and how many may stand at the door at once.
+"""Where others knock: the listening sockets, and who waits there until it is a link.
 
-Accepting is done by hand, so that a stranger costs a socket and a count, and nothing more, until
-TLS has shown that he belongs here.
+A connection waits in one of three rooms (`room.Room`): until its TLS hello has named this cluster's
+secret by a hash, which only hosts and those who listen to them know; until TLS has proved that it
+is a member's; until its greeting is over. Each room is small, and a connection that proves more
+leaves those behind that have proved less, so no number of strangers keeps a member waiting.
+Accepting is done by hand and paced, for whoever knocks the quickest must leave weftd time for its
+other work, names above all.
 """
 
 from __future__ import annotations
@@ -10,25 +14,68 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
 
 import structlog
 
+from weft.cluster.room import Room, Visit, source_of
 from weft.errors import UnavailableError
+from weft.model.ids import HostId
 
 MAX_WAITING = 256
-"""Connections that are no links yet, together."""
+"""Connections in each room, together."""
 MAX_WAITING_OF_ONE = 32
 """The same from one address, or one /64: hosts behind one NAT, starting at once."""
-BACKLOG = 128
+MAX_WAITING_OF_MEMBER = 8
+"""Of one host id, once TLS has proved it."""
+BACKLOG = 512
+"""Connections that the kernel keeps until they are accepted."""
+BATCH = 16
+PAUSE_S = 0.016
+"""After a full batch: a thousand connections a second are accepted, the kernel keeps the others."""
 RETRY_S = 1.0
 
 log = structlog.get_logger()
 
-OnKnock = Callable[[socket.socket, str], Awaitable[None]]
-"""Takes over the socket. The second is the address that it came from."""
+
+class Guest:
+    """A connection at the door, for the one who serves it: tells how much it has proved."""
+
+    def __init__(self, visit: Visit, rooms: Rooms) -> None:
+        self._visit = visit
+        self._rooms = rooms
+
+    @property
+    def address(self) -> str:
+        """Where it came from."""
+        return self._visit.address
+
+    def named(self) -> None:
+        """It has named a secret of this cluster."""
+        self._visit.move(self._rooms.named, source_of(self.address))
+
+    def proved(self, host_id: HostId | None) -> None:
+        """It has shown a certificate of this cluster for this host."""
+        self._visit.move(self._rooms.proved, host_id or "")
+
+
+class Rooms:
+    """Where connections wait, by what they have proved."""
+
+    def __init__(self, of_one: int, on_crowd: Callable[[str], None]) -> None:
+        def crowded(visit: Visit) -> None:
+            on_crowd(visit.address)
+
+        self.unknown = Room(MAX_WAITING, of_one, crowded)
+        self.named = Room(MAX_WAITING, of_one, crowded)
+        self.proved = Room(MAX_WAITING, MAX_WAITING_OF_MEMBER, crowded)
+
+    def __len__(self) -> int:
+        return len(self.unknown) + len(self.named) + len(self.proved)
+
+
+OnKnock = Callable[[socket.socket, Guest], Awaitable[None]]
+"""Takes over the socket; cancelled when it has to make room."""
 
 
 class Door:
@@ -43,19 +90,21 @@ class Door:
         is_familiar: Callable[[str], bool],
         max_waiting_of_one: int = MAX_WAITING_OF_ONE,
     ) -> None:
-        """on_crowd: told the address of one that is turned away unheard. is_familiar: whether a
-        host of the cluster has this address, so that strangers take no place of its. port 0: any
-        free one."""
+        """on_crowd: told the address of a connection that had to make room. is_familiar: whether
+        a host of the cluster has this address; it makes room last. port 0: any free one."""
         self.port = 0
         self._addresses = addresses
         self._wanted_port = port
         self._on_knock = on_knock
-        self._on_crowd = on_crowd
         self._is_familiar = is_familiar
-        self._max_waiting_of_one = max_waiting_of_one
-        self._waiting: Counter[str] = Counter()
+        self._rooms = Rooms(max_waiting_of_one, on_crowd)
         self._unheard: set[socket.socket] = set()
         """Accepted, and their visit has not begun."""
+
+    @property
+    def waiting_count(self) -> int:
+        """Connections that are no links yet."""
+        return len(self._rooms)
 
     def open(self) -> list[socket.socket]:
         """Sockets on all addresses. UnavailableError: the port is not to be had."""
@@ -89,10 +138,16 @@ class Door:
             loop = asyncio.get_running_loop()
             loop.add_reader(listening, self._accept, listening, visits)
 
+    def _pause(self, listening: socket.socket, visits: asyncio.TaskGroup, pause_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        loop.call_later(pause_s, self._watch, listening, visits)
+
     def _accept(self, listening: socket.socket, visits: asyncio.TaskGroup) -> None:
-        """All who stand there. Not `loop.sock_accept`: cancelled, it may lose one it has."""
+        """A batch of those that stand there. Not `loop.sock_accept`: cancelled, it may lose one
+        that it has."""
         try:
-            for _ in range(BACKLOG):
+            for _ in range(BATCH):
                 came, peer = listening.accept()
                 came.setblocking(False)
                 self._admit(visits, came, peer[0].partition("%")[0])
@@ -100,29 +155,34 @@ class Door:
             return
         except OSError as error:
             log.warning("no connection can be accepted", reason=error.strerror)
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(listening)
-            loop.call_later(RETRY_S, self._watch, listening, visits)
+            self._pause(listening, visits, RETRY_S)
+            return
+        self._pause(listening, visits, PAUSE_S)
 
     def _admit(self, visits: asyncio.TaskGroup, came: socket.socket, address: str) -> None:
-        source = _source(address)
-        is_full = self._waiting.total() >= MAX_WAITING and not self._is_familiar(address)
-        if is_full or self._waiting[source] >= self._max_waiting_of_one:
-            came.close()
-            self._on_crowd(address)
-            return
-        self._waiting[source] += 1
+        visit = Visit(address, self._is_familiar(address), lambda: self._end(came, task))
         self._unheard.add(came)
-        visits.create_task(self._visit(came, address, source))
+        task = visits.create_task(self._visit(came, visit))
+        visit.move(self._rooms.unknown, source_of(address))
 
-    async def _visit(self, came: socket.socket, address: str, source: str) -> None:
+    def _end(self, came: socket.socket, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step closes nothing."""
+        if came in self._unheard:
+            self._unheard.discard(came)
+            came.close()
+        task.cancel()
+
+    async def _visit(self, came: socket.socket, visit: Visit) -> None:
         self._unheard.discard(came)
         try:
-            await self._on_knock(came, address)
+            await self._on_knock(came, Guest(visit, self._rooms))
         finally:
-            self._waiting[source] -= 1
-            if not self._waiting[source]:
-                del self._waiting[source]
+            visit.leave()
+            visit.end = _nothing
+
+
+def _nothing() -> None:
+    """In the place of a way back to what is over, so that no cycle keeps it."""
 
 
 class _FamilyMissing(Exception):
@@ -161,10 +221,3 @@ def is_own_address(address: str) -> bool:
         except OSError as error:
             return error.errno != errno.EADDRNOTAVAIL
     return True
-
-
-def _source(address: str) -> str:
-    """What counts as one: an IPv4 address, an IPv6 subnet."""
-    if isinstance(ip_address(address), IPv6Address):
-        return str(ip_network(f"{address}/64", strict=False))
-    return address

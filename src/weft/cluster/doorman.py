@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from weft.cluster.connection import Silence
+from weft.cluster.certificates import host_id_of
+from weft.cluster.connection import LINGER_S, Connection, Silence
+from weft.cluster.door import Guest
 from weft.cluster.handshake import Refused
 from weft.cluster.reception import Reception
 from weft.cluster.server_name import ServerNames
 from weft.cluster.tls_errors import STRANGER_FIX, explain
 from weft.cluster.tls_session import TlsSession
-from weft.errors import WeftError
+from weft.errors import UnavailableError, WeftError
 
 
 class Doorman:
@@ -21,20 +23,33 @@ class Doorman:
         self._names = names
         self._reception = reception
 
-    async def knock(self, came: socket.socket, address: str) -> None:
-        """A connection from an address; runs in a task of its own."""
+    async def knock(self, came: socket.socket, guest: Guest) -> None:
+        """A connection that came; runs in a task of its own, until it is a link or closed."""
         tls = TlsSession(self._names.context, None)
+        connection = self._reception.connection(tls)
+        self._names.expect(tls.ssl_object, guest.named)
         try:
-            await self._link(came, tls)
+            await self._serve(came, connection, guest)
+        except asyncio.CancelledError:
+            connection.abort(UnavailableError("others came"))
+            raise
+        finally:
+            self._names.forget(tls.ssl_object)
+
+    async def _serve(self, came: socket.socket, connection: Connection, guest: Guest) -> None:
+        try:
+            await self._link(came, connection, guest)
+            return
         except Refused as refused:
-            self._reception.note(address, refused, None, is_outgoing=False)
+            self._reception.note(guest.address, refused, None, is_outgoing=False)
         except (OSError, WeftError) as error:
-            fault = self._names.arrival(tls.ssl_object).fault or explain(error)
-            if fault.needs_hands and not self._is_late(error, address):
-                self._reception.problems.add(address, fault.reason, fault.fix)
+            fault = self._names.arrival(connection.tls.ssl_object).fault or explain(error)
+            if fault.needs_hands and not self._is_late(error, guest.address):
+                self._reception.problems.add(guest.address, fault.reason, fault.fix)
+        await connection.wait_gone(LINGER_S)
 
     def crowd(self, address: str) -> None:
-        """One was turned away unheard."""
+        """One had to make room for others."""
         self._reception.problems.add(
             address, "too many of its connections wait at once", STRANGER_FIX
         )
@@ -43,9 +58,10 @@ class Doorman:
         """Whether a host that is linked has given up another connection, as when both dial."""
         return isinstance(error, Silence) and self._reception.links.is_linked_at(address)
 
-    async def _link(self, came: socket.socket, tls: TlsSession) -> None:
-        _, connection = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: self._reception.connection(tls), came
-        )
+    async def _link(self, came: socket.socket, connection: Connection, guest: Guest) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: connection, came)
         await connection.established(self._reception.pace.tls_s)
-        await self._reception.link(connection, None, self._names.arrival(tls.ssl_object).secret_id)
+        ssl_object = connection.tls.ssl_object
+        guest.proved(host_id_of(ssl_object))
+        await self._reception.link(connection, None, self._names.arrival(ssl_object).secret_id)

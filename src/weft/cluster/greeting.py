@@ -114,7 +114,7 @@ def decode(data: bytes, type: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(data, type=type)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        reason = "not readable" if type is Handover else error
+        reason = "not readable" if type is Handover else str(error)  # not it: no cycle
         raise InvalidError(f"{type.__name__.lower()}: {reason}") from None
 
 

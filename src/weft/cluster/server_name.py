@@ -8,6 +8,7 @@ certificates alone.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from weft.cluster.certificates import Certificates
@@ -30,7 +31,8 @@ _SUFFIX = "weft"
 class Arrival:
     """What becomes known of a connection before its TLS is established."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_named: Callable[[], None]) -> None:
+        self.on_named = on_named
         self.secret_id = ""
         self.fault: Fault | None = None
 
@@ -54,15 +56,23 @@ class ServerNames:
         context.sni_callback = self._choose
         self.context = context
 
+    def expect(self, connection: ssl.SSLObject, on_named: Callable[[], None]) -> None:
+        """on_named: told when the client names a secret of this cluster. Until `forget`."""
+        self._arrivals[connection] = Arrival(on_named)
+
+    def forget(self, connection: ssl.SSLObject) -> None:
+        """It is a link, or over."""
+        self._arrivals.pop(connection, None)
+
     def arrival(self, connection: ssl.SSLObject) -> Arrival:
         """What a client has said before its TLS was established, or failed."""
-        return self._arrivals.get(connection) or Arrival()
+        return self._arrivals.get(connection) or Arrival(_nobody)
 
     def _choose(
         self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
     ) -> int | None:
         """See `ssl.SSLContext.sni_callback`: an alert, or None with the context in place."""
-        came = self._arrivals[connection] = Arrival()
+        came = self._arrivals.setdefault(connection, Arrival(_nobody))
         match (name or "").split("."):
             case [secret_id, cluster_id, str(suffix)] if suffix == _SUFFIX:
                 came.secret_id = secret_id
@@ -72,6 +82,7 @@ class ServerNames:
         if self._secrets.by_id(secret_id) is None:
             came.fault, alert = self._unknown(secret_id, cluster_id)
             return alert
+        came.on_named()
         contexts = self._certificates.contexts(secret_id)
         if contexts is None:
             came.fault = Fault("it came before this host was ready", "it comes again", False)
@@ -85,3 +96,7 @@ class ServerNames:
         if cluster_id == self._secrets.cluster_id:
             return OTHER_SECRET, OTHER_SECRET_ALERT
         return FOREIGN, FOREIGN_ALERT
+
+
+def _nobody() -> None:
+    """Nobody asked to be told."""
