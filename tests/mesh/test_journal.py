@@ -23,6 +23,7 @@ from weft.model.records import Cluster as ClusterRecord
 from weft.model.records import Host, Network
 from weft.store.interface import Delete, Put
 
+H1 = "1" * 16
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
 
 
@@ -69,19 +70,19 @@ async def test_a_database_holds_the_same_as_memory(tmp_path: Path, seed: int) ->
 async def test_a_member_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "mesh.db"
     journal = opened(path)
-    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
+    replica = Replica(H1, time.time, random.Random(1).randbytes, journal.load(True))
     store = MeshStore(replica, journal)
-    await store.write([Put(NETWORK), Put(Host(id=HostId("h1"), name="one"))])
-    await store.write([Delete(Host, "h1")])
+    await store.write([Put(NETWORK), Put(Host(id=HostId(H1), name="one"))])
+    await store.write([Delete(Host, H1)])
     again = opened(path)
     for is_continued in (True, False):
-        later = Replica("h1", time.time, random.Random(2).randbytes, again.load(is_continued))
+        later = Replica(H1, time.time, random.Random(2).randbytes, again.load(is_continued))
         assert later.digest == replica.digest
         assert later.checksum == replica.checksum
         assert (later.origin == replica.origin) == is_continued
         assert again.load(True).incarnation == (later.origin and later.origin.incarnation)
         assert MeshStore(later, again).get(Network, "n1") == NETWORK
-        assert MeshStore(later, again).get(Host, "h1") is None
+        assert MeshStore(later, again).get(Host, H1) is None
     await again.close()
     await store.close()
 
@@ -105,7 +106,7 @@ async def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
 async def test_a_database_that_refuses_keeps_nothing_of_a_write(tmp_path: Path) -> None:
     path = tmp_path / "mesh.db"
     journal = opened(path)
-    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(True))
+    replica = Replica(H1, time.time, random.Random(1).randbytes, journal.load(True))
     store = MeshStore(replica, journal)
     with closing(sqlite3.connect(path)) as database:
         database.execute("DROP TABLE marks")
@@ -123,13 +124,13 @@ async def test_what_nobody_has_met_can_be_dropped_before_joining(tmp_path: Path)
     drop_unshared(path, ClusterRecord.KIND)
     assert not path.exists()
     journal = opened(path)
-    replica = Replica("h1", time.time, random.Random(1).randbytes, journal.load(is_continued=False))
+    replica = Replica(H1, time.time, random.Random(1).randbytes, journal.load(is_continued=False))
     store = MeshStore(replica, journal)
     await store.write([Put(ClusterRecord(is_encrypted=True)), Put(NETWORK)])
     await store.close()
     drop_unshared(path, ClusterRecord.KIND)
     journal = opened(path)
-    replica = Replica("h1", time.time, random.Random(2).randbytes, journal.load(is_continued=True))
+    replica = Replica(H1, time.time, random.Random(2).randbytes, journal.load(is_continued=True))
     store = MeshStore(replica, journal)
     assert list(store.list(ClusterRecord)) == []
     assert list(store.list(Network)) == [NETWORK]

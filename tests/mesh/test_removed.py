@@ -20,15 +20,16 @@ from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import ForgottenHost, Host, Network, Reservation
 from weft.store.interface import Changed, Delete, Put
 
+A, B, C = "a" * 16, "b" * 16, "c" * 16
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
 RESERVATION = Reservation(
     id=ReservationId("r1"),
     subnet_id=SubnetId("s1"),
-    host_id=HostId("b"),
+    host_id=HostId(B),
     address=ip_address("10.1.0.1"),
     reason="rest",
 )
-REMOVED = ForgottenHost(id=HostId("b"), name="two")
+REMOVED = ForgottenHost(id=HostId(B), name="two")
 
 
 def replica(host: str, saved: Saved = Saved()) -> Replica:  # noqa: B008
@@ -37,10 +38,10 @@ def replica(host: str, saved: Saved = Saved()) -> Replica:  # noqa: B008
 
 def with_two_hosts() -> tuple[Replica, Replica]:
     """a knows all that b wrote."""
-    a, b = replica("a"), replica("b")
+    a, b = replica(A), replica(B)
     b.write(
         [
-            Draft(Host.KIND, "b", codec.encode(Host(id=HostId("b"), name="two")), True),
+            Draft(Host.KIND, B, codec.encode(Host(id=HostId(B), name="two")), True),
             Draft(Reservation.KIND, "r1", codec.encode(RESERVATION), True),
             Draft(Network.KIND, "n1", codec.encode(NETWORK), False),
         ]
@@ -62,8 +63,8 @@ async def test_what_a_removed_host_owned_goes_and_what_it_shared_stays() -> None
     store.watch(heard.extend)
     await store.write([Put(REMOVED)])
     assert {changed.key for changed in heard} == {
-        (ForgottenHost, "b"),
-        (Host, "b"),
+        (ForgottenHost, B),
+        (Host, B),
         (Reservation, "r1"),
     }
     assert not tuple(store.list(Host))
@@ -75,30 +76,30 @@ async def test_a_removal_is_not_taken_back() -> None:
     store = MeshStore(a, MemoryJournal())
     await store.write([Put(REMOVED)])
     with pytest.raises(InvalidError, match="never comes back"):
-        await store.write([Delete(ForgottenHost, "b")])
+        await store.write([Delete(ForgottenHost, B)])
 
 
 def test_who_has_not_heard_of_it_does_not_bring_it_back() -> None:
     a, b = with_two_hosts()
-    c = replica("c")
+    c = replica(C)
     give(b, c)
-    a.write([Draft(ForgottenHost.KIND, "b", b"{}", False)])
+    a.write([Draft(ForgottenHost.KIND, B, b"{}", False)])
     b.write([Draft(Reservation.KIND, "r2", b"{}", True), Draft(Network.KIND, "n2", b"{}", False)])
     give(b, c)
     give(c, a)
-    assert a.get(Key(Reservation.KIND, "r2", "b")) is None
+    assert a.get(Key(Reservation.KIND, "r2", B)) is None
     assert a.get(Key(Network.KIND, "n2", "")) is not None
     give(a, c)
-    assert c.get(Key(Reservation.KIND, "r1", "b")) is None
+    assert c.get(Key(Reservation.KIND, "r1", B)) is None
     assert c.digest == a.digest
     assert c.checksum == a.checksum
 
 
 def test_a_removed_host_keeps_its_own_until_it_goes() -> None:
     a, b = with_two_hosts()
-    a.write([Draft(ForgottenHost.KIND, "b", b"{}", False)])
+    a.write([Draft(ForgottenHost.KIND, B, b"{}", False)])
     give(a, b)
-    assert b.get(Key(Reservation.KIND, "r1", "b")) is not None
+    assert b.get(Key(Reservation.KIND, "r1", B)) is not None
     b.write([Draft(Reservation.KIND, "r1", None, True)])
     give(b, a)
     assert a.digest == b.digest
@@ -108,13 +109,13 @@ async def test_a_removal_holds_after_a_restart(tmp_path: Path) -> None:
     a, _ = with_two_hosts()
     journal = SqliteJournal(tmp_path / "weft.db", "then")
     await journal.append(a.drain())
-    entries = a.compose([Draft(ForgottenHost.KIND, "b", b"{}", False)])
+    entries = a.compose([Draft(ForgottenHost.KIND, B, b"{}", False)])
     await journal.append(a.drain_with(entries))
     # Ended before what went with it was taken out of the journal.
-    again = replica("a", journal.load(True))
-    assert again.get(Key(Reservation.KIND, "r1", "b")) is None
+    again = replica(A, journal.load(True))
+    assert again.get(Key(Reservation.KIND, "r1", B)) is None
     await journal.append(again.drain())
-    assert all(entry.owner != "b" for entry in journal.load(True).entries)
+    assert all(entry.owner != B for entry in journal.load(True).entries)
     await journal.close()
 
 

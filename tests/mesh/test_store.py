@@ -18,12 +18,13 @@ from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import Host, Network, Reservation
 from weft.store.interface import Changed, Delete, Put
 
+A, B, C = "a" * 16, "b" * 16, "c" * 16
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
 
 
 @pytest.fixture(params=["mesh", "etcd"])
 async def new_cluster(request: pytest.FixtureRequest) -> AsyncIterator[NewCluster]:
-    """Makes hosts whose records are in the mesh, or in a real etcd: ``await new_cluster("a")``."""
+    """Makes hosts whose records are in the mesh, or in a real etcd: ``await new_cluster(A)``."""
     made: list[StoreCluster] = []
 
     async def make(*hosts: str) -> StoreCluster:
@@ -56,14 +57,14 @@ def reservation(owner: str, second: float | None = None) -> Reservation:
 
 
 async def test_records_appear_on_all_hosts_and_listeners_are_told(new_cluster: NewCluster) -> None:
-    mesh = await new_cluster("a", "b", "c")
+    mesh = await new_cluster(A, B, C)
     a, _, c = mesh.members
-    await a.store.write([Put(NETWORK), Put(host("a"))])
+    await a.store.write([Put(NETWORK), Put(host(A))])
     await mesh.settle()
     assert c.store.get(Network, "n1") == NETWORK
     assert tuple(c.store.by(Network, "name", "foo")) == (NETWORK,)
     assert sorted(c.heard, key=lambda each: each.key[1]) == [
-        Changed(None, host("a")),
+        Changed(None, host(A)),
         Changed(None, NETWORK),
     ]
     renamed = msgspec.structs.replace(NETWORK, name="bar")
@@ -77,23 +78,23 @@ async def test_records_appear_on_all_hosts_and_listeners_are_told(new_cluster: N
 
 
 async def test_what_another_host_owns_is_not_written(new_cluster: NewCluster) -> None:
-    mesh = await new_cluster("a", "b")
+    mesh = await new_cluster(A, B)
     a, b = mesh.members
-    await a.store.write([Put(host("a")), Put(reservation("a"))])
+    await a.store.write([Put(host(A)), Put(reservation(A))])
     await mesh.settle()
-    with pytest.raises(ConflictError, match="belongs to host a; change it there"):
-        await b.store.write([Put(NETWORK), Put(reservation("a"))])
-    with pytest.raises(ConflictError, match="host a: belongs to host a"):
-        await b.store.write([Delete(Host, "a")])
+    with pytest.raises(ConflictError, match=f"belongs to host {A}; change it there"):
+        await b.store.write([Put(NETWORK), Put(reservation(A))])
+    with pytest.raises(ConflictError, match=f"host {A}: belongs to host {A}"):
+        await b.store.write([Delete(Host, A)])
     assert b.store.get(Network, "n1") is None
 
 
 @pytest.mark.parametrize(
     ("draft", "reason"),
     [
-        (Draft("reservation", "r1", codec.encode(reservation("b")), True), "belongs to host b"),
-        (Draft("host", "b", codec.encode(host("b")), True), "belongs to host b"),
-        (Draft("host", "b", codec.encode(host("b")), False), "belonged to nobody"),
+        (Draft("reservation", "r1", codec.encode(reservation(B)), True), f"belongs to host {B}"),
+        (Draft("host", B, codec.encode(host(B)), True), f"belongs to host {B}"),
+        (Draft("host", B, codec.encode(host(B)), False), "belonged to nobody"),
         (Draft("network", "n1", b'{"id":"n1","name":7}', False), "name"),
         (Draft("network", "n1", b"\xff", False), "network record"),
         (Draft("network", "n2", codec.encode(NETWORK), False), "its id inside is n1"),
@@ -103,9 +104,9 @@ async def test_what_another_host_owns_is_not_written(new_cluster: NewCluster) ->
 async def test_what_cannot_be_used_is_set_aside_named_and_passed_on(
     new_cluster: NewCluster, draft: Draft, reason: str
 ) -> None:
-    mesh = await new_cluster("a", "b", "c")
+    mesh = await new_cluster(A, B, C)
     a, b, c = mesh.members
-    await b.store.write([Put(reservation("b")), Put(host("b"))])
+    await b.store.write([Put(reservation(B)), Put(host(B))])
     await mesh.settle()
     before = list(c.store.list(Reservation)), list(c.store.list(Host))
     await a.inject(draft)
@@ -113,7 +114,7 @@ async def test_what_cannot_be_used_is_set_aside_named_and_passed_on(
     (found,) = c.store.quarantined.values()
     assert (found.kind, found.id, found.host) == (draft.kind, draft.id, a.as_writer(draft))
     assert reason in found.reason
-    assert found.fix.startswith("on host a: weft mend " if draft.is_owned else "weft mend ")
+    assert found.fix.startswith(f"on host {A}: weft mend " if draft.is_owned else "weft mend ")
     assert (list(c.store.list(Reservation)), list(c.store.list(Host))) == before
     assert not list(c.store.list(Network))
     assert c.holds == a.holds
@@ -124,15 +125,15 @@ async def test_what_cannot_be_used_is_set_aside_named_and_passed_on(
 
 
 async def test_of_two_hosts_that_own_one_id_the_later_is_shown(new_cluster: NewCluster) -> None:
-    mesh = await new_cluster("a", "b")
+    mesh = await new_cluster(A, B)
     a, b = mesh.members
-    await a.store.write([Put(reservation("a"))])
-    await b.store.write([Put(reservation("b"))])
+    await a.store.write([Put(reservation(A))])
+    await b.store.write([Put(reservation(B))])
     await mesh.settle()
     shown = {str(member.store.get(Reservation, "r1")) for member in mesh.members}
     assert len(shown) == 1
     last = next(iter(a.store.list(Reservation))).host_id
-    owner = {"a": a, "b": b}[last]
+    owner = {A: a, B: b}[last]
     await owner.store.write([Delete(Reservation, "r1")])
     await mesh.settle()
     for member in mesh.members:
@@ -162,29 +163,29 @@ async def test_kinds_and_fields_of_a_newer_weft_are_kept_and_passed_on(
 
 
 async def test_a_full_disk_refuses_writes_and_loses_nothing(new_cluster: NewCluster) -> None:
-    mesh = await new_cluster("a", "b")
+    mesh = await new_cluster(A, B)
     a, b = mesh.members
     a.journal.is_full = True
     with pytest.raises(UnavailableError, match="disk is full"):
-        await a.store.write([Put(host("a"))])
-    assert a.store.get(Host, "a") is None
-    await b.store.write([Put(host("b"))])
+        await a.store.write([Put(host(A))])
+    assert a.store.get(Host, A) is None
+    await b.store.write([Put(host(B))])
     await mesh.settle()
     await a.store.save()
     assert a.store.unsaved is not None
-    assert a.store.get(Host, "b") == host("b")
+    assert a.store.get(Host, B) == host(B)
     a.journal.is_full = False
     await a.store.save()
     assert a.store.unsaved is None
-    await a.store.write([Put(host("a"))])
+    await a.store.write([Put(host(A))])
     await mesh.settle()
-    assert b.store.get(Host, "a") == host("a")
+    assert b.store.get(Host, A) == host(A)
     kept = {entry.id for entry in a.journal.load(True).entries}
-    assert kept == {"a", "b"}
+    assert kept == {A, B}
 
 
 async def test_a_body_that_no_message_holds_is_refused(new_cluster: NewCluster) -> None:
-    (a,) = (await new_cluster("a")).members
+    (a,) = (await new_cluster(A)).members
     with pytest.raises(InvalidError, match="bytes, at most"):
         await a.store.write([Put(msgspec.structs.replace(NETWORK, name="x" * MAX_BODY_BYTES))])
 
@@ -198,7 +199,7 @@ def test_unknown_fields_of_what_is_no_object_are_none(old: bytes) -> None:
 async def test_a_record_that_cannot_be_used_is_removed_everywhere_by_one_word(
     new_cluster: NewCluster,
 ) -> None:
-    mesh = await new_cluster("a", "b")
+    mesh = await new_cluster(A, B)
     a, b = mesh.members
     await mesh.settle()
     await b.inject(Draft("network", "bad", b'{"id":1}', False))
@@ -208,7 +209,7 @@ async def test_a_record_that_cannot_be_used_is_removed_everywhere_by_one_word(
     assert len(a.store.quarantined) == 3
     with pytest.raises(NotFoundError, match="not among those"):
         await a.store.mend("network", "n1")
-    with pytest.raises(ConflictError, match="belongs to host b"):
+    with pytest.raises(ConflictError, match=f"belongs to host {B}"):
         await a.store.mend("reservation", "r2")
     await a.store.mend("network", "bad")
     await a.store.mend("reservation", "r1")

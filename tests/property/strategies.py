@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from weft.model.ids import (
     HostId,
@@ -61,13 +62,19 @@ prefixes = st.one_of(
     st.builds(lambda n: IPv6Network(((0xFD00 << 112) + (n << 4), 124)), st.integers(0, 3)),
 )
 macs = st.builds(lambda n: MacAddress(f"02:00:00:00:00:{n:02x}"), st.integers(0, 9))
-_texts = st.text(st.characters(codec="utf-8"), max_size=8)
-_ranges = st.builds(AddressRange, first=addresses, last=addresses)
+_texts = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=8)
+_tokens = st.sampled_from(["x", "0f" * 8, "a-b_c.d:e"])
+_labels = st.sampled_from(["web", "db-1", "_http._tcp.web"])
+_network_names = st.sampled_from(["foo", "foo.bar_1", "9-lives"])
+_ordered = st.tuples(addresses, addresses).map(
+    lambda both: tuple(sorted(both)) if both[0].version == both[1].version else both[:1] * 2
+)
+_ranges = st.builds(lambda ends: AddressRange(first=ends[0], last=ends[1]), _ordered)
 
 _stages = st.sampled_from(EncryptionStage)
 _wireguard_ends = st.builds(
     WireGuardEnd,
-    public_key=st.sampled_from(["key1", "key2", "key3"]),
+    public_key=st.sampled_from([f"{letter * 43}=" for letter in "AEI"]),
     port=st.integers(1, 3),
     stage=_stages,
     in_force=_stages,
@@ -120,7 +127,7 @@ forgotten_hosts = st.builds(ForgottenHost, id=_host_ids, name=_texts)
 networks = st.builds(
     Network,
     id=_network_ids,
-    name=_texts,
+    name=_network_names,
     vni=st.integers(1, 4).map(Vni),
     is_internal=st.booleans(),
     mtu_bytes=st.none() | st.integers(576, 9000),
@@ -132,12 +139,15 @@ subnets = st.builds(
     id=st.builds(lambda n: SubnetId(f"sub{n}"), _few),
     cidr=prefixes,
     network_id=st.none() | _network_ids,
-    gateway=st.none() | addresses,
     ranges=st.lists(_ranges, max_size=2).map(tuple),
+).flatmap(
+    lambda subnet: st.sampled_from([None, *subnet.cidr]).map(
+        lambda gateway: replace(subnet, gateway=gateway)
+    )
 )
 _devices = st.builds(
     Device,
-    ifname=st.builds(lambda n: f"weft{n}", _few),
+    ifname=st.builds(lambda n: f"weft{n:011x}", _few),
     peer_ifname=st.just("eth0"),
     netns=st.none() | st.just("/run/netns/x"),
     is_default_route=st.booleans(),
@@ -157,7 +167,7 @@ ports = st.builds(
     mac=macs,
     slot=st.integers(0, 5),
     addresses=st.lists(addresses, max_size=3, unique=True).map(tuple),
-    names=st.lists(_texts, max_size=2).map(tuple),
+    names=st.lists(_labels, max_size=2).map(tuple),
     allowed=st.lists(
         st.builds(AllowedAddress, cidr=prefixes, mac=st.none() | macs), max_size=2
     ).map(tuple),
@@ -180,7 +190,7 @@ port_groups = st.builds(
 names = st.builds(
     Name,
     id=st.builds(lambda n: NameId(f"name{n}"), _few),
-    name=_texts,
+    name=_labels,
     network_id=_network_ids,
     addresses=st.lists(addresses, max_size=2).map(tuple),
     services=st.lists(
@@ -189,7 +199,7 @@ names = st.builds(
             priority=_few,
             weight=_few,
             port=_few,
-            target=_texts,
+            target=_labels,
         ),
         max_size=2,
     ).map(tuple),
@@ -204,7 +214,7 @@ reservations = st.builds(
     expires_s=st.none() | st.floats(0, 1e10),
 )
 docker_networks = st.builds(
-    DockerNetwork, id=_texts, network_id=_network_ids, host_id=st.sampled_from(HOSTS), name=_texts
+    DockerNetwork, id=_tokens, network_id=_network_ids, host_id=st.sampled_from(HOSTS), name=_texts
 )
 _hosts = st.sampled_from(HOSTS)
 _subnet_ids = st.builds(lambda n: SubnetId(f"sub{n}"), _few)
@@ -216,9 +226,23 @@ _ballots = st.builds(Ballot, number=_few, host_id=_hosts, generation=_few)
 _decisions = st.builds(
     LeaseDecision, members=_members, revision=_revisions, heir=st.none() | _hosts
 )
+
+
+def _in_order(blocks: list[Block]) -> tuple[Block, ...]:
+    """Of one family, ascending and disjoint."""
+    kept: list[Block] = []
+    for block in sorted(blocks, key=lambda each: (each.first.version, int(each.first))):
+        one = replace(block, last=block.first)
+        if not kept or (
+            kept[-1].first.version == one.first.version and int(one.first) > int(kept[-1].last)
+        ):
+            kept.append(one)
+    return tuple(kept)
+
+
 address_blocks = st.builds(
     AddressBlocks,
-    id=_texts,
+    id=_tokens,
     subnet_id=_subnet_ids,
     host_id=_hosts,
     blocks=st.lists(
@@ -232,11 +256,11 @@ address_blocks = st.builds(
             since=_revisions,
         ),
         max_size=3,
-    ).map(tuple),
+    ).map(lambda found: _in_order(found)),
 )
 block_requests = st.builds(
     BlockRequest,
-    id=_texts,
+    id=_tokens,
     subnet_id=_subnet_ids,
     host_id=_hosts,
     owner=_hosts,
@@ -261,7 +285,7 @@ leases = st.builds(
 )
 lease_votes = st.builds(
     LeaseVote,
-    id=_texts,
+    id=_tokens,
     host_id=_hosts,
     subject=_hosts,
     generation=_few,

@@ -13,12 +13,14 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
+import structlog
 
 from weft.engine.rows import Row, RowKey
 from weft.model.records import Record
 from weft.store.interface import Changed, Key, View
 from weft.store.memory import index_entries
 
+log = structlog.get_logger()
 R = TypeVar("R", bound=Record)
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -144,12 +146,15 @@ class Compiler:
         self._readings: dict[Dependency, _Reading] = {}
         self._details: dict[Key, dict[Dependency, None]] = {}
         """Of each record what was asked about it by `View.detail`."""
+        self.faults: dict[Key, str] = {}
+        """Records whose compile function failed, and so have no rows; why."""
         self.compile_all()
 
     def compile_all(self) -> None:
         """Forget everything and compile all records."""
         for state in (self._wanted, self._rows, self._reads, self._readings, self._details):
             state.clear()
+        self.faults.clear()
         touched: set[RowKey] = set()
         for kind in self._functions:
             for record in self._view.list(kind):
@@ -215,13 +220,20 @@ class Compiler:
         reading = self._readings.get((kind, field, value[0], _BEGINNING))
         if reading is None:
             return ()
-        assert isinstance(reading.answer, set)
+        if not isinstance(reading.answer, set):
+            return reading.all()
         if self._view.any(kind, field, value) == (value in reading.answer):
             return ()
         reading.answer = reading.answer ^ {value}
         return reading.all()
 
     def _answer(self, question: Dependency) -> object:
+        try:
+            return self._asked(question)
+        except Exception as error:
+            return repr(error)  # whoever asked has failed, and is asked again on another answer
+
+    def _asked(self, question: Dependency) -> object:
         if len(question) == _OF_ONE:
             return self._view.detail(*cast("tuple[type[Record], str, Any, Hashable]", question[:4]))
         kind, field, value, what = cast("tuple[type[Record], str, Hashable, str]", question)
@@ -249,10 +261,9 @@ class Compiler:
         kind, id = key
         reads: set[Dependency] = set()
         record = self._view.get(kind, id)
-        rows: dict[RowKey, Hashable] = {}
-        if record is not None:
-            for row in self._functions[kind](record, TrackingView(self._view, reads)):
-                rows.setdefault(RowKey(row.table, row.key), row.value)
+        rows = {} if record is None else self._compiled(key, record, reads)
+        if record is None:
+            self.faults.pop(key, None)
         self._note_reads(key, reads)
         self._drop(key, touched)
         for row_key, value in rows.items():
@@ -263,6 +274,21 @@ class Compiler:
             touched.add(row_key)
         if rows:
             self._rows[key] = tuple(chain.from_iterable(rows))
+
+    def _compiled(self, key: Key, record: Record, reads: set[Dependency]) -> dict[RowKey, Hashable]:
+        """The rows that a record wants. A function that fails costs this record's rows and no
+        others; it is asked again when something changes that it has read."""
+        rows: dict[RowKey, Hashable] = {}
+        try:
+            for row in self._functions[key[0]](record, TrackingView(self._view, reads)):
+                rows.setdefault(RowKey(row.table, row.key), row.value)
+        except Exception as error:
+            if key not in self.faults:
+                log.exception("record not compiled", kind=record.KIND, id=record.id)
+            self.faults[key] = f"not compiled: {type(error).__name__}: {error}"
+            return {}
+        self.faults.pop(key, None)
+        return rows
 
     def _rows_of(self, key: Key) -> Iterator[RowKey]:
         flat = self._rows.get(key, ())

@@ -18,12 +18,13 @@ import structlog
 
 from weft.engine.compiler import CompileFunction, Compiler, RowChanges
 from weft.engine.rows import RowFailure, RowKey
-from weft.errors import WeftError
 from weft.model.records import Record
 from weft.store.interface import Changed, Store
 
 T = TypeVar("T")
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
+NOT_COMPILED = "records"
+"""As the table of what failed before it was rows."""
 MIN_SPACING_S = 0.2
 SPACING_FACTOR = 20
 """Between two looks at the kernel that somebody asked for: this many times what one takes."""
@@ -197,7 +198,11 @@ class Engine:
 
     def failures(self) -> Sequence[Failure]:
         """Rows that are not in force."""
-        return [
+        faults = [
+            Failure(RowKey(NOT_COMPILED, (kind.KIND, id)), [(kind.KIND, id)], reason)
+            for (kind, id), reason in self._compiler.faults.items()
+        ]
+        return faults + [
             Failure(row, self._compiler.owners(row), reason)
             for row, reason in self._failures.items()
         ]
@@ -248,7 +253,7 @@ class Engine:
         self._is_busy = True
         try:
             await self._reconcile()
-        except (WeftError, OSError) as error:
+        except Exception as error:
             if not self.ready.is_set():
                 raise
             self.problem = str(error)
@@ -286,7 +291,7 @@ class Engine:
         self._is_busy = True
         try:
             failures = await self._in_thread(lambda: self._sink.apply(upserts, deletes))
-        except (WeftError, OSError) as error:
+        except Exception as error:
             failures = [
                 RowFailure(RowKey(table, key), str(error))
                 for table, rows in upserts.items()
@@ -320,7 +325,7 @@ class Engine:
         self._has_moved = False
         try:
             failures = await self._in_thread(self._sink.follow)
-        except (WeftError, OSError) as error:
+        except Exception as error:
             log.warning("changes of the kernel not followed", reason=str(error))
             self.repair_soon()
             return

@@ -120,6 +120,7 @@ class Shown:
             raise InvalidError(
                 f"{record.KIND} {record.id}: {len(body)} bytes, at most {MAX_BODY_BYTES} fit"
             )
+        codec.decode(record.KIND, body)  # what nobody could read must not be written
         return body
 
     def _owner_shown(self, kind: str, id: str) -> str | None:
@@ -190,8 +191,9 @@ def belongs_to(kind: str, id: str, owner: str) -> ConflictError:
 def carry_unknown(kind: type[Record], old: bytes, new: bytes) -> bytes:
     """`new` with the fields of `old` that this version of weft does not know."""
     try:
+        codec.check_nesting(old, kind.KIND)
         before: object = msgspec.json.decode(old)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, InvalidError):
         return new
     if not isinstance(before, dict):
         return new

@@ -6,13 +6,21 @@ ignored by the decoder and so must be kept by whoever stores the bytes of anothe
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TypeVar
 
 import msgspec
 
 from weft.errors import InvalidError
-from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
+from weft.model.addresses import (
+    IPAddress,
+    IPNetwork,
+    ScopedAddress,
+    plain_address,
+    plain_network,
+    scoped_address,
+)
 from weft.model.records import KINDS, Port, Record
 
 R = TypeVar("R")
@@ -20,7 +28,15 @@ R = TypeVar("R")
 _TYPES: dict[str, type[Record]] = {kind.KIND: kind for kind in KINDS}
 
 
+MAX_NESTING = 32
+"""What Weft writes is nested four deep; newer versions may want more."""
+_SHALLOW = 4
+"""So deep records are nested, and what is no deeper is taken away fast."""
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_MAX_REASON = 400
 _ADDRESS: object = IPAddress
+_SCOPED: object = ScopedAddress
 _NETWORK: object = IPNetwork
 
 
@@ -34,9 +50,11 @@ def encode_hook(value: object) -> object:
 def decode_hook(wanted: type, value: object) -> object:
     """For msgspec: text as addresses and prefixes; ValueError when it is none."""
     if wanted is _ADDRESS:
-        return ip_address(str(value))
+        return plain_address(str(value))
+    if wanted is _SCOPED:
+        return scoped_address(str(value))
     if wanted is _NETWORK:
-        return ip_network(str(value))
+        return plain_network(str(value))
     raise NotImplementedError(f"cannot decode {wanted!r}")
 
 
@@ -61,10 +79,13 @@ def decode(kind: str, data: bytes) -> Record:
     decoder = _DECODERS.get(kind)
     if decoder is None:
         raise InvalidError(f"record kind {kind!r}: unknown to this version of weft")
+    check_nesting(data, f"{kind} record")
     try:
         record = decoder.decode(data)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise InvalidError(f"{kind} record: {error}") from error
+        record.check()
+    except Exception as error:
+        # Whatever a record holds and whatever that makes fail, it is the record that is wrong.
+        raise InvalidError(f"{kind} record: {_printable(str(error))}") from error
     for field in _REFERENCES[kind]:
         reference = getattr(record, field)
         if type(reference) is str:
@@ -80,6 +101,28 @@ def _share_name(port: Port) -> None:
     for name in port.names:
         if name == owner.container_name:
             msgspec.structs.force_setattr(owner, "container_name", name)
+
+
+def check_nesting(data: bytes, what: str) -> None:
+    """InvalidError: JSON that is nested too deep.
+
+    The decoder's own limit is that of the interpreter's stack, so it would depend on who asks and
+    on the version of Python what can be read. It costs next to nothing for nearly all.
+    """
+    if data.count(b"[") + data.count(b"{") <= MAX_NESTING:
+        return
+    left = _STRINGS.sub(b"", data).translate(None, _NOT_BRACKETS)
+    for _ in range(_SHALLOW):
+        left = left.replace(b"{}", b"").replace(b"[]", b"")
+    depth = 0
+    for bracket in left:
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_NESTING - _SHALLOW:
+            raise InvalidError(f"{what}: nested more than {MAX_NESTING} deep")
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in text[:_MAX_REASON])
 
 
 def to_builtins(value: object) -> object:

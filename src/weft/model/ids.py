@@ -11,17 +11,19 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NewType
 
-HostId = NewType("HostId", str)
-NetworkId = NewType("NetworkId", str)
-SubnetId = NewType("SubnetId", str)
-PortId = NewType("PortId", str)
-NameId = NewType("NameId", str)
-ReservationId = NewType("ReservationId", str)
+from weft.model.values import HostIdText, Id, MacText, VniNumber
+
+HostId = NewType("HostId", HostIdText)
+NetworkId = NewType("NetworkId", Id)
+SubnetId = NewType("SubnetId", Id)
+PortId = NewType("PortId", Id)
+NameId = NewType("NameId", Id)
+ReservationId = NewType("ReservationId", Id)
 HostTag = NewType("HostTag", int)
 """A host in BPF maps and in the header of relayed packets: 1 .. 2**32-1."""
-Vni = NewType("Vni", int)
+Vni = NewType("Vni", VniNumber)
 """VXLAN network identifier, 1 .. 2**24-1 (RFC 7348)."""
-MacAddress = NewType("MacAddress", str)
+MacAddress = NewType("MacAddress", MacText)
 """Six octets, lower case, colons: ``0a:57:45:46:54:01``."""
 
 ID_LENGTH = 16

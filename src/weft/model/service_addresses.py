@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from weft.model.ids import derived_id
+
 GATEWAY_MAC = "0a:57:45:46:54:01"
 """Of every subnet's gateway, on every host."""
 DNS4 = IPv4Address("169.254.53.53")
@@ -18,6 +20,13 @@ ALIAS4 = IPv4Network("240.0.0.0/4")
 ALIAS6 = IPv6Network("fd77:6566:7400:1::/64")
 WIREGUARD6 = IPv6Network("fd77:6566:7401::/64")
 """Inside the WireGuard of the hosts: they reach each other so, and nothing else may."""
+
+
+def is_of_weft(address: IPv4Address | IPv6Address) -> bool:
+    """Whether it is one that Weft uses itself on every host, so that nobody else can have it."""
+    if address.version == 4:
+        return address == DNS4 or address in ALIAS4
+    return address == DNS6 or address in ALIAS6 or address in WIREGUARD6
 
 
 def ifindex_of_alias(address: IPv4Address | IPv6Address) -> int | None:
@@ -35,4 +44,8 @@ def wireguard_address(host_id: str) -> IPv6Address:
     >>> wireguard_address("0123456789abcdef")
     IPv6Address('fd77:6566:7401:0:123:4567:89ab:cdef')
     """
-    return WIREGUARD6[int(host_id, 16)]
+    try:
+        return WIREGUARD6[int(host_id, 16)]
+    except (ValueError, IndexError):
+        # An id that is no number, which no weftd chooses (see `ids.host_tag`).
+        return WIREGUARD6[int(derived_id("wireguard-address", host_id), 16)]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar, cast
 
+import structlog
+
 from weft.model.records import (
     AddressBlocks,
     BlockRequest,
@@ -25,6 +27,7 @@ from weft.model.records import (
 )
 from weft.store.interface import Change, Changed, Delete, Listener, Put
 
+log = structlog.get_logger()
 R = TypeVar("R", bound=Record)
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -181,10 +184,14 @@ class Watchers:
         return remove
 
     def notify(self, changed: Sequence[Changed]) -> None:
-        """Call all listeners, in the order in which they came."""
+        """Call all listeners, in the order in which they came. One that fails is logged: whoever
+        writes, or merges what others wrote, has no part in it, nor have those that come after."""
         if changed:
             for listener in tuple(self._listeners):
-                listener(changed)
+                try:
+                    listener(changed)
+                except Exception:
+                    log.exception("fault in weftd: a listener failed", listener=repr(listener))
 
 
 class MemoryStore(RecordSet):

@@ -41,8 +41,8 @@ class MapTable:
             try:
                 raw_key = codec.encode_key(key, devices)
                 raw_value = codec.encode_value(value, devices)
-            except NotFoundError:
-                continue
+            except Exception:
+                continue  # said when it is written
             if raw.get(raw_key) == raw_value:
                 del raw[raw_key]
                 found[key] = value
@@ -66,6 +66,10 @@ class MapTable:
                 keys[raw_key] = key
             except NotFoundError as error:
                 failures.append(RowFailure(RowKey(self.name, key), str(error)))
+            except Exception as error:
+                # Whatever a row makes fail, it is this row alone that is not in force.
+                reason = f"{type(error).__name__}: {error}"
+                failures.append(RowFailure(RowKey(self.name, key), reason))
         if items:
             failures += self._failures(self._open_map().update(items), keys)
         return failures + self._delete(deletes)
@@ -82,8 +86,8 @@ class MapTable:
         for key in deletes:
             try:
                 keys[self._codec.encode_key(key, self._devices)] = key
-            except NotFoundError:
-                continue
+            except Exception:
+                continue  # it never was in the map
         return self._failures(self._open_map().delete(keys), keys) if keys else []
 
     def _failures(

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
+
 from weft.config import Settings
 from weft.engine.ebpf import rows, tunnel_table
 from weft.engine.ebpf.codecs import CODECS
@@ -28,7 +30,7 @@ from weft.engine.ebpf.overlay_device import OverlayDeviceTable
 from weft.engine.ebpf.tunnel_table import TunnelTable
 from weft.engine.ebpf.wire_table import WireTable, let_go
 from weft.engine.ebpf.wireguard_table import WireGuardPeerTable, WireGuardTable
-from weft.engine.rows import RowFailure, Table
+from weft.engine.rows import RowFailure, RowKey, Table
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
 from weft.kernel.bpf import programs
@@ -41,6 +43,7 @@ from weft.kernel.underlay_events import Interest
 from weft.kernel.wireguard import device as wireguard
 from weft.model.ids import HostId, host_tag
 
+log = structlog.get_logger()
 _COUNTERS_MAP = "counters_v1"
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
 
@@ -150,7 +153,40 @@ class Sink:
         assert self._devices is not None
         self._devices.refresh()
         self._forget_counters()
-        return {name: self._tables[name].read(desired.get(name, {})) for name in rows.ORDER}
+        return {name: self._read(name, desired.get(name, {})) for name in rows.ORDER}
+
+    def _read(self, name: str, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        try:
+            return self._tables[name].read(desired)
+        except (WeftError, OSError):
+            raise
+        except Exception:
+            # A fault of weftd itself, by one row's doing: the rest must still come about.
+            log.exception("fault in weftd: table not read", table=name)
+            return {}
+
+    def _write(
+        self, name: str, upserts: Mapping[Hashable, Hashable], deletes: Collection[Hashable]
+    ) -> list[RowFailure]:
+        table = self._tables[name]
+        try:
+            return table.write(upserts, deletes)
+        except (WeftError, OSError):
+            raise
+        except Exception:
+            log.exception("fault in weftd: table not written, its rows are tried one by one")
+        steps: list[tuple[Hashable, Mapping[Hashable, Hashable], tuple[Hashable, ...]]] = [
+            *((key, {}, (key,)) for key in deletes),
+            *((key, {key: value}, ()) for key, value in upserts.items()),
+        ]
+        failures: list[RowFailure] = []
+        for key, upsert, gone in steps:
+            try:
+                failures += table.write(upsert, gone)
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                failures.append(RowFailure(RowKey(name, key), reason))
+        return failures
 
     def _forget_counters(self) -> None:
         """Those of devices that are gone."""
@@ -175,11 +211,11 @@ class Sink:
         failures: list[RowFailure] = []
         for name in reversed(rows.ORDER):
             if deletes.get(name) and name not in rows.CHANGED_AT_ONCE:
-                failures += self._tables[name].write({}, deletes[name])
+                failures += self._write(name, {}, deletes[name])
         for name in rows.ORDER:
             late = deletes.get(name, ()) if name in rows.CHANGED_AT_ONCE else ()
             if upserts.get(name) or late:
-                failures += self._tables[name].write(upserts.get(name, {}), late)
+                failures += self._write(name, upserts.get(name, {}), late)
             if name == rows.WIREGUARD and upserts.get(name):
                 failures += self._tunnels.follow()  # a new device, by which they now go
             if name == rows.FILTERS:

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import msgspec
 
+from weft.model.values import Id
+
 
 class Part(
     msgspec.Struct,
@@ -28,4 +30,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     """
 
     KIND: ClassVar[str]
-    id: str
+    id: Id
+
+    def check(self) -> None:
+        """ValueError: what it says does not go together, in a way that its types cannot tell."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from weft.model.addresses import IPAddress
+from itertools import pairwise
+
+from weft.model.addresses import IPAddress, check_ranges
 from weft.model.ids import HostId, SubnetId
 from weft.model.records.base import Part, Record
+from weft.model.values import Count, Id
 
 
 class Block(Part, frozen=True, kw_only=True):
@@ -12,13 +15,13 @@ class Block(Part, frozen=True, kw_only=True):
 
     first: IPAddress
     last: IPAddress
-    epoch: int
+    epoch: Count
     """Of two statements about an address the one with the greater epoch holds. A gift adds one; a
     takeover goes to the next multiple of 2**32, past all that the former owner may have said."""
     owner: HostId
     is_reserve: bool = False
     """Never taken from its owner while that is not forgotten."""
-    since: int = 0
+    since: Count = 0
     """Revision of the writer's statements from which on this may be used: once a majority of its
     lease quorum knows them. 0: at once, for nobody else ever had it."""
 
@@ -28,25 +31,32 @@ class AddressBlocks(Record, frozen=True, kw_only=True):
     until their new owner says the same. `ipam.blocks` finds the one owner of every address."""
 
     KIND = "address-blocks"
-    id: str
+    id: Id
     """Derived from subnet and host."""
     subnet_id: SubnetId
     host_id: HostId
     blocks: tuple[Block, ...] = ()
     """Disjoint, ascending."""
 
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_ranges((block.first, block.last) for block in self.blocks)
+        for one, other in pairwise(self.blocks):
+            if one.first.version != other.first.version or one.last >= other.first:  # type: ignore[operator]
+                raise ValueError(f"block {other.first}-{other.last}: not behind the one before it")
+
 
 class BlockRequest(Record, frozen=True, kw_only=True):
     """A host asks another for addresses of a subnet. It goes when the asker has taken them."""
 
     KIND = "block-request"
-    id: str
+    id: Id
     """Derived from subnet and asker."""
     subnet_id: SubnetId
     host_id: HostId
     owner: HostId
     """Who is asked."""
-    count: int = 1
+    count: Count = 1
     address: IPAddress | None = None
     """This one and no other."""
     is_urgent: bool = False

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Annotated
 
-from weft.model.addresses import IPAddress, IPNetwork
+from msgspec import Meta
+
+from weft.model.addresses import IPAddress, IPNetwork, ScopedAddress
 from weft.model.ids import HostId
 from weft.model.records.base import Part, Record
+from weft.model.service_addresses import is_of_weft
+from weft.model.values import (
+    Id,
+    MtuBytes,
+    PathMtuBytes,
+    PortNumber,
+    PublicKey,
+    Text,
+    UnixSeconds,
+)
+
+MAX_ADDRESSES = 64
+"""Of a host, each a row or several on all others."""
 
 
 class Host(Record, frozen=True, kw_only=True):
@@ -14,22 +30,28 @@ class Host(Record, frozen=True, kw_only=True):
 
     KIND = "host"
     id: HostId
-    name: str
-    underlay: tuple[IPAddress, ...] = ()
+    name: Text
+    underlay: Annotated[tuple[IPAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
     """Addresses under which other hosts reach it."""
-    mtu_bytes: int = 1500
+    mtu_bytes: MtuBytes = 1500
     """Of the underlay device: the largest IP packet it carries."""
-    network_mtu_bytes: int = 1450
+    network_mtu_bytes: MtuBytes = 1450
     """For networks that name none: what fits into an underlay packet once encapsulated."""
-    resolvers: tuple[IPAddress, ...] = ()
+    resolvers: Annotated[tuple[ScopedAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
     """DNS servers that this host uses; queries of its workloads to them are Weft's to answer."""
-    version: str = ""
-    mesh_port: int = 6783
+    version: Text = ""
+    mesh_port: PortNumber = 6783
     """TCP port of its links to other hosts."""
-    secret_id: str = ""
+    secret_id: Text = ""
     """Names the cluster's secret that it has confirmed: a hash, nothing to hide."""
     wireguard: WireGuardEnd | None = None
     """How others encrypt to it; None: it cannot."""
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        for address in self.underlay:
+            if address.is_multicast or address.is_unspecified or is_of_weft(address):
+                raise ValueError(f"underlay {address}: no host can have this address")
 
 
 class EncryptionStage(IntEnum):
@@ -48,15 +70,15 @@ class EncryptionStage(IntEnum):
 class WireGuardEnd(Part, frozen=True, kw_only=True):
     """A host's end of the encrypted underlay."""
 
-    public_key: str
+    public_key: PublicKey
     """Base64, as wg(8) shows it."""
-    port: int
+    port: PortNumber
     """UDP, on the addresses of the host's underlay."""
     stage: EncryptionStage = EncryptionStage.OFF
     """What the host does, or is about to do."""
     in_force: EncryptionStage = EncryptionStage.OFF
     """What its kernel does for sure; `stage` once that is through."""
-    follows: str = ""
+    follows: Text = ""
     """`Cluster.encryption_id` of the settings that are in force on it; empty: none ever were."""
 
 
@@ -66,7 +88,7 @@ class Neighbour(Part, frozen=True, kw_only=True):
     host_id: HostId
     address: IPAddress
     """Of the neighbour, as it is reached."""
-    path_mtu_bytes: int = 0
+    path_mtu_bytes: PathMtuBytes = 0
     """Largest underlay packet that passes in both directions; 0: not known yet."""
     is_path_broken: bool = False
     """What the data path sends does not arrive."""
@@ -95,8 +117,8 @@ class ForgottenHost(Record, frozen=True, kw_only=True):
 
     KIND = "forgotten-host"
     id: HostId
-    name: str = ""
-    at_s: float = 0.0
+    name: Text = ""
+    at_s: UnixSeconds = 0.0
     """Wall clock, Unix time."""
 
 
@@ -104,7 +126,7 @@ class Cluster(Record, frozen=True, kw_only=True):
     """Settings that all hosts share; there is one, with the id ``cluster``."""
 
     KIND = "cluster"
-    id: str = "cluster"
+    id: Id = "cluster"
     is_encrypted: bool = False
     """Traffic between hosts goes through WireGuard."""
     plain_underlays: tuple[IPNetwork, ...] = ()
@@ -112,5 +134,5 @@ class Cluster(Record, frozen=True, kw_only=True):
     does not."""
     former_plain_underlays: tuple[IPNetwork, ...] = ()
     """As they were before the last change: what was plain is taken so, until its sender follows."""
-    encryption_id: str = ""
+    encryption_id: Text = ""
     """Another one with every change of the above, so that hosts can say which they follow."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from weft.model.ids import HostId
 from weft.model.records.base import Part, Record
+from weft.model.values import Count, Id, Text
 
 
 class LeaseMember(Part, frozen=True, kw_only=True):
     """A host of a lease quorum."""
 
     host_id: HostId
-    generation: int
+    generation: Count
     """Of `Lease`: after a restored backup a host's votes count no more until it is asked anew."""
 
 
@@ -19,10 +20,10 @@ class LeaseAck(Part, frozen=True, kw_only=True):
 
     host_id: HostId
     """Whose statements."""
-    term: int
-    revision: int
-    generation: int
-    digest: str = ""
+    term: Count
+    revision: Count
+    generation: Count
+    digest: Text = ""
     """To a host that returns: of its statements, as they are known here."""
 
 
@@ -32,17 +33,17 @@ class Lease(Record, frozen=True, kw_only=True):
     KIND = "lease"
     id: HostId
     host_id: HostId
-    generation: int
+    generation: Count
     """Another one each time the host was restored from a backup."""
-    term: int
+    term: Count
     """How often this host's lease quorum has decided about it, and one."""
     members: tuple[LeaseMember, ...]
     """Its lease quorum in this term, itself among them; by `host_id`, ascending."""
-    revision: int
+    revision: Count
     """Counts the changes of its statements (`AddressBlocks`)."""
-    digest: str
+    digest: Text
     """Of its statements at `revision`: who holds others has not heard all of them yet."""
-    floor: int = 0
+    floor: Count = 0
     """Up to this revision a majority of the quorum of an earlier term knew."""
     acks: tuple[LeaseAck, ...] = ()
     """By `host_id`, ascending."""
@@ -51,9 +52,9 @@ class Lease(Record, frozen=True, kw_only=True):
 class Ballot(Part, frozen=True, kw_only=True, order=True):
     """One attempt at a decision; a greater one overtakes a smaller."""
 
-    number: int
+    number: Count
     host_id: HostId
-    generation: int
+    generation: Count
 
 
 class LeaseDecision(Part, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ class LeaseDecision(Part, frozen=True, kw_only=True):
 
     members: tuple[LeaseMember, ...]
     """The lease quorum of the next term."""
-    revision: int
+    revision: Count
     """Of the host's statements: nothing later counts, unless the host goes on."""
     heir: HostId | None = None
     """Who takes the leased blocks. None: the host goes on."""
@@ -71,21 +72,21 @@ class LeaseVote(Record, frozen=True, kw_only=True):
     """One host's part in deciding how another's (or its own) term ends. See `ipam.ballots`."""
 
     KIND = "lease-vote"
-    id: str
+    id: Id
     """Derived from subject and voter."""
     host_id: HostId
     subject: HostId
     """About whose lease."""
-    generation: int
+    generation: Count
     """The voter's."""
-    term: int
+    term: Count
     members: tuple[LeaseMember, ...]
     """The subject's lease quorum in this term."""
-    floor: int = 0
+    floor: Count = 0
     """Of this term, see `Lease`."""
     promised: Ballot | None = None
     """Takes part in no smaller one."""
-    revision: int = 0
+    revision: Count = 0
     """Of the subject's statements, as the voter knew them when it promised."""
     is_released: bool = False
     """Has promised a ballot of somebody else than the subject, which may not use any more what
@@ -104,5 +105,5 @@ class LeaseReturn(Record, frozen=True, kw_only=True):
     KIND = "lease-return"
     id: HostId
     host_id: HostId
-    generation: int
+    generation: Count
     """The one that it will go on under."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weft.model.addresses import IPAddress
 from weft.model.ids import NameId, NetworkId
 from weft.model.records.base import Part, Record
+from weft.model.values import Label, PortNumber, Short, TtlSeconds
 
 
 class Name(Record, frozen=True, kw_only=True):
@@ -12,19 +13,19 @@ class Name(Record, frozen=True, kw_only=True):
 
     KIND = "name"
     id: NameId
-    name: str
+    name: Label
     """Lower case, without the domain: ``db`` or ``_http._tcp.web``."""
     network_id: NetworkId
     addresses: tuple[IPAddress, ...] = ()
     services: tuple[ServiceTarget, ...] = ()
-    ttl_s: int = 1
+    ttl_s: TtlSeconds = 1
 
 
 class ServiceTarget(Part, frozen=True, kw_only=True):
     """What an SRV record points to (RFC 2782)."""
 
-    priority: int
-    weight: int
-    port: int
-    target: str
+    priority: Short
+    weight: Short
+    port: PortNumber
+    target: Label
     """A label of the same network, or a full domain name when it contains a dot."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from weft.model.addresses import IPAddress, IPNetwork
+from msgspec import Meta
+
+from weft.model.addresses import IPAddress, IPNetwork, check_ranges
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records.base import Part, Record
+from weft.model.values import Id, LongText, MtuBytes, NetworkName, Text, UnixSeconds, Words
 
+MAX_RANGES = 1024
+LEAST_PREFIX = {4: 8, 6: 16}
+"""By family. A shorter prefix would take the hosts' own ways to each other."""
 Multicasting = Literal["snoop", "flood"]
 """To whom multicast goes: those who have joined the group, or all."""
 
@@ -17,14 +23,14 @@ class Network(Record, frozen=True, kw_only=True):
 
     KIND = "network"
     id: NetworkId
-    name: str
+    name: NetworkName
     vni: Vni
-    tenant: str = "default"
+    tenant: NetworkName = "default"
     is_internal: bool = False
     """True: no way to the outside of the host."""
-    mtu_bytes: int | None = None
+    mtu_bytes: MtuBytes | None = None
     """None: what the underlay carries, less the encapsulation."""
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[Words, Words], ...] = ()
     multicast: Multicasting = "snoop"
     groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which all its ports are members, whatever they report. Ascending."""
@@ -44,18 +50,27 @@ class Subnet(Record, frozen=True, kw_only=True):
     id: SubnetId
     cidr: IPNetwork
     network_id: NetworkId | None = None
-    tenant: str = "default"
+    tenant: NetworkName = "default"
     gateway: IPAddress | None = None
     """The same address and MAC on every host. None: the subnet has no way out."""
-    ranges: tuple[AddressRange, ...] = ()
+    ranges: Annotated[tuple[AddressRange, ...], Meta(max_length=MAX_RANGES)] = ()
     """Addresses are given only from these; empty: from all of the prefix."""
-    excludes: tuple[AddressRange, ...] = ()
+    excludes: Annotated[tuple[AddressRange, ...], Meta(max_length=MAX_RANGES)] = ()
     """Never given, unless asked for by name."""
     allocator: Literal["weft", "docker"] = "weft"
     """Who hands out addresses. Docker counts up from the start of the prefix, so in a subnet of
     Docker's Weft gives from the end."""
     is_forced: bool = False
     """True: somebody accepted that it overlaps a route of the host."""
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        if self.cidr.prefixlen < LEAST_PREFIX[self.cidr.version]:
+            least = LEAST_PREFIX[self.cidr.version]
+            raise ValueError(f"subnet {self.cidr}: shorter than /{least}")
+        if self.gateway is not None and self.gateway not in self.cidr:
+            raise ValueError(f"subnet {self.cidr}: gateway {self.gateway} is outside")
+        check_ranges((each.first, each.last) for each in (*self.ranges, *self.excludes))
 
 
 class Reservation(Record, frozen=True, kw_only=True):
@@ -67,7 +82,7 @@ class Reservation(Record, frozen=True, kw_only=True):
     host_id: HostId
     address: IPAddress
     reason: Literal["gateway", "docker", "rest"]
-    expires_s: float | None = None
+    expires_s: UnixSeconds | None = None
     """Wall clock, Unix time. None: until released."""
 
 
@@ -75,15 +90,15 @@ class DockerNetwork(Record, frozen=True, kw_only=True):
     """Says which Weft network a network of this host's Docker engine is."""
 
     KIND = "docker-network"
-    id: str
+    id: Id
     """Docker's network id, 64 hexadecimal digits."""
     network_id: NetworkId
     host_id: HostId
-    name: str = ""
+    name: Text = ""
     """Docker's name for it, learnt from its event stream; empty until then."""
-    engine: str = ""
+    engine: Text = ""
     """Tells the engine that had it from one that was set up anew; empty: not known."""
     is_name_awaited: bool = False
     """It was taken for this Weft network by its subnets alone; its name will tell."""
-    contradiction: str = ""
+    contradiction: LongText = ""
     """Why nothing may be put on it: its name is that of another network, from which it differs."""

@@ -8,6 +8,16 @@ from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records.base import Part, Record
 from weft.model.records.groups import GroupPlace
+from weft.model.values import (
+    DeviceName,
+    Inode,
+    Label,
+    LongText,
+    PortDevice,
+    PortNumber,
+    Slot,
+    Text,
+)
 
 
 class AllowedAddress(Part, frozen=True, kw_only=True):
@@ -21,8 +31,8 @@ class PublishedPort(Part, frozen=True, kw_only=True):
     """A port of the host that leads to a port of the workload (docker -p)."""
 
     protocol: Literal["tcp", "udp", "sctp"]
-    host_port: int
-    port: int
+    host_port: PortNumber
+    port: PortNumber
     host_address: IPAddress | None = None
     """None: on every address of the host."""
 
@@ -38,15 +48,15 @@ class PublishedPort(Part, frozen=True, kw_only=True):
 class Device(Part, frozen=True, kw_only=True):
     """How a local port's traffic reaches its workload: a veth pair that Weft makes."""
 
-    ifname: str
+    ifname: PortDevice
     """The host's end. Begins with ``weft``."""
-    peer_ifname: str
+    peer_ifname: DeviceName
     """The workload's end. With `netns` its final name; without, the name that it has until
     somebody else (dockerd, a CNI runtime) moves and renames it."""
-    netns: str | None = None
+    netns: LongText | None = None
     """Path of the workload's network namespace; Weft moves the peer there and gives it MAC,
     addresses and routes. None: the asker does so."""
-    netns_inode: int | None = None
+    netns_inode: Inode | None = None
     """With `netns`: inode of the namespace that is meant, so that a path that has come to mean
     another one (a pid given again) is never plugged into."""
     is_default_route: bool = True
@@ -57,11 +67,11 @@ class Owner(Part, frozen=True, kw_only=True):
     """For whom a port exists."""
 
     frontend: Literal["docker", "cli", "host"]
-    reference: str = ""
+    reference: LongText = ""
     """The frontend's own id: Docker's endpoint id, the attach request's target."""
-    container_id: str = ""
-    container_name: str = ""
-    sandbox: str = ""
+    container_id: Text = ""
+    container_name: Text = ""
+    sandbox: LongText = ""
     """Docker's name for the container's network namespace, while the port is in it."""
 
 
@@ -73,10 +83,10 @@ class Port(Record, frozen=True, kw_only=True):
     network_id: NetworkId
     host_id: HostId
     mac: MacAddress
-    slot: int
+    slot: Slot
     """Smallest number that was free among the ports of this network on this host."""
     addresses: tuple[IPAddress, ...] = ()
-    names: tuple[str, ...] = ()
+    names: tuple[Label, ...] = ()
     """DNS labels inside the network: container name, hostname, aliases."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True

@@ -1,0 +1,111 @@
+"""Whatever a record holds, it is used or set aside: nothing that reads records fails over it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.property.hostile import HOSTS, bodies
+from weft.engine.compiler import Compiler
+from weft.engine.ebpf import rows, ruleset, tunnel_table
+from weft.engine.ebpf.codecs import CODECS
+from weft.engine.ebpf.compile import functions
+from weft.engine.ebpf.devices import Devices
+from weft.engine.ebpf.next_hops import NextHop
+from weft.errors import InvalidError
+from weft.mesh.shown import carry_unknown
+from weft.model import codec
+from weft.model.ids import HostId
+from weft.model.records import KINDS, Record
+from weft.store.interface import Put
+from weft.store.memory import MemoryStore
+
+ME = HostId(HOSTS[0])
+several = st.lists(bodies, max_size=30)
+hostile = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+class AnyDevices(Devices):
+    """Has every device that is asked for, and no kernel."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def ifindex(self, name: str) -> int:
+        return self._numbers.setdefault(name, len(self._numbers) + 1)
+
+    def name(self, ifindex: int) -> str:
+        return next(name for name, number in self._numbers.items() if number == ifindex)
+
+
+def decoded(found: Iterable[tuple[str, bytes]]) -> list[Record]:
+    """Those that are used."""
+    used = []
+    for kind, body in found:
+        try:
+            used.append(codec.decode(kind, body))
+        except InvalidError as error:
+            assert kind in str(error)
+            assert str(error).isprintable()
+    return used
+
+
+@given(bodies)
+@hostile
+def test_a_record_is_used_as_it_came_or_refused_in_words(body: tuple[str, bytes]) -> None:
+    for record in decoded([body]):
+        assert codec.decode(record.KIND, codec.encode(record)) == record
+
+
+@given(st.sampled_from([kind.KIND for kind in KINDS]), st.binary(max_size=300))
+@example("network", b'{"id":"n1","name":"foo","vni":9,"x":' + b"[" * 1000 + b"]" * 1000 + b"}")
+@example("network", b'{"id":"n1","name":"foo","vni":9,"x":' + b'{"x":' * 999 + b"1" + b"}" * 1000)
+@example("network", b"[" * 100_000)
+@example("network", b'{"id":"n1","name":"foo","vni":' + b"9" * 5000 + b"}")
+@example("port", b'{"id":"\xed\xa0\x80"}')
+def test_no_bytes_raise_anything_else(kind: str, data: bytes) -> None:
+    decoded([(kind, data)])
+    carry_unknown(codec._TYPES[kind], data, b"{}")
+
+
+@given(st.sampled_from([kind.KIND for kind in KINDS]), st.integers(1, 200), st.booleans())
+def test_how_deep_a_record_may_be_nested_depends_on_its_bytes_alone(
+    kind: str, depth: int, is_object: bool
+) -> None:
+    """The decoder's own limit is that of the stack, which is another one for every caller."""
+    value: object = 1
+    for _ in range(depth):
+        value = {"]": value} if is_object else ["[", value]
+    data = json.dumps({"x": value}).encode()
+    try:
+        codec.check_nesting(data, kind)
+        is_refused = False
+    except InvalidError:
+        is_refused = True
+    assert is_refused == (depth + 1 > codec.MAX_NESTING)
+
+
+@given(several, several)
+@hostile
+def test_records_compile_and_their_rows_are_read_back(
+    first: list[tuple[str, bytes]], later: list[tuple[str, bytes]]
+) -> None:
+    store = MemoryStore(decoded(first))
+    compiler = Compiler(functions(ME), store)
+    compiler.update(store.apply(map(Put, decoded(later))))
+    assert compiler.faults == {}
+    devices = AnyDevices()
+    for table, wanted in compiler.rows().items():
+        for key, value in wanted.items() if table in CODECS else ():
+            its = CODECS[table]
+            assert its.decode_key(its.encode_key(key, devices), devices) == key
+            assert its.decode_value(its.encode_value(value, devices), devices) == value
+        for value in wanted.values() if table == rows.TUNNELS else ():
+            assert isinstance(value, rows.TunnelValue)
+            tunnel_table.describe(tunnel_table.encode(value, NextHop()))
+    assert ruleset.render(compiler.rows().get(rows.NFTABLES, {})).isascii()
