@@ -11,11 +11,11 @@ from weft.errors import InvalidError
 from weft.mesh import wire
 from weft.mesh.delta import Delta, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import MAX_NUMBER, Entry, Origin
+from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
 
 _hosts = st.sampled_from(["a", "b", "c" * 16])
-_numbers = st.integers(0, MAX_NUMBER - 1)
+_numbers = st.integers(0, 2**64 - 1)
 _origins = st.builds(Origin, _hosts, _numbers)
 _digests = st.dictionaries(_origins, _numbers.filter(bool), max_size=5).map(Digest)
 

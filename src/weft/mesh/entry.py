@@ -8,16 +8,11 @@ kinds and fields that this version of weft does not know are passed on as they c
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, SupportsBytes, TypeAlias
+from typing import NamedTuple, SupportsBytes
 
 import msgspec
-from msgspec import Meta
 
 from weft.store.clock import Version
-
-MAX_NUMBER = 2**62
-"""Of clocks, incarnations and sequences: each fits SQLite's integers with room above."""
-Number: TypeAlias = Annotated[int, Meta(ge=0, lt=MAX_NUMBER)]
 
 
 class Origin(NamedTuple):
@@ -27,8 +22,8 @@ class Origin(NamedTuple):
     under a greater incarnation, so that a sequence number never means two writes.
     """
 
-    host: Annotated[str, Meta(min_length=1)]
-    incarnation: Number
+    host: str
+    incarnation: int
 
 
 class Key(NamedTuple):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import msgspec
 
+from weft.errors import InvalidError
 from weft.mesh.entry import Entry, Origin
+from weft.model.codec import check_nesting
 
 KIND = "mesh-incarnations"
 
@@ -38,9 +40,13 @@ class Incarnations:
         if not entry.is_owned:
             return False
         try:
-            self._statements[entry.id] = _DECODER.decode(entry.body)
-        except msgspec.DecodeError:
+            check_nesting(entry.body, KIND)
+            statement = _DECODER.decode(entry.body)
+        except (msgspec.DecodeError, ValueError, InvalidError):
             return False
+        if not 0 <= statement.before <= entry.origin.incarnation:
+            return False  # no host says what is to count in its future
+        self._statements[entry.id] = statement
         return True
 
     def counts(self, origin: Origin) -> bool:

@@ -18,6 +18,11 @@ from weft.mesh.removed import RemovedHosts
 from weft.store.clock import Version
 
 
+MAX_ORIGINS = 20_000
+"""A digest of so many still fits into a message. In a cluster of a thousand hosts, twenty
+incarnations of each count at once."""
+
+
 class Saved(NamedTuple):
     """What a journal gives back."""
 
@@ -70,6 +75,8 @@ class Ledger:
         """Hold an entry if it counts and is greater than what is held."""
         if not self.incarnations.counts(entry.origin) or self.removed.owns(entry):
             return []
+        if not self.has_room_for(entry.origin):
+            return []
         key = entry.key
         old = self.held.get(key)
         if old is not None and old.rank >= entry.rank:
@@ -84,6 +91,11 @@ class Ledger:
             done.extend(self._drop_owned_by(entry.id))
         return done
 
+    def has_room_for(self, origin: Origin) -> bool:
+        """Whether it is known, or may become so."""
+        is_new = len(self.marks) >= MAX_ORIGINS and not self.marks[origin]
+        return not is_new or origin.host == self.host
+
     def drop(self, entry: Entry) -> Difference:
         """Hold it no more."""
         key = entry.key
@@ -91,12 +103,19 @@ class Ledger:
         self._unsaved_keys.add(key)
         return Difference(entry, None)
 
-    def drop_unknown_to(self, spans: Mapping[Origin, Span], keys: set[Key]) -> list[Difference]:
-        """Drop what somebody has seen, who has seen `spans`, and holds no more: only `keys`."""
+    def drop_unknown_to(
+        self, spans: Mapping[Origin, Span], keys: set[Key], own: Origin | None
+    ) -> list[Difference]:
+        """Drop what somebody has seen, who has seen `spans`, and holds no more: only `keys`.
+
+        own: what this host writes under now. Of what it owns and wrote so it needs no word of
+        others: nobody else can have deleted it, and its workloads hang on it.
+        """
         gone = [
             entry
             for entry in self.held
             if entry.key not in keys
+            and not (entry.is_owned and entry.origin == own)
             and (span := spans.get(entry.origin)) is not None
             and entry.sequence <= span.mark
         ]
@@ -104,7 +123,7 @@ class Ledger:
 
     def raise_mark(self, origin: Origin, mark: int) -> None:
         """All writes of an origin up to `mark` have been seen."""
-        if self.marks.raise_to(origin, mark):
+        if self.has_room_for(origin) and self.marks.raise_to(origin, mark):
             self._unsaved_marks.add(origin)
             self._news.add(origin)
 
@@ -114,7 +133,9 @@ class Ledger:
         self._unsaved_marks.add(origin)
 
     def let_go(self, origin: Origin, mark: int) -> None:
-        """A tombstone of an origin, or those of a peer, are gone up to `mark`."""
+        """A tombstone of an origin, or those of a peer, are gone up to `mark`: no further than what
+        has been seen of it, or nobody would ever be sent but everything."""
+        mark = min(mark, self.marks[origin])
         if self.incarnations.counts(origin) and mark > self.purged.get(origin, 0):
             self.purged[origin] = mark
             self._unsaved_marks.add(origin)

@@ -55,7 +55,8 @@ class Links:
         session = self.sessions.get(peer)
         if session is None:
             return
-        differences = session.receive(wire.decode(data), self._now_s())
+        message = self._replica.screen().message(wire.decode(data))
+        differences = session.receive(message, self._now_s())
         self._flush(session)
         if differences:
             self._changed(differences)

@@ -6,6 +6,7 @@ it was last asked is collected for the journal (`drain`) and for the links (`tak
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, SupportsBytes
 
@@ -17,11 +18,15 @@ from weft.mesh.digest import Digest
 from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.held import Held
 from weft.mesh.ledger import Batch, Ledger, Saved
+from weft.mesh.screen import Screen
 from weft.model.ids import RandomBytes
 from weft.store.clock import COUNTER_BITS, HybridClock, Version
 
 MAX_REINCARNATIONS = 8
-"""In one run. More means that somebody else writes under this host's identity."""
+"""Within `TWIN_S`. More means that somebody else writes under this host's identity."""
+TWIN_S = 600.0
+"""Then the host asserts itself again. Shorter: sooner where somebody writes in its name once;
+longer: two hosts with one identity send their records to and fro more seldom."""
 INCARNATION_STEP_BYTES = 3
 """Of randomness between a host's incarnations. More makes it less likely that one is given twice,
 and puts them further ahead of the clock: these at most a quarter of a second."""
@@ -64,6 +69,8 @@ class Replica:
         self.limits = limits
         self.skew_s: dict[str, float] = {}
         """Hosts whose versions were further ahead of this host's clock than is let through."""
+        self._reincarnated_s: deque[float] = deque(maxlen=MAX_REINCARNATIONS)
+        """Wall clock."""
         self.reincarnations = 0
         """How often a peer knew more of this host's present writes than the host itself."""
         self._wall_s = wall_s
@@ -95,7 +102,13 @@ class Replica:
     @property
     def has_twin(self) -> bool:
         """Whether somebody else seems to write under this host's identity."""
-        return self.reincarnations >= MAX_REINCARNATIONS
+        now_s = self._wall_s()
+        recent = [at_s for at_s in self._reincarnated_s if abs(now_s - at_s) < TWIN_S]
+        return len(recent) >= MAX_REINCARNATIONS
+
+    def screen(self) -> Screen:
+        """What may be let in now."""
+        return Screen(self._wall_s())
 
     @property
     def purged(self) -> Mapping[Origin, int]:
@@ -211,8 +224,19 @@ class Replica:
         return Delta("increment", stray, {}, {})
 
     def merge_entries(self, entries: Sequence[Entry], is_repair: bool = False) -> list[Difference]:
-        """Take in entries of a delta whose last part is still to come."""
-        self._keep_ahead({entry.origin for entry in entries if entry.origin.host == self.host})
+        """Take in entries of a delta whose last part is still to come.
+
+        What others say that this host wrote gets the better of what it writes now only if it has
+        lost its memory: it goes on under a greater incarnation first. While somebody else seems to
+        write in its name, it believes nothing of that.
+        """
+        if any(entry.origin.host == self.host for entry in entries):
+            for origin in {e.origin for e in entries if e.origin.host == self.host}:
+                latest = max(e.sequence for e in entries if e.origin == origin)
+                self._keep_ahead([origin])
+                self._keep_unique(origin, latest)
+            if self.has_twin:
+                entries = [entry for entry in entries if entry.origin.host != self.host]
         done = []
         for entry in entries:
             if is_repair or entry.sequence > self._ledger.marks[entry.origin]:
@@ -231,12 +255,15 @@ class Replica:
 
         keys: of all entries in it. They decide what a full set drops.
         """
-        done = self._ledger.drop_unknown_to(delta.spans, keys) if delta.scope == "full" else []
+        done = []
+        if delta.scope == "full":
+            done = self._ledger.drop_unknown_to(delta.spans, keys, self.origin)
+        for origin, span in delta.spans.items():
+            self._keep_unique(origin, span.mark)
+            if self._ledger.incarnations.counts(origin) and origin != self.origin:
+                self._ledger.raise_mark(origin, span.mark)
         for origin, mark in delta.purged.items():
             self._ledger.let_go(origin, mark)
-        for origin, span in delta.spans.items():
-            if self._ledger.incarnations.counts(origin):
-                self._ledger.raise_mark(origin, span.mark)
         self._keep_ahead(delta.spans)
         is_own = any(origin.host == self.host for origin in delta.spans)
         return done + (self._renew_late() if is_own and self._is_settled else [])
@@ -256,11 +283,9 @@ class Replica:
         old one is asked for from the start. Returns whether that was so.
         """
         origin = self.origin
-        if origin is None or theirs[origin] <= self._ledger.marks[origin] or self.has_twin:
+        if origin is None or not self._keep_unique(origin, theirs[origin]):
             self._keep_ahead(theirs)
             return False
-        self._reincarnate()
-        self._ledger.forget_mark(origin)
         return True
 
     # Upkeep.
@@ -339,7 +364,8 @@ class Replica:
 
     def _version_after(self, old: Entry | None) -> Version:
         version = self._clock.next()
-        if old is not None and old.clock >= version.clock:
+        is_contested = old is not None and not old.is_owned
+        if old is not None and is_contested and old.clock >= version.clock:
             return Version(old.clock + 1, self.host)
         return version
 
@@ -351,6 +377,15 @@ class Replica:
         else:
             self.skew_s[version.host] = ahead_s
 
+    def _keep_unique(self, origin: Origin, mark: int) -> bool:
+        """Whether others know more of this host's present writes than itself: numbers were given
+        twice, and it goes on under another incarnation."""
+        if origin != self.origin or mark <= self._ledger.marks[origin] or self.has_twin:
+            return False
+        self._reincarnate()
+        self._ledger.forget_mark(origin)
+        return True
+
     def _keep_ahead(self, origins: Iterable[Origin]) -> None:
         """A greater incarnation of this host's than its own means: the clock was set back."""
         if self._incarnation is None or self.has_twin:
@@ -361,6 +396,7 @@ class Replica:
     def _reincarnate(self, seen: Iterable[Origin] = ()) -> None:
         """Go on under another incarnation, with all that was written under this one, its parent."""
         self.reincarnations += 1
+        self._reincarnated_s.append(self._wall_s())
         origin = self._writing_origin()
         self._incarnation = self._next_incarnation(seen)
         self._reissue(self._ledger.held.of(origin))

@@ -16,13 +16,15 @@ from msgspec import Meta
 from weft.errors import InvalidError
 from weft.mesh.delta import Delta, Scope, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Number, Origin
+from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
 
 VERSION = 1
 MAX_BYTES = 8 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 
+Number: TypeAlias = int
+"""As large as msgpack has them: which make sense is for `screen` to say, one by one."""
 _Index: TypeAlias = Annotated[int, Meta(ge=0)]
 _Body: TypeAlias = Annotated[bytes, Meta(max_length=MAX_BODY_BYTES)]
 _Entry: TypeAlias = tuple[_Index, Number, Number, bool, str, str, _Body | None]
