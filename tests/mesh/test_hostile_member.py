@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 import pytest
@@ -31,7 +32,7 @@ from weft.model import codec
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import Host, Network, Reservation
-from weft.store.interface import Put
+from weft.store.interface import Changed, Put
 
 A, B, V = "a" * 16, "b" * 16, "f" * 16
 HUGE = 2**62 - 1
@@ -377,7 +378,7 @@ def test_records_of_any_content_are_shown_or_set_aside_and_stop_nobody(
         for member in (world.a, world.b)
     }
     for member in (world.a, world.b):
-        member.store.watch(compilers[member.host].update)
+        member.store.watch(partial(_compile, compilers[member.host]))
     entries = [
         entry(kind, _id_in(body), body, sequence=n, is_owned=is_owned)
         for n, (kind, body) in enumerate(found, 1)
@@ -386,6 +387,10 @@ def test_records_of_any_content_are_shown_or_set_aside_and_stop_nobody(
     world.check()
     for compiler in compilers.values():
         assert not compiler.faults
+
+
+def _compile(compiler: Compiler, changed: Sequence[Changed]) -> None:
+    compiler.update(changed)
 
 
 def _id_in(body: bytes) -> str:

@@ -61,7 +61,8 @@ class Caller:
                 hello = await self._link(endpoint, contexts)
             except Refused as refused:
                 return self._refused(target, endpoint, refused)
-            except (OSError, WeftError) as error:
+            except (OSError, WeftError, OverflowError, UnicodeError, ValueError) as error:
+                # The last three: a record, or who was told whom to join, names no endpoint.
                 fault = explain(error)
                 if not fault.is_other_secret:
                     break

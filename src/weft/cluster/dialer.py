@@ -10,8 +10,12 @@ import enum
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from weft.cluster.interface import Endpoint, Target
 from weft.cluster.link import Pace
+
+log = structlog.get_logger()
 
 
 class Outcome(enum.Enum):
@@ -69,12 +73,16 @@ class Dialer:
             pursuit.hurry.set()
 
     async def run(self) -> None:
-        """Dial until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._changed.clear()
-                self._adjust(tasks)
-                await self._changed.wait()
+        """Dial until cancelled. When it runs again, all that is wanted is pursued anew."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._changed.clear()
+                    self._adjust(tasks)
+                    await self._changed.wait()
+        finally:
+            self._tasks.clear()
+            self._pursuits.clear()
 
     def _adjust(self, tasks: asyncio.TaskGroup) -> None:
         for target in self._tasks.keys() - set(self.targets):
@@ -166,4 +174,9 @@ class _Pursuit:
         return Outcome.REFUSED if is_refused else Outcome.FAILED
 
     async def _try(self, endpoint: Endpoint) -> Outcome:
-        return await self._dialer._dial(self._target, endpoint)
+        try:
+            return await self._dialer._dial(self._target, endpoint)
+        except Exception:
+            # Whatever a target makes fail, the others are dialed all the same.
+            log.exception("fault in weftd: not dialed", target=str(endpoint))
+            return Outcome.FAILED

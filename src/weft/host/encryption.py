@@ -212,7 +212,7 @@ class Encryption:
         if end.in_force == end.stage and end.follows == cluster.encryption_id:
             return True
         await self._kernel.settle()
-        failed = [each for each in self._kernel.failures() if each.row.table in _TABLES]
+        failed = self._failed(me, known)
         if failed:
             self.waits_for = sorted({each.reason for each in failed})
             self._kernel.repair_soon()
@@ -222,6 +222,16 @@ class Encryption:
         if known and has_changed and not self.waits_for:
             await asyncio.sleep(LINGER_S)
         return not self.waits_for
+
+    def _failed(self, me: Host, known: Sequence[Host]) -> list[Failure]:
+        """What stops this host's step. A row about some other host that the device refuses, by
+        what that host says of itself, leaves out that host and nobody else."""
+        failed = [each for each in self._kernel.failures() if each.row.table in _TABLES]
+        refused = {each.row.key for each in failed if each.row.table == rows.WIREGUARD_PEERS}
+        keys = {host.wireguard.public_key for host in known if host.wireguard is not None}
+        if keys <= refused:
+            return failed
+        return [each for each in failed if each.row.table != rows.WIREGUARD_PEERS]
 
     async def _silent(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> list[str]:
         """The hosts beside this one with which it has shaken no hands. All follow the setting by

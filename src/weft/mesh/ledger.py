@@ -17,7 +17,6 @@ from weft.mesh.incarnations import Incarnations
 from weft.mesh.removed import RemovedHosts
 from weft.store.clock import Version
 
-
 MAX_ORIGINS = 20_000
 """A digest of so many still fits into a message. In a cluster of a thousand hosts, twenty
 incarnations of each count at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from weft.engine.ebpf import rows, wireguard_table
 from weft.engine.ebpf.wireguard_table import COURTESY_S, KEEPALIVE_S, WireGuardPeerTable
+from weft.errors import KernelError
 from weft.kernel.wireguard import device as wireguard
 from weft.kernel.wireguard import key_file
 from weft.kernel.wireguard.key_file import KeyPair
@@ -29,6 +31,8 @@ class FakeDevice:
     def __init__(self) -> None:
         self.peers: dict[bytes, Peer] = {}
         self.writes = 0
+        self.refused = b""
+        """A key that the kernel does not take."""
 
     def look_up(self, name: str) -> FakeDevice:
         return self
@@ -38,6 +42,8 @@ class FakeDevice:
 
     def write(self, change: DeviceChange) -> None:
         self.writes += 1
+        if self.refused in {each.public_key for each in change.peers}:
+            raise KernelError("set device weftwg", errno.EINVAL)
         for key in change.removed:
             self.peers.pop(key, None)
         for peer in change.peers:
@@ -111,3 +117,32 @@ def test_a_weftd_that_ended_in_between_is_made_up_for(device: FakeDevice) -> Non
     later.follow()
     assert later.read(WANTED) == WANTED
     assert device.keepalives() == {LESS: KEEPALIVE_S, MORE: KEEPALIVE_S}
+
+
+@pytest.mark.parametrize("bad", ["", "zz", "not base64!", "AAAA", "A" * 43, "\u00e9" * 44])
+def test_a_key_that_is_none_leaves_out_its_host_alone(device: FakeDevice, bad: str) -> None:
+    peers = table(device, Clock())
+    wanted = WANTED | {bad: WANTED[MORE]}
+    (failure,) = peers.write(wanted, [])
+    assert failure.row.key == bad
+    assert "no key" in failure.reason
+    assert peers.read(wanted) == WANTED
+    assert peers.write({}, [bad, LESS]) == []
+    assert device.keepalives() == {MORE: KEEPALIVE_S}
+
+
+@pytest.mark.parametrize("refused", [LESS, MORE])
+def test_a_peer_that_the_kernel_refuses_leaves_out_its_host_alone(
+    device: FakeDevice, refused: str
+) -> None:
+    clock = Clock()
+    peers = table(device, clock)
+    device.refused = base64.b64decode(refused)
+    (failure,) = peers.write(WANTED, [])
+    assert failure.row.key == refused
+    clock.now_s += COURTESY_S
+    assert peers.follow() == []
+    (other,) = WANTED.keys() - {refused}
+    assert device.keepalives() == {other: KEEPALIVE_S}
+    assert peers.write({}, [other, refused]) == []
+    assert device.keepalives() == {}

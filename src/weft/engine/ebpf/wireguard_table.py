@@ -25,6 +25,7 @@ from weft.kernel.routes import PROTOCOL, add_route, routes
 from weft.kernel.wireguard import device, key_file
 from weft.kernel.wireguard.key_file import raw, text
 from weft.kernel.wireguard.state import (
+    KEY_BYTES,
     DeviceChange,
     DeviceState,
     Endpoint,
@@ -238,8 +239,9 @@ class WireGuardPeerTable:
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
-        """See `Table.write`. All go in one message, and so fail together."""
-        gone = [key for key in deletes if isinstance(key, str)]
+        """See `Table.write`. All go in one message; where that is refused, one by one, so that
+        what is wrong with one host's row leaves out that host alone."""
+        gone = [key for key in deletes if isinstance(key, str) and _is_key(key)]
         wanted = {
             key: value
             for key, value in upserts.items()
@@ -254,20 +256,41 @@ class WireGuardPeerTable:
             for key, value in wanted.items()
             if pair is not None and key < pair.public_key
         }
-        settings = [
-            _setting(key, value, keepalive_s=0 if key in late else KEEPALIVE_S)
+        settings = {
+            key: _setting(key, value, keepalive_s=0 if key in late else KEEPALIVE_S)
             for key, value in wanted.items()
+            if _is_key(key)
+        }
+        failures = [
+            RowFailure(RowKey(self.name, key), f"{key[:50]!r} is no key of WireGuard's")
+            for key in wanted.keys() - settings.keys()
         ]
         link = self._devices.look_up(WEFTWG)
         if link is None:
             reason = f"device {WEFTWG} is not there"
             return [RowFailure(RowKey(self.name, key), reason) for key in upserts]
+        failures += self._tell(_control(link, self._run_dir), list(map(raw, gone)), settings)
+        failed = {failure.row.key for failure in failures}
+        self._courteous.update({key: each for key, each in late.items() if key not in failed})
+        return failures
+
+    def _tell(
+        self, control: WireGuard, gone: list[bytes], peers: Mapping[str, PeerSetting]
+    ) -> list[RowFailure]:
         try:
-            control = _control(link, self._run_dir)
-            control.write(DeviceChange(removed=list(map(raw, gone)), peers=settings))
+            control.write(DeviceChange(removed=gone, peers=list(peers.values())))
         except WeftError as error:
-            return [RowFailure(RowKey(self.name, key), str(error)) for key in upserts]
-        self._courteous.update(late)
+            if len(peers) + len(gone) < 2:
+                return [RowFailure(RowKey(self.name, key), str(error)) for key in peers]
+            steps = [DeviceChange(removed=[key]) for key in gone]
+            for step in steps:
+                with contextlib.suppress(WeftError):
+                    control.write(step)  # what is left of it is found by the next look
+            return [
+                failure
+                for key, peer in peers.items()
+                for failure in self._tell(control, [], {key: peer})
+            ]
         return []
 
     @property
@@ -290,12 +313,17 @@ class WireGuardPeerTable:
         link = self._devices.look_up(WEFTWG)
         if link is None:
             return []  # and no row either, so the next look makes all anew
-        settings = [_setting(key, value, keepalive_s=KEEPALIVE_S) for key, value in peers.items()]
-        try:
-            _control(link, self._run_dir).write(DeviceChange(peers=settings))
-        except WeftError as error:
-            return [RowFailure(RowKey(self.name, key), str(error)) for key in peers]
-        return []
+        settings = {
+            key: _setting(key, value, keepalive_s=KEEPALIVE_S) for key, value in peers.items()
+        }
+        return self._tell(_control(link, self._run_dir), [], settings)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(raw(key)) == KEY_BYTES
+    except WeftError:
+        return False
 
 
 def _setting(key: str, value: rows.WireGuardPeerValue, *, keepalive_s: int) -> PeerSetting:
