@@ -169,7 +169,7 @@ def _from_file(file: Path | None, environment: Mapping[str, str]) -> dict[str, A
         values = tomllib.loads(path.read_text())
     except OSError as error:
         raise InvalidError(f"settings file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(f"settings file {path}: {error}") from error
     for key in values:
         _check_known(key, f"settings file {path}")

@@ -18,6 +18,7 @@ import msgspec
 from weft.cluster.private_file import PrivateFolder
 from weft.cluster.secret import Secret
 from weft.errors import InvalidError, UnavailableError
+from weft.model.codec import decode_file
 from weft.model.ids import HostId
 
 DAY_S = 86400
@@ -95,8 +96,8 @@ class Certificates:
         """From an earlier start, if it still serves."""
         try:
             data = self._folder.read(_file(secret_id))
-            kept = None if data is None else msgspec.json.decode(data, type=Certificate)
-        except (InvalidError, msgspec.DecodeError):
+            kept = None if data is None else decode_file(data, Certificate, "certificate")
+        except InvalidError:
             return None
         if kept is None or (kept.host_id, kept.secret_id) != (self._host_id, secret_id):
             return None

@@ -15,6 +15,8 @@ import structlog
 from weft.cluster.interface import Endpoint
 from weft.cluster.private_file import PrivateFolder
 from weft.cluster.secret import FOLDER
+from weft.errors import InvalidError
+from weft.model.codec import decode_file
 
 log = structlog.get_logger()
 
@@ -66,7 +68,7 @@ def _read(folder: PrivateFolder) -> Acquaintances:
     if data is None:
         return Acquaintances()
     try:
-        return msgspec.json.decode(data, type=Acquaintances)
-    except msgspec.DecodeError as error:
+        return decode_file(data, Acquaintances, FILE)
+    except InvalidError as error:
         log.warning("list of known hosts was unreadable, begun anew", reason=str(error))
         return Acquaintances()

@@ -21,6 +21,8 @@ from weft.errors import WeftError
 
 LOOK_S = 60.0
 """Between two looks at whether certificates are fresh and links have confirmed."""
+AHEAD_S = 10 * 365.25 * 86400.0
+"""A clock may be so wrong where the token is rotated."""
 SOON_S = 2.0
 """After something failed."""
 
@@ -37,6 +39,7 @@ class Rotation:
         links: LinkTable,
         refusal_of: RefusalOf,
         changed: Callable[[], None],
+        wall_s: Callable[[], float],
     ) -> None:
         """changed: told when a link's other end has confirmed another secret."""
         self.ready = asyncio.Event()
@@ -46,6 +49,7 @@ class Rotation:
         self._links = links
         self._refusal_of = refusal_of
         self._changed = changed
+        self._wall_s = wall_s
         self._due = asyncio.Event()
         secrets.changed.append(self._due.set)
         links.on_secret = self._take
@@ -88,7 +92,8 @@ class Rotation:
         try:
             if hello.is_cluster_certain:
                 self._secrets.adopt_cluster(hello.cluster_id)
-            if hello.secret_id == self._secrets.current_id:
+            is_sound = hello.secret_serial <= self._latest_serial()
+            if hello.secret_id == self._secrets.current_id and is_sound:
                 same = Secret(self._secrets.current.value, hello.secret_serial)
                 self._secrets.adopt(same, same.id)
         except WeftError as error:
@@ -110,6 +115,9 @@ class Rotation:
     def _take(self, link: Link, handover: Handover) -> None:
         if self._refusal_of(link.host_id) is not None:
             return
+        if handover.serial > self._latest_serial():
+            log.warning("a token was not taken: its serial makes no sense", by=link.host_id)
+            return
         secret = Secret(handover.secret, handover.serial)
         try:
             if self._secrets.adopt(secret, handover.predecessor_id):
@@ -117,6 +125,10 @@ class Rotation:
                 log.info("the cluster's token was rotated", by=link.host_id, id=secret.id)
         except WeftError as error:
             log.error("the cluster's new token was not kept", reason=str(error))
+
+    def _latest_serial(self) -> float:
+        """Serials are times. Beyond this no later rotation could overtake them."""
+        return max(self._wall_s(), self._secrets.current.serial) + AHEAD_S
 
     def _confirmed(self, link: Link) -> None:
         self._changed()

@@ -20,6 +20,7 @@ import msgspec
 from weft.cluster import token
 from weft.cluster.private_file import PrivateFolder
 from weft.errors import ConflictError, InvalidError
+from weft.model.codec import decode_file
 from weft.model.ids import RandomBytes
 
 FOLDER = "cluster"
@@ -86,8 +87,8 @@ class Secrets:
         if data is None:
             return None
         try:
-            return cls(folder, msgspec.json.decode(data, type=_Kept))
-        except msgspec.DecodeError:
+            return cls(folder, decode_file(data, _Kept, FILE))
+        except InvalidError:
             raise InvalidError(
                 f"cluster secret {folder.path / FILE}: not readable as one; join again with "
                 "`weft up --join ADDRESS --token TOKEN` as another host of the cluster prints it"

@@ -73,7 +73,7 @@ class TlsTransport:
         self._problems = Problems(wall_s, self._changed)
         self._table = table = LinkTable(self._problems, now_s, wall_s)
         certificates = Certificates(identity.host_id, secrets.folder, wall_s)
-        self._rotation = Rotation(secrets, certificates, table, refusal_of, self._changed)
+        self._rotation = Rotation(secrets, certificates, table, refusal_of, self._changed, wall_s)
         judge = Admission(identity, secrets, table, refusal_of, pace)
         self._reception = Reception(judge, table, self._problems, self._hello, pace, now_s)
         self._caller = Caller(secrets, certificates, self._reception)

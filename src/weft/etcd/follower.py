@@ -37,6 +37,7 @@ SAVE_S = 0.05
 """What etcd said waits so long for company before it is journaled; etcd says it again."""
 AGAIN_S = 0.2
 MAX_AGAIN_S = 3.0
+_MAX_IDENTITY = 64
 DISK_S = 5.0
 """Until what the disk refused is tried again."""
 
@@ -91,6 +92,10 @@ class Follower:
                 # behind as if somebody had asked it to end.
                 await asyncio.create_task(self._session(), name="etcd session")
             except* WeftError as group:
+                failures.extend(group.exceptions)
+            except* Exception as group:
+                # Whatever is in etcd, this host goes on with what it knows, and looks again.
+                log.exception("fault in weftd: etcd not followed")
                 failures.extend(group.exceptions)
             raise_if_cancelled()
             if any(isinstance(failure, _StaleError) for failure in failures):
@@ -175,7 +180,11 @@ class Follower:
     async def _identity(self) -> tuple[str, int]:
         """What names this etcd (empty: nothing yet), and its revision. Needs a majority."""
         found, revision = await every(self._client.read(self._keys.identity))
-        exact = [kv.value.decode() for kv in found if kv.key == self._keys.identity]
+        exact = [
+            kv.value.decode(errors="replace")[:_MAX_IDENTITY]
+            for kv in found
+            if kv.key == self._keys.identity
+        ]
         return (exact[0] if exact else ""), revision
 
     async def _read_all(self, identity: str, is_whole: bool) -> None:

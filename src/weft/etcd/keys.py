@@ -9,6 +9,7 @@ OWNER is the host that alone writes it, or `-`. So all that a host owns is one r
 from __future__ import annotations
 
 from weft.mesh.entry import Key
+from weft.mesh.screen import is_name
 
 _NOBODY = "-"
 
@@ -32,7 +33,7 @@ class Keys:
             owner, kind, id = data.removeprefix(self.records).decode().split("/", 2)
         except ValueError:
             return None
-        if not data.startswith(self.records) or not owner or not kind:
+        if not data.startswith(self.records) or not owner or not is_name(kind, id):
             return None
         return Key(kind, id, "" if owner == _NOBODY else owner)
 

@@ -18,6 +18,7 @@ from weft.cluster.certificates import EARLY_S, LIFETIME_S, RENEW_S, mint
 from weft.cluster.private_file import PrivateFolder
 from weft.cluster.secret import Secret, Secrets
 from weft.errors import InvalidError, UnavailableError
+from weft.model.codec import decode_file
 from weft.model.ids import HostId
 
 AUTHORITY = "ca.pem"
@@ -93,9 +94,9 @@ class MemberTls:
         return [secret for secret in found if secret is not None]
 
     def _note(self) -> _Note | None:
-        with contextlib.suppress(InvalidError, UnavailableError, msgspec.DecodeError):
+        with contextlib.suppress(InvalidError, UnavailableError):
             data = self._folder.read(_NOTE)
-            return None if data is None else msgspec.json.decode(data, type=_Note)
+            return None if data is None else decode_file(data, _Note, _NOTE)
         return None
 
     def _write(self, name: str, text: str) -> None:

@@ -168,6 +168,9 @@ async def _first_try(store: EtcdStore, follower: Follower, *, is_starting: bool)
         if isinstance(error, InvalidError) and not store.known.identity:
             raise
         store.is_down(str(error))
+    except Exception as error:
+        log.exception("fault in weftd: etcd not read")
+        store.is_down(f"{type(error).__name__}: {error}")
     if store.trouble is not None:
         log.warning("starts with the records as they were known last", reason=store.trouble.reason)
 

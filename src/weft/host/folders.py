@@ -28,7 +28,7 @@ def remove_made_folders(settings: Settings) -> list[Path]:
     """Remove what was noted, where it is empty; returns what went. The deepest first."""
     removed = []
     for folder in sorted(_noted(settings), key=lambda each: len(each.parts), reverse=True):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             folder.rmdir()
             removed.append(folder)
     notes(settings).unlink(missing_ok=True)
@@ -42,7 +42,9 @@ def notes(settings: Settings) -> Path:
 
 def _noted(settings: Settings) -> set[Path]:
     try:
-        return {Path(line) for line in notes(settings).read_text().splitlines() if line}
+        return {
+            Path(line) for line in notes(settings).read_text(errors="replace").splitlines() if line
+        }
     except FileNotFoundError:
         return set()
 

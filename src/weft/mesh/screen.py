@@ -70,8 +70,7 @@ class Screen:
             0 <= entry.clock <= self._latest
             and 0 < entry.sequence <= MAX_SEQUENCE
             and self.is_origin(entry.origin)
-            and _KIND.fullmatch(entry.kind) is not None
-            and _ID.fullmatch(entry.id) is not None
+            and is_name(entry.kind, entry.id)
         )
 
     def _delta(self, delta: Delta) -> Delta:
@@ -86,6 +85,11 @@ class Screen:
             if self.is_origin(origin) and _is_mark(mark)
         }
         return Delta(delta.scope, self.entries(delta.entries), spans, purged)
+
+
+def is_name(kind: str, id: str) -> bool:
+    """Whether a record may be called so: in messages, in tables, in etcd."""
+    return _KIND.fullmatch(kind) is not None and _ID.fullmatch(id) is not None
 
 
 def _is_mark(mark: int) -> bool:

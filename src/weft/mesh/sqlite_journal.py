@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -156,17 +156,16 @@ class SqliteJournal:
                 self._database.execute(_NO_INCARNATION)
         origins: dict[tuple[str, int], Origin] = {}
         rows = self._database.execute("SELECT * FROM entries")
-        entries = [_entry(origins, *row) for row in rows]
+        entries = [_entry(origins, *row) for row in rows if _is_sound(row, _ENTRY)]
         marks, purged = {}, {}
-        for host, incarnation, mark, gone in self._database.execute("SELECT * FROM marks"):
+        rows = self._database.execute("SELECT * FROM marks")
+        for host, incarnation, mark, gone in (row for row in rows if _is_sound(row, _MARKED)):
             origin = Origin(host, incarnation)
             marks[origin] = mark
             if gone:
                 purged[origin] = gone
         facts = dict(self._database.execute("SELECT name, value FROM mesh_facts"))
-        incarnation, since = (
-            int(facts[name]) if name in facts else None for name in ("incarnation", "since")
-        )
+        incarnation, since = (_number(facts.get(name)) for name in ("incarnation", "since"))
         return Saved(entries, marks, purged, incarnation, since)
 
     def _read_fact(self, name: str) -> str | None:
@@ -208,6 +207,26 @@ class SqliteJournal:
             database.executemany(
                 _INCARNATION, [(name, str(value)) for name, value in facts.items() if value]
             )
+
+
+_ENTRY = (str, str, str, int, str, int, int, (bytes, type(None)))
+_MARKED = (str, int, int, int)
+_MAX_NUMBER = 2**62
+
+
+def _is_sound(row: Sequence[object], types: Sequence[type | tuple[type, ...]]) -> bool:
+    """SQLite keeps any type in any column, and somebody may have been at the file. What is left out
+    comes back from the peers."""
+    return all(
+        isinstance(value, wanted) and (type(value) is not int or 0 <= value < _MAX_NUMBER)
+        for value, wanted in zip(row, types, strict=True)
+    )
+
+
+def _number(text: object) -> int | None:
+    """A fact; what is no number is not known."""
+    is_number = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19
+    return int(str(text)) if is_number else None
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

@@ -121,6 +121,16 @@ def check_nesting(data: bytes, what: str) -> None:
             raise InvalidError(f"{what}: nested more than {MAX_NESTING} deep")
 
 
+def decode_file(data: bytes, wanted: type[R], what: str) -> R:
+    """What weftd kept in a file, as JSON. InvalidError, which quotes nothing of it: it is not that,
+    whatever is in the file."""
+    check_nesting(data, what)
+    try:
+        return msgspec.json.decode(data, type=wanted)
+    except Exception:
+        raise InvalidError(f"{what}: not readable") from None
+
+
 def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text[:_MAX_REASON])
 

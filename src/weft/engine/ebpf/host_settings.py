@@ -12,7 +12,9 @@ from pathlib import Path
 import msgspec
 
 from weft.engine.ebpf.rows import WEFT0
+from weft.errors import InvalidError
 from weft.kernel import sysctl
+from weft.model.codec import decode_file
 
 _FORWARD4 = "net/ipv4/ip_forward"
 _FORWARD6 = "net/ipv6/conf/all/forwarding"
@@ -81,8 +83,8 @@ class HostSettings:
 
     def _read(self) -> list[Former]:
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=list[Former])
-        except (FileNotFoundError, msgspec.DecodeError):
+            return decode_file(self._file.read_bytes(), list[Former], self._file.name)
+        except (FileNotFoundError, InvalidError):
             return []
 
     def _write(self, entries: list[Former]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from weft.errors import InvalidError
 from weft.kernel.wireguard.state import KEY_BYTES
+from weft.model.codec import decode_file
 
 FOLDER = "cluster"
 FILE = "wireguard.json"
@@ -41,10 +42,10 @@ def path_of(state_dir: Path) -> Path:
 def decode(data: bytes, path: Path) -> KeyPair:
     """What the file holds. InvalidError: it is not readable as keys; the text shows nothing."""
     try:
-        pair = msgspec.json.decode(data, type=KeyPair)
+        pair = decode_file(data, KeyPair, "keys")
         if len(pair.private_key) == KEY_BYTES and len(raw(pair.public_key)) == KEY_BYTES:
             return pair
-    except (msgspec.DecodeError, InvalidError):
+    except InvalidError:
         pass
     raise InvalidError(
         f"WireGuard keys {path}: not readable; remove the file, and weftd makes new ones"
