@@ -331,10 +331,14 @@ enum report {
 	REPORT_MAC_HIGH = 0x0257,
 };
 
-/* skb->mark between from_wire and from_overlay, with the VXLAN device between them. */
+/* skb->mark on both sides of the VXLAN device. What arrives without one of the first three has not been
+ * looked at, and is not believed; what would leave for the overlay's port without the last one is not
+ * Weft's. Nobody sets a mark who has not CAP_NET_RAW or CAP_NET_ADMIN in the host's own namespace. */
 enum mark {
 	MARK_DECRYPTED = 0x77660000, /* it came by WireGuard */
 	MARK_TOO_BIG = 0x77650000,   /* not to be relayed; the lower half is the MTU */
+	MARK_ARRIVED = 0x77640000,   /* from another host's address to one of this host's */
+	MARK_SENT = 0x77630000,	     /* of a program here, or weftd's probe */
 	MARK_MASK = 0xffff0000,
 };
 

@@ -29,7 +29,8 @@ static __always_inline bool is_refused(const struct packet *packet)
 	return (packet->skb->mark & MARK_MASK) == MARK_TOO_BIG;
 }
 
-/* A host that must encrypt is believed only when the packet came out of WireGuard. */
+/* The device unpacks what comes to any address of this host, from wherever. So only what was looked at
+ * before counts, and of a host that must encrypt only what came out of WireGuard. */
 static __always_inline int check_peer(struct packet *packet, const struct peer *peer)
 {
 	if (!peer || peer->tag == weft.host_tag)
@@ -38,6 +39,9 @@ static __always_inline int check_peer(struct packet *packet, const struct peer *
 	    (peer->flags & PEER_ENCRYPTED && packet->skb->mark != MARK_DECRYPTED &&
 	     !is_refused(packet)))
 		return drop(packet, DROP_UNENCRYPTED);
+	if (!(peer->flags & PEER_ENCRYPTED) && packet->skb->mark != MARK_ARRIVED &&
+	    !is_refused(packet))
+		return drop(packet, DROP_UNKNOWN_PEER);
 	return NEXT;
 }
 

@@ -14,6 +14,7 @@ static __always_inline int handle_arrival(struct packet *packet, const struct ar
 					  const struct peer *peer)
 {
 	__u32 tag = arrival->header.tag;
+	int verdict;
 
 	if (tag && tag != weft.host_tag)
 		return relay(packet, arrival);
@@ -23,7 +24,10 @@ static __always_inline int handle_arrival(struct packet *packet, const struct ar
 	copy_mac(&packet->destination_mac, &arrival->inner.destination);
 	copy_mac(&packet->source_mac, &arrival->inner.source);
 	packet->ethertype = arrival->inner.type;
-	return arrive(packet, arrival);
+	verdict = arrive(packet, arrival);
+	if (verdict == PASS)
+		packet->skb->mark = MARK_ARRIVED;
+	return verdict;
 }
 
 static __always_inline int from_underlay(struct packet *packet, struct arrival *arrival)

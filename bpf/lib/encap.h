@@ -138,6 +138,7 @@ static __cold int send_by_device(struct packet *packet, const struct tunnel *tun
 	if (bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0) ||
 	    set_tunnel(packet->skb, tunnel, packet->vni, class))
 		return drop(packet, DROP_KERNEL);
+	packet->skb->mark = MARK_SENT;
 	return redirected(packet, weft.weftx_ifindex, bpf_redirect(weft.weftx_ifindex, 0));
 }
 

@@ -8,7 +8,8 @@
 #include "packet.h"
 #include "parse.h"
 
-#define PASS TC_ACT_UNSPEC /* the device's next program, then the kernel */
+#define PASS	     TC_ACT_UNSPEC /* the device's next program, then the kernel */
+#define VLAN_ID_MASK 0x0fff
 
 /* An outer header, as far as it matters behind it. */
 struct arrival {
@@ -209,9 +210,11 @@ static __always_inline bool is_relayed(struct packet *packet)
 
 static __always_inline int parse_outer(struct packet *packet, struct arrival *arrival)
 {
-	__u32 protocol = packet->skb->protocol;
+	struct __sk_buff *skb = packet->skb;
+	__u32 protocol = skb->protocol;
 
-	if (packet->skb->vlan_present)
+	/* A tag that names no VLAN says a priority alone, and the packet is this device's all the same. */
+	if (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK || bpf_skb_vlan_pop(skb)))
 		return PASS; /* that is another device's */
 	if (protocol == bpf_htons(ETH_P_IP))
 		return parse_outer4(packet, arrival);

@@ -123,6 +123,7 @@ static inline __cold int handle_unpacked_probe(struct packet *packet, const stru
 				sizeof(answer), 0) ||
 	    set_tunnel(packet->skb, &back, OVERLAY_PROBE_VNI, 0))
 		return drop(packet, DROP_KERNEL);
+	packet->skb->mark = MARK_SENT;
 	return redirected(packet, packet->ifindex, bpf_redirect(packet->ifindex, 0));
 }
 

@@ -138,6 +138,7 @@ static __cold void replicate(struct packet *packet)
 	 * that round cannot reach: it must not be known that there is a next host, or no family yet. */
 	*(volatile __u32 *)&packet->skb->cb[FLOOD_FAMILY] = 0;
 	replication.family = *(volatile __u32 *)&packet->skb->cb[FLOOD_FAMILY];
+	packet->skb->mark = MARK_SENT;
 	bpf_loop(REPLICAS_MAX, replicate_by_device, &replication, 0);
 	if (!replication.family)
 		return;

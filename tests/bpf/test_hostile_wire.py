@@ -25,7 +25,7 @@ from tests.bpf.overlay import (
 )
 from tests.bpf.test_switching import udp4
 from tests.bpf.world import ANN, HOST_TAG, RED, World
-from weft.kernel.bpf.layouts import PeerFlag
+from weft.kernel.bpf.layouts import Mark, PeerFlag
 
 UNDERLAYS = pytest.mark.parametrize("version", [4, 6])
 OWN = {4: OWN4, 6: OWN6}
@@ -43,6 +43,7 @@ def passed(world: World, packet: bytes) -> None:
     before = world.counters("uplink")
     assert world.arrive(packet) == ("kernel", "", packet)
     assert world.counters("uplink") == before
+    assert world.mark == 0  # so from_overlay does not believe it
 
 
 @UNDERLAYS
@@ -72,6 +73,36 @@ def test_not_for_this_host_is_the_kernels(world: World, version: int) -> None:
     connect(world)
     ends = (HUGO.ipv4, IDA.ipv4) if version == 4 else (HUGO.ipv6, IDA.ipv6)
     passed(world, outer(*ends, GOOD))
+
+
+BROADCAST, ALL_HOSTS, OTHER_CARD = "192.0.2.255", "224.0.0.1", "198.51.100.1"
+ALL_NODES, OTHER_CARD6 = "ff02::1", "2001:db8:2::1"
+
+
+@pytest.mark.parametrize("address", [BROADCAST, "255.255.255.255", ALL_HOSTS, OTHER_CARD])
+def test_another_address_of_this_host_is_not_the_overlays(world: World, address: str) -> None:
+    """The VXLAN device takes it all the same; from_overlay sees that nobody has looked at it."""
+    connect(world)
+    passed(world, outer(HUGO.ipv4, address, GOOD))
+    passed(world, outer(HUGO.ipv4, address, GOOD, fragment=0x2000))
+
+
+@pytest.mark.parametrize("address", [ALL_NODES, OTHER_CARD6])
+def test_another_ipv6_address_of_this_host_is_not_the_overlays(world: World, address: str) -> None:
+    connect(world)
+    passed(world, outer(HUGO.ipv6, address, GOOD))
+    passed(world, with_extensions(outer(HUGO.ipv6, address, GOOD), 44))
+
+
+@UNDERLAYS
+def test_what_is_left_to_the_vxlan_device_is_marked(world: World, version: int) -> None:
+    """A row of datagrams, which from_wire cannot open."""
+    connect(world, version)
+    packet = coming(HUGO, version, vxlan(RED, udp4(FAR, ANN) + bytes(2000)))
+    length = len(packet) - 14 - (20 if version == 4 else 40)
+    struct.pack_into(">H", row := bytearray(packet), 38 if version == 4 else 58, length)
+    assert world.arrive(bytes(row), gso_size=1000).target == "kernel"
+    assert world.mark == Mark.MARK_ARRIVED
 
 
 @UNDERLAYS

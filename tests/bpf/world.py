@@ -19,6 +19,7 @@ from weft.model.service_addresses import GATEWAY_MAC
 REDIRECT, SHOT, PASS = 7, 2, 2**32 - 1
 _CB = 48
 """Offset of `cb` in struct __sk_buff."""
+_MARK = 8
 _IFINDEX = 40
 _GSO_SIZE = 176
 
@@ -107,6 +108,8 @@ class World:
         self.plane = plane
         self.ifindexes = ifindexes
         self.names = {ifindex: name for name, ifindex in ifindexes.items()}
+        self.mark = 0
+        """Of the last packet, as its program left it."""
 
     def fill(self) -> None:
         """The maps as at the start of every test."""
@@ -181,6 +184,7 @@ class World:
         struct.pack_into("<I", context, _GSO_SIZE, gso_size)
         result = syscall.run_program(self.plane.programs[role].fd, packet, bytes(context))
         target, reason = struct.unpack_from("<II", result.context, _CB)
+        (self.mark,) = struct.unpack_from("<I", result.context, _MARK)
         if role == "from_wire" and result.verdict == PASS:
             return Outcome("kernel", "", result.packet)
         assert result.verdict in (REDIRECT, SHOT), "a program lets the host's stack decide"

@@ -15,7 +15,7 @@ from tests.system.overlay_host import OverlayHost
 from tests.system.overlay_workload import Workload, sh, until
 from weft.kernel import netns
 from weft.kernel.bpf import tcx
-from weft.kernel.bpf.layouts import DropReason
+from weft.kernel.bpf.layouts import DropReason, Mark
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, PortId, host_tag
 from weft.model.records import Device, Host, Owner, Port
@@ -119,10 +119,11 @@ def vxlan(vni: int) -> bytes:
 
 
 def send(namespace: str, target: str, payload: bytes, source: str = "") -> None:
-    """UDP to the overlay port."""
+    """UDP to the overlay port, with the mark that lets Weft's own out of a host."""
     script = (
         "import socket,sys;"
         "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
+        f"s.setsockopt(socket.SOL_SOCKET,socket.SO_MARK,{Mark.MARK_SENT:d});"
         "s.bind((sys.argv[3] or '0.0.0.0',0));"
         "s.sendto(bytes.fromhex(sys.argv[2]),(sys.argv[1],4789))"
     )

@@ -1,7 +1,8 @@
 """Sends probes of the data path, and reads the answers that the programs have kept.
 
 Plain UDP sockets: a packet leaves with "don't fragment" set whatever the kernel believes about the
-path, and one that the device does not take is refused at once. Nothing is ever received here.
+path, and one that the device does not take is refused at once. Nothing is ever received here. Their
+mark lets them out: Weft's nftables table drops what other sockets send to the overlay's port.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weft.errors import KernelError
-from weft.kernel.bpf.layouts import Probe, ProbeKey
+from weft.kernel.bpf.layouts import Mark, Probe, ProbeKey
 from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import IPAddress, ip_address
 
 MAP = "probes_v1"
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 _IP_PKTINFO = 8
+_SO_MARK = 36
 _SO_NO_CHECK, _SOL_UDP, _UDP_NO_CHECK6_TX = 11, 17, 101
 _PKTINFO4 = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16sI")
@@ -101,4 +103,5 @@ def _opened(version: int) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
         sock.setsockopt(_SOL_UDP, _UDP_NO_CHECK6_TX, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_MARK, Mark.MARK_SENT)
     return sock

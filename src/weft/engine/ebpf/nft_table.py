@@ -27,10 +27,13 @@ class NftTable:
 
     name = rows.NFTABLES
 
-    def __init__(self, ports: foreign_chains.Ports, overlay_port: int = 4789) -> None:
-        """Works in the namespace of the calling thread. `ports` are let in where others drop."""
+    def __init__(
+        self, ports: foreign_chains.Ports, host_ports: ruleset.HostPorts = ruleset.USUAL_PORTS
+    ) -> None:
+        """Works in the namespace of the calling thread. `ports` are let in where others drop;
+        `host_ports` are closed to workloads."""
         self._ports = ports
-        self._overlay_port = overlay_port
+        self._host_ports = host_ports
         self._nftables = Nftables()
         self._rows: dict[Hashable, Hashable] = {}
         self._listing = b""
@@ -67,7 +70,7 @@ class NftTable:
         wanted.update(upserts)
         failures: list[RowFailure] = []
         try:
-            self._nftables.run(ruleset.render(wanted, self._overlay_port))
+            self._nftables.run(ruleset.render(wanted, self._host_ports))
             former, self._rows = self._rows, wanted
             self._listing = self._listed()
             forget_stale(published_udp(former), published_udp(wanted))

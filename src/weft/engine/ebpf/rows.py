@@ -286,12 +286,22 @@ class NftKey(NamedTuple):
     ``("internal", prefix)``    is never forwarded to or from the outside
     ``("exposed", prefix)``     the host itself may open connections to it
     ``("hosts", prefix)``       another host's address on the underlay, or this one's
+    ``("underlay", prefix)``    this host's own
+    ``("doors", Door)``         where a host waits for others: not for workloads
     ``("gateway", prefix)``     value is the gateway: source of what is DNATed into the prefix
     ``("publish", PublishKey)`` value is PublishTarget
     """
 
     set: str
     element: object
+
+
+class Door(NamedTuple):
+    """Where a host waits for other hosts: of the mesh, of WireGuard."""
+
+    address: IPAddress
+    protocol: str
+    port: int
 
 
 class PublishKey(NamedTuple):

@@ -4,11 +4,16 @@ Chains, in the order in which a packet meets them:
 
     guard       before conntrack: what nobody may send to the host; queries of workloads and what
                 WireGuard carries, which take part in neither conntrack nor NAT; what is meant for
-                WireGuard comes out of it and goes into it, or nowhere
+                WireGuard comes out of it and goes into it, or nowhere; to the overlay's port and
+                into WireGuard only Weft itself sends
+    arrived     what comes to the overlay's port: looked at by `from_wire`, or here where it comes
+                by a device that has no `from_wire` (no Ethernet, an address on lo)
     prerouting  published ports, for what comes from outside and from workloads
     output_nat  the same for what the host itself sends
-    forward     between the outside and the networks, and between published ports; nothing that
-                leaves with the host's address may look like VXLAN of its own to another host
+    forward     between the outside and the networks, and between published ports; to the ports
+                on which hosts talk to each other no workload sends
+    overlay     the same for VXLAN: with this host's address it would look like its own, so what
+                workloads send goes nowhere, and what others send must be a host's
     input       from workloads to the host
     output      from the host to workloads: only where it has a place, or a published port leads
     to_networks source addresses of what goes into the networks, before anybody else's rule: of the
@@ -21,14 +26,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
-from weft.engine.ebpf.rows import WEFT0, WEFTWG, NftKey, PublishKey, PublishTarget
+from weft.config import Settings
+from weft.engine.ebpf.rows import WEFT0, WEFTWG, Door, NftKey, PublishKey, PublishTarget
+from weft.kernel.bpf.layouts import Mark
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, WIREGUARD6
 
 TABLE = "inet weft"
 
-_SETS = ("masquerade", "internal", "exposed", "hosts")
+_SETS = ("masquerade", "internal", "exposed", "hosts", "underlay")
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 _BEFORE_OTHERS = -150
@@ -37,6 +45,11 @@ Podman's, libvirt's or a VPN's (all at 100 or a little before) that masquerades 
 give it weft0's address, to which no answer finds back. The kernel translates a source once, so a
 source that this chain has translated to itself stays."""
 
+_ERRORS6 = "{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
+_REFUSE = "reject with icmpx admin-prohibited"
+_LOOKED_AT = f"{Mark.MARK_ARRIVED:#x}, {Mark.MARK_TOO_BIG:#x}"
+_BELIEVE = f"meta mark set {Mark.MARK_ARRIVED:#x} notrack accept"
+
 _CHAINS = f"""
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
@@ -44,8 +57,10 @@ _CHAINS = f"""
     iifname != {{ "lo", "{WEFT0}" }} ip6 daddr {DNS6} drop
     iifname != {{ "lo", "{WEFTWG}" }} ip6 daddr {WIREGUARD6} drop
     iifname != {{ "lo", "{WEFTWG}" }} ip6 saddr {WIREGUARD6} drop
-    iifname "{WEFTWG}" meta l4proto != {{ udp, ipv6-icmp }} drop
-    iifname "{WEFTWG}" notrack accept
+    iifname "{WEFTWG}" udp dport $overlay_port notrack accept
+    iifname "{WEFTWG}" icmpv6 type {_ERRORS6} notrack accept
+    iifname "{WEFTWG}" drop
+    udp dport $overlay_port jump arrived
     iifname != "{WEFT0}" accept
     ip daddr 127.0.0.0/8 drop
     ip saddr 127.0.0.0/8 drop
@@ -54,11 +69,20 @@ _CHAINS = f"""
     ip saddr {ALIAS4} drop
     ip6 saddr {ALIAS6} drop
   }}
+  chain arrived {{
+    meta mark & {Mark.MARK_MASK:#x} {{ {_LOOKED_AT} }} notrack accept
+    iifname {{ "lo", "{WEFT0}" }} return
+    ip saddr @hosts4 ip daddr @underlay4 fib saddr . iif oif exists {_BELIEVE}
+    ip6 saddr @hosts6 ip6 daddr @underlay6 fib saddr . iif oif exists {_BELIEVE}
+  }}
   chain guard_output {{
     type filter hook output priority raw; policy accept;
+    udp dport $overlay_port meta mark != {Mark.MARK_SENT:#x} drop
     oifname "{WEFT0}" ip saddr {DNS4} ip daddr {ALIAS4} notrack
     oifname "{WEFT0}" ip6 saddr {DNS6} ip6 daddr {ALIAS6} notrack
-    oifname "{WEFTWG}" notrack accept
+    oifname "{WEFTWG}" udp dport $overlay_port notrack accept
+    oifname "{WEFTWG}" icmpv6 type {_ERRORS6} notrack accept
+    oifname "{WEFTWG}" drop
     oifname != "lo" ip6 daddr {WIREGUARD6} drop
   }}
   chain prerouting {{
@@ -81,8 +105,11 @@ _CHAINS = f"""
     type filter hook forward priority filter; policy accept;
     iifname "{WEFTWG}" drop
     oifname "{WEFTWG}" drop
-    ip saddr != @hosts4 ip daddr @hosts4 udp dport $overlay_port drop
-    ip6 saddr != @hosts6 ip6 daddr @hosts6 udp dport $overlay_port drop
+    udp dport $overlay_port jump overlay
+    iifname "{WEFT0}" ip daddr . meta l4proto . th dport @doors4 {_REFUSE}
+    iifname "{WEFT0}" ip6 daddr . meta l4proto . th dport @doors6 {_REFUSE}
+    iifname "{WEFT0}" ip daddr @hosts4 tcp dport {{ $etcd_ports }} {_REFUSE}
+    iifname "{WEFT0}" ip6 daddr @hosts6 tcp dport {{ $etcd_ports }} {_REFUSE}
     iifname != "{WEFT0}" oifname != "{WEFT0}" accept
     iifname "{WEFT0}" oifname "{WEFT0}" ct status dnat accept
     iifname "{WEFT0}" oifname "{WEFT0}" drop
@@ -95,8 +122,17 @@ _CHAINS = f"""
     ct status dnat accept
     drop
   }}
+  chain overlay {{
+    iifname "{WEFT0}" {_REFUSE}
+    ip saddr != @hosts4 ip daddr @hosts4 drop
+    ip6 saddr != @hosts6 ip6 daddr @hosts6 drop
+    ip daddr @hosts4 fib saddr . iif oif missing drop
+    ip6 daddr @hosts6 fib saddr . iif oif missing drop
+  }}
   chain input {{
     type filter hook input priority filter; policy accept;
+    iifname "{WEFT0}" udp dport {{ $overlay_port, $wireguard_port }} {_REFUSE}
+    iifname "{WEFT0}" tcp dport {{ $mesh_port, $etcd_ports }} {_REFUSE}
     iifname "{WEFT0}" ip daddr {DNS4} meta l4proto != {{ tcp, udp }} drop
     iifname "{WEFT0}" ip6 daddr {DNS6} meta l4proto != {{ tcp, udp }} drop
   }}
@@ -136,14 +172,43 @@ _CHAINS = f"""
 """
 
 
-def render(rows: Mapping[Hashable, Hashable], overlay_port: int = 4789) -> str:
+class HostPorts(NamedTuple):
+    """Ports on which this host and others of the cluster talk to each other."""
+
+    overlay: int = 4789
+    """UDP: VXLAN."""
+    wireguard: int = 6783
+    """UDP."""
+    mesh: int = 6783
+    """TCP."""
+    etcd: int = 6785
+    """TCP: of etcd, whose members use the next one."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> HostPorts:
+        """As the settings say."""
+        return cls(
+            overlay=settings.overlay_port,
+            wireguard=settings.wireguard_port,
+            mesh=settings.mesh_port,
+            etcd=settings.etcd_port,
+        )
+
+
+USUAL_PORTS = HostPorts()
+
+
+def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) -> str:
     """One transaction that puts the table with these rows in the place of what is there."""
     sets: dict[str, list[IPNetwork]] = {name: [] for name in _SETS}
+    doors: list[Door] = []
     gateways: dict[IPNetwork, IPAddress] = {}
     published: list[tuple[PublishKey, PublishTarget]] = []
     for key, value in rows.items():
         assert isinstance(key, NftKey)
-        if isinstance(key.element, PublishKey) and isinstance(value, PublishTarget):
+        if isinstance(key.element, Door):
+            doors.append(key.element)
+        elif isinstance(key.element, PublishKey) and isinstance(value, PublishTarget):
             published.append((key.element, value))
         elif isinstance(key.element, IPNetwork) and isinstance(value, IPAddress):
             gateways[key.element] = value
@@ -154,10 +219,13 @@ def render(rows: Mapping[Hashable, Hashable], overlay_port: int = 4789) -> str:
     for family in (4, 6):
         parts += [_set(name, family, prefixes) for name, prefixes in sets.items()]
         parts.append(_gateway_map(family, gateways))
+        parts.append(_doors(family, doors))
         parts += _publish_maps(family, published)
     # Not by nft's own `define`: a context of libnftables keeps symbols, and takes none twice.
-    parts.append(_CHAINS.replace("$overlay_port", str(overlay_port)))
-    parts.append("}\n")
+    chains = _CHAINS
+    for name, value in _port_words(ports):
+        chains = chains.replace(f"${name}", value)
+    parts += [chains, "}\n"]
     return "\n".join(parts)
 
 
@@ -165,6 +233,26 @@ def _set(name: str, family: int, prefixes: Iterable[IPNetwork]) -> str:
     own = sorted(str(prefix) for prefix in prefixes if prefix.version == family)
     elements = f" elements = {{ {', '.join(own)} }};" if own else ""
     head = f"  set {name}{family} {{ type {_TYPE[family]}; flags interval; auto-merge;"
+    return f"{head}{elements} }}"
+
+
+def _port_words(ports: HostPorts) -> Iterable[tuple[str, str]]:
+    for name, port in ports._asdict().items():
+        if name == "etcd":
+            yield "etcd_ports", f"{port}, {port + 1}"
+        else:
+            yield f"{name}_port", str(port)
+
+
+def _doors(family: int, doors: Iterable[Door]) -> str:
+    """Where hosts wait for each other, as (address, protocol, port)."""
+    own = sorted(
+        f"{door.address} . {door.protocol} . {door.port}"
+        for door in doors
+        if door.address.version == family
+    )
+    elements = f" elements = {{ {', '.join(own)} }};" if own else ""
+    head = f"  set doors{family} {{ type {_TYPE[family]} . inet_proto . inet_service;"
     return f"{head}{elements} }}"
 
 

@@ -27,6 +27,7 @@ from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
 from weft.engine.ebpf.overlay_device import OverlayDeviceTable
+from weft.engine.ebpf.ruleset import HostPorts
 from weft.engine.ebpf.tunnel_table import TunnelTable
 from weft.engine.ebpf.wire_table import WireTable, let_go
 from weft.engine.ebpf.wireguard_table import WireGuardPeerTable, WireGuardTable
@@ -82,7 +83,7 @@ class Sink:
 
     def _open(self) -> None:
         devices = self._devices = Devices(Netlink())
-        self._nftables = NftTable(open_ports(self._settings), self._settings.overlay_port)
+        self._nftables = NftTable(open_ports(self._settings), HostPorts.of(self._settings))
         self._routes = HostRouteTable(devices)
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)

@@ -33,12 +33,24 @@ def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
         return
     for address in host.underlay:
         yield Row(rows.NFTABLES, rows.NftKey("hosts", ip_network(address)), True)
+        for protocol, port in _doors(host):
+            door = rows.Door(address, protocol, port)
+            yield Row(rows.NFTABLES, rows.NftKey("doors", door), True)
+        if host.id == host_id:
+            yield Row(rows.NFTABLES, rows.NftKey("underlay", ip_network(address)), True)
     me = view.get(Host, host_id)
     if me is not None and host.id != host_id:
         yield from encryption.peers(cluster_settings(view), me, host)
         return
     for address in host.underlay:
         yield Row(rows.PEERS, address, rows.PeerValue(host_tag(host.id)))
+
+
+def _doors(host: Host) -> Iterator[tuple[str, int]]:
+    """(protocol, port) where the host waits for others."""
+    yield "tcp", host.mesh_port
+    if host.wireguard is not None:
+        yield "udp", host.wireguard.port
 
 
 def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Iterator[Row]:
