@@ -38,7 +38,8 @@ static __always_inline int send_on(struct packet *packet, const struct port *por
 	return verdict != NEXT ? verdict : route(packet, port);
 }
 
-/* `is_resolved`: ARP and neighbour discovery have been looked at, and go on as other packets do. */
+/* `is_resolved`: ARP, neighbour discovery and reports of groups have been looked at, and go on as other
+ * packets do. */
 __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 is_resolved)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
@@ -56,6 +57,8 @@ __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 is_res
 		return ARP;
 	if (!is_resolved && is_nd(&packet))
 		return DISCOVERY;
+	if (!is_resolved && is_membership(&packet) && !is_multicast_mac(&packet.destination_mac))
+		return MEMBERSHIP;
 	return send_on(&packet, port);
 }
 
@@ -67,6 +70,8 @@ static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struc
 		verdict = handle_arp(skb, port);
 	else if (verdict == DISCOVERY)
 		verdict = handle_nd(skb, port);
+	else if (verdict == MEMBERSHIP && port)
+		verdict = handle_unicast_membership(skb, port->vni);
 	return verdict == NEXT ? forward(skb, port, true) : verdict;
 }
 

@@ -47,6 +47,20 @@ __cold_stage int flood(struct __sk_buff *skb, __u32 vni)
 	return verdict == NEXT ? flood_packet(&packet) : verdict;
 }
 
+/* By unicast, past the flood: a neighbour would take the query for weftd's, and keep its own report back
+ * for the sake of another's. */
+__cold_stage int handle_unicast_membership(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	const struct network *network = bpf_map_lookup_elem(&networks_v1, &vni);
+	int verdict;
+
+	if (!network || !(network->flags & NETWORK_SNOOPS))
+		return NEXT;
+	verdict = parse(&packet);
+	return verdict == NEXT ? handle_membership(&packet) : verdict;
+}
+
 /* ARP and ND for an address that no record names. */
 static __always_inline int flood_unknown(struct packet *packet)
 {

@@ -73,14 +73,24 @@ static __noinline int report_to_weftd(struct packet *packet)
 			  bpf_redirect(weft.weft0_ifindex, BPF_F_INGRESS));
 }
 
+static __always_inline bool is_mld(__u8 type)
+{
+	return type == MLD_QUERY || type == MLD_V1_REPORT || type == MLD_V1_DONE ||
+	       type == MLD_V2_REPORT;
+}
+
+static __always_inline bool is_membership(const struct packet *packet)
+{
+	return packet->protocol == IPPROTO_IGMP || is_mld(packet->icmp_type);
+}
+
 /* NEXT: it is about no membership. */
-static __always_inline int handle_membership(struct packet *packet)
+static inline __noinline int handle_membership(struct packet *packet)
 {
 	__u8 type = packet->icmp_type;
 
 	if (packet->ethertype == bpf_htons(ETH_P_IPV6)) {
-		if (type != MLD_QUERY && type != MLD_V1_REPORT && type != MLD_V1_DONE &&
-		    type != MLD_V2_REPORT)
+		if (!is_mld(type))
 			return NEXT;
 	} else if (packet->ethertype != bpf_htons(ETH_P_IP) || packet->protocol != IPPROTO_IGMP) {
 		return NEXT;

@@ -21,10 +21,11 @@
 #define NEXT (-100)
 #define FLOOD \
 	(-101) /* a copy for everybody: the entry point does it, which has stack left for it */
-#define TOO_BIG	  (-102) /* likewise, refused: its sender is told skb->cb[REFUSED_MTU] */
-#define ARP	  (-103) /* likewise: see arp.h, */
-#define DISCOVERY (-104) /* nd.h, */
-#define QUERY	  (-105) /* and dns.h */
+#define TOO_BIG	   (-102) /* likewise, refused: its sender is told skb->cb[REFUSED_MTU] */
+#define ARP	   (-103) /* likewise: see arp.h, */
+#define DISCOVERY  (-104) /* nd.h, */
+#define QUERY	   (-105) /* dns.h, */
+#define MEMBERSHIP (-106) /* and flood.h */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))

@@ -16,7 +16,9 @@
 #define DHCP_CLIENT   bpf_htons(68)
 #define DHCP_SERVER   bpf_htons(67)
 #define DHCPV6_CLIENT bpf_htons(546)
-#define DHCPV6_SERVER bpf_htons(547)
+
+#define LENGTHS_END 0x0600 /* below, the type is a length (IEEE 802.3) */
+#define SNAP	    0xaa
 
 static __always_inline bool is_checked(const struct port *port)
 {
@@ -69,11 +71,21 @@ static __always_inline bool is_unspecified_rightly(const struct packet *packet)
 }
 
 /* Answers that only the network itself gives: a workload that gave them would capture others
- * (router advertisement and redirect are in nd.h). */
+ * (router advertisement and redirect are in nd.h). Clients take them from any source port. */
 static __always_inline bool is_dhcp_answer(const struct packet *packet)
 {
-	return (packet->source_port == DHCP_SERVER && packet->destination_port == DHCP_CLIENT) ||
-	       (packet->source_port == DHCPV6_SERVER && packet->destination_port == DHCPV6_CLIENT);
+	return packet->destination_port == DHCP_CLIENT || packet->destination_port == DHCPV6_CLIENT;
+}
+
+/* The other way to carry IP and ARP on Ethernet (RFC 1042): some systems take it, and none of the checks
+ * would look inside. */
+static __cold bool is_snap(struct packet *packet)
+{
+	__u8 access_point;
+
+	return bpf_ntohs(packet->ethertype) < LENGTHS_END &&
+	       !bpf_skb_load_bytes(packet->skb, ETH_HLEN, &access_point, sizeof(access_point)) &&
+	       (access_point & 0xfe) == SNAP;
 }
 
 static __always_inline int check_ip_source(struct packet *packet, const struct port *port)
@@ -97,7 +109,7 @@ static __always_inline int check_source(struct packet *packet, const struct port
 		return check_ip_source(packet, port);
 	if (!is_same_mac(&packet->source_mac, &port->mac))
 		return drop(packet, DROP_SPOOFED_MAC);
-	return NEXT;
+	return is_snap(packet) ? drop(packet, DROP_RESERVED) : NEXT;
 }
 
 #endif

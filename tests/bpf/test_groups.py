@@ -25,6 +25,7 @@ from tests.bpf.world import ANN, BLUE, BOB, CYD, DAN, EVE, RED, WEFT0_MAC, Workl
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import GroupFlag, NetworkFlag
 from weft.kernel.group_wire import GroupWire
+from weft.model.service_addresses import GATEWAY_MAC
 
 GROUP4, GROUP6 = "239.1.2.3", "ff05::1234"
 GROUPS = pytest.mark.parametrize("group", [GROUP4, GROUP6, "224.0.1.1", "ff02::1234", "ff3e::8"])
@@ -290,6 +291,44 @@ def test_queries_are_the_networks_own_and_reports_are_whole(
     outcome = world.send(ANN, frame)
     assert (outcome.target, outcome.reason) == ("", reason)
     assert received(world) == set()
+
+
+def at(mac: str, frame: bytes) -> bytes:
+    """The frame, sent to this MAC instead."""
+    return wire.mac_bytes(mac) + frame[6:]
+
+
+QUERIES = {
+    "IGMP query": igmp(0x11, "0.0.0.0", to="224.0.0.1"),
+    "IGMP query by unicast": igmp(0x11, "0.0.0.0", to=BOB.ipv4),
+    "MLD query": mld(130, "ff02::1", bytes(24)),
+    "MLD query by unicast": mld(130, BOB.link_local, bytes(24)),
+}
+
+
+@pytest.mark.parametrize("mac", [BOB.mac, CYD.mac, GATEWAY_MAC, EVE.mac])
+@pytest.mark.parametrize("what", QUERIES)
+def test_a_query_at_a_neighbours_mac_is_a_query_all_the_same(
+    world: World, what: str, mac: str
+) -> None:
+    """A neighbour would answer to it, and then not to weftd's."""
+    snoop(world)
+    assert world.send(ANN, at(mac, QUERIES[what]))[:2] == ("", "reserved")
+    assert received(world) == set()
+
+
+@pytest.mark.parametrize("what", REPORTS)
+def test_a_report_at_a_neighbours_mac_does_not_silence_the_neighbour(
+    world: World, what: str
+) -> None:
+    snoop(world)
+    assert world.send(ANN, at(BOB.mac, REPORTS[what])).target == "weft0"
+    assert received(world) == set()
+
+
+def test_on_a_network_that_floods_a_workload_may_ask_by_unicast(world: World) -> None:
+    frame = at(BOB.mac, QUERIES["IGMP query"])
+    assert world.send(ANN, frame) == (BOB.device, "", frame)
 
 
 def test_igmp_that_is_about_no_membership_is_a_packet_like_any_other(world: World) -> None:

@@ -11,6 +11,7 @@ from tests.bpf import wire
 from tests.bpf.world import (
     ANN,
     BOB,
+    CYD,
     EVE,
     EXTRA4,
     EXTRA6,
@@ -96,16 +97,67 @@ def test_unspecified_source_only_asks_for_an_address(world: World) -> None:
     assert world.send(ANN, dhcp("0.0.0.0", (5, 67))).reason == "spoofed_address"
 
 
-def test_workload_is_no_dhcp_server(world: World) -> None:
-    assert world.send(ANN, dhcp(ANN.ipv4, (67, 68))).reason == "reserved"
-    packet = wire.ipv6(
-        ANN.link_local,
-        BOB.link_local,
-        wire.UDP,
-        wire.udp(ANN.link_local, BOB.link_local, (547, 546)),
-    )
+@pytest.mark.parametrize("port", [67, 547, 68, 546, 53, 40000])
+def test_workload_is_no_dhcp_server(world: World, port: int) -> None:
+    """Clients take answers from whatever port they come."""
+    assert world.send(ANN, dhcp(ANN.ipv4, (port, 68))).reason == "reserved"
+    for source, to in ((ANN.link_local, BOB.link_local), (ANN.ipv6, BOB.ipv6)):
+        segment = wire.udp(source, to, (port, 546))
+        packet = wire.ipv6(source, to, wire.UDP, segment)
+        frame = wire.ether(BOB.mac, ANN.mac, wire.IPV6, packet)
+        assert world.send(ANN, frame).reason == "reserved"
+    segment = wire.udp(ANN.ipv4, BOB.ipv4, (port, 68))
+    packet = wire.ipv4(ANN.ipv4, BOB.ipv4, wire.UDP, segment, fragment=0x2000)
+    assert world.send(ANN, wire.ether(BOB.mac, ANN.mac, wire.IPV4, packet)).reason == "reserved"
+
+
+def test_dhcp_answer_behind_extension_headers(world: World) -> None:
+    segment = wire.udp(ANN.link_local, BOB.link_local, (40000, 546))
+    body = bytes([wire.UDP, 0, 1, 4, 0, 0, 0, 0]) + segment
+    packet = wire.ipv6(ANN.link_local, BOB.link_local, 60, body)
     frame = wire.ether(BOB.mac, ANN.mac, wire.IPV6, packet)
     assert world.send(ANN, frame).reason == "reserved"
+
+
+def test_a_client_of_dhcp_may_ask(world: World) -> None:
+    frame = wire.ether(
+        BOB.mac,
+        ANN.mac,
+        wire.IPV6,
+        wire.ipv6(
+            ANN.link_local,
+            BOB.link_local,
+            wire.UDP,
+            wire.udp(ANN.link_local, BOB.link_local, (546, 547)),
+        ),
+    )
+    assert world.send(ANN, frame) == (BOB.device, "", frame)
+    assert world.send(ANN, dhcp(ANN.ipv4, (68, 67))).reason == ""
+
+
+def snap(mac: str, source: str, kind: int, payload: bytes, access: bytes = b"\xaa\xaa") -> bytes:
+    """What Ethernet II would carry, in the way of RFC 1042."""
+    body = access + b"\x03\0\0\0" + struct.pack(">H", kind) + payload
+    return wire.ether(mac, source, len(body), body)
+
+
+@pytest.mark.parametrize("mac", [BOB.mac, wire.BROADCAST, "01:00:0c:cc:cc:cc"])
+@pytest.mark.parametrize("access", [b"\xaa\xaa", b"\xab\xaa", b"\xaa\xab"])
+def test_nothing_hides_in_snap(world: World, mac: str, access: bytes) -> None:
+    """Receivers that know RFC 1042 take ARP and IP out of it, past every check."""
+    answer = wire.arp(2, ANN.mac, BOB.ipv4, CYD.ipv4, ANN.mac)[14:]
+    for kind, payload in ((0x0806, answer), (wire.IPV4, from_ipv4(ANN.mac, BOB.ipv4)[14:])):
+        frame = snap(mac, ANN.mac, kind, payload, access).ljust(60, b"\0")
+        assert world.send(ANN, frame).reason == "reserved"
+
+
+def test_other_protocols_with_a_length_in_place_of_a_type_pass(world: World) -> None:
+    """IS-IS, spanning trees' neighbours, and the like."""
+    frame = wire.ether(BOB.mac, ANN.mac, 20, b"\xfe\xfe\x03" + bytes(43))
+    assert world.send(ANN, frame) == (BOB.device, "", frame)
+    assert world.send(ANN, snap(BOB.mac, "02:00:00:00:00:66", 0x0806, bytes(46))).reason == (
+        "spoofed_mac"
+    )
 
 
 def icmpv6(kind: int, source: str, group: str, body: bytes, *, hop_limit: int = 255) -> bytes:
