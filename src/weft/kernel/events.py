@@ -7,9 +7,10 @@ Nothing rests on it: whatever is missed here is found by the next periodic look.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,8 @@ _ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
 _NFTABLES_GROUP = 1 << 6
 _NFT_MSG_NEWGEN = 10 << 8 | 15
 _NFTA_GEN_PROC_PID = 2
+_NFTA_GEN_PROC_NAME = 3
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of linux/proc_ns.h
 _IFI_CHANGE_AT = 12  # in struct ifinfomsg
 _IFF_UP = 1
 _ALL_FLAGS = 0xFFFFFFFF  # what the kernel says of a device that is new
@@ -113,9 +116,7 @@ async def _read(sock: socket.socket) -> list[KernelEvent]:
 def parse(kind: int, body: bytes) -> KernelEvent | None:
     """What a message says; None: nothing of interest, or rules that this process changed."""
     if kind == _NFT_MSG_NEWGEN:
-        thread = int.from_bytes(attributes(body, 4).get(_NFTA_GEN_PROC_PID, b""), "big")
-        is_ours = Path(f"/proc/self/task/{thread}").exists()
-        return None if is_ours else KernelEvent("rules")
+        return None if _is_ours(attributes(body, 4)) else KernelEvent("rules")
     if kind not in _SUBJECTS:
         return None
     subject, is_gone = _SUBJECTS[kind]
@@ -128,3 +129,23 @@ def parse(kind: int, body: bytes) -> KernelEvent | None:
         device = attributes(body, _RTMSG_BYTES).get(_RTA_OIF, bytes(4))
         return KernelEvent(subject, is_gone, ifindex=struct.unpack("=I", device)[0])
     return KernelEvent(subject, is_gone, ifindex=struct.unpack_from("=i", body, 4)[0])
+
+
+def _is_ours(generation: Mapping[int, bytes]) -> bool:
+    """Whether a thread of this process made this generation of the rules.
+
+    The kernel says its number in the first namespace of process ids. In another one, such as a
+    container's, that is somebody else's number or nobody's, and the name that comes with it must do.
+    """
+    threads = Path("/proc/self/task")
+    if Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE:
+        thread = int.from_bytes(generation.get(_NFTA_GEN_PROC_PID, b""), "big")
+        return (threads / str(thread)).exists()
+    name = generation.get(_NFTA_GEN_PROC_NAME, b"").rstrip(b"\0")
+    return name in _names(threads)
+
+
+def _names(threads: Path) -> Iterator[bytes]:
+    for each in threads.iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            yield (each / "comm").read_bytes().rstrip(b"\n")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -89,6 +91,20 @@ async def test_rules_changed_by_others_are_damage_and_our_own_are_not(host_netns
         assert not any(event.subject == "rules" for event in heard.events)
         run("nft flush ruleset")
         assert (await heard.until(lambda event: event.subject == "rules")).is_damage
+
+
+def test_our_own_rules_are_known_in_a_namespace_of_process_ids_too() -> None:
+    """Where the kernel tells a number of the first such namespace, that is another one's here."""
+    test = f"{__file__}::test_rules_changed_by_others_are_damage_and_our_own_are_not"
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *pytest_here],
+        capture_output=True,
+        text=True,
+        timeout=60 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_probes_pass_here_and_leave_nothing(host_netns: str) -> None:
