@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -377,6 +378,35 @@ def test_a_lab_can_be_made_in_a_mount_namespace_of_any_processor() -> None:
         )
         assert done.stdout.split() == ["h1"], done.stderr
     assert not traces(name)
+
+
+SHARE_RUN = """
+mount --make-shared "$(stat -c %m /run)"
+mount --bind "$1" "$1"
+mount --bind /etc/hostname "$1/one"
+[ "$(grep -c " $1/one " /proc/self/mountinfo)" = 2 ]
+"""
+
+
+def test_a_lab_can_be_made_where_mounts_below_run_cover_each_other() -> None:
+    """As those of `ip netns` do where systemd has made /run shared: each is there twice."""
+    name = f"covered-{os.getpid()}"
+    below = Path(f"/run/{name}")
+    below.mkdir()
+    (below / "one").touch()
+    try:
+        script = f'{SHARE_RUN}exec "$2" -c "$3" "$4"'
+        unshare = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-e", "-c", script]
+        done = subprocess.run(
+            [*unshare, "sh", str(below), sys.executable, MAKE_A_NODE, name],
+            capture_output=True,
+            text=True,
+            timeout=60 * PATIENCE,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(below)
+    assert done.stdout.split() == ["h1"], done.stderr
 
 
 def on_processor(number: int) -> list[str]:

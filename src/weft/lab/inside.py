@@ -31,11 +31,14 @@ def _let_go_of_run() -> None:
 
     Above all others' namespace files, which we would keep alive after their owners let them go.
     The machine's own mounts stay: ours are slaves of them. One that it unmounts while we look is
-    gone here as well, so only what is left in the end counts.
+    gone here as well. One that another covers can go only after that: where /run is shared, `ip
+    netns` leaves each namespace mounted twice, once below its own mount of /run/netns.
     """
-    for target in reversed(mounts_below(Path("/run"))):
-        subprocess.run(["umount", "--lazy", target], capture_output=True, check=False)
-    left = mounts_below(Path("/run"))
+    before: list[str] = []
+    while (left := mounts_below(Path("/run"))) != before:
+        for target in reversed(left):
+            subprocess.run(["umount", "--lazy", target], capture_output=True, check=False)
+        before = left
     if left:
         raise SystemExit(f"cannot unmount {', '.join(left)}")
 
