@@ -52,7 +52,7 @@ def _what_next(name: str) -> str:
     is_found = shutil.which("weft") == str(script)
     here = Path.cwd()
     weft = "weft" if is_found else str(script).removeprefix(f"{here}/")
-    which, named = ("", "") if name == "demo" else (f" LAB={name}", f" --name {name}")
+    down = "make demo-down" if name == "demo" else f"make demo-down LAB={name}"
     return f"""
 Go on, in a shell on a host, where docker and weft mean its own:
   {weft} lab exec --name {name} h2 -- bash
@@ -62,4 +62,4 @@ Go on, in a shell on a host, where docker and weft mean its own:
 See all hosts and logs:
   {weft} lab status --name {name}
 Stop it and remove all that it made:
-  make demo-down{which}, or {weft} lab demo --down{named}"""
+  {down}"""
