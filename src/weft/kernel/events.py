@@ -135,7 +135,7 @@ def _is_ours(generation: Mapping[int, bytes]) -> bool:
     """Whether a thread of this process made this generation of the rules.
 
     The kernel says its number in the first namespace of process ids. In another one, such as a
-    container's, that is somebody else's number or nobody's, and the name that comes with it must do.
+    container's, that is somebody else's number or nobody's, and the name beside it has to do.
     """
     threads = Path("/proc/self/task")
     if Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE:
