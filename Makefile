@@ -17,10 +17,10 @@ STEPS ?=
 
 C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h src/weft/bench/*.c)
 SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel tools/test-kernel-guest \
-	tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
+	tools/docker-next/build tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
 
 .PHONY: help setup demo demo-down test test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
-	test-docker test-kernel test-kernel-short test-fresh check fmt bench install uninstall clean
+	test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system te
 	@$(PYTEST) tests/$* $(ARGS)
 
 test-unit: ## Run one part: test-unit, -property, -mesh, -etcd, -cluster, -bpf, -system, -docker
+
+test-docker-next: setup ## The Docker tests with a current engine, built from its Go module (needs Go)
+	@folder=$$(tools/docker-next/build) && PATH="$$folder:$$PATH" $(PYTEST) tests/docker $(ARGS)
 
 test-kernel: ## Run the BPF and system tests on Debian's kernel, under an emulator
 	@tools/test-kernel $(ARGS)
