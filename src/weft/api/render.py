@@ -235,6 +235,7 @@ def _published(published: PublishedPort) -> PublishedInfo:
         host_port=published.host_port,
         port=published.port,
         host_address=str(published.host_address) if published.host_address else None,
+        count=published.count,
     )
 
 

@@ -89,20 +89,28 @@ def parse_allowed(text: str) -> AllowedAddress:
 
 
 def parse_published(text: str) -> PublishedPort:
-    """``[HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]``; an IPv6 address in brackets."""
+    """``[HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]``; an IPv6 address in brackets. Either port may
+    be a range, ``FIRST-LAST``, if the other is as long."""
     match = _PUBLISHED.fullmatch(text)
     if match is None:
         raise InvalidError(
-            f"published port {text}: say [HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL], as 8080:80/tcp"
+            f"published port {text}: say [HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL], as 8080:80/tcp "
+            "or 5000-5009:5000-5009/udp"
         )
     protocol = (match["protocol"] or "tcp").lower()
     if protocol not in _PROTOCOLS:
         raise InvalidError(f"published port {text}: protocol must be {', '.join(_PROTOCOLS)}")
     host = match["host"]
+    on_host, inside = _port_range(match["from"], text), _port_range(match["to"], text)
+    if len(on_host) != len(inside):
+        raise InvalidError(
+            f"published port {text}: {len(on_host)} ports of the host cannot lead to {len(inside)}"
+        )
     return PublishedPort(
         protocol=protocol,  # type: ignore[arg-type]
-        host_port=_port_number(match["from"], text),
-        port=_port_number(match["to"], text),
+        host_port=on_host[0],
+        port=inside[0],
+        count=len(on_host),
         host_address=parse_address(host.strip("[]"), "host address") if host else None,
     )
 
@@ -125,6 +133,15 @@ def parse_service(text: str) -> str:
     if any(int(word) > 0xFFFF for word in words[:3]):
         raise InvalidError(f"service {text!r}: priority, weight and port must be 0..65535")
     return " ".join(words)
+
+
+def _port_range(text: str, whole: str) -> range:
+    first_text, _, last_text = text.partition("-")
+    first = _port_number(first_text, whole)
+    last = _port_number(last_text, whole) if "-" in text else first
+    if last < first:
+        raise InvalidError(f"published port {whole}: {text} ends before it begins")
+    return range(first, last + 1)
 
 
 def _port_number(text: str, whole: str) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from weft.api.schema import PortInfo
+from weft.api.schema import PortInfo, PublishedInfo
 from weft.cli.output import print_table
 
 
 def print_ports(ports: Sequence[PortInfo]) -> None:
     """A table of ports."""
     print_table(
-        ["ID", "NETWORK", "HOST", "ADDRESSES", "NAMES", "STATE"],
+        ["ID", "NETWORK", "HOST", "ADDRESSES", "NAMES", "PUBLISHED", "STATE"],
         [
             [
                 port.id,
@@ -20,6 +20,7 @@ def print_ports(ports: Sequence[PortInfo]) -> None:
                 port.host,
                 "\n".join(port.addresses) or "-",
                 "\n".join(port.names) or "-",
+                published(port),
                 state(port),
             ]
             for port in ports
@@ -34,6 +35,20 @@ def state(port: PortInfo) -> str:
     if port.owner.frontend == "host":
         return "host"
     return "waiting" if port.device is None else "plugged"
+
+
+def published(port: PortInfo) -> str:
+    """Ports of the host that lead to it, a line each: ``[::1]:5000-5009->6000/udp``."""
+    return "\n".join(map(_published, port.published)) or "-"
+
+
+def _published(row: PublishedInfo) -> str:
+    last = f"-{row.host_port + row.count - 1}" if row.count > 1 else ""
+    leads_to = f"->{row.port}" if row.port != row.host_port else ""
+    address = row.host_address or ""
+    if address:
+        address = f"[{address}]:" if ":" in address else f"{address}:"
+    return f"{address}{row.host_port}{last}{leads_to}/{row.protocol}"
 
 
 def holder(port: PortInfo) -> str:

@@ -7,7 +7,7 @@ import click
 from weft.api.schema import PortList
 from weft.cli import types
 from weft.cli.output import json_option, print_json, print_table
-from weft.cli.ports_table import holder, state
+from weft.cli.ports_table import holder, published, state
 from weft.cli.session import connect
 
 
@@ -28,7 +28,7 @@ def ps(network: str | None, as_json: bool) -> None:
         print_json(answer)
         return
     print_table(
-        ["WORKLOAD", "HOST", "NETWORK", "ADDRESSES", "NAMES", "INTERFACE", "STATE"],
+        ["WORKLOAD", "HOST", "NETWORK", "ADDRESSES", "NAMES", "PUBLISHED", "INTERFACE", "STATE"],
         [
             [
                 holder(port),
@@ -36,6 +36,7 @@ def ps(network: str | None, as_json: bool) -> None:
                 port.network,
                 "\n".join(port.addresses) or "-",
                 "\n".join(port.names) or "-",
+                published(port),
                 port.device.peer_ifname if port.device and port.device.netns else "-",
                 state(port),
             ]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from weft.control.addresses import Addresses
 from weft.control.context import Context, Target
+from weft.control.held_ports import HeldPorts
 from weft.control.references import (
     check_dns_names,
     check_mac,
@@ -275,19 +276,22 @@ class Ports:
         taken = {port.slot for port in self._on_network(network)}
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
-    def _check_published(self, published: Iterable[PublishedPort], port_id: PortId) -> None:
-        wanted = list(published)
-        for port in self._context.view.by(Port, "host_id", self._context.host_id):
-            if port.id == port_id or not port.published:
-                continue
-            for other in port.published:
-                for mine in wanted:
-                    if mine.collides_with(other):
-                        label = port_label(self._context.view, port)
-                        raise ConflictError(
-                            f"host port {mine.host_port}/{mine.protocol}: "
-                            f"published already by {label}; choose another"
-                        )
+    def _check_published(self, published: Sequence[PublishedPort], port_id: PortId) -> None:
+        if not published:
+            return
+        here = self._context.view.by(Port, "host_id", self._context.host_id)
+        held = HeldPorts(port for port in here if port.id != port_id)
+        for wanted in published:
+            collision = held.collision(wanted)
+            if collision is not None:
+                by = (
+                    f"published already by {port_label(self._context.view, collision.holder)}; "
+                    "choose another"
+                    if collision.holder is not None
+                    else "is asked for twice"
+                )
+                raise ConflictError(f"host port {collision.number}/{wanted.protocol}: {by}")
+            held.hold(wanted, None)
 
     def _removal(self, port: Port) -> Sequence[Change]:
         changes: list[Change] = [Delete(Port, port.id)]

@@ -100,6 +100,19 @@ def attributes(body: bytes, start: int = 0) -> dict[int, bytes]:
     return found
 
 
+def items(body: bytes) -> list[bytes]:
+    """All attributes of a body, in order, for a list whose entries are of one kind."""
+    found = []
+    start, end = 0, len(body) - 3
+    while start < end:
+        length, _ = _ATTRIBUTE.unpack_from(body, start)
+        if length < 4:
+            break
+        found.append(body[start + 4 : start + length])
+        start += (length + 3) & ~3
+    return found
+
+
 class Netlink:
     """A netlink socket in the namespace in which it was opened. For one thread at a time."""
 

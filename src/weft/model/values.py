@@ -47,6 +47,8 @@ VniNumber: TypeAlias = Annotated[int, Meta(ge=1, lt=2**24)]
 """RFC 7348 section 5."""
 PortNumber: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
 """Of TCP, UDP or SCTP; 0: any."""
+PortCount: TypeAlias = Annotated[int, Meta(ge=1, lt=2**16)]
+"""How many ports in a row."""
 Slot: TypeAlias = Annotated[int, Meta(ge=0, lt=2**20)]
 """Far more than a host has ports."""
 MtuBytes: TypeAlias = Annotated[int, Meta(ge=68, le=2**17)]

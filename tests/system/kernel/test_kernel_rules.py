@@ -7,6 +7,7 @@ connection waits in the listener's backlog; `accept` tells whose address it came
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -92,6 +93,11 @@ def _family(address: str) -> socket.AddressFamily:
 PUBLISHED = (
     PublishedPort(protocol="tcp", host_port=8080, port=80),
     PublishedPort(protocol="tcp", host_port=8081, port=80, host_address=ip_address("127.0.0.1")),
+    PublishedPort(protocol="tcp", host_port=9000, port=9000, count=1000),
+    PublishedPort(protocol="tcp", host_port=7100, port=6100, count=100),
+    PublishedPort(
+        protocol="tcp", host_port=5100, port=5100, host_address=ip_address(HOST4), count=100
+    ),
 )
 PLACE = Port(
     id=host_place_id(HOST.id, FOO.id),
@@ -173,6 +179,57 @@ def test_published_port_from_the_host_itself(
     assert town.source_seen(listener, town.host, address, number) == gateway
 
 
+@pytest.mark.parametrize(
+    ("host", "host_port", "number"),
+    [
+        (HOST4, 9000, 9000),
+        (HOST4, 9999, 9999),
+        (HOST6, 9999, 9999),
+        (HOST4, 7100, 6100),
+        (HOST6, 7199, 6199),
+        (HOST4, 5199, 5199),
+    ],
+)
+def test_a_row_of_ports_leads_to_as_many(
+    town: Town, host: str, host_port: int, number: int
+) -> None:
+    web, source = ("fd05::2", OUTSIDE6) if ":" in host else ("10.5.0.2", OUTSIDE4)
+    listener = town.listen(town.web, web, number)
+    assert town.source_seen(listener, town.outside, host, host_port) == source
+
+
+@pytest.mark.parametrize(
+    ("host", "number"), [(HOST4, 8999), (HOST4, 10000), (HOST4, 7200), (HOST6, 5199)]
+)
+def test_a_row_of_ports_ends_where_it_ends(town: Town, host: str, number: int) -> None:
+    web = "fd05::2" if ":" in host else "10.5.0.2"
+    for there in {number, number - 1000}:
+        town.listen(town.web, web, there)
+    assert town.is_refused(town.outside, host, number)
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        PublishedPort(protocol="tcp", host_port=1, port=1, count=65535),
+        PublishedPort(protocol="tcp", host_port=15001, port=25001, count=10000),
+    ],
+    ids=["all", "shifted"],
+)
+def test_a_long_row_of_ports_comes_and_goes_in_seconds(
+    town: Town, published: PublishedPort
+) -> None:
+    """Where each leads to another number, each is an element of its own to the kernel."""
+    host_port = published.host_ports[9999]
+    started_s = time.monotonic()
+    settle(town.sink, rows_of(port(1, path=town.web, published=(published,))))
+    listener = town.listen(town.web, "10.5.0.2", published.one(host_port).port)
+    assert town.source_seen(listener, town.outside, HOST4, host_port) == OUTSIDE4
+    settle(town.sink, rows_of(port(1, path=town.web)))
+    assert time.monotonic() - started_s < 20
+    assert town.is_refused(town.outside, HOST4, host_port)
+
+
 def test_published_port_of_loopback_is_not_for_others(town: Town) -> None:
     town.listen(town.web, "10.5.0.2", 80)
     assert town.is_refused(town.outside, HOST4, 8081)
@@ -187,13 +244,22 @@ def test_published_port_from_a_workload(town: Town, client: str, host: str) -> N
     assert town.source_seen(listener, path, host, 8080) == gateway
 
 
-def test_a_udp_flow_follows_its_published_port(town: Town) -> None:
+@pytest.mark.parametrize(
+    "published",
+    [
+        PublishedPort(protocol="udp", host_port=5353, port=53),
+        PublishedPort(protocol="udp", host_port=5301, port=1, count=100),
+        PublishedPort(protocol="udp", host_port=5300, port=5300, count=100),
+    ],
+    ids=["alone", "in a row", "in a row of the same numbers"],
+)
+def test_a_udp_flow_follows_its_published_port(town: Town, published: PublishedPort) -> None:
     """Though the client never pauses: before it is published, when it moves, when it goes."""
     asker = town.datagrams(town.outside, OUTSIDE4, 0)
     here = town.datagrams(town.host, HOST4, 5353)
-    published = PublishedPort(protocol="udp", host_port=5353, port=53)
-    first = town.datagrams(town.web, "10.5.0.2", 53)
-    second = town.datagrams(town.client, "10.5.0.3", 53)
+    number = published.one(5353).port
+    first = town.datagrams(town.web, "10.5.0.2", number)
+    second = town.datagrams(town.client, "10.5.0.3", number)
 
     def heard_by(listener: socket.socket) -> bool:
         asker.sendto(b"ping", (HOST4, 5353))

@@ -234,7 +234,7 @@ def test_port_add_with_every_field(weftd: Weftd, weft: Weft) -> None:
     assert port["is_spoof_checked"] is False
     assert port["device"]["netns"] == "/run/netns/web"
     assert port["published"] == [
-        {"protocol": "udp", "host_port": 8080, "port": 80, "host_address": "127.0.0.1"}
+        {"protocol": "udp", "host_port": 8080, "port": 80, "host_address": "127.0.0.1", "count": 1}
     ]
 
 

@@ -49,6 +49,9 @@ from weft.model.records import AddressRange, AllowedAddress, PublishedPort
         (parse_range, "10.0.0.9-", "range : not an IPv4 or IPv6 address"),
         (parse_allowed, "10.0.0.0/24=02:zz", "MAC 02:zz: say six octets"),
         (parse_published, "80", "say [HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]"),
+        (parse_published, "80-81:80", "2 ports of the host cannot lead to 1"),
+        (parse_published, "81-80:81-80", "ends before it begins"),
+        (parse_published, "80-:80", " is no port number"),
         (parse_published, "80:0", "0 is no port number (1..65535)"),
         (parse_published, "70000:80", "70000 is no port number"),
         (parse_published, "8080:80/icmp", "protocol must be tcp, udp, sctp"),
@@ -94,6 +97,11 @@ def test_refusal_names_value_reason_and_fix(
             AllowedAddress(cidr=ip_network("fd00::/64"), mac="02:00:00:00:00:01"),  # type: ignore[arg-type]
         ),
         (parse_published, "8080:80", PublishedPort(protocol="tcp", host_port=8080, port=80)),
+        (
+            parse_published,
+            "20000-29999:30000-39999/udp",
+            PublishedPort(protocol="udp", host_port=20000, port=30000, count=10000),
+        ),
         (
             parse_published,
             "[::1]:53:53/UDP",

@@ -52,7 +52,7 @@ class Plugin:
         store: MemoryStore | None = None,
         host: ClusterHost | None = None,
         routes: tuple[str, ...] = (),
-        listening: Callable[[PublishedPort], bool] = lambda _: False,
+        listening: Callable[[PublishedPort], int | None] = lambda _: None,
     ) -> None:
         """host: of a cluster, whose records and intents are used."""
         self.settings = Settings(
@@ -183,7 +183,7 @@ async def plugin(
     store: MemoryStore | None = None,
     host: ClusterHost | None = None,
     routes: tuple[str, ...] = (),
-    listening: Callable[[PublishedPort], bool] = lambda _: False,
+    listening: Callable[[PublishedPort], int | None] = lambda _: None,
 ) -> AsyncIterator[Plugin]:
     folder = Path(tempfile.mkdtemp(prefix="dkr-"))
     try:

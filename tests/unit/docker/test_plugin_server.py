@@ -107,11 +107,11 @@ async def test_unknown_fields_and_nulls_are_accepted() -> None:
         assert answer == {}
 
 
-async def test_a_body_of_ten_megabytes_is_refused_with_a_sentence() -> None:
+async def test_a_body_of_seventy_megabytes_is_refused_with_a_sentence() -> None:
     async with plugin() as docker:
-        status, answer, _ = await docker.post("NetworkDriver.CreateNetwork", b"x" * 10_000_000)
+        status, answer, _ = await docker.post("NetworkDriver.CreateNetwork", b"x" * 70_000_000)
         assert status == 413
-        assert "larger than 1 MiB" in answer["Err"]
+        assert "larger than 64 MiB" in answer["Err"]
         assert await docker.call("Plugin.Activate")
 
 

@@ -41,13 +41,17 @@ class OwnerInfo(Answer, frozen=True, kw_only=True):
 
 
 class PublishedInfo(Answer, frozen=True, kw_only=True):
-    """A port of the host that leads to a port of the workload."""
+    """Ports of the host, in a row, that lead to as many of the workload."""
 
     protocol: Literal["tcp", "udp", "sctp"]
     host_port: int
+    """The first of them."""
     port: int
+    """Where the first leads; the next leads to the next."""
     host_address: str | None
     """null: every address of the host."""
+    count: int = 1
+    """How many there are."""
 
 
 class PortInfo(Answer, frozen=True, kw_only=True):

@@ -227,7 +227,13 @@ def _published(port: Port) -> Iterator[Row]:
                 continue
             if _first_of_family(address.version, port.addresses) != address:
                 continue
-            key = rows.PublishKey(published.protocol, published.host_port, wanted, address.version)
+            key = rows.PublishKey(
+                published.protocol,
+                published.host_port,
+                wanted,
+                address.version,
+                published.count,
+            )
             target = rows.PublishTarget(address, published.port)
             yield Row(rows.NFTABLES, rows.NftKey("publish", key), target)
 

@@ -18,6 +18,8 @@ from weft.engine.rows import RowFailure, RowKey
 from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
 
+_SET = re.compile(r"^\t(?:set|map) (\S+) \{", re.MULTILINE)
+
 BROKEN = rows.NftKey("table", "not as Weft left it")
 CLOSED = rows.NftKey("foreign", "a chain of another's drops what is Weft's")
 
@@ -90,11 +92,15 @@ class NftTable:
         self._rows, self._listing, self._generation = {}, b"", -1
 
     def _listed(self) -> bytes:
-        """A digest of the table. Elements of sets come in any order, so all words are sorted
-        there; rules count in theirs."""
+        """A digest of the table. Elements of sets come in any order and count in none; rules count
+        in theirs."""
         text = self._nftables.text(f"list table {ruleset.TABLE}")
         if not text:
             return b""
-        sets, _, chains = text.partition("\tchain ")
-        words = sorted(re.split(r"[\s,{}]+", sets))
-        return hashlib.blake2b("\0".join((*words, chains)).encode()).digest()
+        digest = hashlib.blake2b(text.encode())
+        table = ruleset.TABLE.removeprefix("inet ")
+        for name in _SET.findall(text):
+            for element in sorted(self._nftables.elements(table, name)):
+                digest.update(element)
+            digest.update(name.encode())
+        return digest.digest()

@@ -305,17 +305,19 @@ class Door(NamedTuple):
 
 
 class PublishKey(NamedTuple):
-    """A published port of the host; `host_address` None is every address of the family."""
+    """Published ports of the host in a row; `host_address` None is every address of the family."""
 
     protocol: str
     host_port: int
     host_address: IPAddress | None
     family: int
     """4 or 6."""
+    length: int = 1
+    """How many, from `host_port` on."""
 
 
 class PublishTarget(NamedTuple):
-    """Where it leads."""
+    """Where the first of them leads; the next leads to the next port."""
 
     address: IPAddress
     port: int

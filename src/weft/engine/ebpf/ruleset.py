@@ -24,7 +24,7 @@ Chains, in the order in which a packet meets them:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -98,8 +98,12 @@ _CHAINS = f"""
     ip6 daddr {DNS6} return
     dnat ip to ip daddr . meta l4proto . th dport map @publish_at4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish_at6
+    dnat ip to ip daddr . meta l4proto . th dport map @publish_rows_at4
+    dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish_rows_at6
     dnat ip to meta l4proto . th dport map @publish4
     dnat ip6 to meta l4proto . th dport map @publish6
+    dnat ip to meta l4proto . th dport map @publish_rows4
+    dnat ip6 to meta l4proto . th dport map @publish_rows6
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
@@ -295,24 +299,56 @@ def disjoint(
 def _publish_maps(
     family: int, published: Iterable[tuple[PublishKey, PublishTarget]]
 ) -> Iterable[str]:
-    """One map for ports of every address of the host, one for those of a certain address."""
+    """Maps for ports of every address of the host, and maps for those of a certain address.
+
+    A long row of ports whose numbers stay the same is one element, an interval, in a map of its
+    own; of all others each port is one, for nft cannot count along.
+    """
     kind = _TYPE[family]
-    anywhere: list[str] = []
-    at: list[str] = []
+    port_type = "inet_proto . inet_service"
+    ports: dict[str, dict[str, str]] = {"": {}, "_at": {}}
+    rows: dict[str, list[Interval]] = {"": [], "_at": []}
     for key, target in published:
         if key.family != family:
             continue
-        port = f"{key.protocol} . {key.host_port}"
-        leads_to = f"{target.address} . {target.port}"
-        if key.host_address is None or key.host_address.is_unspecified:
-            anywhere.append(f"{port} : {leads_to}")
-        else:
-            at.append(f"{key.host_address} . {port} : {leads_to}")
-    port_type = "inet_proto . inet_service"
-    for name, key_type, elements in (
-        (f"publish{family}", port_type, anywhere),
-        (f"publish_at{family}", f"{kind} . {port_type}", at),
-    ):
-        head = f"  map {name} {{ type {key_type} : {kind} . inet_service;"
-        body = f" elements = {{ {', '.join(sorted(elements))} }};" if elements else ""
-        yield f"{head}{body} }}"
+        is_anywhere = key.host_address is None or key.host_address.is_unspecified
+        scope, at = ("", "") if is_anywhere else ("_at", f"{key.host_address} . ")
+        head = f"{at}{key.protocol} . "
+        if key.length > 1 and key.host_port == target.port:
+            last = key.host_port + key.length - 1
+            rows[scope].append(Interval(head, key.host_port, last, str(target.address)))
+            continue
+        for offset in range(key.length):
+            leads_to = f"{target.address} . {target.port + offset}"
+            ports[scope][f"{head}{key.host_port + offset}"] = leads_to
+    for scope, key_type in (("", port_type), ("_at", f"{kind} . {port_type}")):
+        elements = [f"{key} : {target}" for key, target in sorted(ports[scope].items())]
+        head = f"map publish{scope}{family} {{ type {key_type} : {kind} . inet_service;"
+        yield f"  {head}{_elements(elements)} }}"
+        intervals = [f"{i.head}{i.first}-{i.last} : {i.target}" for i in apart(rows[scope])]
+        head = f"map publish_rows{scope}{family} {{ type {key_type} : {kind}; flags interval;"
+        yield f"  {head}{_elements(intervals)} }}"
+
+
+def _elements(elements: Sequence[str]) -> str:
+    return f" elements = {{ {', '.join(elements)} }};" if elements else ""
+
+
+class Interval(NamedTuple):
+    """Ports from `first` to `last`, both included, of what `head` says."""
+
+    head: str
+    first: int
+    last: int
+    target: str
+
+
+def apart(intervals: Iterable[Interval]) -> list[Interval]:
+    """The same without overlaps, which nft takes none of: the one that begins first goes on."""
+    found: list[Interval] = []
+    for interval in sorted(intervals):
+        before = found[-1] if found and found[-1].head == interval.head else None
+        first = max(interval.first, before.last + 1) if before is not None else interval.first
+        if first <= interval.last:
+            found.append(interval._replace(first=first))
+    return found

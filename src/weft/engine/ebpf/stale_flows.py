@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import TypeAlias
 
 from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
 from weft.kernel import conntrack
@@ -11,6 +12,8 @@ from weft.kernel.netlink import Netlink
 from weft.model.addresses import IPAddress
 
 Published = Mapping[PublishKey, PublishTarget]
+_Place: TypeAlias = tuple[IPAddress | None, int]
+"""An address of the host, or every one, and a port."""
 
 
 def published_udp(rows: Mapping[Hashable, Hashable]) -> dict[PublishKey, PublishTarget]:
@@ -32,7 +35,13 @@ def forget_stale(before: Published, after: Published) -> None:
     """
     changed = {key for key in {*before, *after} if before.get(key) != after.get(key)}
     for family in sorted({key.family for key in changed}):
-        ports = {key.host_port for key in changed if key.family == family}
+        ports = {
+            number
+            for key in changed
+            if key.family == family
+            for number in range(key.host_port, key.host_port + key.length)
+        }
+        targets = _targets(after, family)
         with Netlink() as netlink:
             own = {entry.address for entry in addresses(netlink)}
         with conntrack.open_netlink() as netlink:
@@ -44,18 +53,28 @@ def forget_stale(before: Published, after: Published) -> None:
                     flow
                     for flow in flows
                     if (flow.destination in own or flow.destination.is_loopback)
-                    and _target(after, family, flow.destination, flow.port)
+                    and _target(targets, flow.destination, flow.port)
                     != (flow.target, flow.target_port)
                 ],
             )
 
 
+def _targets(published: Published, family: int) -> dict[_Place, tuple[IPAddress, int]]:
+    """Port by port."""
+    return {
+        (key.host_address, key.host_port + offset): (target.address, target.port + offset)
+        for key, target in published.items()
+        if key.family == family
+        for offset in range(key.length)
+    }
+
+
 def _target(
-    published: Published, family: int, destination: IPAddress, port: int
+    targets: Mapping[_Place, tuple[IPAddress, int]], destination: IPAddress, port: int
 ) -> tuple[IPAddress, int]:
     """Where a new flow would lead: a port of this very address goes before one of every."""
     for address in (destination, None):
-        target = published.get(PublishKey("udp", port, address, family))
+        target = targets.get((address, port))
         if target is not None:
-            return target.address, target.port
+            return target
     return destination, port

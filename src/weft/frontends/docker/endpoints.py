@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -26,9 +27,9 @@ from weft.frontends.docker.protocol import (
     PortBinding,
     ProgramExternalConnectivity,
     StaticRoute,
-    convert,
+    list_of,
 )
-from weft.frontends.docker.published import HostPorts, binding_of
+from weft.frontends.docker.published import HostPorts, bindings_of, wishes
 from weft.frontends.docker.state import DockerState, port_id_of
 from weft.model.addresses import IPAddress
 from weft.model.ids import MacAddress
@@ -51,7 +52,8 @@ class EndpointCalls:
         await self._naming.named(request.network)
         network = self._network(request.network)
         wanted = request.interface or Interface()
-        convert(f"option {PORT_MAP}", (request.options or {}).get(PORT_MAP), PortBinding)
+        bindings = list_of(request.options, PORT_MAP, PortBinding)
+        await asyncio.to_thread(wishes, bindings)  # said now what is wrong with them
         addresses = _addresses(wanted)
         port = self._state.port(request.endpoint)
         if port is None:
@@ -80,7 +82,7 @@ class EndpointCalls:
     async def info(self, request: EndpointReference) -> EndpointFacts:
         """EndpointOperInfo."""
         port = self._port(request.endpoint)
-        bindings = [binding_of(published) for published in port.published]
+        bindings = [each for published in port.published for each in bindings_of(published)]
         exposed = [{"Proto": b["Proto"], "Port": b["Port"]} for b in bindings]
         return EndpointFacts(
             value={MAC_ADDRESS: port.mac, PORT_MAP: bindings, EXPOSED_PORTS: exposed}
@@ -120,8 +122,7 @@ class EndpointCalls:
     async def program(self, request: ProgramExternalConnectivity) -> Empty:
         """ProgramExternalConnectivity: publish the container's ports here."""
         port = self._port(request.endpoint)
-        wanted = (request.options or {}).get(PORT_MAP)
-        bindings = convert(f"option {PORT_MAP}", wanted, PortBinding)
+        bindings = list_of(request.options, PORT_MAP, PortBinding)
         await self._host_ports.publish(port, bindings)
         return Empty()
 

@@ -8,7 +8,7 @@ libnetwork ``drivers/remote/api`` and ``ipams/remote/api``, Docker 20.10 to 29.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import field
@@ -26,6 +26,9 @@ MAC_ADDRESS = "com.docker.network.endpoint.macaddress"
 GATEWAY = "com.docker.network.gateway"
 ADDRESS_TYPE = "RequestAddressType"
 """Option of RequestAddress: `GATEWAY` for a network's gateway."""
+
+Options: TypeAlias = dict[str, msgspec.Raw]
+"""Of an endpoint. Values are looked at one by one, for there may be 65,535 ports in one."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,7 +85,7 @@ class CreateEndpoint(Message, frozen=True, kw_only=True):
     network: Id = field(name="NetworkID")
     endpoint: Id = field(name="EndpointID")
     interface: Interface | None = field(name="Interface", default=None)
-    options: dict[str, object] | None = field(name="Options", default=None)
+    options: Options | None = field(name="Options", default=None)
 
 
 class EndpointReference(Message, frozen=True, kw_only=True):
@@ -98,7 +101,7 @@ class Join(Message, frozen=True, kw_only=True):
     network: Id = field(name="NetworkID")
     endpoint: Id = field(name="EndpointID")
     sandbox: str = field(name="SandboxKey", default="")
-    options: dict[str, object] | None = field(name="Options", default=None)
+    options: Options | None = field(name="Options", default=None)
 
 
 class ProgramExternalConnectivity(Message, frozen=True, kw_only=True):
@@ -106,7 +109,7 @@ class ProgramExternalConnectivity(Message, frozen=True, kw_only=True):
 
     network: Id = field(name="NetworkID")
     endpoint: Id = field(name="EndpointID")
-    options: dict[str, object] | None = field(name="Options", default=None)
+    options: Options | None = field(name="Options", default=None)
 
 
 class Discovery(Message, frozen=True, kw_only=True):
@@ -275,12 +278,13 @@ def decode(method: str, body: bytes, wanted: type[M]) -> M:
         raise InvalidError(f"{method}: the request is not as it should be: {error}") from error
 
 
-def convert(what: str, value: object, wanted: type[M]) -> list[M]:
-    """A list of structs out of an option's value (None: empty list). InvalidError as above."""
+def list_of(options: Options | None, key: str, wanted: type[M]) -> list[M]:
+    """Structs out of an endpoint's options; none, or null: no structs. InvalidError as above."""
+    value = (options or {}).get(key, b"null")
     try:
-        return msgspec.convert(value or [], list[wanted])  # type: ignore[valid-type]
-    except msgspec.ValidationError as error:
-        raise InvalidError(f"{what}: {error}") from error
+        return msgspec.json.decode(value, type=list[wanted] | None) or []  # type: ignore[valid-type]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidError(f"option {key}: {error}") from error
 
 
 def encode(message: Message) -> bytes:

@@ -1,7 +1,9 @@
-"""Published ports (``docker -p``): which port of the host leads to which of a container.
+"""Published ports (``docker -p``): which ports of the host lead to which of a container.
 
-A host port is free when no other port of Weft's publishes it and nothing on the host listens
-there. The latter is found by binding a socket and closing it again, as unprivileged as `connect`.
+Docker names each port by itself, 65,535 of them for a large range, in no order; those that follow
+one another, here and in the container, are one row of ports to Weft. A host port is free when no
+other port of Weft's publishes it and nothing on the host listens there. The latter is found by
+binding a socket and closing it again, as unprivileged as `connect`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ import errno
 import random
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
 
+from weft.control.held_ports import HeldPorts
 from weft.errors import ConflictError, ExhaustedError, InvalidError
 from weft.frontends.docker.options import parse_address
 from weft.frontends.docker.protocol import PortBinding
@@ -24,10 +29,20 @@ Protocol = Literal["tcp", "udp", "sctp"]
 _PROTOCOLS: dict[int, Protocol] = {6: "tcp", 17: "udp", 132: "sctp"}
 _NUMBERS = {name: number for number, name in _PROTOCOLS.items()}
 EPHEMERAL = range(49153, 65536)
-"""From here a host port is taken when the user names none; the same range as Docker's."""
+"""From here host ports are taken when the user names none; the same range as Docker's."""
+_TRIES = 64
+_PROBED_ONE_BY_ONE = 64
+"""Of a longer row, only ports on which a socket is known to be are tried."""
 
-Probe = Callable[[PublishedPort], bool]
-"""Whether something on the host listens there."""
+Probe = Callable[[PublishedPort], int | None]
+"""The first of its host ports on which something on the host listens."""
+
+
+class _Obstacle(NamedTuple):
+    """Why a row of ports cannot be had."""
+
+    number: int
+    reason: str
 
 
 class HostPorts:
@@ -36,65 +51,196 @@ class HostPorts:
     def __init__(self, state: DockerState, is_listening: Probe | None = None) -> None:
         self._state = state
         self._control = state.control
-        self._is_listening = is_listening or is_taken_on_host
+        self._is_listening = is_listening or taken_on_host
         self._lock = asyncio.Lock()
 
     async def publish(self, port: Port, bindings: Sequence[PortBinding]) -> None:
         """Publish all of `bindings` for a port, or none; the same again changes nothing."""
-        bindings = _unique(bindings)
+        wanted = await asyncio.to_thread(wishes, bindings)
         async with self._lock:
             current = self._control.view.get(Port, port.id) or port
-            if _is_same(current.published, bindings):
+            if _is_same(current.published, wanted):
                 return
+            held = self._held_by_others(current)
             chosen: list[PublishedPort] = []
-            for binding in bindings:
-                chosen.append(await self._choose(current, binding, chosen))
+            for wish in wanted:
+                chosen.append(await self._choose(current, wish, held))
+                held.hold(chosen[-1], None)
             await self._control.ports.update(port.id, published=chosen)
 
-    async def _choose(
-        self, port: Port, binding: PortBinding, chosen: Sequence[PublishedPort]
-    ) -> PublishedPort:
-        candidates = list(_candidates(binding))
-        reason = ""
-        for candidate in candidates:
-            reason = await self._reason_against(port, candidate, chosen)
-            if not reason:
+    def _held_by_others(self, port: Port) -> HeldPorts:
+        here = self._control.view.by(Port, "host_id", self._control.host.id)
+        return HeldPorts(each for each in here if each.id != port.id)
+
+    async def _choose(self, port: Port, wish: Wish, held: HeldPorts) -> PublishedPort:
+        obstacle = None
+        for start in wish.starts():
+            if obstacle is not None and start <= obstacle.number < start + wish.length:
+                continue
+            candidate = wish.at(start)
+            obstacle = await self._obstacle(port, candidate, held)
+            if obstacle is None:
                 return candidate
-        if len(candidates) == 1:
-            raise ConflictError(f"host port {_label(candidates[0])}: {reason}; choose another")
-        first, last = min(_numbers(binding)), max(_numbers(binding))
+        if wish.last == wish.first and wish.first and obstacle is not None:
+            label = f"{obstacle.number}/{wish.protocol}"
+            raise ConflictError(f"host port {label}: {obstacle.reason}; choose another")
+        last = wish.last or EPHEMERAL[-1]
+        row = f"no {wish.length} free ones in a row" if wish.length > 1 else "all are in use"
         raise ExhaustedError(
-            f"host ports {first}-{last}/{candidates[0].protocol}: all are in use; "
+            f"host ports {wish.first or EPHEMERAL[0]}-{last}/{wish.protocol}: {row}; "
             "publish on a larger range"
         )
 
-    async def _reason_against(
-        self, port: Port, wanted: PublishedPort, chosen: Sequence[PublishedPort]
-    ) -> str:
-        if any(wanted.collides_with(other) for other in chosen):
-            return "is asked for twice"
-        for holder in self._control.view.by(Port, "host_id", self._control.host.id):
-            if (
-                holder.id != port.id
-                and any(wanted.collides_with(other) for other in holder.published)
-                and not await self._state.remove_if_dead(holder)
-            ):
-                return f"is published already by {holder.owner.container_name or holder.id}"
+    async def _obstacle(
+        self, port: Port, wanted: PublishedPort, held: HeldPorts
+    ) -> _Obstacle | None:
+        while (collision := held.collision(wanted)) is not None:
+            holder = collision.holder
+            if holder is None:
+                return _Obstacle(collision.number, "is asked for twice")
+            if not await self._state.remove_if_dead(holder):
+                name = holder.owner.container_name or holder.id
+                return _Obstacle(collision.number, f"is published already by {name}")
+            held.release(holder)
         if wanted in port.published:
-            return ""
-        return "a program on this host listens there" if self._is_listening(wanted) else ""
+            return None
+        if wanted.count > _PROBED_ONE_BY_ONE:
+            number = await asyncio.to_thread(self._is_listening, wanted)
+        else:
+            number = self._is_listening(wanted)
+        return None if number is None else _Obstacle(number, "a program on this host listens there")
 
 
-def binding_of(published: PublishedPort) -> dict[str, object]:
-    """A published port as Docker writes it."""
-    return {
-        "Proto": _NUMBERS[published.protocol],
-        "IP": "",
-        "Port": published.port,
-        "HostIP": str(published.host_address or ""),
-        "HostPort": published.host_port,
-        "HostPortEnd": published.host_port,
-    }
+class Wish(NamedTuple):
+    """Ports of a container in a row, and where they shall be on the host."""
+
+    protocol: Protocol
+    address: IPAddress | None
+    port: int
+    length: int
+    first: int
+    """Of the host's; 0: any that are free."""
+    last: int
+    """The row may begin anywhere from `first` to here."""
+
+    def starts(self) -> Sequence[int]:
+        """Where the row may begin, in the order in which to try."""
+        if self.first:
+            return range(self.first, self.last + 1)
+        room = EPHEMERAL[: max(len(EPHEMERAL) - self.length + 1, 0)]
+        if self.length == 1:
+            return random.sample(room, _TRIES)
+        turn = random.randrange(len(room) or 1)
+        return [*room[turn:], *room[:turn]]
+
+    def at(self, start: int) -> PublishedPort:
+        """The row that begins there."""
+        return PublishedPort(
+            protocol=self.protocol,
+            host_port=start,
+            port=self.port,
+            host_address=self.address,
+            count=self.length,
+        )
+
+    def is_met_by(self, have: PublishedPort) -> bool:
+        """Whether what is published already is what is wished."""
+        is_alike = (have.protocol, have.host_address) == (self.protocol, self.address)
+        is_same_row = (have.port, have.count) == (self.port, self.length)
+        is_there = not self.first or self.first <= have.host_port <= self.last
+        return is_alike and is_same_row and is_there
+
+
+def wishes(bindings: Sequence[PortBinding]) -> list[Wish]:
+    """Docker's bindings as few wishes, those with the fewest choices first.
+
+    What says the same twice, such as one port on 0.0.0.0 and on ::, counts once.
+    """
+    single = {_wish(binding): None for binding in bindings if binding.host_port}
+    free = [_wish(binding) for binding in bindings if not binding.host_port]
+    fixed = [wish for wish in single if wish.first == wish.last]
+    ranges = [wish for wish in single if wish.first != wish.last]
+    return [*_rows(fixed), *sorted(ranges, key=_place), *_rows(free)]
+
+
+def _rows(wishes: Sequence[Wish]) -> list[Wish]:
+    """Those that follow one another as one."""
+    rows: list[Wish] = []
+    first, length = None, 0
+    for wish in sorted(wishes, key=_place):
+        if first is not None and _follows(wish, first, length):
+            length += 1
+            continue
+        if first is not None:
+            rows.append(first._replace(length=length))
+        first, length = wish, 1
+    return rows if first is None else [*rows, first._replace(length=length)]
+
+
+def _place(wish: Wish) -> tuple[str, str, int, int]:
+    shift = wish.first - wish.port if wish.first else 0
+    return wish.protocol, str(wish.address), shift, wish.port
+
+
+def _follows(wish: Wish, first: Wish, length: int) -> bool:
+    """Whether it continues the row of `length` that begins with `first`."""
+    return (
+        wish.port == first.port + length
+        and wish.first == (first.first + length if first.first else 0)
+        and (wish.protocol, wish.address) == (first.protocol, first.address)
+    )
+
+
+def _wish(binding: PortBinding) -> Wish:
+    protocol = _PROTOCOLS.get(binding.protocol)
+    if protocol is None:
+        raise InvalidError(
+            f"published port {binding.port}: protocol {binding.protocol} is none of tcp, udp, sctp"
+        )
+    last = binding.host_port_end or binding.host_port
+    if binding.host_port and last < binding.host_port:
+        raise InvalidError(
+            f"published ports {binding.host_port}-{last}: the first must not lie behind the last"
+        )
+    first = binding.host_port
+    address = _host_address(binding.host_address)
+    return Wish(protocol, address, binding.port, 1, first, last if first else 0)
+
+
+def bindings_of(published: PublishedPort) -> Iterator[dict[str, object]]:
+    """Published ports as Docker writes them."""
+    for number in published.host_ports:
+        yield {
+            "Proto": _NUMBERS[published.protocol],
+            "IP": "",
+            "Port": published.port + number - published.host_port,
+            "HostIP": str(published.host_address or ""),
+            "HostPort": number,
+            "HostPortEnd": number,
+        }
+
+
+def taken_on_host(published: PublishedPort) -> int | None:
+    """The first host port that a socket of this host holds."""
+    numbers: Sequence[int] = published.host_ports
+    if published.count > _PROBED_ONE_BY_ONE:
+        used = ports_with_sockets(published.protocol)
+        numbers = [number for number in numbers if number in used] if used is not None else numbers
+    return next((number for number in numbers if is_taken_on_host(published.one(number))), None)
+
+
+def ports_with_sockets(protocol: Protocol) -> set[int] | None:
+    """Ports on which there is any socket, of whatever state and address; None: not known."""
+    used: set[int] = set()
+    for name in (protocol, f"{protocol}6"):
+        try:
+            lines = Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+        except FileNotFoundError:
+            if name == "sctp":
+                return None
+            continue
+        used.update(int(line.split(maxsplit=2)[1].rpartition(":")[2], 16) for line in lines)
+    return used
 
 
 def is_taken_on_host(published: PublishedPort) -> bool:
@@ -135,63 +281,16 @@ def _socket_addresses(
         yield socket.AF_INET6, str(address)
 
 
-def _candidates(binding: PortBinding) -> Iterator[PublishedPort]:
-    protocol = _PROTOCOLS.get(binding.protocol)
-    if protocol is None:
-        raise InvalidError(
-            f"published port {binding.port}: protocol {binding.protocol} is none of tcp, udp, sctp"
-        )
-    address = _host_address(binding)
-    for number in _numbers(binding):
-        yield PublishedPort(
-            protocol=protocol, host_port=number, port=binding.port, host_address=address
-        )
-
-
-def _numbers(binding: PortBinding) -> Sequence[int]:
-    if binding.host_port == 0:
-        return random.sample(EPHEMERAL, 64)
-    last = binding.host_port_end or binding.host_port
-    if last < binding.host_port:
-        raise InvalidError(
-            f"published ports {binding.host_port}-{last}: the first must not lie behind the last"
-        )
-    return range(binding.host_port, last + 1)
-
-
-def _host_address(binding: PortBinding) -> IPAddress | None:
-    if not binding.host_address:
+@lru_cache(maxsize=256)
+def _host_address(text: str) -> IPAddress | None:
+    if not text:
         return None
-    address = parse_address("host address", binding.host_address)
+    address = parse_address("host address", text)
     return None if address.is_unspecified else address
 
 
-def _unique(bindings: Sequence[PortBinding]) -> list[PortBinding]:
-    """Without what says the same twice, such as one port on 0.0.0.0 and on ::."""
-    found: dict[tuple[object, ...], PortBinding] = {}
-    for number, binding in enumerate(bindings):
-        ports = (binding.host_port, binding.host_port_end) if binding.host_port else (number,)
-        key = (binding.protocol, binding.port, _host_address(binding), *ports)
-        found.setdefault(key, binding)
-    return list(found.values())
-
-
-def _is_same(published: Sequence[PublishedPort], bindings: Sequence[PortBinding]) -> bool:
-    """Whether what is published is what `bindings` ask for."""
-    if len(published) != len(bindings):
-        return False
-    return all(_fits(have, want) for have, want in zip(published, bindings, strict=True))
-
-
-def _fits(have: PublishedPort, want: PortBinding) -> bool:
-    last = want.host_port_end or want.host_port
-    return (
-        _PROTOCOLS.get(want.protocol) == have.protocol
-        and want.port == have.port
-        and have.host_address == _host_address(want)
-        and (want.host_port == 0 or want.host_port <= have.host_port <= last)
+def _is_same(published: Sequence[PublishedPort], wanted: Sequence[Wish]) -> bool:
+    """Whether what is published is what is wished."""
+    return len(published) == len(wanted) and all(
+        wish.is_met_by(have) for have, wish in zip(published, wanted, strict=True)
     )
-
-
-def _label(published: PublishedPort) -> str:
-    return f"{published.host_port}/{published.protocol}"

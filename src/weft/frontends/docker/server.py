@@ -22,8 +22,9 @@ from weft.frontends.docker.protocol import Empty, Failure, Message, decode, enco
 log = structlog.get_logger()
 
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
-MAX_BODY_BYTES = 1 << 20
-_MAX_DRAIN_BYTES = 64 << 20
+MAX_BODY_BYTES = 64 << 20
+"""Docker names each published port by itself, in 100 bytes or so, and each twice or thrice."""
+_MAX_DRAIN_BYTES = 256 << 20
 DEADLINE_S = 25.0
 """Above the time that control gives the kernel, below that after which users lose patience."""
 

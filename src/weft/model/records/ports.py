@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records.base import Part, Record
@@ -13,11 +15,14 @@ from weft.model.values import (
     Inode,
     Label,
     LongText,
+    PortCount,
     PortDevice,
     PortNumber,
     Slot,
     Text,
 )
+
+LAST_PORT = 65535
 
 
 class AllowedAddress(Part, frozen=True, kw_only=True):
@@ -28,21 +33,31 @@ class AllowedAddress(Part, frozen=True, kw_only=True):
 
 
 class PublishedPort(Part, frozen=True, kw_only=True):
-    """A port of the host that leads to a port of the workload (docker -p)."""
+    """Ports of the host, in a row, that lead to as many of the workload (docker -p)."""
 
     protocol: Literal["tcp", "udp", "sctp"]
     host_port: PortNumber
+    """The first of them."""
     port: PortNumber
+    """Where the first leads; the next leads to the next."""
     host_address: IPAddress | None = None
     """None: on every address of the host."""
+    count: PortCount = 1
 
-    def collides_with(self, other: PublishedPort) -> bool:
-        """Whether a host cannot publish both at once."""
-        if (self.protocol, self.host_port) != (other.protocol, other.host_port):
-            return False
-        return None in (self.host_address, other.host_address) or (
-            self.host_address == other.host_address
-        )
+    def __post_init__(self) -> None:
+        """Raise ValueError for a row that goes past the last port."""
+        if max(self.host_port, self.port) + self.count - 1 > LAST_PORT:
+            first = max(self.host_port, self.port)
+            raise ValueError(f"{self.count} ports from {first} on: the last port is {LAST_PORT}")
+
+    @property
+    def host_ports(self) -> range:
+        """All of the host's."""
+        return range(self.host_port, self.host_port + self.count)
+
+    def one(self, number: int) -> PublishedPort:
+        """What port `number` of the host leads to."""
+        return replace(self, host_port=number, port=self.port + number - self.host_port, count=1)
 
 
 class Device(Part, frozen=True, kw_only=True):
