@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -260,7 +260,7 @@ class Lab:
         remove_tree(self.layout.state)
         remove_tree(self.layout.run)
         for root in (STATE_ROOT, RUN_ROOT):
-            if root.exists() and not any(root.iterdir()):
+            with suppress(OSError):  # another lab is there, or has just removed it
                 root.rmdir()
 
     def _host(self, name: str) -> LabHost:
