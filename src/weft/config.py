@@ -20,6 +20,7 @@ import msgspec
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.codec import convert
+from weft.model.reserved import why_reserved
 
 DEFAULT_FILE = Path("/etc/weft/weft.toml")
 ENVIRONMENT_PREFIX = "WEFT_"
@@ -157,6 +158,7 @@ def load(
     values.update({key: value for key, value in (flags or {}).items() if value is not None})
     settings = convert(values, Settings)
     _check_run_dir(settings)
+    _check_pools(settings)
     return settings
 
 
@@ -208,6 +210,14 @@ def _check_run_dir(settings: Settings) -> None:
             f"run_dir {settings.run_dir}: the path of a socket in it has {length} bytes, and Linux "
             f"takes {_SOCKET_PATH_BYTES}; choose a shorter one"
         )
+
+
+def _check_pools(settings: Settings) -> None:
+    for key in ("address_pool", "address_pool6"):
+        pool: IPNetwork = getattr(settings, key)
+        reason = why_reserved(pool)
+        if reason is not None:
+            raise InvalidError(f"{key} {pool}: {reason}; choose another")
 
 
 def _check_known(key: str, source: str) -> None:

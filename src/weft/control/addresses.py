@@ -29,6 +29,7 @@ from weft.model.records import (
     Reservation,
     Subnet,
 )
+from weft.model.reserved import why_reserved
 from weft.store.interface import Change, Delete, Put
 
 T = TypeVar("T")
@@ -167,6 +168,7 @@ class Addresses:
         """A checked subnet that overlaps nothing but what is in `beside`; `others` are to be
         avoided as well."""
         cidr = spec.cidr or self._cut(family, tenant, others)
+        _check_usable(cidr)
         self._check_overlap(cidr, tenant, others, beside, is_forced=is_forced)
         return Subnet(
             id=SubnetId(new_id(self._context.random_bytes)),
@@ -364,6 +366,12 @@ class Addresses:
             return "a pool that waits for its network"
         network = self._context.view.get(Network, subnet.network_id)
         return f"network {network.name if network else subnet.network_id}"
+
+
+def _check_usable(cidr: IPNetwork) -> None:
+    reason = why_reserved(cidr)
+    if reason is not None:
+        raise InvalidError(f"subnet {cidr}: {reason}; choose another, as of 10.0.0.0/8 or fd00::/8")
 
 
 def _reservation_id(subnet_id: str, address: IPAddress) -> ReservationId:

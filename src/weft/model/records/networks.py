@@ -9,6 +9,7 @@ from msgspec import Meta
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records.base import Part, Record
+from weft.model.reserved import why_reserved
 from weft.model.values import Id, LongText, MtuBytes, NetworkName, Text, UnixSeconds, Words
 
 MAX_RANGES = 1024
@@ -65,6 +66,9 @@ class Subnet(Record, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """See `Record.check`."""
+        reason = why_reserved(self.cidr)
+        if reason is not None:
+            raise ValueError(f"{self.cidr} can be no subnet: {reason}")
         if self.cidr.prefixlen < LEAST_PREFIX[self.cidr.version]:
             least = LEAST_PREFIX[self.cidr.version]
             raise ValueError(f"subnet {self.cidr}: shorter than /{least}")
