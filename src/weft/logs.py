@@ -14,6 +14,7 @@ from collections.abc import MutableMapping
 from typing import TextIO, cast
 
 from weft.errors import InvalidError
+from weft.printable import printable
 
 _had_rich = "rich" in sys.modules
 if not _had_rich:
@@ -89,18 +90,24 @@ def hide_secrets(logger: object, method: str, event: Event) -> Event:
 
 
 def render(logger: object, method: str, event: Event) -> str:
-    """``TIME LEVEL event key=value …``, a traceback on the lines after it."""
+    """``TIME LEVEL event key=value …``, a traceback on the lines after it, indented."""
     time, level = event.pop("timestamp", ""), event.pop("level", "")
     text = event.pop("event", "")
-    traceback = event.pop("exception", "")
+    traceback = str(event.pop("exception", ""))
     facts = "".join(f" {key}={_quoted(value)}" for key, value in event.items())
-    line = f"{time} {level!s:<7} {text}{facts}"
-    return f"{line}\n{traceback}" if traceback else line
+    line = f"{time} {level!s:<7} {printable(str(text))}{facts}"
+    return f"{line}\n{_indented(traceback)}" if traceback else line
+
+
+def _indented(traceback: str) -> str:
+    """So that no line of an error's text passes for a line of the log."""
+    return "\n".join(f"  {printable(line)}" for line in traceback.splitlines())
 
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return text if text and not re.search(r"[\s\"=]", text) else repr(text)
+    is_plain = text.isprintable() and not re.search(r"[\s\"=]", text)
+    return text if text and is_plain else repr(text)
 
 
 def _take_over_standard_logging(stream: TextIO) -> None:

@@ -14,7 +14,7 @@ import weft
 ROOT = Path(weft.__file__).parent
 
 LAYERS = (
-    {"errors", "cancellation"},
+    {"errors", "cancellation", "printable"},
     {"model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},

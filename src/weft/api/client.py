@@ -17,6 +17,7 @@ import msgspec
 from weft.api.errors import ErrorBody, from_body
 from weft.errors import UnavailableError, WeftError
 from weft.model.codec import encode
+from weft.printable import printable_values
 
 T = TypeVar("T")
 Query = Mapping[str, str | Sequence[str] | None]
@@ -28,9 +29,13 @@ TIMEOUT_S = 75.0
 class Client:
     """Speaks to one weftd; one connection a request."""
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, path: Path, timeout_s: float = TIMEOUT_S, *, is_for_people: bool = False
+    ) -> None:
+        """is_for_people: all text of answers is made fit for a terminal (`weft.printable`)."""
         self._path = path
         self._timeout_s = timeout_s
+        self._is_for_people = is_for_people
 
     def get(self, wanted: type[T], *path: str, query: Query | None = None) -> T:
         """GET: the answer as `wanted`. Path parts are quoted; query values None are left out."""
@@ -108,6 +113,8 @@ class Client:
 
     def _decode(self, answer: bytes, wanted: type[T]) -> T:
         try:
+            if self._is_for_people:
+                return msgspec.convert(printable_values(msgspec.json.decode(answer)), wanted)
             return msgspec.json.decode(answer, type=wanted)
         except msgspec.MsgspecError as error:
             raise WeftError(

@@ -17,6 +17,7 @@ from weft.config import Settings
 from weft.doctor.examination import examine
 from weft.doctor.finding import Daemon, Finding, Subject
 from weft.errors import WeftError
+from weft.printable import printable
 
 DAEMON_TIMEOUT_S = 10.0
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -76,9 +77,9 @@ def _subject(settings: Settings) -> Subject:
 def _print(finding: Finding) -> None:
     width = min(shutil.get_terminal_size((80, 24)).columns, 100) - MARGIN
     text = f"{finding.name}: {finding.detail}" if finding.detail else finding.name
-    lines = textwrap.wrap(text, width)
+    lines = textwrap.wrap(printable(text), width)
     if finding.fix:
-        lines += textwrap.wrap(f"-> {finding.fix}", width, subsequent_indent="   ")
+        lines += textwrap.wrap(f"-> {printable(finding.fix)}", width, subsequent_indent="   ")
     state = coloured(f"{finding.state:<{MARGIN}}", COLOURS[finding.state])
     click.echo(state + lines[0])
     for line in lines[1:]:

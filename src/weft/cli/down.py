@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from weft import config
-from weft.api.client import Client
 from weft.api.schema import Accepted
 from weft.cli import daemon_process
 from weft.cli.output import json_option, print_json, progress
+from weft.cli.session import connect
 from weft.config import Settings
 from weft.errors import UnavailableError
 
@@ -65,7 +65,7 @@ def _others(settings: Settings) -> list[str]:
 def stop(settings: Settings) -> int | None:
     """End weftd by its API, else by its pid; the pid that ended, None when none ran."""
     try:
-        client = Client(settings.api_socket, timeout_s=SHUTDOWN_ANSWER_S)
+        client = connect(SHUTDOWN_ANSWER_S, settings.api_socket)
         pid = client.send(Accepted, "POST", "shutdown").pid
     except UnavailableError:
         found = daemon_process.find(settings)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from weft import config
-from weft.api.client import Client
 from weft.api.schema import LeaveInfo
 from weft.cli.down import stop
 from weft.cli.output import json_option, print_json, progress
+from weft.cli.session import connect
 from weft.errors import UnavailableError
+from weft.printable import printable_lines
 
 LEAVE_S = 60.0
 
@@ -33,7 +34,7 @@ def leave(force: bool, as_json: bool) -> None:
       weft leave --force
     """
     settings = config.load()
-    client = Client(settings.api_socket, timeout_s=LEAVE_S)
+    client = connect(LEAVE_S, settings.api_socket)
     query = {"force": "true"} if force else None
     try:
         with progress("leaving the cluster"):
@@ -41,7 +42,7 @@ def leave(force: bool, as_json: bool) -> None:
     except UnavailableError as error:
         if not force or settings.api_socket.exists():
             raise
-        click.echo(f"weft: {error}", err=True)
+        click.echo(f"weft: {printable_lines(str(error))}", err=True)
         answer = LeaveInfo(host=settings.name, is_confirmed=False)
     from weft.cli.purge import purge_host
 

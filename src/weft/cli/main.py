@@ -16,6 +16,7 @@ import click
 
 import weft
 from weft.errors import WeftError
+from weft.printable import printable_lines
 
 EXIT_FAILED = 1
 
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _report(error: BaseException, *, leave: bool = True) -> None:
-    click.echo(f"weft: {error}", err=True)
+    click.echo(f"weft: {printable_lines(str(error))}", err=True)
     if leave:
         sys.exit(EXIT_FAILED)
 

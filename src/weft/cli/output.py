@@ -18,6 +18,8 @@ from typing import TypeVar
 import click
 import msgspec
 
+from weft.printable import printable_json
+
 F = TypeVar("F", bound=Callable[..., object])
 
 QUIET_S = 1.0
@@ -33,7 +35,7 @@ def json_option(command: F) -> F:
 
 def print_json(value: object) -> None:
     """JSON, indented, one document."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    click.echo(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def print_table(

@@ -12,11 +12,11 @@ from typing import cast
 import click
 
 from weft import config
-from weft.api.client import Client
 from weft.api.schema import HostList, Scalar, StatusInfo
 from weft.cli import daemon_process, joining
 from weft.cli.down import stop
 from weft.cli.output import json_option, print_json, progress
+from weft.cli.session import connect
 from weft.cli.settings_options import Flags, absolute, settings_options, to_environment
 from weft.cli.token import read_token
 from weft.config import Settings
@@ -111,7 +111,7 @@ def _settings_of(running: StatusInfo, given: Flags) -> Settings:
 
 def _wait_for_links(settings: Settings) -> HostList:
     """Until another host is linked, or a while has gone by."""
-    client = Client(settings.api_socket, timeout_s=5.0)
+    client = connect(5.0, settings.api_socket)
     began_s = time.monotonic()
     with progress("looking for the cluster"):
         while True:
@@ -142,7 +142,7 @@ def _report_joined(settings: Settings, hosts: HostList) -> None:
 def _running(settings: Settings) -> StatusInfo | None:
     """The state of the weftd that runs already, ready or nearly so."""
     try:
-        status = Client(settings.api_socket).get(StatusInfo, "status")
+        status = connect(path=settings.api_socket).get(StatusInfo, "status")
     except UnavailableError:
         pid = daemon_process.find(settings)
         return None if pid is None else _wait_for(settings, pid)
@@ -179,7 +179,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(settings: Settings, is_alive: daemon_process.IsAlive, since: int) -> StatusInfo:
-    client = Client(settings.api_socket, timeout_s=5.0)
+    client = connect(5.0, settings.api_socket)
     deadline = time.monotonic() + READY_S
     reason = "it did not begin to listen"
     while time.monotonic() < deadline:

@@ -6,13 +6,14 @@ that host itself, started again. The first is never disturbed.
 
 from __future__ import annotations
 
-from weft.cluster.greeting import Because, Hello, printable
+from weft.cluster.greeting import Because, Hello
 from weft.cluster.handshake import Refused, decides
 from weft.cluster.interface import Identity, RefusalOf
 from weft.cluster.link import Link, Pace
 from weft.cluster.link_table import LinkTable
 from weft.cluster.secret import Secrets
 from weft.model.ids import HostId
+from weft.printable import printable
 
 CLONE_FIX = (
     "on the copy stop weftd, remove its state directory (/var/lib/weft) and let it join again, "

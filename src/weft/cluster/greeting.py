@@ -116,8 +116,3 @@ def decode(data: bytes, type: type[T]) -> T:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         reason = "not readable" if type is Handover else str(error)  # not it: no cycle
         raise InvalidError(f"{type.__name__.lower()}: {reason}") from None
-
-
-def printable(text: str) -> str:
-    """Of a stranger's text what is safe to show."""
-    return "".join(each if each.isprintable() else "?" for each in text)

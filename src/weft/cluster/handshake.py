@@ -18,6 +18,7 @@ from weft.cluster.frames import Kind
 from weft.cluster.greeting import OLDEST_PROTOCOL, PROTOCOL, Because, Hello, Refusal
 from weft.errors import InvalidError, UnavailableError
 from weft.model.ids import HostId
+from weft.printable import printable
 
 QUIET = frozenset({Because.DUPLICATE, Because.UNWANTED, Because.OURSELVES, Because.LEAVING})
 """Nothing is wrong."""
@@ -111,8 +112,8 @@ async def _expect(connection: Connection, kind: Kind) -> bytes:
         said = greeting.decode(frame.payload, Refusal)
         raise Refused(
             said.because,
-            greeting.printable(said.reason),
-            greeting.printable(said.fix),
+            printable(said.reason),
+            printable(said.fix),
             is_ours=False,
         )
     if frame.kind != kind:
@@ -131,7 +132,7 @@ def _check_protocol(hello: Hello) -> None:
     if hello.protocol < OLDEST_PROTOCOL or hello.oldest_protocol > PROTOCOL:
         raise Refused(
             Because.PROTOCOL,
-            f"weft {greeting.printable(hello.version)} speaks versions {hello.oldest_protocol} to "
+            f"weft {printable(hello.version)} speaks versions {hello.oldest_protocol} to "
             f"{hello.protocol} of the links' protocol, this host {OLDEST_PROTOCOL} to {PROTOCOL}",
             "upgrade the older of the two",
         )

@@ -16,6 +16,7 @@ from weft.cluster.greeting import Because, Confirm, Handover, Hello, Ping, Pong,
 from weft.cluster.interface import Endpoint, LinkInfo
 from weft.errors import UnavailableError
 from weft.model.ids import HostId
+from weft.printable import printable
 
 SAMPLES = 8
 """Round trips to choose the quickest from: it says most about the clock as well."""
@@ -205,8 +206,8 @@ class Link:
             port=port,
             is_outgoing=self.is_outgoing,
             since_s=self._since_s,
-            name=greeting.printable(self.hello.name),
-            version=greeting.printable(self.hello.version),
+            name=printable(self.hello.name),
+            version=printable(self.hello.version),
             instance=self.hello.instance,
             boot_id=self.hello.boot_id,
             secret_id=self.secret_id,

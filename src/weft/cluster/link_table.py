@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from weft.cluster.connection import Connection
-from weft.cluster.greeting import Because, Handover, Hello, Refusal, printable
+from weft.cluster.greeting import Because, Handover, Hello, Refusal
 from weft.cluster.handshake import QUIET
 from weft.cluster.interface import Endpoint
 from weft.cluster.link import Link
@@ -15,6 +15,7 @@ from weft.cluster.problems import Problems
 from weft.cluster.tls_errors import explain
 from weft.mesh.transport import Listener
 from weft.model.ids import HostId
+from weft.printable import printable
 
 CLOSED_FIX = "see what `weft status hosts` says there"
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import field
 
 from weft.errors import InvalidError
+from weft.printable import printable_lines
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 GENERIC = "com.docker.network.generic"
@@ -293,5 +294,6 @@ def encode(message: Message) -> bytes:
 
 
 def failure(message: str) -> Failure:
-    """An error, for whoever reads it."""
-    return Failure(err=message, error=message)
+    """An error, for whoever reads it: Docker prints it as it is."""
+    text = printable_lines(message)
+    return Failure(err=text, error=text)
