@@ -48,12 +48,13 @@ from weft.frontends.docker.service import DockerFrontend
 from weft.host import memory
 from weft.host.encryption import Encryption
 from weft.host.instance import only_instance
+from weft.host.mended_settings import MendedSettings
 from weft.host.ports_by_device import PortsByDevice
 from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
 from weft.ipam.lease import LeaseTimes
 from weft.kernel import underlay
-from weft.kernel.events import KernelEvent, KernelEvents
+from weft.kernel.events import ALL_DEVICES, KernelEvent, KernelEvents
 from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
@@ -61,6 +62,7 @@ from weft.mesh.opening import Opened, Places, open_mesh
 from weft.metrics import Metrics
 from weft.multicast.snooper import Snooper
 from weft.paths.prober import Prober
+from weft.printable import printable_lines
 
 if TYPE_CHECKING:
     from weft.etcd.opening import EtcdOpened
@@ -88,7 +90,7 @@ def main() -> None:
     except* WeftError as errors:
         problems = leaves(errors)
     for problem in problems:
-        print(f"weftd: {problem}", file=sys.stderr)
+        print(f"weftd: {printable_lines(str(problem))}", file=sys.stderr)
     sys.exit(1 if problems else 0)
 
 
@@ -260,7 +262,8 @@ class Daemon:
         self._prober.on_change = membership.neighbourhood.look_again
         self._kernel_events = KernelEvents(self._on_kernel_events)
         self._sweep_due = asyncio.Event()
-        self._engine.on_reconciled = self._sweep_due.set
+        self._mended_settings = MendedSettings(self._control.notices, time.time)
+        self._engine.on_reconciled = self._on_reconciled
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Run all parts; the first that fails ends the others and is raised."""
@@ -331,6 +334,10 @@ class Daemon:
         log.info("weftd is ready", host=self._settings.name, version=weft.__version__)
         notify_service_manager("READY=1")
 
+    def _on_reconciled(self) -> None:
+        self._mended_settings.tell(self._sink.mended_settings)
+        self._sweep_due.set()
+
     def _on_kernel_events(self, events: Sequence[KernelEvent]) -> None:
         if any(event.is_damage and self._is_wanted(event) for event in events):
             self._engine.repair_soon()
@@ -344,7 +351,7 @@ class Daemon:
 
     def _is_wanted(self, event: KernelEvent) -> bool:
         """Whether it is about something that shall be there: not what Weft itself just removed."""
-        if event.subject in ("rules", "lost"):
+        if event.subject in ("rules", "lost") or event.ifindex == ALL_DEVICES:
             return True
         ifname = self._device_of(event)
         return ifname in (WEFT0, WEFT1, WEFTWG, WEFTX) or self._ports.of_ifname(ifname) is not None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.system.test_command_line import checks
 from tests.system.workload import NewNetwork, NewWorkload, Workload, until
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo, PortList, ProblemList
@@ -107,6 +108,26 @@ def test_damage_is_repaired(
     until("everything works again", lambda: is_sound(one, two, outside), timeout_s=15)
     until("no problem is left", lambda: not api.get(ProblemList, "problems").problems)
     assert new_workload(network).reaches(one.address4)
+
+
+def test_forwarding_that_others_switch_off_is_put_back_at_once_and_told(
+    host: LabHost, two_workloads: tuple[Workload, Workload], outside: tuple[str, str], api: Client
+) -> None:
+    names = {"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"}
+
+    def told() -> set[str]:
+        problems = api.get(ProblemList, "problems").problems
+        return {each.name for each in problems if each.kind == "setting"}
+
+    try:
+        host.run(["sysctl", "-qw", *(f"{name}=0" for name in sorted(names))])
+        until("it is told", lambda: told() == names, timeout_s=15)
+        until("everything works again", lambda: is_sound(*two_workloads, outside), timeout_s=15)
+        assert checks(host)["setting net.ipv4.ip_forward"]["state"] == "warning"
+    finally:
+        host.kill_weftd()
+        host.start_weftd()
+    assert told() == set()
 
 
 @pytest.mark.smoke

@@ -13,6 +13,8 @@ from weft.engine.ebpf.rows import WEFT0
 from weft.kernel.links import links
 from weft.kernel.netlink import Netlink
 
+SETTING = "setting"
+"""Of problems that weftd has mended, and whose cause somebody should look for."""
 MIN_FREE_BYTES = 50_000_000
 
 
@@ -73,7 +75,7 @@ def _problems(daemon: Daemon) -> Iterator[Finding]:
     for problem in others:
         yield Finding(
             name=f"{problem.kind} {problem.name}".strip(),
-            state="failed",
+            state="warning" if problem.kind == SETTING else "failed",
             detail=problem.reason,
             fix=problem.fix,
         )

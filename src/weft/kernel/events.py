@@ -20,6 +20,14 @@ from weft.kernel.netlink import attributes, open_socket, read_news, readable
 _NETFILTER = 12
 _ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
 """Devices, filters, addresses and routes of both families (RTMGRP_*)."""
+_SETTING_GROUPS = 1 << 23 | 1 << 24
+"""Settings of devices of both families (RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF)."""
+_RTM_NEWNETCONF = 80
+_NETCONF_BYTES = 4  # struct netconfmsg
+_NETCONFA_IFINDEX = 1
+_NETCONFA_FORWARDING = 2
+_NETCONFA_RP_FILTER = 3
+_LOOSE = 2
 _NFTABLES_GROUP = 1 << 6
 _NFT_MSG_NEWGEN = 10 << 8 | 15
 _NFTA_GEN_PROC_PID = 2
@@ -32,7 +40,7 @@ _RTMSG_BYTES = 12
 _RTA_OIF = 4
 _ENOUGH = 10_000
 
-Subject = Literal["device", "address", "route", "filter", "rules", "lost"]
+Subject = Literal["device", "address", "route", "filter", "setting", "rules", "lost"]
 _SUBJECTS: dict[int, tuple[Subject, bool]] = {
     16: ("device", False),
     17: ("device", True),
@@ -46,15 +54,23 @@ _SUBJECTS: dict[int, tuple[Subject, bool]] = {
 }
 
 
+ALL_DEVICES = -1
+"""NETCONFA_IFINDEX_ALL."""
+
+
 class KernelEvent(NamedTuple):
-    """Something changed. ``lost``: more happened than could be told, anything may be different."""
+    """Something changed. ``lost``: more happened than could be told, anything may be different.
+
+    Of settings the kernel tells forwarding and rp_filter alone; ``is_gone``: it is off, or strict.
+    """
 
     subject: Subject
     is_gone: bool = False
     ifname: str = ""
     """Of a device; else empty."""
     ifindex: int = 0
-    """Of the device that changed, or on which something did; 0: none."""
+    """Of the device that changed, or on which something did; 0: none. Of a setting also
+    `ALL_DEVICES`."""
     has_gone_down: bool = False
     """A device that was up. One that is new is down at first, which is no change."""
     mtu_bytes: int = 0
@@ -90,7 +106,7 @@ class KernelEvents:
         wakes the event loop holds up the thread that does the work.
         """
         with (
-            open_socket(socket.NETLINK_ROUTE, _ROUTE_GROUPS) as devices,
+            open_socket(socket.NETLINK_ROUTE, _ROUTE_GROUPS | _SETTING_GROUPS) as devices,
             open_socket(_NETFILTER, _NFTABLES_GROUP) as rules,
         ):
             for sock in (devices, rules):
@@ -117,6 +133,8 @@ def parse(kind: int, body: bytes) -> KernelEvent | None:
     """What a message says; None: nothing of interest, or rules that this process changed."""
     if kind == _NFT_MSG_NEWGEN:
         return None if _is_ours(attributes(body, 4)) else KernelEvent("rules")
+    if kind == _RTM_NEWNETCONF:
+        return _setting(attributes(body, _NETCONF_BYTES))
     if kind not in _SUBJECTS:
         return None
     subject, is_gone = _SUBJECTS[kind]
@@ -149,3 +167,14 @@ def _names(threads: Path) -> Iterator[bytes]:
     for each in threads.iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
             yield (each / "comm").read_bytes().rstrip(b"\n")
+
+
+def _setting(told: dict[int, bytes]) -> KernelEvent | None:
+    numbers = {
+        kind: struct.unpack("=i", value)[0] for kind, value in told.items() if len(value) == 4
+    }
+    is_gone = (
+        numbers.get(_NETCONFA_FORWARDING, 1) == 0
+        or numbers.get(_NETCONFA_RP_FILTER, _LOOSE) != _LOOSE
+    )
+    return KernelEvent("setting", is_gone, ifindex=numbers.get(_NETCONFA_IFINDEX, 0))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.kernel.conftest import PATIENCE, run
 from weft.kernel import netns, probes
-from weft.kernel.events import KernelEvent, KernelEvents
+from weft.kernel.events import ALL_DEVICES, KernelEvent, KernelEvents
 from weft.kernel.nftables import Nftables
 
 pytestmark = pytest.mark.root
@@ -121,3 +121,36 @@ def test_a_helper_that_the_kernel_lacks_is_missed(
 ) -> None:
     monkeypatch.setattr(probes, "_LOOP", 9999)
     assert [each.name for each in probes.run() if not each.is_ok and each.is_needed] == ["bpf_loop"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "ifindex"),
+    [
+        ("net.ipv4.ip_forward", ALL_DEVICES),
+        ("net.ipv6.conf.all.forwarding", ALL_DEVICES),
+        ("net.ipv4.conf.lo.forwarding", 1),
+        ("net.ipv6.conf.lo.forwarding", 1),
+    ],
+)
+async def test_forwarding_that_is_switched_off_is_damage(
+    host_netns: str, setting: str, ifindex: int
+) -> None:
+    async with listening() as heard:
+        run(f"sysctl -qw {setting}=1")
+        on = await heard.until(lambda event: event.subject == "setting")
+        assert not on.is_damage
+        run(f"sysctl -qw {setting}=0")
+        off = await heard.until(
+            lambda event: event.subject == "setting" and event.ifindex == ifindex and event.is_gone
+        )
+        assert off.is_damage
+
+
+async def test_a_strict_reverse_path_filter_is_damage(host_netns: str) -> None:
+    run("sysctl -qw net.ipv4.conf.lo.rp_filter=0")
+    async with listening() as heard:
+        run("sysctl -qw net.ipv4.conf.lo.rp_filter=2")
+        loose = await heard.until(lambda event: event.subject == "setting")
+        assert not loose.is_damage
+        run("sysctl -qw net.ipv4.conf.lo.rp_filter=1")
+        await heard.until(lambda event: event.is_damage and event.ifindex == 1)

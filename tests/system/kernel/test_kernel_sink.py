@@ -17,7 +17,7 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import difference
 from weft.engine.rows import RowKey
-from weft.kernel import netns
+from weft.kernel import netns, sysctl
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import (
@@ -408,3 +408,48 @@ def test_counters_are_by_device_and_go_with_it(sink: Sink, new_netns: Callable[[
     assert counters.tx_packets >= 2 and counters.rx_packets >= 2
     settle(sink, rows_of())
     assert "weft00000000001" not in sink.counters()
+
+
+def told(sink: Sink) -> list[tuple[str, str, int]]:
+    return [(each.name, each.found, each.times) for each in sink.mended_settings]
+
+
+def test_settings_that_others_change_are_put_back_and_told(
+    sink: Sink, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sink.actual({}) and told(sink) == []
+    changes = {
+        "net/ipv4/ip_forward": "0",
+        "net/ipv6/conf/all/forwarding": "0",
+        "net/ipv4/conf/weft0/rp_filter": "1",
+        "net/ipv4/conf/weft0/route_localnet": "0",
+        "net/ipv6/conf/weft0/disable_ipv6": "1",
+    }
+    for name, value in changes.items():
+        former = sysctl.read(name)
+        sysctl.write(name, value)
+        sink.actual({})
+        assert sysctl.read(name) == former != value
+        assert (name, value, 1) in told(sink)
+        assert name.replace("/", ".") in capsys.readouterr().out
+    sysctl.write("net/ipv4/ip_forward", "0")
+    sink.actual({})
+    assert ("net/ipv4/ip_forward", "0", 2) in told(sink)
+    count = len(told(sink))
+    sink.actual({})
+    assert len(told(sink)) == count and capsys.readouterr().out.count("put back") == 1
+
+
+def test_what_was_changed_while_weftd_was_away_is_told_and_a_new_weft0_is_not(
+    sink: Sink, settings: Settings
+) -> None:
+    sink.actual({})
+    sink.stop()
+    run("ip link del weft0")
+    sink.start()
+    assert told(sink) == []
+    sysctl.write("net/ipv4/ip_forward", "0")
+    again = Sink(settings)
+    again.start()
+    again.stop()
+    assert told(again) == [("net/ipv4/ip_forward", "0", 1)]

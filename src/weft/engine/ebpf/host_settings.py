@@ -7,9 +7,13 @@ themselves, so that a purge can put it back.
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from weft.engine.ebpf.rows import WEFT0
 from weft.errors import InvalidError
@@ -32,6 +36,24 @@ _OWN = {
 }
 
 
+_TOLD = {_FORWARD4, _FORWARD6, *_OWN}
+"""Whoever changes one of these works against Weft, and is to be found."""
+
+log = structlog.get_logger()
+
+
+class Mended(NamedTuple):
+    """A setting that somebody changed and that was put back."""
+
+    name: str
+    found: str
+    wanted: str
+    at_s: float
+    """Wall clock, the last time."""
+    times: int
+    """How often, since weftd started."""
+
+
 class Former(msgspec.Struct, frozen=True):
     """A setting before Weft changed it, and what Weft made of it."""
 
@@ -43,24 +65,64 @@ class Former(msgspec.Struct, frozen=True):
 class HostSettings:
     """The settings of the calling thread's namespace."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, wall_s: Callable[[], float] = time.time) -> None:
         self._file = run_dir / "sysctl.json"
+        self._wall_s = wall_s
+        self._mended: dict[str, Mended] = {}
+        self._ensured: dict[str, int] = {}
+        """Settings that Weft has made, and of which weft0."""
 
-    def ensure(self) -> None:
-        """Make all settings as they must be; those of weft0 need the device to be there."""
-        changed = [
-            Former(name, former, value)
-            for name, value in self._wanted().items()
-            if (former := sysctl.ensure(name, value)) is not None and name not in _OWN
-        ]
-        if changed:
-            known = {entry.name: entry for entry in self._read()}
-            for entry in changed:
-                before = known.get(entry.name)
-                known[entry.name] = (
-                    Former(entry.name, before.former, entry.changed) if before else entry
-                )
-            self._write(list(known.values()))
+    @property
+    def mended(self) -> Sequence[Mended]:
+        """What others changed since weftd started; for any thread."""
+        return tuple(self._mended.copy().values())
+
+    def ensure(self, weft0: int) -> None:
+        """Make all settings as they must be; those of weft0 need the device to be there.
+
+        weft0: its ifindex, for the settings of a new one are new.
+        """
+        known = {entry.name: entry for entry in self._read()}
+        changed = []
+        for name, value in self._wanted().items():
+            former = sysctl.ensure(name, value)
+            if former is not None:
+                self._tell(name, former, value, known, weft0)
+                if name not in _OWN:
+                    changed.append(Former(name, former, value))
+            if name in _TOLD:
+                self._ensured[name] = weft0
+        self._remember(changed, known)
+
+    def _tell(
+        self, name: str, found: str, wanted: str, known: dict[str, Former], weft0: int
+    ) -> None:
+        if name in _OWN:
+            was_so = self._ensured.get(name) == weft0
+        else:
+            was_so = name in self._ensured or name in known
+        if name not in _TOLD or not was_so:
+            return
+        before = self._mended.get(name)
+        times = before.times + 1 if before is not None else 1
+        self._mended[name] = Mended(name, found, wanted, self._wall_s(), times)
+        log.warning(
+            "a kernel setting was changed by others and is put back",
+            setting=name.replace("/", "."),
+            found=found,
+            wanted=wanted,
+            times=times,
+        )
+
+    def _remember(self, changed: Sequence[Former], known: dict[str, Former]) -> None:
+        if not changed:
+            return
+        for entry in changed:
+            before = known.get(entry.name)
+            known[entry.name] = (
+                Former(entry.name, before.former, entry.changed) if before else entry
+            )
+        self._write(list(known.values()))
 
     def restore(self) -> None:
         """Put back what Weft changed, unless somebody has changed it since."""

@@ -58,11 +58,17 @@ def ensure_pair(devices: Devices) -> HostDevices:
             netlink.do(set_mtu(link.ifindex, _MTU_BYTES))
     if not weft0.is_up or weft0.has_arp:
         netlink.do(set_up_without_arp(weft0.ifindex))
-    if has_ipv6():
-        # Answers to what the host sent from ::1 to a published port: its source is the gateway on
-        # the way, so ::1 itself never arrives from outside (the kernel drops that before NAT).
-        netlink.do(add_local_route(_LOOPBACK6, weft0.ifindex))
     return HostDevices(weft0.ifindex, weft0.mac, weft1.ifindex)
+
+
+def ensure_loopback(devices: Devices, weft0: int) -> None:
+    """Have answers taken to what the host sent from ::1 to a published port. weft0 must speak IPv6.
+
+    Their source is the gateway on the way, so ::1 itself never arrives from outside (the kernel
+    drops that before NAT).
+    """
+    if has_ipv6():
+        devices.netlink.do(add_local_route(_LOOPBACK6, weft0))
 
 
 def _is_pair(weft0: Link, weft1: Link) -> bool:

@@ -21,8 +21,13 @@ from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.filter_table import FilterTable
 from weft.engine.ebpf.foreign_chains import open_ports
-from weft.engine.ebpf.host_settings import HostSettings
-from weft.engine.ebpf.host_table import HostAddressTable, HostRouteTable, ensure_pair
+from weft.engine.ebpf.host_settings import HostSettings, Mended
+from weft.engine.ebpf.host_table import (
+    HostAddressTable,
+    HostRouteTable,
+    ensure_loopback,
+    ensure_pair,
+)
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
@@ -123,13 +128,15 @@ class Sink:
             # An underlay that is away for a while must not keep the rest from being mended.
             if not self._routes.mtu_bytes:
                 raise
-        facts = ensure_pair(self._devices)._replace(
+        pair = ensure_pair(self._devices)
+        self._host_settings.ensure(pair.weft0_ifindex)
+        ensure_loopback(self._devices, pair.weft0_ifindex)
+        facts = pair._replace(
             weftx_ifindex=self._overlay.ensure(),
             wireguard_ifindex=self._wireguard.ensure(is_encrypted),
             host_tag=self._tag,
             overlay_port=self._settings.overlay_port,
         )
-        self._host_settings.ensure()
         programs.mount_bpffs(self._bpffs_dir)
         former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)
         if former is not None:
@@ -234,6 +241,11 @@ class Sink:
     def follow_in_s(self) -> float | None:
         """See `engine.Sink.follow_in_s`."""
         return self._wireguard_peers.follow_in_s if self._tables else None
+
+    @property
+    def mended_settings(self) -> Sequence[Mended]:
+        """Settings of the kernel that others changed; for any thread."""
+        return self._host_settings.mended
 
     def interest(self) -> Interest:
         """Which of the kernel's news `follow` wants; for any thread."""
