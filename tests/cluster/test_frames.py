@@ -143,7 +143,3 @@ def test_a_handover_that_is_damaged_shows_nothing_of_it() -> None:
     assert "s3cr3t" not in repr(
         Handover(cluster_id="0" * 16, secret=b"s3cr3t" * 6, serial=1, predecessor_id="")
     )
-
-
-def test_what_a_stranger_says_is_shown_without_control_characters() -> None:
-    assert greeting.printable("a\x1b[31m\nb") == "a?[31m?b"

@@ -90,7 +90,7 @@ async def test_docker_is_told_why(prefix: str) -> None:
 @pytest.mark.parametrize("prefix", RESERVED)
 def test_a_record_with_a_reserved_prefix_does_not_decode(prefix: str) -> None:
     data = msgspec.json.encode({"id": "a", "cidr": prefix})
-    with pytest.raises(InvalidError, match="can be no subnet"):
+    with pytest.raises(InvalidError, match=r"can be no subnet|is an IPv4 prefix"):
         codec.decode("subnet", data)
 
 
