@@ -220,7 +220,12 @@ class Daemon:
         self._membership = membership
         secrets = membership.secrets
         self._host_record = HostRecord(
-            store, settings, host_id, self._dns.resolvers, lambda: secrets.current_id
+            store,
+            settings,
+            host_id,
+            self._dns.resolvers,
+            lambda: secrets.current_id,
+            self._dns.former_resolvers,
         )
         secrets.changed.append(self._host_record.look_again)
         self._encryption = Encryption(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 import pytest
 
-from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, gateway
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, gateway, until
 from weft.api.client import Client
-from weft.api.schema import NameInfo, NetworkInfo
+from weft.api.schema import NameInfo, NetworkInfo, StatusInfo
 from weft.control.specs import NameSpec
+from weft.lab.host import LabHost
 
 pytestmark = pytest.mark.root
 _PATIENT = ("+tries=2", f"+time={2 * PATIENCE:.0f}")
@@ -129,3 +132,41 @@ def test_programs_on_an_internal_network_resolve_and_get_no_further(
     assert status(client, "outside.example") == "NXDOMAIN"
     for address in outside:
         assert not client.reaches(address)
+
+
+@pytest.fixture
+def set_resolvers(host: LabHost, api: Client) -> Iterator[Callable[..., None]]:
+    """Lists other resolvers in the host's /etc/resolv.conf, and waits until weftd has seen them."""
+    before = host.run(["cat", "/etc/resolv.conf"])
+
+    def write(text: str) -> None:
+        host.run(["sh", "-c", f"printf %s {shlex.quote(text)} > /etc/resolv.conf"])
+
+    def change(*addresses: str) -> None:
+        write("".join(f"nameserver {address}\n" for address in addresses))
+        until("seen", lambda: api.get(StatusInfo, "status").host.resolvers == addresses)
+
+    yield change
+    write(before)
+
+
+def test_workloads_go_on_asking_the_resolvers_that_the_host_had(
+    network: NetworkInfo,
+    new_workload: NewWorkload,
+    outside: tuple[str, str],
+    host: LabHost,
+    set_resolvers: Callable[..., None],
+) -> None:
+    server, client = new_workload(network, names=("web",)), new_workload(network)
+    gone4, gone6 = "192.0.2.53", "2001:db8::53"  # nobody is there, as after a move elsewhere
+    set_resolvers(gone4, gone6)
+    set_resolvers(*outside)
+    for restart in (False, True):
+        if restart:
+            host.kill_weftd()
+            host.start_weftd()
+        for resolver in (gone4, gone6):
+            for transport in ("+notcp", "+tcp"):
+                asked = (f"@{resolver}", transport)
+                assert dig(client, *asked, "web") == [server.address4]
+                assert dig(client, *asked, "outside.example") == [outside[0]]

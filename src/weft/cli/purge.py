@@ -13,6 +13,7 @@ from pathlib import Path
 
 from weft.cli.daemon_process import log_file
 from weft.config import Settings
+from weft.dns import former
 from weft.engine.ebpf.sink import Sink
 from weft.errors import UnavailableError, WeftError
 from weft.frontends.docker.plugin_socket import NAME, specification_path
@@ -49,6 +50,7 @@ def files(settings: Settings) -> Iterator[Path]:
     yield settings.pid_file
     yield from (run_dir / name for name in ("docker-plugin.sock", "sysctl.json"))
     yield run_dir / "sysctl.partial"
+    yield run_dir / former.FILE
     yield settings.start_mark
     yield settings.host_id_file
     yield Path(settings.state_dir) / "cluster"

@@ -14,6 +14,7 @@ from weft.dns import lookup
 from weft.dns.askers import Askers
 from weft.dns.counters import Counters
 from weft.dns.endpoint import DEFAULT_ENDPOINTS, Endpoint
+from weft.dns.former import FormerResolvers
 from weft.dns.forward import Forwarder
 from weft.dns.lookup import LookupAnswer
 from weft.dns.resolv_conf import ResolvConf
@@ -60,6 +61,8 @@ class DnsService:
         self._resolv_conf = ResolvConf(
             Path(settings.resolv_conf), [endpoint.address for endpoint in endpoints]
         )
+        self._former = FormerResolvers(Path(settings.run_dir))
+        self._former.follow(self.resolvers())
         self._forwarder = Forwarder(
             lambda: self._resolv_conf.servers, self._counters, clock, random, upstream_port
         )
@@ -91,8 +94,12 @@ class DnsService:
         return self._server.failures
 
     def resolvers(self) -> Sequence[IPAddress]:
-        """Resolvers that workloads ask, so whose queries are to be rewritten to Weft."""
+        """Resolvers that workloads which start now ask, so whose queries are Weft's to answer."""
         return self._resolv_conf.intercepted
+
+    def former_resolvers(self) -> Sequence[IPAddress]:
+        """Resolvers that workloads which started earlier may ask."""
+        return self._former.addresses
 
     def watch_resolvers(self, listener: ResolversListener) -> Callable[[], None]:
         """Call `listener` with `resolvers()` now and after each change, on the event loop.
@@ -135,6 +142,7 @@ class DnsService:
         while True:
             if self._resolv_conf.refresh():
                 self._forwarder.forget_health()
+                self._former.follow(self.resolvers())
                 log.info("resolvers changed", upstreams=", ".join(self.upstreams()))
                 for listener in tuple(self._listeners):
                     listener(self.resolvers())

@@ -32,6 +32,7 @@ class HostRecord:
         host_id: HostId,
         resolvers: Callable[[], Sequence[IPAddress]],
         secret_id: Callable[[], str] = str,
+        former_resolvers: Callable[[], Sequence[IPAddress]] = tuple,
     ) -> None:
         """Others may write further fields of the record, which stay as they are."""
         self._store = store
@@ -39,6 +40,7 @@ class HostRecord:
         self._host_id = host_id
         self._resolvers = resolvers
         self._secret_id = secret_id
+        self._former_resolvers = former_resolvers
         self._changed = asyncio.Event()
         self._written: Host | None = None
         store.watch(self._on_records)
@@ -54,7 +56,8 @@ class HostRecord:
             underlay=found.addresses,
             mtu_bytes=found.mtu_bytes,
             network_mtu_bytes=self._settings.mtu_bytes or self._network_mtu_bytes(found),
-            resolvers=tuple(sorted(set(self._resolvers()), key=lambda a: (a.version, a))),
+            resolvers=_sorted(self._resolvers()),
+            former_resolvers=_sorted(self._former_resolvers()),
             version=weft.__version__,
             mesh_port=self._settings.mesh_port,
             secret_id=self._secret_id(),
@@ -91,3 +94,7 @@ class HostRecord:
                 await self.refresh()
             except (WeftError, OSError) as error:
                 log.warning("underlay not found, host record kept", reason=str(error))
+
+
+def _sorted(addresses: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
+    return tuple(sorted(set(addresses), key=lambda address: (address.version, address)))

@@ -50,10 +50,10 @@ class Guest(msgspec.Struct, frozen=True):
     """To the network's other subnets: needed where there is no default route, and where another
     network brings it."""
     resolver_routes: tuple[Route, ...]
-    """To the host's resolvers, whose queries Weft answers: needed where nothing else leads there,
-    which is on an internal network."""
+    """To the resolvers that answer: needed where nothing else leads there, which is on an internal
+    network."""
     resolvers: tuple[IPAddress, ...]
-    """That answer a query from this port: those of its families."""
+    """To ask, of its families. Former ones of the host answer too, and are told to nobody anew."""
 
     @property
     def default_routes(self) -> tuple[Route, ...]:
@@ -64,7 +64,7 @@ class Guest(msgspec.Struct, frozen=True):
 def guest_of(port: Port, network: Network, subnets: Sequence[Subnet], host: Host | None) -> Guest:
     """The facts for a port. subnets: all of its network. host: the port's."""
     gateways = gateways_of(port, subnets)
-    resolvers = host.resolvers if host is not None else ()
+    resolvers, former = (host.resolvers, host.former_resolvers) if host is not None else ((), ())
     families = {address.version for address in port.addresses}
     return Guest(
         mac=port.mac,
@@ -72,7 +72,7 @@ def guest_of(port: Port, network: Network, subnets: Sequence[Subnet], host: Host
         addresses=tuple(GuestAddress(each, _length(each, subnets)) for each in port.addresses),
         gateways=() if network.is_internal else tuple(gateways.values()),
         subnet_routes=tuple(_subnet_routes(port, subnets, gateways)),
-        resolver_routes=tuple(_resolver_routes(network, subnets, gateways, resolvers)),
+        resolver_routes=tuple(_resolver_routes(network, subnets, gateways, (*resolvers, *former))),
         resolvers=tuple(each for each in resolvers if each.version in families),
     )
 

@@ -95,7 +95,7 @@ async def serving(
     store = MemoryStore(records or two_tenants())
     number = free_port()
     served = DnsService(
-        Settings(resolv_conf=str(resolv_conf)),
+        Settings(resolv_conf=str(resolv_conf), run_dir=str(tmp_path)),
         store,
         HOST,
         port_of_ifindex,

@@ -146,7 +146,7 @@ async def test_port_taken_is_served_once_it_is_free(
         taken.listen()
         number = taken.getsockname()[1]
         served = DnsService(
-            Settings(resolv_conf=str(tmp_path / "none")),
+            Settings(resolv_conf=str(tmp_path / "none"), run_dir=str(tmp_path)),
             MemoryStore(two_tenants()),
             HOST,
             lambda ifindex: None,

@@ -81,6 +81,18 @@ def test_an_internal_network_leads_to_its_other_subnets_and_to_the_resolvers_and
     )
 
 
+def test_a_former_resolver_is_reached_and_told_to_nobody_anew() -> None:
+    host = replace(HOST, resolvers=HOST.resolvers[:1], former_resolvers=HOST.resolvers[2:])
+    guest = guest_of(
+        port("10.1.0.5", "fd00:1::5"), replace(NETWORK, is_internal=True), (FIRST, SIXTH), host
+    )
+    assert guest.resolvers == HOST.resolvers[:1]
+    assert guest.resolver_routes == (
+        route("192.0.2.53/32", "10.1.0.1"),
+        route("2001:db8::53/128", "fd00:1::1"),
+    )
+
+
 def test_other_subnets_are_reached_whether_there_is_a_default_route_or_not() -> None:
     for is_internal in (False, True):
         guest = told(FIRST, SECOND, to=port("10.2.0.5"), is_internal=is_internal)

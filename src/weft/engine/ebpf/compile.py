@@ -55,7 +55,7 @@ def compile_host(
     yield Row(rows.FILTERS, rows.FilterKey(rows.WEFTX), rows.FilterValue("from_overlay"))
     for address in host.underlay:
         yield Row(rows.WIRES, address, rows.WireValue())
-    for resolver in host.resolvers:
+    for resolver in (*host.resolvers, *host.former_resolvers):
         yield Row(rows.RESOLVERS, resolver, rows.ResolverValue())
 
 

@@ -39,6 +39,8 @@ class Host(Record, frozen=True, kw_only=True):
     """For networks that name none: what fits into an underlay packet once encapsulated."""
     resolvers: Annotated[tuple[ScopedAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
     """DNS servers that this host uses; queries of its workloads to them are Weft's to answer."""
+    former_resolvers: Annotated[tuple[ScopedAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
+    """DNS servers that it used and workloads may still ask: queries to them are Weft's as well."""
     version: Text = ""
     mesh_port: PortNumber = 6783
     """TCP port of its links to other hosts."""
