@@ -201,7 +201,8 @@ struct probe_message {
 };
 
 /* answers_v1 (LRU): ifindex that the packet came by -> how many ICMP errors may still be sent;
- * reports_v1 (LRU): likewise -> how many reports of groups weftd may still be given */
+ * reports_v1 (LRU): likewise -> how many reports of groups weftd may still be given
+ * queries_v1 (LRU): likewise -> how many DNS queries */
 struct answer_limit {
 	__u64 refilled_ns;
 	__u32 tokens;
@@ -272,6 +273,7 @@ enum service_address {
 	WEFT_PREFIX6_HIGH = 0xfd776566u, /* fd77:6566:7400::/48; ::53 in it is the DNS server, */
 	WEFT_PREFIX6_LOW = 0x74000000u,	 /* and :1::IFINDEX is a port */
 	WEFT_DNS6_LAST = 0x53u,
+	WEFT_DNS_PORT = 335, /* that weftd's DNS server listens on */
 };
 
 /* counters_v1 (per CPU): ifindex -> ; the workload's view: rx = what it received */
@@ -298,7 +300,7 @@ enum drop_reason {
 	DROP_FRAGMENT,		/* VXLAN in pieces, or with IP options */
 	DROP_CONGESTION,   /* marked on its way, for a receiver that knows no marks (RFC 6040) */
 	DROP_NO_MEMBER,	   /* to a multicast group that nobody has joined */
-	DROP_TOO_MANY,	   /* reports of groups, faster than weftd takes them */
+	DROP_TOO_MANY,	   /* reports of groups or DNS queries, faster than weftd takes them */
 	DROP_REASONS = 24, /* room */
 };
 
@@ -319,6 +321,7 @@ struct constants {
 	__u32 host_tag;		 /* this host's */
 	__u32 weftx_ifindex;	 /* the VXLAN device; 0: there is none */
 	__u32 wireguard_ifindex; /* 0: there is none */
+	__u32 query_every_ns;	 /* between two DNS queries of a port, on average; 0: as it likes */
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_* */
 	__u8 spare[3];
 	__u8 build[16]; /* digest of the object file and of the fields above */

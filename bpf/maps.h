@@ -160,6 +160,15 @@ struct {
 	__uint(max_entries, 4096);
 } reports_v1 SEC(".maps");
 
+/* ifindex -> how many more DNS queries of this port weftd may be given now. Written by from_port, by
+ * nobody else; the least recently used goes when it is full. 16384: ports that ask at one time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, __u32);
+	__type(value, struct answer_limit);
+	__uint(max_entries, 16384);
+} queries_v1 SEC(".maps");
+
 /* (ifindex, prefix) -> sources that a port may use beside its first address of each family.
  * Read only when the source is not one of these two.
  * 131072: two for every port. */

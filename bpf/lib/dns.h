@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* DNS without flags: a query to a resolver of the host, or to a gateway, becomes one to weftd's
  * server, from an alias that names the port; the answer is turned back. The kernel's own TCP and
- * UDP do the rest. While nobody serves (weftd is down), a query to a resolver goes on its own way. */
+ * UDP do the rest. While nobody serves (weftd is down), a query to a resolver goes on its own way.
+ *
+ * The server does not listen on port 53, so that the host's own port 53 is free for whoever wants it on
+ * all addresses (a published port, a resolver). */
 #ifndef WEFT_DNS_H
 #define WEFT_DNS_H
 
@@ -11,10 +14,17 @@
 #include <linux/udp.h>
 
 #include "deliver.h"
+#include "limit.h"
 #include "packet.h"
 #include "parse.h"
 
-#define DNS_PORT bpf_htons(53)
+#define DNS_PORT    bpf_htons(53)
+#define SERVER_PORT bpf_htons(WEFT_DNS_PORT)
+#define SECOND_NS   1000000000
+
+#define TCP_FLAGS_AT 13
+#define TCP_SYN	     0x02
+#define TCP_ACK	     0x10
 
 #define CHECKSUM_OF(protocol)                                       \
 	((protocol) == IPPROTO_UDP ? offsetof(struct udphdr, check) \
@@ -110,6 +120,36 @@ static __always_inline int rewrite_addresses(struct packet *packet, const struct
 	return rewrite6(packet, source, destination);
 }
 
+/* One of the two ports; `at`: where it is in the header, of TCP and of UDP alike. */
+static __always_inline int rewrite_port(struct packet *packet, __u32 at, __be16 from, __be16 to)
+{
+	__u64 flags =
+		sizeof(to) | (packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+
+	return bpf_l4_csum_replace(packet->skb, packet->l4 + CHECKSUM_OF(packet->protocol), from,
+				   to, flags) ||
+	       bpf_skb_store_bytes(packet->skb, packet->l4 + at, &to, sizeof(to), 0);
+}
+
+/* Whether weftd can be given one more: so many a second of each port, or the port that asks without
+ * end would keep all others from being answered. Of a TCP connection its beginning counts. */
+static __always_inline bool is_query_within(struct packet *packet)
+{
+	__u8 flags;
+
+	if (!weft.query_every_ns)
+		return true;
+	if (packet->protocol == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(packet->skb, packet->l4 + TCP_FLAGS_AT, &flags,
+				       sizeof(flags)))
+			return false;
+		if ((flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+			return true;
+	}
+	return is_within(&queries_v1, packet->ifindex, SECOND_NS / weft.query_every_ns,
+			 weft.query_every_ns);
+}
+
 /* One write a flow: a TCP connection does not write for each of its segments. */
 static __always_inline int remember(const struct dns_flow_key *key, const struct dns_flow *flow)
 {
@@ -136,13 +176,13 @@ static __noinline bool is_served(struct packet *packet, __be16 source_port)
 		tuple.ipv4.saddr = source.words_be[3];
 		tuple.ipv4.daddr = server.words_be[3];
 		tuple.ipv4.sport = source_port;
-		tuple.ipv4.dport = DNS_PORT;
+		tuple.ipv4.dport = SERVER_PORT;
 		size = sizeof(tuple.ipv4);
 	} else {
 		__builtin_memcpy(tuple.ipv6.saddr, &source, sizeof(source));
 		__builtin_memcpy(tuple.ipv6.daddr, &server, sizeof(server));
 		tuple.ipv6.sport = source_port;
-		tuple.ipv6.dport = DNS_PORT;
+		tuple.ipv6.dport = SERVER_PORT;
 		size = sizeof(tuple.ipv6);
 	}
 	if (packet->protocol == IPPROTO_UDP)
@@ -172,7 +212,10 @@ static __always_inline int redirect_query(struct packet *packet, __be16 source_p
 		.mac = packet->source_mac,
 	};
 
-	if (remember(&key, &flow) || rewrite_addresses(packet, &source, &server))
+	if (!is_query_within(packet))
+		return drop(packet, DROP_TOO_MANY);
+	if (remember(&key, &flow) || rewrite_addresses(packet, &source, &server) ||
+	    rewrite_port(packet, offsetof(struct udphdr, dest), DNS_PORT, SERVER_PORT))
 		return drop(packet, DROP_KERNEL);
 	return put_on_weft0(packet);
 }
@@ -221,7 +264,7 @@ static __noinline int send_answer(struct packet *packet, __u32 ifindex)
 	__be16 ports[2];
 
 	if (!is_same_address(&packet->source, &server) || !load_ports(packet, ports) ||
-	    ports[0] != DNS_PORT)
+	    ports[0] != SERVER_PORT)
 		return drop(packet, DROP_RESERVED);
 	key.port_be = ports[1];
 	known = bpf_map_lookup_elem(&dns_flows_v1, &key);
@@ -231,6 +274,7 @@ static __noinline int send_answer(struct packet *packet, __u32 ifindex)
 	macs[0] = flow.mac;
 	macs[1] = gateway_mac;
 	if (rewrite_addresses(packet, &flow.resolver, &flow.client) ||
+	    rewrite_port(packet, offsetof(struct udphdr, source), SERVER_PORT, DNS_PORT) ||
 	    bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0))
 		return drop(packet, DROP_KERNEL);
 	endpoint.ifindex = key.ifindex;

@@ -93,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """DNS domain of all names."""
     dns_order: str = "random"
     """Order of a name's addresses: random, or local for those on the asker's host first."""
+    dns_queries_per_s: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 5000
+    """DNS queries a second that one port may send; more are dropped."""
     resolv_conf: str = "/etc/resolv.conf"
     """Where the host's resolvers are listed."""
     docker: bool = True

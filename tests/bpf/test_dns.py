@@ -16,6 +16,7 @@ from tests.bpf.world import (
     BOB,
     EXTRA4,
     INA,
+    QUERIES_PER_S,
     RESOLVER4,
     RESOLVER6,
     WEFT0_MAC,
@@ -29,6 +30,7 @@ from weft.model.service_addresses import (
     ALIAS6,
     DNS4,
     DNS6,
+    DNS_PORT,
     GATEWAY_MAC,
     ifindex_of_alias,
 )
@@ -51,7 +53,7 @@ def bound(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socke
         made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
     else:
         made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
-    made.bind((str(DNS4 if family == socket.AF_INET else DNS6), 53))
+    made.bind((str(DNS4 if family == socket.AF_INET else DNS6), DNS_PORT))
     if kind == socket.SOCK_STREAM:
         made.listen()
     return made
@@ -104,14 +106,14 @@ def test_there_and_back(world: World, protocol: int, source: str, resolver: str)
     version = 6 if ":" in source else 4
     server = str(DNS6 if version == 6 else DNS4)
     known_as = alias(world, ANN, version)
-    ports, back = (40000, 53), (53, 40000)
 
-    sent = query(GATEWAY_MAC, ANN.mac, source, resolver, protocol, ports)
-    expected = query(WEFT0_MAC, ANN.mac, known_as, server, protocol, ports)
+    sent = query(GATEWAY_MAC, ANN.mac, source, resolver, protocol, (40000, 53))
+    expected = query(WEFT0_MAC, ANN.mac, known_as, server, protocol, (40000, DNS_PORT))
     assert world.send(ANN, sent) == ("weft0", "", expected)
 
+    back = (DNS_PORT, 40000)
     answer = query(WEFT0_MAC, WEFT0_MAC, server, known_as, protocol, back, b"answer")
-    expected = query(ANN.mac, GATEWAY_MAC, resolver, source, protocol, back, b"answer")
+    expected = query(ANN.mac, GATEWAY_MAC, resolver, source, protocol, (53, 40000), b"answer")
     assert world.send_from_host(answer) == (ANN.device, "", expected)
 
 
@@ -167,10 +169,47 @@ def test_same_address_and_port_in_two_networks(world: World) -> None:
         assert world.send(workload, sent).target == "weft0"
     for workload in (BOB, INA):
         known_as = alias(world, workload, 4)
-        answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (53, 5353))
+        answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (DNS_PORT, 5353))
         outcome = world.send_from_host(answer)
         assert outcome.target == workload.device
         assert outcome.packet[:6] == wire.mac_bytes(workload.mac)
+
+
+@pytest.mark.parametrize(("source", "resolver"), [(ANN.ipv4, RESOLVER4), (ANN.ipv6, RESOLVER6)])
+def test_a_port_that_asks_without_end_is_held_back_and_its_neighbours_are_not(
+    world: World, source: str, resolver: str
+) -> None:
+    """Whichever resolver it asks, from whichever of its ports and addresses."""
+    many = 4 * QUERIES_PER_S
+    outcomes = [
+        world.send(
+            ANN,
+            query(GATEWAY_MAC, ANN.mac, from_, to, wire.UDP, (1024 + number, 53)),
+        )
+        for number in range(many // 2)
+        for from_, to in ((source, resolver), (ANN.ipv4, "10.1.0.1"))
+    ]
+    passed = sum(outcome.target == "weft0" for outcome in outcomes)
+    assert QUERIES_PER_S <= passed < 3 * QUERIES_PER_S
+    assert {outcome.reason for outcome in outcomes} == {"", "too_many"}
+    assert world.counters(ANN.device).drops == {"too_many": many - passed}
+    sent = query(GATEWAY_MAC, BOB.mac, BOB.ipv4, RESOLVER4, wire.UDP, (40000, 53))
+    assert world.send(BOB, sent).target == "weft0"
+
+
+def test_of_tcp_only_the_beginnings_of_connections_are_held_back(world: World) -> None:
+    def segment(flags: int, number: int) -> bytes:
+        raw = wire.tcp(ANN.ipv4, RESOLVER4, (1024 + number, 53), b"", flags=flags)
+        packet = wire.ipv4(ANN.ipv4, RESOLVER4, wire.TCP, raw)
+        return wire.ether(GATEWAY_MAC, ANN.mac, wire.IPV4, packet)
+
+    many = 2 * QUERIES_PER_S
+    for number in range(many):
+        assert world.send(ANN, segment(0x10, number)).target == "weft0"
+    begun = [world.send(ANN, segment(0x02, number)) for number in range(2 * many)]
+    assert QUERIES_PER_S <= sum(outcome.target == "weft0" for outcome in begun) < 2 * many
+    assert begun[-1].reason == "too_many"
+    assert world.send(ANN, segment(0x10, 1)).target == "weft0"
 
 
 def test_fragment_is_no_query(world: World) -> None:
@@ -182,11 +221,12 @@ def test_fragment_is_no_query(world: World) -> None:
 
 def test_answer_nobody_asked_for(world: World) -> None:
     known_as = alias(world, ANN, 4)
-    answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (53, 40000))
+    answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (DNS_PORT, 40000))
     assert world.send_from_host(answer).reason == "unknown_address"
-    other = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (80, 40000))
-    assert world.send_from_host(other).reason == "reserved"
-    other = query(WEFT0_MAC, WEFT0_MAC, "192.0.2.1", known_as, wire.UDP, (53, 40000))
+    for port in (53, 80):
+        other = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (port, 40000))
+        assert world.send_from_host(other).reason == "reserved"
+    other = query(WEFT0_MAC, WEFT0_MAC, "192.0.2.1", known_as, wire.UDP, (DNS_PORT, 40000))
     assert world.send_from_host(other).reason == "reserved"
 
 
@@ -195,7 +235,7 @@ def test_answer_to_a_port_that_is_gone(world: World) -> None:
     world.send(ANN, sent)
     world.plane.maps["ports_v1"].delete([struct.pack("<I", world.ifindexes[ANN.device])])
     known_as = alias(world, ANN, 4)
-    answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (53, 40000))
+    answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (DNS_PORT, 40000))
     assert world.send_from_host(answer).reason == "unknown_address"
 
 
@@ -213,6 +253,7 @@ def test_flow_holds_what_is_needed_to_go_back(world: World) -> None:
 def test_addresses_are_those_of_the_model() -> None:
     high, low = ServiceAddress.WEFT_PREFIX6_HIGH, ServiceAddress.WEFT_PREFIX6_LOW
     assert int(DNS4) == ServiceAddress.WEFT_DNS4
+    assert DNS_PORT == ServiceAddress.WEFT_DNS_PORT
     assert int(ALIAS4.network_address) == ServiceAddress.WEFT_ALIAS4
     assert int(ALIAS4.netmask) == ServiceAddress.WEFT_ALIAS4_MASK
     assert int(DNS6) == high << 96 | low << 64 | ServiceAddress.WEFT_DNS6_LAST

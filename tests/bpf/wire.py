@@ -99,8 +99,10 @@ def udp(source: str, destination: str, ports: tuple[int, int], data: bytes = b"d
     return raw[:6] + struct.pack(">H", value) + raw[8:]
 
 
-def tcp(source: str, destination: str, ports: tuple[int, int], data: bytes = b"") -> bytes:
-    raw = struct.pack(">HHIIBBHHH", *ports, 1, 2, 5 << 4, 0x18, 512, 0, 0) + data
+def tcp(
+    source: str, destination: str, ports: tuple[int, int], data: bytes = b"", flags: int = 0x18
+) -> bytes:
+    raw = struct.pack(">HHIIBBHHH", *ports, 1, 2, 5 << 4, flags, 512, 0, 0) + data
     value = checksum(pseudo(source, destination, TCP, len(raw)) + raw)
     return raw[:16] + struct.pack(">H", value) + raw[18:]
 

@@ -230,6 +230,8 @@ class World:
         assert not failures, failures
 
 
+QUERIES_PER_S = 500
+"""Of one port."""
 _GATEWAY = EndpointFlag.ENDPOINT_GATEWAY
 
 
@@ -240,6 +242,7 @@ def host_devices(ifindexes: Mapping[str, int]) -> HostDevices:
         ifindexes["weft1"],
         host_tag=HOST_TAG,
         weftx_ifindex=ifindexes.get("weftx", 0),
+        query_every_ns=1_000_000_000 // QUERIES_PER_S,
     )
 
 

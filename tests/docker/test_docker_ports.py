@@ -150,3 +150,22 @@ def test_a_udp_port(docker: Docker, lab: Lab, host: LabHost) -> None:
                 assert done.stdout == "HELLO\n", done.stderr
         finally:
             echo.kill()
+
+
+@pytest.mark.parametrize("driver", ["bridge", "weft"])
+def test_port_53_is_free_for_a_container(
+    docker: Docker, lab: Lab, host: LabHost, driver: str
+) -> None:
+    """A resolver in a container, on a network of Weft's or of Docker's own, beside Weft's names."""
+    net = docker.network("--subnet", "10.90.0.0/24", name="net")
+    web = docker.run("--net", net, name="web")
+    client = docker.run("--net", net, name="client")
+    beside = net if driver == "weft" else docker.network(name="own", driver=driver)
+    docker.run("--net", beside, "-p", "53:80", "-p", "53:53/udp", name="resolver")
+    assert fetch(lab.outside, f"http://{host.layout.address4}:53/") == PAGE
+    assert docker.fetches(client, web) == PAGE
+    assert docker.fetches(client, f"{web}.{net}.weft.internal") == PAGE
+    for server in ("169.254.53.53", "fd77:6566:7400::53"):
+        for transport in ("+notcp", "+tcp"):
+            asked = [f"@{server}", "+short", transport, f"{web}.{net}.weft.internal"]
+            assert host.run(["dig", *asked]).strip() == docker.address(web, net)

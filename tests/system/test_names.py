@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
@@ -13,6 +15,7 @@ from weft.api.client import Client
 from weft.api.schema import NameInfo, NetworkInfo, StatusInfo
 from weft.control.specs import NameSpec
 from weft.lab.host import LabHost
+from weft.model.service_addresses import DNS4, DNS6
 
 pytestmark = pytest.mark.root
 _PATIENT = ("+tries=2", f"+time={2 * PATIENCE:.0f}")
@@ -170,3 +173,77 @@ def test_workloads_go_on_asking_the_resolvers_that_the_host_had(
                 asked = (f"@{resolver}", transport)
                 assert dig(client, *asked, "web") == [server.address4]
                 assert dig(client, *asked, "outside.example") == [outside[0]]
+
+
+_TAKES_53 = """
+import socket, sys
+held = []
+for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        taken = socket.socket(family, kind)
+        if family == socket.AF_INET6:
+            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind((address, 53))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        held.append(taken)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_port_53_of_the_host_is_free_for_others(
+    network: NetworkInfo, new_workload: NewWorkload, host: LabHost
+) -> None:
+    """On all its addresses, as a published port or another resolver takes it."""
+    server, client = new_workload(network, names=("web",)), new_workload(network)
+    full = f"web.{network.name}.weft.internal"
+    command = [*host.enter, sys.executable, "-c", _TAKES_53]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        for restart in (False, True):
+            if restart:
+                host.kill_weftd()
+                host.start_weftd()
+            for transport in ("+notcp", "+tcp"):
+                for family in (4, 6):
+                    asked = (f"@{gateway(network, family)}", transport)
+                    assert dig(client, *asked, "web") == [server.address4]
+                for own in (str(DNS4), str(DNS6)):
+                    words = ["dig", "+short", *_PATIENT, f"@{own}", transport, full]
+                    assert host.run(words).split() == [server.address4]
+        other.stdin.close()
+
+
+def test_who_asks_without_end_keeps_nobody_else_from_names(
+    network: NetworkInfo, new_workload: NewWorkload
+) -> None:
+    new_workload(network, names=("web",))
+    greedy, client = new_workload(network), new_workload(network)
+    flood = greedy.start(sys.executable, "-c", _FLOOD, gateway(network, 4))
+    assert flood.stdout is not None and flood.stdout.readline() == "ready\n"
+    for _ in range(5):
+        assert dig(client, "web") != []
+    assert greedy.drops("too_many") > 0
+    assert client.drops("too_many") == 0
+
+
+_FLOOD = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setblocking(False)
+sock.connect((sys.argv[1], 53))
+query = b"\\1\\2\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\3web\\0\\0\\1\\0\\1"
+number = 0
+while True:
+    try:
+        sock.send(query)
+    except OSError:
+        pass
+    number += 1
+    if number == 20000:
+        print("ready", flush=True)
+"""

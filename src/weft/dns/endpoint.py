@@ -6,7 +6,7 @@ import socket
 from typing import NamedTuple
 
 from weft.model.addresses import IPAddress
-from weft.model.service_addresses import DNS4, DNS6
+from weft.model.service_addresses import DNS4, DNS6, DNS_PORT
 
 # linux/in.h, linux/in6.h; Python 3.11 has no names for them.
 _IP_FREEBIND = 15
@@ -22,7 +22,7 @@ class Endpoint(NamedTuple):
     port: int
 
 
-DEFAULT_ENDPOINTS = (Endpoint(DNS4, 53), Endpoint(DNS6, 53))
+DEFAULT_ENDPOINTS = (Endpoint(DNS4, DNS_PORT), Endpoint(DNS6, DNS_PORT))
 
 
 def open_udp(endpoint: Endpoint) -> socket.socket:

@@ -42,7 +42,7 @@ class Server:
         self._counters = counters
         self._untried = len(_OPEN) * len(endpoints)
         self.failures: dict[str, str] = {}
-        """What is not served now, and why: ``udp 169.254.53.53 port 53`` -> reason."""
+        """What is not served now, and why: ``udp 169.254.53.53 port 335`` -> reason."""
         self.ready = asyncio.Event()
         """Set when every socket has been opened or has failed once."""
 

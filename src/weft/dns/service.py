@@ -90,7 +90,7 @@ class DnsService:
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """What is not served now, and why: ``udp 169.254.53.53 port 53`` -> reason."""
+        """What is not served now, and why: ``udp 169.254.53.53 port 335`` -> reason."""
         return self._server.failures
 
     def resolvers(self) -> Sequence[IPAddress]:

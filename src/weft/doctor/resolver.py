@@ -8,7 +8,7 @@ from pathlib import Path
 from weft.dns.resolv_conf import parse
 from weft.doctor.finding import Finding, Subject
 from weft.model.addresses import IPAddress
-from weft.model.service_addresses import DNS4, DNS6
+from weft.model.service_addresses import DNS4, DNS6, DNS_PORT
 
 EXAMPLE = '{"dns": ["192.0.2.53"]}'
 
@@ -24,7 +24,8 @@ def check(subject: Subject) -> Iterator[Finding]:
             name="dns server",
             state="failed",
             detail=f"{problem.name}: {problem.reason}",
-            fix=f"stop what else listens there (ss -lnp | grep :53); Weft needs {DNS4} and {DNS6}",
+            fix=f"stop what else listens there (ss -lnp | grep :{DNS_PORT}); Weft needs port "
+            f"{DNS_PORT} of {DNS4} and {DNS6}",
         )
     if not broken:
         upstreams = ", ".join(subject.daemon.facts.resolvers) or "nobody"

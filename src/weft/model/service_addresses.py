@@ -15,6 +15,9 @@ GATEWAY_MAC = "0a:57:45:46:54:01"
 """Of every subnet's gateway, on every host."""
 DNS4 = IPv4Address("169.254.53.53")
 DNS6 = IPv6Address("fd77:6566:7400::53")
+DNS_PORT = 335
+"""Of weftd's DNS server, instead of 53, which is free for others so, on all addresses of the host.
+Assigned to nobody, and below 1024: no unprivileged program can take it while weftd is away."""
 ALIAS4 = IPv4Network("240.0.0.0/4")
 """Plus the ifindex of a port's host-side device: that port, as the host sees it."""
 ALIAS6 = IPv6Network("fd77:6566:7400:1::/64")

@@ -9,7 +9,7 @@ Chains, in the order in which a packet meets them:
     arrived     what comes to the overlay's port: looked at by `from_wire`, or here where it comes
                 by a device that has no `from_wire` (no Ethernet, an address on lo)
     prerouting  published ports, for what comes from outside and from workloads
-    output_nat  the same for what the host itself sends
+    output_nat  the same for what the host itself sends, and the port of weftd's DNS server
     forward     between the outside and the networks, and between published ports; to the ports
                 on which hosts talk to each other no workload sends
     overlay     the same for VXLAN: with this host's address it would look like its own, so what
@@ -32,7 +32,7 @@ from weft.config import Settings
 from weft.engine.ebpf.rows import WEFT0, WEFTWG, Door, NftKey, PublishKey, PublishTarget
 from weft.kernel.bpf.layouts import Mark
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, WIREGUARD6
+from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, DNS_PORT, WIREGUARD6
 
 TABLE = "inet weft"
 
@@ -49,7 +49,8 @@ _ERRORS6 = "{ destination-unreachable, packet-too-big, time-exceeded, parameter-
 _REFUSE = "reject with icmpx admin-prohibited"
 _LOOKED_AT = f"{Mark.MARK_ARRIVED:#x}, {Mark.MARK_TOO_BIG:#x}"
 _BELIEVE = f"meta mark set {Mark.MARK_ARRIVED:#x} notrack accept"
-
+_TO_SERVER = f"meta l4proto {{ tcp, udp }} th dport {DNS_PORT}"
+_TO_53 = "meta l4proto { tcp, udp } th dport 53"
 _CHAINS = f"""
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
@@ -64,8 +65,8 @@ _CHAINS = f"""
     iifname != "{WEFT0}" accept
     ip daddr 127.0.0.0/8 drop
     ip saddr 127.0.0.0/8 drop
-    ip saddr {ALIAS4} ip daddr {DNS4} meta l4proto {{ tcp, udp }} th dport 53 notrack accept
-    ip6 saddr {ALIAS6} ip6 daddr {DNS6} meta l4proto {{ tcp, udp }} th dport 53 notrack accept
+    ip saddr {ALIAS4} ip daddr {DNS4} {_TO_SERVER} notrack accept
+    ip6 saddr {ALIAS6} ip6 daddr {DNS6} {_TO_SERVER} notrack accept
     ip saddr {ALIAS4} drop
     ip6 saddr {ALIAS6} drop
   }}
@@ -91,6 +92,8 @@ _CHAINS = f"""
   }}
   chain output_nat {{
     type nat hook output priority -100; policy accept;
+    ip daddr {DNS4} {_TO_53} dnat ip to {DNS4}:{DNS_PORT}
+    ip6 daddr {DNS6} {_TO_53} dnat ip6 to [{DNS6}]:{DNS_PORT}
     fib daddr type local jump publish
   }}
   chain publish {{

@@ -50,6 +50,8 @@ from weft.kernel.wireguard import device as wireguard
 from weft.model.ids import HostId, host_tag
 
 log = structlog.get_logger()
+
+_SECOND_NS = 1_000_000_000
 _COUNTERS_MAP = "counters_v1"
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
 
@@ -136,6 +138,7 @@ class Sink:
             wireguard_ifindex=self._wireguard.ensure(is_encrypted),
             host_tag=self._tag,
             overlay_port=self._settings.overlay_port,
+            query_every_ns=_SECOND_NS // self._settings.dns_queries_per_s,
         )
         programs.mount_bpffs(self._bpffs_dir)
         former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)

@@ -132,6 +132,7 @@ class ServiceAddress(IntEnum):
     WEFT_PREFIX6_HIGH = 0xFD776566
     WEFT_PREFIX6_LOW = 0x74000000
     WEFT_DNS6_LAST = 83
+    WEFT_DNS_PORT = 0x14F
 
 
 class DropReason(IntEnum):
@@ -747,7 +748,7 @@ _COUNTERS = struct.Struct("<QQQQ24Q")
 
 
 class Constants(NamedTuple):
-    """struct constants: 48 bytes."""
+    """struct constants: 52 bytes."""
 
     weft0_ifindex: int = 0
     weft1_ifindex: int = 0
@@ -756,6 +757,7 @@ class Constants(NamedTuple):
     host_tag: int = 0
     weftx_ifindex: int = 0
     wireguard_ifindex: int = 0
+    query_every_ns: int = 0
     has_decap_l3: int = 0
     build: bytes = bytes(16)
 
@@ -769,7 +771,7 @@ class Constants(NamedTuple):
         return cls._make(_CONSTANTS.unpack(raw))
 
 
-_CONSTANTS = struct.Struct("<II6sHIIIB3x16s")
+_CONSTANTS = struct.Struct("<II6sHIIIIB3x16s")
 
 
 SIZES: dict[str, int] = {
@@ -801,7 +803,7 @@ SIZES: dict[str, int] = {
     "dns_flow_key": 8,
     "dns_flow": 48,
     "counters": 224,
-    "constants": 48,
+    "constants": 52,
 }
 """Bytes of every struct."""
 
@@ -963,9 +965,10 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("host_tag", 16, 4),
         Member("weftx_ifindex", 20, 4),
         Member("wireguard_ifindex", 24, 4),
-        Member("has_decap_l3", 28, 1),
-        Member("spare", 29, 3),
-        Member("build", 32, 16),
+        Member("query_every_ns", 28, 4),
+        Member("has_decap_l3", 32, 1),
+        Member("spare", 33, 3),
+        Member("build", 36, 16),
     ),
 }
 """Members of every struct, to compare with a loaded object."""

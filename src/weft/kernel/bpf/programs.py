@@ -47,6 +47,8 @@ class HostDevices(NamedTuple):
     """UDP port of VXLAN."""
     weftx_ifindex: int = 0
     wireguard_ifindex: int = 0
+    query_every_ns: int = 0
+    """Between two DNS queries of a port, on average; 0: it may ask as it likes."""
 
 
 class Program(NamedTuple):
@@ -177,6 +179,7 @@ def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
         host_tag=devices.host_tag,
         weftx_ifindex=devices.weftx_ifindex,
         wireguard_ifindex=devices.wireguard_ifindex,
+        query_every_ns=devices.query_every_ns,
         has_decap_l3=features.has_decap_l3(),
     )
     digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
