@@ -139,14 +139,20 @@ def test_doctor_works_without_weftd(host: LabHost) -> None:
 
 
 def test_doctor_names_a_firewall_that_drops_and_the_rule_to_add(host: LabHost) -> None:
-    rules = "table inet strict { chain fw { type filter hook forward priority 5; policy drop; }; }"
+    rules = """table inet strict {
+      chain fw { type filter hook forward priority 5; policy drop; }
+      chain in { type filter hook input priority 5; policy drop; iif lo accept; }
+      chain out { type filter hook output priority 5; policy drop; ct state established accept; }
+    }"""
     host.run(["nft", rules])
     try:
-        finding = checks(host)["firewall: inet strict fw"]
-        assert finding["state"] == "warning"
-        first, second = finding["fix"].partition(": ")[2].split("; ")
-        host.run(["sh", "-c", first])
-        host.run(["sh", "-c", second])
+        found = checks(host)
+        for chain in ("fw", "in", "out"):
+            finding = found[f"firewall: inet strict {chain}"]
+            assert finding["state"] == "warning"
+            for command in finding["fix"].partition(": ")[2].split("; "):
+                host.run(["sh", "-c", command])
+        assert checks(host)["firewall"]["state"] == "ok"
     finally:
         host.run(["nft", "delete table inet strict"])
 

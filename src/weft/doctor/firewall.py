@@ -10,12 +10,24 @@ from weft.engine.ebpf.foreign_chains import ForeignChain
 from weft.engine.ebpf.rows import WEFT0
 from weft.kernel.nftables import Nftables
 
+_SIDES = {"forward": ("iifname", "oifname"), "input": ("iifname",), "output": ("oifname",)}
+_DROPPED = {
+    "forward": f"what goes through {WEFT0}",
+    "input": f"queries for names, which come by {WEFT0}",
+    "output": f"answers for names, which go by {WEFT0} and are unknown to conntrack",
+}
+_FIREWALLD = (
+    f"firewall-cmd --permanent --zone=trusted --add-interface={WEFT0}; firewall-cmd --reload"
+)
+
 
 def check(subject: Subject) -> Iterator[Finding]:
-    """Foreign chains at the forward and input hooks, of nftables and of legacy iptables."""
+    """Foreign chains at the forward, input and output hooks, of nftables and legacy iptables."""
     nftables, ports = Nftables(), foreign_chains.open_ports(subject.settings)
     try:
         chains = foreign_chains.dropping_chains(nftables, ports)
+        chains = [chain for chain in chains if chain.can_open]
+        chains += foreign_chains.doubtful_chains(nftables)
         has_table = bool(nftables.objects("list table inet weft"))
     finally:
         nftables.close()
@@ -43,14 +55,17 @@ def _chain(chain: ForeignChain, is_running: bool) -> Finding:
             detail=f"drops what goes through {WEFT0}",
             fix="weftd repairs this at its next look; if it stays, see weft status problems",
         )
-    side = "iifname" if chain.hook == "input" else "oifname"
     return Finding(
         name=name,
         state="warning",
-        detail=f"may drop what goes through {WEFT0}; it is not Weft's to change",
-        fix=f'let it through there, as: nft insert rule {chain.path} iifname "{WEFT0}" accept'
-        + (f'; nft insert rule {chain.path} {side} "{WEFT0}" accept' if side == "oifname" else ""),
+        detail=f"may drop {_DROPPED[chain.hook]}; it is not Weft's to change",
+        fix=_FIREWALLD if chain.table == "firewalld" else _rules_to_add(chain),
     )
+
+
+def _rules_to_add(chain: ForeignChain) -> str:
+    rules = [f'nft insert rule {chain.path} {side} "{WEFT0}" accept' for side in _SIDES[chain.hook]]
+    return f"let it through there, as: {'; '.join(rules)}"
 
 
 def _repairable(detail: str, subject: Subject) -> Finding:

@@ -1,20 +1,24 @@
 """A way for Weft's traffic through firewalls that are not Weft's.
 
 Another's chain that drops by default (Docker sets FORWARD to DROP) cannot be overruled from a
-table of our own: in nftables every chain must agree. So accept rules for weft0, and for what other
-hosts send to this one, go to the top of such chains of the `filter` tables, marked with a comment,
+table of our own: in nftables every chain must agree. So accept rules for weft0, and for what the
+hosts send each other, go to the top of such chains of the `filter` tables, marked with a comment,
 put back when flushed, and removed on purge. What may really pass is decided in Weft's own table
 all the same, and by mesh and overlay themselves, which know who is of the cluster.
+
+Queries for names and their answers take no part in conntrack, or workloads could fill it. So a
+chain at the output hook that lets out only what conntrack knows needs a rule as well.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from weft.config import Settings
+from weft.engine.ebpf.foreign_verdict import UNTRACKED, Packet, is_let_through
 from weft.engine.ebpf.rows import WEFT0
 from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
@@ -22,9 +26,15 @@ from weft.model.service_addresses import ALIAS4, ALIAS6
 
 COMMENT = "weft"
 """With which all comments of Weft's rules begin."""
+_SENT: Mapping[str, Sequence[Packet]] = {
+    "forward": ({"iifname": WEFT0}, {"oifname": WEFT0}),
+    "input": ({"iifname": WEFT0, "ct state": UNTRACKED},),
+    "output": ({"oifname": WEFT0, "ct state": UNTRACKED},),
+}
+"""What Weft sends through each hook, as far as it is always so."""
 _FAMILIES = ("ip", "ip6", "inet")
 _TABLE = "filter"
-_HOOKS = ("forward", "input")
+_HOOKS = ("forward", "input", "output")
 _LEGACY = {4: ("ip_tables_names", "iptables-legacy"), 6: ("ip6_tables_names", "ip6tables-legacy")}
 _LEGACY_TIMEOUT_S = 5
 
@@ -79,14 +89,9 @@ class ForeignChain(NamedTuple):
 
 
 def dropping_chains(nftables: Nftables, ports: Ports) -> list[ForeignChain]:
-    """All foreign base chains at the forward and input hooks that drop or reject."""
+    """All foreign base chains at the forward, input and output hooks that drop or reject."""
     found: list[ForeignChain] = []
-    for item in nftables.objects("list chains"):
-        chain = item.get("chain", {})
-        if chain.get("hook") not in _HOOKS or chain.get("type") != "filter":
-            continue
-        if chain["family"] not in _FAMILIES or chain["table"] == "weft":
-            continue
+    for chain in _base_chains(nftables):
         path = f"{chain['family']} {chain['table']} {chain['name']}"
         listed = nftables.objects(f"list chain {path}")
         chain_rules = [entry["rule"] for entry in listed if "rule" in entry]
@@ -104,6 +109,30 @@ def dropping_chains(nftables: Nftables, ports: Ports) -> list[ForeignChain]:
                 is_open=sorted(rule["comment"] for rule in own) == wanted,
             )
         )
+    return found
+
+
+def _base_chains(nftables: Nftables) -> Iterator[dict[str, Any]]:
+    for item in nftables.objects("list chains"):
+        chain = item.get("chain", {})
+        if chain.get("hook") not in _HOOKS or chain.get("type") != "filter":
+            continue
+        if chain["family"] in _FAMILIES and chain["table"] != "weft":
+            yield chain
+
+
+def doubtful_chains(nftables: Nftables) -> list[ForeignChain]:
+    """Those of an administrator, or of a firewall program, that may drop what is Weft's."""
+    found: list[ForeignChain] = []
+    for chain in _base_chains(nftables):
+        each = ForeignChain(
+            chain["family"], chain["table"], chain["name"], chain["hook"], (), is_open=False
+        )
+        if each.can_open:
+            continue
+        listed = nftables.objects(f"list table {each.family} {each.table}")
+        if not all(is_let_through(listed, each.name, sent) for sent in _SENT[each.hook]):
+            found.append(each)
     return found
 
 
@@ -155,9 +184,10 @@ class _Rule(NamedTuple):
 def _rules(family: str, hook: str, ports: Ports) -> list[_Rule]:
     if hook == "forward":
         return [_Rule(f'{side} "{WEFT0}"', COMMENT) for side in ("iifname", "oifname")]
-    alias = f"ip6 saddr {ALIAS6}" if family == "ip6" else f"ip saddr {ALIAS4}"
+    alias = f"ip6 {{end}} {ALIAS6}" if family == "ip6" else f"ip {{end}} {ALIAS4}"
     opened = [_Rule(f"{each.protocol} dport {each.port}", each.comment) for each in ports]
-    return [_Rule(f'iifname "{WEFT0}" {alias}', COMMENT), *opened]
+    side, end = ("iifname", "saddr") if hook == "input" else ("oifname", "daddr")
+    return [_Rule(f'{side} "{WEFT0}" {alias.format(end=end)}', COMMENT), *opened]
 
 
 def _is_own(comment: str) -> bool:
@@ -186,9 +216,11 @@ def _legacy_rules(ports: Ports) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield program, ("FORWARD", "-i", WEFT0, *comment)
         yield program, ("FORWARD", "-o", WEFT0, *comment)
         yield program, ("INPUT", "-i", WEFT0, "-s", alias, *comment)
+        yield program, ("OUTPUT", "-o", WEFT0, "-d", alias, *comment)
         for each in ports:
             match = ("-p", each.protocol, "--dport", str(each.port))
             yield program, ("INPUT", *match, *_accepted(each.comment))
+            yield program, ("OUTPUT", *match, *_accepted(each.comment))
 
 
 def _accepted(comment: str) -> tuple[str, ...]:
