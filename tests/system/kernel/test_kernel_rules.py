@@ -386,6 +386,22 @@ def test_query_to_a_resolver_of_the_host_comes_from_the_askers_alias(
     assert (answer, source[:2]) == (b"me", (resolver, 53))
 
 
+@pytest.mark.parametrize("server", ["169.254.53.53", "fd77:6566:7400::53"])
+def test_the_host_asks_at_port_53_which_another_program_may_have(town: Town, server: str) -> None:
+    everywhere = "::" if ":" in server else "0.0.0.0"
+    town.datagrams(town.host, everywhere, 53)
+    answering = town.datagrams(town.host, server, DNS_PORT)
+    asking = town.datagrams(town.host, everywhere, 0)
+    asking.sendto(b"who?", (server, 53))
+    question, peer = answering.recvfrom(16)
+    assert (question, peer[0]) == (b"who?", server)
+    answering.sendto(b"me", peer)
+    answer, source = asking.recvfrom(16)
+    assert (answer, source[:2]) == (b"me", (server, 53))
+    listener = town.listen(town.host, server, DNS_PORT)
+    assert town.source_seen(listener, town.host, server, 53) == server
+
+
 def test_forged_alias_does_not_reach_the_host(town: Town) -> None:
     server = town.datagrams(town.host, HOST4, 7002)
     server.settimeout(0.3 * PATIENCE)
