@@ -123,8 +123,7 @@ static __always_inline int rewrite_addresses(struct packet *packet, const struct
 /* One of the two ports; `at`: where it is in the header, of TCP and of UDP alike. */
 static __always_inline int rewrite_port(struct packet *packet, __u32 at, __be16 from, __be16 to)
 {
-	__u64 flags =
-		sizeof(to) | (packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+	__u64 flags = sizeof(to) | (packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
 
 	return bpf_l4_csum_replace(packet->skb, packet->l4 + CHECKSUM_OF(packet->protocol), from,
 				   to, flags) ||
