@@ -74,10 +74,22 @@ static __always_inline const struct host_prefix *host_prefix_of(const struct add
 	return bpf_map_lookup_elem(&host_prefixes_v1, &key);
 }
 
+/* To the host, which routes it. From a subnet that has a gateway, and no other: one that is cut off
+ * has addresses that the host knows as another network's. */
+static __always_inline int leave_network(struct packet *packet)
+{
+	const struct subnet *subnet = subnet_of(packet, &packet->source);
+
+	if (!subnet)
+		return drop(packet, DROP_SPOOFED_ADDRESS);
+	if (is_zero_address(&subnet->gateway))
+		return drop(packet, DROP_NO_ROUTE);
+	return put_on_weft0(packet);
+}
+
 static __noinline int route_outside(struct packet *packet, const struct port *port)
 {
 	const struct host_prefix *prefix;
-	const struct subnet *subnet;
 	int verdict = handle_query(packet, false);
 
 	if (verdict != NEXT)
@@ -92,12 +104,7 @@ static __noinline int route_outside(struct packet *packet, const struct port *po
 			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
 	if (port->flags & PORT_INTERNAL)
 		return drop(packet, DROP_INTERNAL);
-	subnet = subnet_of(packet, &packet->source);
-	if (!subnet)
-		return drop(packet, DROP_SPOOFED_ADDRESS);
-	if (is_zero_address(&subnet->gateway))
-		return drop(packet, DROP_NO_ROUTE);
-	return put_on_weft0(packet);
+	return leave_network(packet);
 }
 
 /* What the gateway does not answer itself belongs to a connection of the host's (a published port
@@ -109,7 +116,7 @@ static __noinline int to_gateway(struct packet *packet)
 	if (verdict != NEXT)
 		return verdict;
 	verdict = handle_query(packet, true);
-	return verdict != NEXT ? verdict : deliver_to_host(packet);
+	return verdict != NEXT ? verdict : leave_network(packet);
 }
 
 static __always_inline int route(struct packet *packet, const struct port *port)

@@ -50,6 +50,7 @@ from weft.host.encryption import Encryption
 from weft.host.instance import only_instance
 from weft.host.mended_settings import MendedSettings
 from weft.host.ports_by_device import PortsByDevice
+from weft.host.prefixes import HostPrefixesRecord
 from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
 from weft.ipam.lease import LeaseTimes
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
 
 RESTART_S = 1.0
 """Before a part that failed starts again."""
+_NETWORK = ("device", "address", "route", "routing rule", "lost")
+"""Events of which others may hear: how this host is reached, and what it reaches."""
 log = structlog.get_logger()
 
 
@@ -228,6 +231,7 @@ class Daemon:
             self._dns.former_resolvers,
         )
         secrets.changed.append(self._host_record.look_again)
+        self._host_prefixes = HostPrefixesRecord(store, host_id)
         self._encryption = Encryption(
             store,
             settings,
@@ -273,6 +277,7 @@ class Daemon:
     async def run_until(self, stop: asyncio.Event) -> None:
         """Run all parts; the first that fails ends the others and is raised."""
         await self._host_record.refresh()
+        await self._host_prefixes.refresh()
         await self._encryption.prepare()
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part, name=name) for name, part in self._parts().items()]
@@ -287,6 +292,7 @@ class Daemon:
             "kernel events": kept("kernel events", self._kernel_events.run),
             "underlay events": kept("underlay events", self._underlay_events.run),
             "host record": kept("host record", self._host_record.run),
+            "host prefixes": kept("host prefixes", self._host_prefixes.run),
             "prober": kept("prober", self._probe),
             "multicast": kept("multicast", self._snoop),
             "membership": kept("membership", self._membership.run),
@@ -347,16 +353,17 @@ class Daemon:
         if any(event.is_damage and self._is_wanted(event) for event in events):
             self._engine.repair_soon()
         if any(
-            event.subject in ("device", "address", "route", "lost")
-            and not self._device_of(event).startswith("wef")
+            event.subject in _NETWORK and not self._device_of(event).startswith("wef")
             for event in events
         ):
             self._host_record.look_again()
+            self._host_prefixes.look_again()
             self._membership.network_changed()
 
     def _is_wanted(self, event: KernelEvent) -> bool:
         """Whether it is about something that shall be there: not what Weft itself just removed."""
-        if event.subject in ("rules", "lost") or event.ifindex == ALL_DEVICES:
+        is_general = event.subject in ("rules", "routing rule", "lost")
+        if is_general or event.ifindex == ALL_DEVICES:
             return True
         ifname = self._device_of(event)
         return ifname in (WEFT0, WEFT1, WEFTWG, WEFTX) or self._ports.of_ifname(ifname) is not None

@@ -119,6 +119,13 @@ def test_subnet_without_gateway_has_no_outside(world: World) -> None:
     assert world.send(ANN, routed(ANN, OUTSIDE4, source="10.1.64.9"))[:2] == ("", "no_route")
 
 
+def test_subnet_without_gateway_sends_the_host_nothing(world: World) -> None:
+    """Not by way of another subnet's gateway either: the host may know its addresses as another
+    network's, and take what comes from there for an answer of that one."""
+    sent = routed(ANN, "10.1.0.1", source="10.1.64.9")
+    assert world.send(ANN, sent)[:2] == ("", "no_route")
+
+
 @pytest.mark.parametrize("source", ["192.0.2.66", "127.0.0.1", "240.0.0.5", DAN.ipv4])
 def test_forged_source_does_not_leave_even_unchecked(world: World, source: str) -> None:
     assert world.send(EVE, routed(EVE, OUTSIDE4, source=source))[:2] == ("", "spoofed_address")

@@ -30,6 +30,7 @@ from weft.model.records import (
     EncryptionStage,
     ForgottenHost,
     Host,
+    HostPrefixes,
     Lease,
     LeaseAck,
     LeaseDecision,
@@ -59,6 +60,7 @@ _v6 = st.builds(lambda n: IPv6Address((0xFD00 << 112) + n), st.integers(0, 20))
 addresses = st.one_of(_v4, _v6)
 prefixes = st.one_of(
     st.builds(lambda n: IPv4Network((0x0A000000 + (n << 4), 28)), st.integers(0, 3)),
+    st.builds(lambda n: IPv4Network((0x0A000000 + (n << 5), 27)), st.integers(0, 1)),
     st.builds(lambda n: IPv6Network(((0xFD00 << 112) + (n << 4), 124)), st.integers(0, 3)),
 )
 macs = st.builds(lambda n: MacAddress(f"02:00:00:00:00:{n:02x}"), st.integers(0, 9))
@@ -99,6 +101,16 @@ hosts = st.builds(
     wireguard=st.none() | _wireguard_ends,
 )
 _host_ids = st.sampled_from(HOSTS)
+_some_prefixes = st.lists(prefixes, max_size=2, unique=True).map(tuple)
+host_prefixes = st.builds(
+    lambda host, links, routes, has_rules: HostPrefixes(
+        id=host, host_id=host, links=links, routes=routes, has_rules=has_rules
+    ),
+    _host_ids,
+    _some_prefixes,
+    _some_prefixes,
+    st.booleans(),
+)
 neighbours = st.builds(
     lambda host, found: Neighbours(id=host, host_id=host, neighbours=found),
     _host_ids,
@@ -301,6 +313,7 @@ lease_votes = st.builds(
 lease_returns = st.builds(LeaseReturn, id=_hosts, host_id=_hosts, generation=_few)
 records: st.SearchStrategy[Record] = st.one_of(
     hosts,
+    host_prefixes,
     neighbours,
     forgotten_hosts,
     clusters,

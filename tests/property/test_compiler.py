@@ -9,6 +9,7 @@ from tests.property.strategies import (
     HOSTS,
     clusters,
     forgotten_hosts,
+    host_prefixes,
     hosts,
     neighbours,
     networks,
@@ -39,6 +40,8 @@ compiled = st.one_of(
     neighbours,
     forgotten_hosts,
     clusters,
+    host_prefixes,
+    host_prefixes,
 )
 changes = st.one_of(
     st.builds(Put, compiled),

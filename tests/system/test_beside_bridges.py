@@ -18,8 +18,10 @@ import pytest
 from tests.system import overlay as world
 from tests.system.overlay import Overlay, port_on
 from tests.system.overlay_host import OverlayHost
-from tests.system.overlay_workload import Workload, sh
+from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
+from weft.host import prefixes
+from weft.kernel import netns
 from weft.model.records import PublishedPort
 
 pytestmark = pytest.mark.root
@@ -190,3 +192,92 @@ def test_a_port_that_another_bridge_publishes_is_reached_from_a_network(beside: 
         for version in (4, 6):
             assert ask(beside.workload.name, HOST[version], "tcp", 9000), version
             assert ask(beside.workload.name, f"{BRIDGED[version]}", "tcp", 80), version
+
+
+class Rival(NamedTuple):
+    """Something of the host's own under the addresses of a network."""
+
+    bridge4: str = ""
+    """Address of a container on a bridge; empty: there is none."""
+    bridge6: str = "fd05::5"
+    length4: int = 24
+    more: str = "true"
+    """What else is done on the host."""
+
+
+RIVALS = {
+    "the same prefix and addresses": Rival("10.5.0.5"),
+    "a wider prefix": Rival("10.5.0.77", length4=15),
+    "a narrower prefix": Rival("10.5.0.5", length4=28),
+    "a route to somewhere else": Rival(
+        more="ip route add 10.5.0.0/25 via 192.0.2.99; "
+        "ip -6 route add fd05::/80 via 2001:db8::99 dev up0"
+    ),
+    "a table that is asked first": Rival(
+        more="ip rule add pref 5270 lookup 52; ip -6 rule add pref 5270 lookup 52; "
+        "ip route add default via 192.0.2.99 table 52; "
+        "ip route add 192.0.2.0/24 dev up0 table 52; ip route add 172.30.0.0/16 dev br0 table 52; "
+        "ip -6 route add default via 2001:db8::99 dev up0 table 52; "
+        "ip -6 route add 2001:db8::/64 dev up0 table 52; "
+        "ip -6 route add fd30::/64 dev br0 table 52"
+    ),
+}
+
+
+def tell_prefixes(beside: Beside) -> None:
+    """As weftd does when something changes."""
+    with netns.entered(f"/run/netns/{beside.host.name}"):
+        found = prefixes.find(beside.host.id)
+    beside.overlay.write(found)
+
+
+@pytest.mark.parametrize("rival", RIVALS.values(), ids=RIVALS)
+def test_a_network_works_where_the_host_has_its_prefix_otherwise(
+    beside: Beside, rival: Rival
+) -> None:
+    """Both go on: the network has its way out and its published ports, the host what it had."""
+    host = beside.host
+    host.run(rival.more)
+    with contextlib.ExitStack() as servers:
+        if rival.bridge4:
+            behind = {4: rival.bridge4, 6: rival.bridge6}
+            rivals = bridge(beside.overlay, host, "br1", behind, rival.length4)
+            gateways = {4: f"{rival.bridge4.rpartition('.')[0]}.1", 6: "fd05::1"}
+            host.run("iptables -t nat -A POSTROUTING -o up0 -j MASQUERADE")
+            host.run("ip6tables -t nat -A POSTROUTING -o up0 -j MASQUERADE")
+            servers.callback(Server(rivals).close)
+        tell_prefixes(beside)
+        assert not host.failures()
+        for version in (4, 6):
+            for kind in ("tcp", "udp"):
+                case = (version, kind)
+                assert ask(beside.outside, HOST[version], kind) == OUTSIDE[version], case
+                assert ask(beside.workload.name, OUTSIDE[version], kind, 80) == HOST[version], case
+                assert ask(host.name, HOST[version], kind), case
+                assert ask(beside.workload.name, HOST[version], kind), case
+                assert ask(beside.bridged, HOST[version], kind), case
+                if rival.bridge4:
+                    assert ask(host.name, behind[version], kind, 80) == gateways[version], case
+                    assert ask(rivals, OUTSIDE[version], kind, 80) == HOST[version], case
+                    assert ask(rivals, HOST[version], kind), case
+        for kind in ("tcp", "udp"):
+            assert ask(host.name, "127.0.0.1", kind), kind
+
+
+def test_a_rival_that_comes_and_goes_leaves_no_trace(beside: Beside) -> None:
+    host = beside.host
+    assert "87:" not in host.run("ip rule; ip -6 rule")
+    bridge(beside.overlay, host, "br1", {4: "10.4.0.5", 6: "fd05::5"}, 14)
+    tell_prefixes(beside)
+    assert host.run("ip rule; ip -6 rule").count("87:") == 2
+    assert "10.5.0.0/24 dev weft0" not in host.run("ip route")
+    assert "10.5.0.0/24 dev weft0" in host.run("ip route show table 8787")
+    host.run("ip rule del pref 87; ip route flush table 8787")
+    until(lambda: host.run("ip rule").count("87:") == 1, "the rule is put back")
+    until(lambda: "10.5.0.0/24" in host.run("ip route show table 8787"), "the route is put back")
+    host.run("ip link del br1")
+    tell_prefixes(beside)
+    assert "87:" not in host.run("ip rule; ip -6 rule")
+    assert "10.5.0.0/24 dev weft0" in host.run("ip route")
+    assert "weft0" not in host.run("ip route show table 8787 || true")
+    assert "ct mark" not in host.run("nft list table inet weft")

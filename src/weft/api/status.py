@@ -149,7 +149,18 @@ def _all_problems(context: Context) -> tuple[Problem, ...]:
         for one in context.control.hosts.troubles()
     ]
     notices = [Problem(**notice._asdict()) for notice in context.control.notices.list()]
-    return (*rows, *sockets, *members, *notices)
+    return (*rows, *sockets, *members, *notices, *_prefix_problems(context))
+
+
+def _prefix_problems(context: Context) -> Iterator[Problem]:
+    """Conflicts about prefixes that are felt on this host: what it has itself under a network's
+    addresses, and networks that have the same. All hosts see them in `weft status conflicts`."""
+    here = context.control.host.id
+    for one in context.control.conflicts():
+        if one.kind == "subnet" or (one.kind == "host-prefix" and here in one.ids):
+            yield Problem(
+                kind=one.kind, id=one.ids[0], name=one.subject, reason=one.reason, fix=one.fix
+            )
 
 
 def _row_problems(context: Context) -> Iterator[Problem]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Literal, TypeVar, cast
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from weft.control.address_report import (
     LeaseReport,
@@ -23,6 +23,7 @@ from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
 from weft.model.records import (
     AddressBlocks,
     ForgottenHost,
+    HostPrefixes,
     Network,
     Port,
     Record,
@@ -31,6 +32,7 @@ from weft.model.records import (
 )
 from weft.model.reserved import why_reserved
 from weft.store.interface import Change, Delete, Put
+from weft.topology.prefixes import is_in_the_way
 
 T = TypeVar("T")
 
@@ -40,6 +42,13 @@ _ANOTHER_OF_DOCKER = (
 )
 MAX_WAITS = 4
 """What came may be taken by another intent; so often is waited again."""
+
+
+class _SubnetOwner(NamedTuple):
+    """For whom a subnet is made."""
+
+    tenant: str
+    is_internal: bool
 
 
 class Addresses:
@@ -161,15 +170,17 @@ class Addresses:
         *,
         tenant: str,
         family: int = 4,
+        is_internal: bool = False,
         is_forced: bool = False,
         others: Iterable[IPNetwork] = (),
         beside: Collection[Subnet] = (),
     ) -> Subnet:
         """A checked subnet that overlaps nothing but what is in `beside`; `others` are to be
         avoided as well."""
-        cidr = spec.cidr or self._cut(family, tenant, others)
+        cidr = spec.cidr or self._cut(family, others)
         _check_usable(cidr)
-        self._check_overlap(cidr, tenant, others, beside, is_forced=is_forced)
+        owner = _SubnetOwner(tenant, is_internal)
+        self._check_overlap(cidr, owner, others, beside, is_forced=is_forced)
         return Subnet(
             id=SubnetId(new_id(self._context.random_bytes)),
             cidr=cidr,
@@ -315,51 +326,72 @@ class Addresses:
             )
         return subnet
 
-    def _cut(self, family: int, tenant: str, others: Iterable[IPNetwork]) -> IPNetwork:
+    def _cut(self, family: int, others: Iterable[IPNetwork]) -> IPNetwork:
         settings = self._context.settings
         pool, length = settings.address_pool, settings.pool_prefix_length
         if family == 6:
             pool, length = settings.address_pool6, 64
-        used = [*self._subnets_of(tenant), *others]
-        used += [route.prefix for route in self._context.host_routes() if route.prefix.prefixlen]
-        cidr = next_subnet(pool, length, used)
-        if cidr is None:
-            raise ExhaustedError(
-                f"address pool {pool}: no /{length} is free; name a subnet, "
-                "or set another address_pool"
-            )
-        return cidr
+        taken = [*(subnet.cidr for subnet in self._context.view.list(Subnet)), *others]
+        for avoided in self._avoided(length):
+            cidr = next_subnet(pool, length, [*taken, *avoided])
+            if cidr is not None:
+                return cidr
+        raise ExhaustedError(
+            f"address pool {pool}: no /{length} is free; name a subnet, or set another address_pool"
+        )
 
-    def _subnets_of(self, tenant: str) -> list[IPNetwork]:
-        return [s.cidr for s in self._context.view.list(Subnet) if s.tenant == tenant]
+    def _avoided(self, length: int) -> Iterator[Sequence[IPNetwork]]:
+        """What a new subnet of this length had better not overlap, less each time: all that any
+        host routes anywhere; what would be in its way on any host; what would be on this one."""
+        own = [route for route in self._context.host_routes() if route.prefix.prefixlen]
+        others = list(self._context.view.list(HostPrefixes))
+        here = [route.prefix for route in own if route.is_link or route.prefix.prefixlen >= length]
+        there = [prefix for host in others for prefix in host.links]
+        ways = [prefix for host in others for prefix in host.routes]
+        specific = [prefix for prefix in ways if prefix.prefixlen >= length]
+        yield [*(route.prefix for route in own), *there, *ways]
+        yield [*here, *there, *specific]
+        yield here
 
     def _check_overlap(
         self,
         cidr: IPNetwork,
-        tenant: str,
+        owner: _SubnetOwner,
         others: Iterable[IPNetwork],
         beside: Collection[Subnet],
         *,
         is_forced: bool,
     ) -> None:
         for subnet in self._context.view.list(Subnet):
-            is_known = subnet.tenant == tenant and subnet not in beside
-            if is_known and overlapping(cidr, [subnet.cidr]):
-                raise ConflictError(
-                    f"subnet {cidr}: overlaps {subnet.cidr} of {self._pool_label(subnet)}; "
-                    "choose another"
-                )
+            if subnet in beside or not overlapping(cidr, [subnet.cidr]):
+                continue
+            if self._may_overlap(subnet, owner):
+                continue
+            holder = self._pool_label(subnet)
+            if subnet.tenant != owner.tenant:
+                holder += f" of tenant {subnet.tenant}, and outside of them nobody tells them apart"
+            raise ConflictError(
+                f"subnet {cidr}: overlaps {subnet.cidr} of {holder}; choose another"
+            )
         other = overlapping(cidr, others)
         if other is not None:
             raise ConflictError(f"subnet {cidr}: overlaps {other} of the same network")
         if is_forced:
             return
         for route in self._context.host_routes():
-            if route.prefix.prefixlen and overlapping(cidr, [route.prefix]):
+            is_default = route.prefix.prefixlen == 0
+            if not is_default and is_in_the_way(cidr, route.prefix, is_link=route.is_link):
                 raise ConflictError(
                     f"subnet {cidr}: overlaps the host's route {route.description}; "
                     "choose another, or --force to hide that route from the network"
                 )
+
+    def _may_overlap(self, subnet: Subnet, owner: _SubnetOwner) -> bool:
+        """Networks of different tenants may, when neither has a way out."""
+        if subnet.tenant == owner.tenant or not owner.is_internal:
+            return False
+        network = self._context.view.get(Network, subnet.network_id or "")
+        return network is not None and network.is_internal
 
     def _pool_label(self, subnet: Subnet) -> str:
         if subnet.network_id is None:

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from weft.control.references import network_label, workload_and_host
+from weft.control.references import host_name, network_label, workload_and_host
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId
 from weft.model.records import ForgottenHost, Network, Port, Subnet
 from weft.store.interface import View
+from weft.topology.prefixes import contests, goes_before
 
-ConflictKind = Literal["name", "subnet", "address", "lost-network"]
+ConflictKind = Literal["name", "subnet", "host-prefix", "address", "lost-network"]
 
 
 class Conflict(NamedTuple):
@@ -24,7 +25,8 @@ class Conflict(NamedTuple):
 
     kind: ConflictKind
     ids: tuple[str, ...]
-    """Of networks (``name``, ``subnet``, ``lost-network``) or ports (``address``), ascending."""
+    """Of networks (``name``, ``subnet``, ``lost-network``) or ports (``address``), ascending; of a
+    network and then of a host (``host-prefix``)."""
     subject: str
     """What they share: a name, a prefix, an address; for ``lost-network`` the id of the network."""
     reason: str
@@ -33,7 +35,13 @@ class Conflict(NamedTuple):
 
 def conflicts(view: View) -> tuple[Conflict, ...]:
     """All of them. Linear in networks, subnets and ports (but for sorting)."""
-    return (*_names(view), *_subnets(view), *_addresses(view), *_lost_networks(view))
+    return (
+        *_names(view),
+        *_subnets(view),
+        *_host_prefixes(view),
+        *_addresses(view),
+        *_lost_networks(view),
+    )
 
 
 def _names(view: View) -> Iterator[Conflict]:
@@ -54,26 +62,27 @@ def _names(view: View) -> Iterator[Conflict]:
 
 
 def _subnets(view: View) -> Iterator[Conflict]:
-    tenants: dict[tuple[str, int], list[Subnet]] = defaultdict(list)
+    families: dict[int, list[Subnet]] = defaultdict(list)
     for subnet in view.list(Subnet):
         if subnet.network_id is not None and view.get(Network, subnet.network_id) is not None:
-            tenants[subnet.tenant, subnet.cidr.version].append(subnet)
-    for _, subnets in sorted(tenants.items()):
-        for one, other in _overlapping(subnets):
+            families[subnet.cidr.version].append(subnet)
+    for _, subnets in sorted(families.items()):
+        for one, other in _overlapping(view, subnets):
             ids = sorted({_network_of(one), _network_of(other)})
             first, second = (_described(view, subnet) for subnet in (one, other))
+            winner = one if goes_before(view, one, other) else other
             yield Conflict(
                 "subnet",
                 tuple(ids),
                 str(other.cidr),
-                f"subnet {first} overlaps {second}; the host and what is on both networks reaches "
-                "only one of them there",
+                f"subnet {first} overlaps {second}; only {network_label(view, _network_of(winner))}"
+                " has a way out, published ports and the host in there",
                 f"remove one of the networks, and make it again with another subnet: "
                 f"weft network rm {ids[-1]}",
             )
 
 
-def _overlapping(subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet, Subnet]]:
+def _overlapping(view: View, subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet, Subnet]]:
     """Pairs of different networks: each subnet with the widest one that it lies in, or equals."""
     around: list[Subnet] = []
     for subnet in sorted(
@@ -83,10 +92,33 @@ def _overlapping(subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet, Subnet]]:
         first = int(subnet.cidr.network_address)
         around = [s for s in around if int(s.cidr.broadcast_address) >= first]
         for other in around:
-            if other.network_id != subnet.network_id:
+            if other.network_id != subnet.network_id and not _may_overlap(view, subnet, other):
                 yield other, subnet
                 break
         around.append(subnet)
+
+
+def _may_overlap(view: View, one: Subnet, other: Subnet) -> bool:
+    """Networks of different tenants, of which neither has a way out."""
+    networks = [view.get(Network, _network_of(subnet)) for subnet in (one, other)]
+    return one.tenant != other.tenant and all(
+        network is not None and network.is_internal for network in networks
+    )
+
+
+def _host_prefixes(view: View) -> Iterator[Conflict]:
+    for host_id, subnet, prefix in contests(view):
+        network_id, host = _network_of(subnet), host_name(view, host_id)
+        yield Conflict(
+            "host-prefix",
+            (network_id, host_id),
+            str(subnet.cidr),
+            f"subnet {_described(view, subnet)}: host {host} has {prefix} beside it, on a bridge, "
+            "a link or a route of its own; containers on the network have their way out and their "
+            f"published ports there, but do not reach what {host} has under these addresses",
+            f"make the network again with another subnet: weft network rm {network_id}; or give "
+            f"what {host} has another prefix",
+        )
 
 
 def _addresses(view: View) -> Iterator[Conflict]:

@@ -28,6 +28,8 @@ class HostRoute(NamedTuple):
     prefix: IPNetwork
     description: str
     """As the user would look it up: ``10.0.0.0/8 via 192.0.2.1 dev eth0``."""
+    is_link: bool
+    """The host has neighbours there, it is no mere way to somewhere else."""
 
 
 class Target(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from weft.control.context import Context
 from weft.control.ports import Ports
 from weft.control.references import check_dns_names, find_network
+from weft.control.rivals import check_has_way_out
 from weft.control.specs import PortSpec
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress
@@ -33,6 +34,7 @@ class HostAccess:
                     f"{', '.join(map(str, place.addresses))}; hide it first"
                 )
             return place
+        check_has_way_out(self._context.view, found, "expose")
         return await self._ports.add_with_id(
             PortSpec(
                 network=found.id,

@@ -198,6 +198,7 @@ class Networks:
                 wanted,
                 tenant=spec.tenant,
                 family=family,
+                is_internal=spec.is_internal,
                 is_forced=spec.is_forced,
                 others=[other.cidr for other in subnets],
             )

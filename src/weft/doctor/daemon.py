@@ -16,6 +16,8 @@ from weft.kernel.netlink import Netlink
 SETTING = "setting"
 """Of problems that weftd has mended, and whose cause somebody should look for."""
 MIN_FREE_BYTES = 50_000_000
+HOST_PREFIX = "host-prefix"
+"""Of problems with which all works but for what they say."""
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -75,7 +77,7 @@ def _problems(daemon: Daemon) -> Iterator[Finding]:
     for problem in others:
         yield Finding(
             name=f"{problem.kind} {problem.name}".strip(),
-            state="warning" if problem.kind == SETTING else "failed",
+            state="warning" if problem.kind in (SETTING, HOST_PREFIX) else "failed",
             detail=problem.reason,
             fix=problem.fix,
         )

@@ -14,7 +14,7 @@ from weft.kernel.netlink import (
     attribute_u32,
     attributes,
 )
-from weft.model.addresses import IPAddress, ip_address
+from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
 
 _RTM_NEWADDR = 20
 _RTM_DELADDR = 21
@@ -35,6 +35,8 @@ class DeviceAddress(NamedTuple):
     address: IPAddress
     prefix_length: int
     is_link_local: bool
+    prefix: IPNetwork
+    """What the kernel reaches through the device for it; of a point-to-point one, the other end."""
 
 
 def add_address(
@@ -80,4 +82,5 @@ def _parse(body: bytes) -> DeviceAddress:
     _, prefix_length, _, _, ifindex = _IFADDR.unpack_from(body)
     found = attributes(body, 8)
     address = ip_address(found.get(_IFA_LOCAL) or found[_IFA_ADDRESS])
-    return DeviceAddress(ifindex, address, prefix_length, address.is_link_local)
+    prefix = ip_network((found.get(_IFA_ADDRESS) or found[_IFA_LOCAL], prefix_length), strict=False)
+    return DeviceAddress(ifindex, address, prefix_length, address.is_link_local, prefix)

@@ -18,8 +18,8 @@ from weft.kernel.links import parse_link
 from weft.kernel.netlink import attributes, open_socket, read_news, readable
 
 _NETFILTER = 12
-_ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
-"""Devices, filters, addresses and routes of both families (RTMGRP_*)."""
+_ROUTE_GROUPS = 0x1 | 0x8 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
+"""Devices, filters, addresses, routes and rules of both families (RTMGRP_*)."""
 _SETTING_GROUPS = 1 << 23 | 1 << 24
 """Settings of devices of both families (RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF)."""
 _RTM_NEWNETCONF = 80
@@ -40,7 +40,9 @@ _RTMSG_BYTES = 12
 _RTA_OIF = 4
 _ENOUGH = 10_000
 
-Subject = Literal["device", "address", "route", "filter", "setting", "rules", "lost"]
+Subject = Literal[
+    "device", "address", "route", "routing rule", "filter", "setting", "rules", "lost"
+]
 _SUBJECTS: dict[int, tuple[Subject, bool]] = {
     16: ("device", False),
     17: ("device", True),
@@ -48,6 +50,8 @@ _SUBJECTS: dict[int, tuple[Subject, bool]] = {
     21: ("address", True),
     24: ("route", False),
     25: ("route", True),
+    32: ("routing rule", False),
+    33: ("routing rule", True),
     37: ("filter", True),
     44: ("filter", False),
     45: ("filter", True),
@@ -146,6 +150,8 @@ def parse(kind: int, body: bytes) -> KernelEvent | None:
     if subject == "route":
         device = attributes(body, _RTMSG_BYTES).get(_RTA_OIF, bytes(4))
         return KernelEvent(subject, is_gone, ifindex=struct.unpack("=I", device)[0])
+    if subject == "routing rule":
+        return KernelEvent(subject, is_gone)
     return KernelEvent(subject, is_gone, ifindex=struct.unpack_from("=i", body, 4)[0])
 
 

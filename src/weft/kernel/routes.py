@@ -33,7 +33,9 @@ _RTA_MULTIPATH = 9
 _RTA_TABLE = 15
 _RTA_VIA = 18
 _RTAX_MTU = 2
-_RT_TABLE_MAIN = 254
+MAIN = 254
+"""The routing table that is asked when no rule says otherwise."""
+_RT_TABLE_UNSPEC = 0
 _RT_TABLE_LOCAL = 255
 _RT_SCOPE_UNIVERSE = 0
 _RT_SCOPE_LINK = 253
@@ -72,9 +74,10 @@ def add_route(
     *,
     source: IPAddress | None = None,
     mtu_bytes: int = 0,
+    table: int = MAIN,
 ) -> Request:
     """Route a prefix straight out of a device, in place of such a route of Weft's."""
-    parts = [_own_route(prefix, ifindex)]
+    parts = [_own_route(prefix, ifindex, table)]
     if source is not None:
         parts.append(attribute(_RTA_PREFSRC, source.packed))
     if mtu_bytes:
@@ -103,18 +106,18 @@ def add_gateway_route(prefix: IPNetwork, gateway: IPAddress, ifindex: int) -> Re
     return Request(f"add route {prefix} via {gateway}", _RTM_NEWROUTE, flags, b"".join(parts))
 
 
-def delete_route(prefix: IPNetwork, ifindex: int) -> Request:
+def delete_route(prefix: IPNetwork, ifindex: int, table: int = MAIN) -> Request:
     """Take a route of Weft's away. ESRCH: it is gone already."""
-    return Request(f"delete route {prefix}", _RTM_DELROUTE, 0, _own_route(prefix, ifindex))
+    return Request(f"delete route {prefix}", _RTM_DELROUTE, 0, _own_route(prefix, ifindex, table))
 
 
-def routes(netlink: Netlink, versions: Iterable[int] = (4, 6)) -> list[Route]:
-    """All unicast routes of the main table, of IPv4 and IPv6 or of one of them."""
+def routes(netlink: Netlink, versions: Iterable[int] = (4, 6), table: int = MAIN) -> list[Route]:
+    """All unicast routes of a table, of IPv4 and IPv6 or of one of them."""
     found: list[Route] = []
     for version in versions:
         header = _RTMSG.pack(_FAMILY[version], 0, 0, 0, 0, 0, 0, 0, 0)
         for body in netlink.dump(Request("list routes", _RTM_GETROUTE, 0, header)):
-            route = _parse(body)
+            route = _parse(body, table)
             if route is not None:
                 found.append(route)
     return found
@@ -174,12 +177,12 @@ def _parse_way(body: bytes) -> Way | None:
     )
 
 
-def _own_route(prefix: IPNetwork, ifindex: int) -> bytes:
-    header = _route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0)
+def _own_route(prefix: IPNetwork, ifindex: int, table: int) -> bytes:
+    header = _route(prefix, _RT_SCOPE_LINK, PROTOCOL, 0, table)
     return header + attribute_u32(_RTA_OIF, ifindex) + attribute_u32(_RTA_PRIORITY, METRIC)
 
 
-def _route(prefix: IPNetwork, scope: int, protocol: int, flags: int) -> bytes:
+def _route(prefix: IPNetwork, scope: int, protocol: int, flags: int, table: int = MAIN) -> bytes:
     version = prefix.version
     scope = scope if version == 4 else 0
     header = _RTMSG.pack(
@@ -187,22 +190,23 @@ def _route(prefix: IPNetwork, scope: int, protocol: int, flags: int) -> bytes:
         prefix.prefixlen,
         0,
         0,
-        _RT_TABLE_MAIN,
+        table if table <= _RT_TABLE_LOCAL else _RT_TABLE_UNSPEC,
         protocol,
         scope,
         _RTN_UNICAST,
         flags,
     )
+    header += attribute_u32(_RTA_TABLE, table)
     return header + (
         attribute(_RTA_DST, prefix.network_address.packed) if prefix.prefixlen else b""
     )
 
 
-def _parse(body: bytes) -> Route | None:
+def _parse(body: bytes, wanted: int) -> Route | None:
     family, length, _, _, table, protocol, _, kind, flags = _RTMSG.unpack_from(body)
     found = attributes(body, 12)
     table = int.from_bytes(found[_RTA_TABLE], "little") if _RTA_TABLE in found else table
-    if table != _RT_TABLE_MAIN or kind != _RTN_UNICAST or flags & _RTM_F_CLONED:
+    if table != wanted or kind != _RTN_UNICAST or flags & _RTM_F_CLONED:
         return None
     empty = bytes(4 if family == _FAMILY[4] else 16)
     metrics = attributes(found.get(_RTA_METRICS, b""))

@@ -16,6 +16,7 @@ OVERHEAD_BYTES = {4: 50, 6: 70}
 """What VXLAN puts around a packet, by the family of the underlay: outer IP, UDP, VXLAN and the
 inner Ethernet header."""
 _LOOPBACK_MTU_BYTES = 1500
+_OWN_DEVICES = ("weft0", "weft1", "weftwg")
 
 
 class Underlay(NamedTuple):
@@ -92,30 +93,44 @@ class ForeignRoute(NamedTuple):
     prefix: IPNetwork
     description: str
     """As `ip route` shows it: ``10.0.0.0/8 via 192.0.2.1 dev eth0``."""
+    is_link: bool
+    """The host has neighbours there: the prefix is that of an address on a device that asks for
+    them (ARP), which a tunnel does not."""
 
 
 def host_routes() -> list[ForeignRoute]:
-    """What this host routes somewhere and is not Weft's; no default routes."""
+    """What this host routes somewhere and is not Weft's; no default routes. The prefix of an
+    address counts though it has no route, as while its device is down."""
     with Netlink() as netlink:
         known = routes(netlink)
-        names = _names(netlink, {route.ifindex for route in known if route.ifindex})
-    found = {
-        route.prefix: ForeignRoute(route.prefix, _described(route, names))
-        for route in known
-        if route.protocol != PROTOCOL
-        and names.get(route.ifindex) not in ("weft0", "weft1")
-        and route.prefix.prefixlen > 0
-        and not route.prefix.is_link_local
-    }
+        held = addresses(netlink)
+        ifindexes = {route.ifindex for route in known if route.ifindex}
+        devices = _devices(netlink, ifindexes | {entry.ifindex for entry in held})
+    found: dict[IPNetwork, ForeignRoute] = {}
+    for entry in held:
+        device = devices.get(entry.ifindex)
+        if device is not None and _is_foreign(entry.prefix, device):
+            description = f"{entry.prefix} dev {device.name}"
+            found[entry.prefix] = ForeignRoute(entry.prefix, description, device.has_arp)
+    for route in known:
+        device = devices.get(route.ifindex)
+        if route.protocol != PROTOCOL and _is_foreign(route.prefix, device):
+            is_link = route.prefix in found and found[route.prefix].is_link
+            description = _described(route, device)
+            found[route.prefix] = ForeignRoute(route.prefix, description, is_link)
     return sorted(found.values(), key=lambda route: (route.prefix.version, route.prefix))
 
 
-def _names(netlink: Netlink, ifindexes: Iterable[int]) -> dict[int, str]:
+def _is_foreign(prefix: IPNetwork, device: Link | None) -> bool:
+    is_own = device is not None and device.name in _OWN_DEVICES
+    return not (is_own or prefix.prefixlen == 0 or prefix.is_link_local or prefix.is_loopback)
+
+
+def _devices(netlink: Netlink, ifindexes: Iterable[int]) -> dict[int, Link]:
     found = (find_link(netlink, ifindex) for ifindex in ifindexes)
-    return {link.ifindex: link.name for link in found if link is not None}
+    return {link.ifindex: link for link in found if link is not None}
 
 
-def _described(route: Route, names: dict[int, str]) -> str:
+def _described(route: Route, device: Link | None) -> str:
     via = f" via {route.gateway}" if route.gateway is not None else ""
-    device = f" dev {names[route.ifindex]}" if route.ifindex in names else ""
-    return f"{route.prefix}{via}{device}"
+    return f"{route.prefix}{via}{f' dev {device.name}' if device is not None else ''}"

@@ -38,7 +38,7 @@ Found = Record | dict[str, Record]
 INDEXED: dict[type[Record], tuple[str, ...]] = {
     Neighbours: ("broken",),
     Network: ("name", "vni"),
-    Subnet: ("network_id",),
+    Subnet: ("network_id", "place", "places"),
     Port: (
         "network_id",
         "host_id",

@@ -24,6 +24,7 @@ from weft.model.records import (
     AllowedAddress,
     Device,
     Host,
+    HostPrefixes,
     Network,
     Owner,
     Port,
@@ -115,6 +116,7 @@ def snapshot(bpffs: Path) -> dict[str, str]:
         "links": "ip -o link | sed 's/^[0-9]*: //'",
         "addresses": "ip -o addr",
         "routes": "ip route show table all; ip -6 route show table all",
+        "routing rules": "ip rule; ip -6 rule",
         "rules": "nft list ruleset",
         "filters": "tc qdisc show",
         "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
@@ -146,6 +148,12 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
         ),
         OTHER,
         port(5, host_id=OTHER.id, groups=(ip_address("ff05::1"),)),
+        HostPrefixes(
+            id=HOST.id,
+            host_id=HOST.id,
+            links=(ip_network("10.5.0.0/16"),),
+            routes=(ip_network("fd05::/96"),),
+        ),
     )
     elsewhere = {rows.WIREGUARD, rows.WIREGUARD_PEERS}
     assert {name for name, found in desired.items() if found} == set(rows.ORDER) - elsewhere

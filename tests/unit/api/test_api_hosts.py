@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.unit.conftest import Weftd
 from weft.api.schema import (
     ConflictList,
+    ExposeRequest,
     NetworkChanges,
     NetworkInfo,
     NetworkList,
@@ -20,8 +21,9 @@ from weft.api.schema import (
 from weft.control.notices import Notice
 from weft.control.specs import NetworkSpec
 from weft.errors import ConflictError
-from weft.model.ids import HostId, NetworkId, PortId, Vni
-from weft.model.records import Host, Network, Port
+from weft.model.addresses import ip_network
+from weft.model.ids import HostId, NetworkId, PortId, SubnetId, Vni
+from weft.model.records import Host, HostPrefixes, Network, Port, Subnet
 from weft.store.interface import Put
 
 FAR = Host(id=HostId("f" * 16), name="far")
@@ -61,6 +63,39 @@ def test_conflicts_are_shown_with_what_mends_them_until_it_is_done(weftd: Weftd)
     renamed = weftd.client.send(NetworkInfo, "PATCH", "networks", other.id, body=body)
     assert renamed.name == "bar"
     assert weftd.client.get(ConflictList, "conflicts").conflicts == ()
+
+
+def test_a_prefix_that_this_host_has_itself_is_a_problem_here_and_a_conflict_everywhere(
+    weftd: Weftd,
+) -> None:
+    made = make(weftd)
+    (subnet,) = made.subnets
+    host = weftd.client.get(StatusInfo, "status").host.id
+    for id, is_here in ((FAR.id, False), (host, True)):
+        record = HostPrefixes(id=HostId(id), host_id=HostId(id), links=(ip_network(subnet.cidr),))
+        put = Put(record)
+        weftd.run(lambda put=put: weftd.store.write([put]))  # type: ignore[misc]
+        problems = weftd.client.get(ProblemList, "problems").problems
+        assert [one.kind for one in problems] == ["host-prefix"] * is_here
+    found = weftd.client.get(ConflictList, "conflicts").conflicts
+    assert sorted(one.ids for one in found) == sorted((made.id, id) for id in (FAR.id, host))
+
+
+def test_a_network_whose_prefix_another_has_is_a_problem_and_has_no_way_to_the_host(
+    weftd: Weftd,
+) -> None:
+    made = make(weftd)
+    (subnet,) = made.subnets
+    other = Network(id=NetworkId("0" * 16), name="old", tenant="other", vni=Vni(9999))
+    twin = Subnet(
+        id=SubnetId("0" * 16), cidr=ip_network(subnet.cidr), network_id=other.id, tenant="other"
+    )
+    weftd.run(lambda: weftd.store.write([Put(other), Put(twin)]))
+    (problem,) = weftd.client.get(ProblemList, "problems").problems
+    assert problem.kind == "subnet"
+    assert "only old has a way out" in problem.reason
+    with pytest.raises(ConflictError, match="overlaps that of network old"):
+        weftd.client.send(PortInfo, "PUT", "networks", "foo", "host", body=ExposeRequest())
 
 
 def test_what_a_frontend_cannot_do_is_a_problem_until_it_can(weftd: Weftd) -> None:

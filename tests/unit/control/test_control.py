@@ -63,7 +63,9 @@ class Desk:
                 host_id=HostId("h" * 16),
                 wall_s=self.clock,
                 random_bytes=random.Random(7).randbytes,
-                host_routes=lambda: [HostRoute(ip_network(r), f"{r} dev eth0") for r in routes],
+                host_routes=lambda: [
+                    HostRoute(ip_network(r), f"{r} dev eth0", is_link=True) for r in routes
+                ],
                 targets=OneContainer(),
             )
         )

@@ -166,6 +166,15 @@ def test_problems_of_the_daemon_fail() -> None:
     assert (finding.state, finding.detail, finding.fix) == ("failed", "no netns", "attach anew")
 
 
+def test_a_prefix_of_the_hosts_own_is_a_warning_for_all_but_that_works() -> None:
+    problem = Problem(
+        kind="host-prefix", id="1", name="172.18.0.0/16", reason="host h1 has it", fix="another"
+    )
+    found = list(daemon.check(subject(running(problem))))
+    finding = only(iter(found), "host-prefix 172.18.0.0/16")
+    assert (finding.state, finding.detail) == ("warning", "host h1 has it")
+
+
 def test_clock_that_was_never_set_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 86_400.0)
     (finding,) = clock.check(subject())

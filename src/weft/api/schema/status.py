@@ -30,12 +30,13 @@ class ProblemList(Answer, frozen=True, kw_only=True):
 class ConflictInfo(Answer, frozen=True, kw_only=True):
     """Records that contradict each other, made by hosts that did not know of each other."""
 
-    kind: Literal["name", "subnet", "address", "lost-network"]
-    """``name``: networks that are called alike; ``subnet``: subnets of networks of one tenant that
-    overlap; ``address``: ports of a network that have one address; ``lost-network``: ports on a
-    network that was removed."""
+    kind: Literal["name", "subnet", "host-prefix", "address", "lost-network"]
+    """``name``: networks that are called alike; ``subnet``: subnets of networks that overlap;
+    ``host-prefix``: a subnet that a host has on a bridge or a link of its own, too; ``address``:
+    ports of a network that have one address; ``lost-network``: ports on a network that was
+    removed."""
     ids: tuple[str, ...]
-    """Of the networks, or for ``address`` of the ports."""
+    """Of the networks, for ``address`` of the ports, for ``host-prefix`` of network and host."""
     subject: str
     """What they share: the name, the prefix, the address."""
     reason: str
@@ -44,7 +45,7 @@ class ConflictInfo(Answer, frozen=True, kw_only=True):
 
 
 class ConflictList(Answer, frozen=True, kw_only=True):
-    """What hosts did apart that does not go together. All of it works on as it is."""
+    """What hosts did apart that does not go together."""
 
     conflicts: tuple[ConflictInfo, ...]
 

@@ -5,7 +5,7 @@ Pure: no clock, no kernel, no ifindex. One function a record kind; see `rows` fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import cast
@@ -15,11 +15,22 @@ from weft.engine.ebpf import encryption, groups, rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.ids import HostId, HostTag, host_place_id, host_tag
-from weft.model.records import Host, Neighbours, Network, Place, Port, PortGroups, Record, Subnet
+from weft.model.records import (
+    Host,
+    HostPrefixes,
+    Neighbours,
+    Network,
+    Place,
+    Port,
+    PortGroups,
+    Record,
+    Subnet,
+)
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.semantics.guest import Guest, guest_of
 from weft.store.interface import View
 from weft.topology.encryption import cluster_settings
+from weft.topology.prefixes import is_around, is_contested, is_cut_off
 
 
 def functions(
@@ -51,6 +62,9 @@ def compile_host(
         yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
     yield Row(rows.HOST_ROUTES, ALIAS4, rows.HostRouteValue(DNS4))
     yield Row(rows.HOST_ROUTES, ALIAS6, rows.HostRouteValue(DNS6))
+    for aliases in (ALIAS4, ALIAS6):
+        if view.detail(HostPrefixes, host_id, is_contested, aliases):
+            yield from _own_route(aliases)
     yield Row(rows.OVERLAY_DEVICES, rows.WEFTX, rows.OverlayDeviceValue())
     yield Row(rows.FILTERS, rows.FilterKey(rows.WEFTX), rows.FilterValue("from_overlay"))
     for address in host.underlay:
@@ -96,20 +110,30 @@ def _tags_on(network: Network, host_id: HostId, view: View) -> list[HostTag]:
 
 
 def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:
-    """A prefix: its gateway, and how the host gets into it."""
+    """A prefix: its gateway, and how the host gets into it. One that is cut off, for it overlaps
+    another network's, is a prefix without a way out, and the host knows nothing of it."""
     network = _network_of(subnet, view)
     if network is None:
         return
-    vni, cidr, gateway = network.vni, subnet.cidr, subnet.gateway
-    yield Row(rows.SUBNETS, rows.SubnetKey(vni, cidr), rows.SubnetValue(gateway))
+    is_open, gateway = not is_cut_off(view, subnet), subnet.gateway
+    way_out = rows.SubnetValue(gateway if is_open else None)
+    yield Row(rows.SUBNETS, rows.SubnetKey(network.vni, subnet.cidr), way_out)
     if gateway is not None:
         yield Row(
             rows.ADDRESSES,
-            rows.AddressKey(vni, gateway),
+            rows.AddressKey(network.vni, gateway),
             rows.AddressValue(mac=GATEWAY_MAC, is_gateway=True),
         )
-        yield Row(rows.NFTABLES, rows.NftKey("gateway", cidr), gateway)
-    yield Row(rows.HOST_PREFIXES, cidr, rows.HostPrefixValue(vni))
+    if is_open:
+        yield from _on_the_host(host_id, subnet, network, view)
+
+
+def _on_the_host(host_id: HostId, subnet: Subnet, network: Network, view: View) -> Iterator[Row]:
+    """What the host's own stack has of a subnet."""
+    cidr = subnet.cidr
+    if subnet.gateway is not None:
+        yield Row(rows.NFTABLES, rows.NftKey("gateway", cidr), subnet.gateway)
+    yield Row(rows.HOST_PREFIXES, cidr, rows.HostPrefixValue(network.vni))
     place = view.get(Port, host_place_id(host_id, network.id))
     if network.is_internal:
         yield Row(rows.NFTABLES, rows.NftKey("internal", cidr), True)
@@ -119,7 +143,25 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
         yield Row(rows.NFTABLES, rows.NftKey("exposed", cidr), True)
     if place is not None or not network.is_internal:
         source = _first_in(cidr, place) if place is not None else None
+        yield from _host_routes(host_id, cidr, source, view)
+
+
+def _host_routes(
+    host_id: HostId, cidr: IPNetwork, source: IPAddress | None, view: View
+) -> Iterator[Row]:
+    """In the main table, unless that would take a part of the host's own link away from it, which
+    only a place that the host has on the network is worth. Where the main table may lead somewhere
+    else, in Weft's own."""
+    if source is not None or not view.detail(HostPrefixes, host_id, is_around, cidr):
         yield Row(rows.HOST_ROUTES, cidr, rows.HostRouteValue(source))
+    if view.detail(HostPrefixes, host_id, is_contested, cidr):
+        yield from _own_route(cidr)
+        yield Row(rows.NFTABLES, rows.NftKey("contested", cidr), True)
+
+
+def _own_route(cidr: IPNetwork) -> Iterator[Row]:
+    yield Row(rows.OWN_ROUTES, cidr, rows.HostRouteValue())
+    yield Row(rows.RULES, cidr.version, rows.RuleValue())
 
 
 def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
@@ -135,13 +177,13 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
             yield from _reached_at(port, network, host=host_tag(port.host_id))
         return
     if port.is_host:
-        yield from _host_place(port, network)
+        yield from _host_place(port, network, view)
     elif port.device is not None:
         if not is_replaced:
             yield from _reached_at(port, network, ifname=port.device.ifname)
         yield from _sender(port, network, view)
         yield from groups.member_rows(host_id, port, network, port.groups)
-    yield from _published(port)
+    yield from _published(port, view)
 
 
 def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0) -> Iterator[Row]:
@@ -208,8 +250,8 @@ def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, I
     return tuple((route.prefix, route.gateway) for route in routes)
 
 
-def _host_place(port: Port, network: Network) -> Iterator[Row]:
-    for address in port.addresses:
+def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
+    for address in _addresses_with_a_way_out(port, view):
         yield Row(
             rows.ADDRESSES,
             rows.AddressKey(network.vni, address),
@@ -219,9 +261,17 @@ def _host_place(port: Port, network: Network) -> Iterator[Row]:
     yield Row(rows.MACS, rows.MacKey(network.vni, port.mac), rows.MacValue(is_host=True))
 
 
-def _published(port: Port) -> Iterator[Row]:
+def _addresses_with_a_way_out(port: Port, view: View) -> Sequence[IPAddress]:
+    """Those that are not in a subnet that is cut off."""
+    subnets = view.by(Subnet, "network_id", port.network_id)
+    closed = [subnet.cidr for subnet in subnets if is_cut_off(view, subnet)]
+    return [a for a in port.addresses if not any(a in cidr for cidr in closed)]
+
+
+def _published(port: Port, view: View) -> Iterator[Row]:
+    addresses = _addresses_with_a_way_out(port, view) if port.published else ()
     for published in port.published:
-        for address in port.addresses:
+        for address in addresses:
             wanted = published.host_address
             if wanted is not None and wanted.version != address.version:
                 continue

@@ -11,7 +11,7 @@ import errno
 from collections.abc import Hashable, Iterable, Mapping
 from ipaddress import IPv6Address
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf import rows, ruleset
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.rows import WEFT0, WEFT1
 from weft.engine.rows import RowFailure, RowKey
@@ -28,13 +28,25 @@ from weft.kernel.links import (
     set_up_without_arp,
 )
 from weft.kernel.netlink import Netlink, Request
-from weft.kernel.routes import PROTOCOL, add_local_route, add_route, delete_route, routes
+from weft.kernel.routes import (
+    MAIN,
+    PROTOCOL,
+    add_local_route,
+    add_route,
+    delete_route,
+    routes,
+)
+from weft.kernel.rules import Rule, add_rule, delete_rule, rules
 from weft.model.addresses import IPAddress, IPNetwork
 
 _MAC0 = "0a:57:45:46:54:00"
 _MAC1 = "0a:57:45:46:54:02"
 _MTU_BYTES = 65535
 _LOOPBACK6 = IPv6Address("::1")
+OWN_TABLE = 8787
+"""The routing table of `own_routes`. Only the rule leads there."""
+_RULE_PRIORITY = 87
+"""Behind the table of the host's own addresses (0), and before those of VPNs."""
 
 
 def ensure_pair(devices: Devices) -> HostDevices:
@@ -137,13 +149,16 @@ class HostAddressTable:
 
 
 class HostRouteTable:
-    """`host_routes`. Only routes with Weft's mark are Weft's; others on weft0 stay."""
+    """`host_routes`, in the main table, or `own_routes` in Weft's own. Only routes with Weft's mark
+    are Weft's; others on weft0 stay."""
 
-    name = rows.HOST_ROUTES
-
-    def __init__(self, devices: Devices) -> None:
+    def __init__(
+        self, devices: Devices, name: str = rows.HOST_ROUTES, routing_table: int = MAIN
+    ) -> None:
+        self.name = name
         self._devices = devices
         self._netlink = devices.netlink
+        self._routing_table = routing_table
         self.mtu_bytes = 0
         """What fits into the networks; on every route."""
 
@@ -151,7 +166,8 @@ class HostRouteTable:
         """See `Table.read`. A route with another MTU reads back as words."""
         found: dict[Hashable, Hashable] = {key: desired[key] for key in desired if _is_moot(key)}
         link = self._devices.find(WEFT0)
-        for route in routes(self._netlink) if link is not None else []:
+        known = routes(self._netlink, table=self._routing_table) if link is not None else []
+        for route in known:
             if route.protocol != PROTOCOL or link is None or route.ifindex != link.ifindex:
                 continue
             value: Hashable = rows.HostRouteValue(route.source)
@@ -164,16 +180,77 @@ class HostRouteTable:
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
         """See `Table.write`."""
-        ifindex = self._devices.ifindex(WEFT0)
+        ifindex, table = self._devices.ifindex(WEFT0), self._routing_table
         requests: list[tuple[Hashable, Request]] = []
         for prefix in deletes:
             assert isinstance(prefix, IPNetwork)
-            requests.append((prefix, delete_route(prefix, ifindex)))
+            requests.append((prefix, delete_route(prefix, ifindex, table)))
         for prefix, value in upserts.items():
             assert isinstance(prefix, IPNetwork) and isinstance(value, rows.HostRouteValue)
-            add = add_route(prefix, ifindex, source=value.source, mtu_bytes=self.mtu_bytes)
+            add = add_route(
+                prefix, ifindex, source=value.source, mtu_bytes=self.mtu_bytes, table=table
+            )
             requests.append((prefix, add))
         return _run(self._netlink, self.name, requests, errno.ESRCH)
+
+
+class RuleTable:
+    """`rules`."""
+
+    name = rows.RULES
+
+    def __init__(self, devices: Devices) -> None:
+        self._netlink = devices.netlink
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Table.read`. A rule that Weft made and that is another one now reads as words."""
+        found: dict[Hashable, Hashable] = {key: desired[key] for key in desired if _is_idle(key)}
+        for rule in own_rules(self._netlink):
+            is_right = rule == _rule(rule.version) and rule.version not in found
+            found[rule.version] = rows.RuleValue() if is_right else "not as Weft made it"
+        return found
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Table.write`."""
+        changed = {*deletes, *upserts}
+        requests: list[tuple[Hashable, Request]] = [
+            (rule.version, delete_rule(rule))
+            for rule in own_rules(self._netlink)
+            if rule.version in changed
+        ]
+        for version in upserts:
+            assert isinstance(version, int)
+            requests.append((version, add_rule(_rule(version))))
+        return _run(self._netlink, self.name, requests, errno.ENOENT)
+
+
+def own_rules(netlink: Netlink) -> list[Rule]:
+    """Those that Weft made."""
+    versions = (4, 6) if has_ipv6() else (4,)
+    return [rule for rule in rules(netlink, versions) if rule.protocol == PROTOCOL]
+
+
+def remove_rules(netlink: Netlink) -> None:
+    """Take away all rules that Weft made; its routes go with weft0."""
+    netlink.do(*(delete_rule(rule) for rule in own_rules(netlink)))
+
+
+def _rule(version: int) -> Rule:
+    return Rule(
+        version=version,
+        priority=_RULE_PRIORITY,
+        table=OWN_TABLE,
+        mark=ruleset.MARK,
+        mask=ruleset.MARK,
+        protocol=PROTOCOL,
+        is_of_device=False,
+    )
+
+
+def _is_idle(key: Hashable) -> bool:
+    return key == 6 and not has_ipv6()
 
 
 def _run(
@@ -184,5 +261,7 @@ def _run(
     return [
         RowFailure(RowKey(table, key), str(answer.error))
         for (key, _), answer in zip(requests, answers)
-        if answer.error is not None and answer.error.errno != gone and not _is_moot(key)
+        if answer.error is not None
+        and answer.error.errno != gone
+        and not (_is_moot(key) or _is_idle(key))
     ]

@@ -274,9 +274,18 @@ class HostAddressValue(NamedTuple):
 
 
 class HostRouteValue(NamedTuple):
-    """`host_routes`: prefix -> route through ``weft0``, with the source the host should use."""
+    """`host_routes`: prefix -> route through ``weft0``, with the source the host should use.
+
+    `own_routes`: the same in a routing table of Weft's own, for prefixes for which the main one
+    leads somewhere else.
+    """
 
     source: IPAddress | None = None
+
+
+class RuleValue(NamedTuple):
+    """`rules`: version of IP -> the rule by which packets with Weft's mark are looked up in
+    `own_routes` before anything else."""
 
 
 class NftKey(NamedTuple):
@@ -285,6 +294,7 @@ class NftKey(NamedTuple):
     ``("masquerade", prefix)``  what leaves the host from here gets the host's address
     ``("internal", prefix)``    is never forwarded to or from the outside
     ``("exposed", prefix)``     the host itself may open connections to it
+    ``("contested", prefix)``   the host's main routing table may lead somewhere else
     ``("hosts", prefix)``       another host's address on the underlay, or this one's
     ``("underlay", prefix)``    this host's own
     ``("doors", Door)``         where a host waits for others: not for workloads
@@ -336,6 +346,8 @@ DEVICES = "devices"
 FILTERS = "filters"
 HOST_ADDRESSES = "host_addresses"
 HOST_ROUTES = "host_routes"
+OWN_ROUTES = "own_routes"
+RULES = "rules"
 NFTABLES = "nftables"
 TUNNELS = "tunnels"
 PEERS = "peers"
@@ -372,6 +384,8 @@ ORDER: tuple[str, ...] = (
     MACS,
     HOST_ADDRESSES,
     HOST_ROUTES,
+    OWN_ROUTES,
+    RULES,
     NFTABLES,
 )
 """A port's device comes first and its addresses last, so nobody is sent to a port that cannot

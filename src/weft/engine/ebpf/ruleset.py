@@ -20,6 +20,7 @@ Chains, in the order in which a packet meets them:
                 gateway for what is published and comes from the host itself or from a workload, and
                 their own for all else
     postrouting source addresses of what leaves the networks: the host's
+    own_ways    a mark for what is the networks', where the host has their prefixes otherwise, too
 """
 
 from __future__ import annotations
@@ -36,9 +37,15 @@ from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, DNS_PORT, W
 
 TABLE = "inet weft"
 
-_SETS = ("masquerade", "internal", "exposed", "hosts", "underlay")
+_SETS = ("masquerade", "internal", "exposed", "hosts", "underlay", "contested")
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 
+MARK = 0x0800_0000
+"""Of packets: looked up in Weft's own routing table. One bit, beside whatever others have set, and
+in none of the marks of `Mark`."""
+FROM_NETWORK, INTO_NETWORK = 0x0400_0000, 0x0800_0000
+"""Of connections (conntrack): they came out of a network, they lead into one."""
+_ALL = 0xFFFF_FFFF
 _BEFORE_OTHERS = -150
 """Priority of the chain that settles the source of packets into the networks. A rule of Docker's,
 Podman's, libvirt's or a VPN's (all at 100 or a little before) that masquerades such a packet would
@@ -99,6 +106,7 @@ _CHAINS = f"""
   chain publish {{
     ip daddr {DNS4} return
     ip6 daddr {DNS6} return
+    $published
     dnat ip to ip daddr . meta l4proto . th dport map @publish_at4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish_at6
     dnat ip to ip daddr . meta l4proto . th dport map @publish_rows_at4
@@ -107,6 +115,7 @@ _CHAINS = f"""
     dnat ip6 to meta l4proto . th dport map @publish6
     dnat ip to meta l4proto . th dport map @publish_rows4
     dnat ip6 to meta l4proto . th dport map @publish_rows6
+    $unpublished
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
@@ -166,6 +175,8 @@ _CHAINS = f"""
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     oifname "{WEFT0}" accept
+    iifname != "{WEFT0}" ip saddr @contested4 accept
+    iifname != "{WEFT0}" ip6 saddr @contested6 accept
     ip saddr @masquerade4 masquerade
     ip6 saddr @masquerade6 masquerade
   }}
@@ -177,6 +188,36 @@ _CHAINS = f"""
     fib saddr type local snat ip6 to ip6 daddr map @gateway6
   }}
 """
+
+
+_MARKS = f"""
+  chain own_ways {{
+    type filter hook prerouting priority -90; policy accept;
+    iifname "{WEFT0}" ct direction original ct mark set ct mark or {FROM_NETWORK:#x}
+    iifname "{WEFT0}" ct direction reply ct mark set ct mark or {INTO_NETWORK:#x}
+    jump mark_own
+  }}
+  chain own_ways_output {{
+    type route hook output priority -101; policy accept;
+    ip daddr {ALIAS4} meta mark set meta mark or {MARK:#x}
+    ip6 daddr {ALIAS6} meta mark set meta mark or {MARK:#x}
+    jump mark_own
+  }}
+  chain mark_own {{
+    ct direction original ct mark and {INTO_NETWORK:#x} != 0 meta mark set meta mark or {MARK:#x}
+    ct direction reply ct mark and {FROM_NETWORK:#x} != 0 meta mark set meta mark or {MARK:#x}
+  }}
+"""
+"""On a host whose own routes contradict a network's. What belongs to the networks is known by its
+connection: by the device that it came from, or because a published port leads there. It is marked,
+and looked up in Weft's own routing table; all else goes as the host wants it."""
+
+_PUBLISHED = f"""ct mark set ct mark or {INTO_NETWORK:#x}
+    meta mark set meta mark or {MARK:#x}"""
+_UNPUBLISHED = f"""ct mark set ct mark and {_ALL ^ INTO_NETWORK:#x}
+    meta mark set meta mark and {_ALL ^ MARK:#x}"""
+"""Around the rules that translate, which end the chain when they do: the kernel looks for a way to
+the new destination at once."""
 
 
 class HostPorts(NamedTuple):
@@ -228,12 +269,21 @@ def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) ->
         parts.append(_gateway_map(family, gateways))
         parts.append(_doors(family, doors))
         parts += _publish_maps(family, published)
-    # Not by nft's own `define`: a context of libnftables keeps symbols, and takes none twice.
-    chains = _CHAINS
-    for name, value in _port_words(ports):
-        chains = chains.replace(f"${name}", value)
-    parts += [chains, "}\n"]
+    parts += [_chains(ports, is_contested=bool(sets["contested"])), "}\n"]
     return "\n".join(parts)
+
+
+def _chains(ports: HostPorts, *, is_contested: bool) -> str:
+    """Not by nft's own `define`: a context of libnftables keeps symbols, and takes none twice."""
+    text = _CHAINS + (_MARKS if is_contested else "")
+    words = [
+        *_port_words(ports),
+        ("unpublished", _UNPUBLISHED if is_contested else ""),
+        ("published", _PUBLISHED if is_contested else ""),
+    ]
+    for name, value in words:
+        text = text.replace(f"${name}", value)
+    return text
 
 
 def _set(name: str, family: int, prefixes: Iterable[IPNetwork]) -> str:

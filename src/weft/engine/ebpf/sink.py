@@ -23,10 +23,13 @@ from weft.engine.ebpf.filter_table import FilterTable
 from weft.engine.ebpf.foreign_chains import open_ports
 from weft.engine.ebpf.host_settings import HostSettings, Mended
 from weft.engine.ebpf.host_table import (
+    OWN_TABLE,
     HostAddressTable,
     HostRouteTable,
+    RuleTable,
     ensure_loopback,
     ensure_pair,
+    remove_rules,
 )
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
@@ -79,7 +82,7 @@ class Sink:
         self._devices: Devices | None = None
         self._plane: DataPlane | None = None
         self._nftables: NftTable | None = None
-        self._routes: HostRouteTable | None = None
+        self._routes: Sequence[HostRouteTable] = ()
         self._tables: dict[str, Table] = {}
 
     def start(self) -> None:
@@ -91,7 +94,10 @@ class Sink:
     def _open(self) -> None:
         devices = self._devices = Devices(Netlink())
         self._nftables = NftTable(open_ports(self._settings), HostPorts.of(self._settings))
-        self._routes = HostRouteTable(devices)
+        self._routes = (
+            HostRouteTable(devices),
+            HostRouteTable(devices, rows.OWN_ROUTES, OWN_TABLE),
+        )
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)
         self._next_hops = NextHops(devices.netlink)
@@ -108,7 +114,8 @@ class Sink:
             self._device_table,
             self._filter_table,
             HostAddressTable(devices),
-            self._routes,
+            *self._routes,
+            RuleTable(devices),
             self._nftables,
             self._wireguard,
             self._wireguard_peers,
@@ -123,12 +130,14 @@ class Sink:
     def _ensure_base(self, *, is_encrypted: bool = False) -> None:
         """weft0, weft1, weftx and, if wanted, weftwg, the host's settings, and programs that know
         these devices."""
-        assert self._devices is not None and self._routes is not None
+        assert self._devices is not None
         try:
-            self._routes.mtu_bytes = self.network_mtu_bytes()
+            mtu_bytes = self.network_mtu_bytes()
+            for table in self._routes:
+                table.mtu_bytes = mtu_bytes
         except WeftError:
             # An underlay that is away for a while must not keep the rest from being mended.
-            if not self._routes.mtu_bytes:
+            if not all(table.mtu_bytes for table in self._routes):
                 raise
         pair = ensure_pair(self._devices)
         self._host_settings.ensure(pair.weft0_ifindex)
@@ -302,6 +311,7 @@ class Sink:
     def _purge_devices(self) -> None:
         with Netlink() as netlink:
             NextHops(netlink).give_back()
+            remove_rules(netlink)
             wireguard.remove(netlink, rows.WEFTWG, self._run_dir)
             devices = Devices(netlink)
             devices.refresh()

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from weft.control.held_ports import HeldPorts
+from weft.control.rivals import check_has_way_out
 from weft.errors import ConflictError, ExhaustedError, InvalidError
 from weft.frontends.docker.options import parse_address
 from weft.frontends.docker.protocol import PortBinding
 from weft.frontends.docker.state import DockerState
 from weft.model.addresses import IPAddress
-from weft.model.records import Port, PublishedPort
+from weft.model.records import Network, Port, PublishedPort
 
 Protocol = Literal["tcp", "udp", "sctp"]
 _PROTOCOLS: dict[int, Protocol] = {6: "tcp", 17: "udp", 132: "sctp"}
@@ -61,6 +62,9 @@ class HostPorts:
             current = self._control.view.get(Port, port.id) or port
             if _is_same(current.published, wanted):
                 return
+            network = self._control.view.get(Network, current.network_id)
+            if bindings and network is not None:
+                check_has_way_out(self._control.view, network, "publish a port of")
             held = self._held_by_others(current)
             chosen: list[PublishedPort] = []
             for wish in wanted:

@@ -16,6 +16,7 @@ from weft.model.records.hosts import (
     EncryptionStage,
     ForgottenHost,
     Host,
+    HostPrefixes,
     Neighbour,
     Neighbours,
     WireGuardEnd,
@@ -55,6 +56,7 @@ __all__ = [
     "ForgottenHost",
     "GroupPlace",
     "Host",
+    "HostPrefixes",
     "Lease",
     "LeaseAck",
     "LeaseDecision",
@@ -81,6 +83,7 @@ __all__ = [
 
 KINDS: tuple[type[Record], ...] = (
     Host,
+    HostPrefixes,
     Neighbours,
     ForgottenHost,
     Cluster,

@@ -113,6 +113,21 @@ class Neighbours(Record, frozen=True, kw_only=True):
         return tuple(each.host_id for each in self.neighbours if each.is_path_broken)
 
 
+class HostPrefixes(Record, frozen=True, kw_only=True):
+    """Where a host sends packets by itself, beside Weft. Written by that host alone; its id is the
+    host's. Of a host that has not said it, nothing is known."""
+
+    KIND = "host-prefixes"
+    id: HostId
+    host_id: HostId
+    links: tuple[IPNetwork, ...] = ()
+    """Prefixes of the addresses on its devices. Ascending, IPv4 first."""
+    routes: tuple[IPNetwork, ...] = ()
+    """Other prefixes for which it has a route, but no default routes. Ascending, IPv4 first."""
+    has_rules: bool = False
+    """Rules of others ask other tables before the main one."""
+
+
 class ForgottenHost(Record, frozen=True, kw_only=True):
     """A host that was removed from the cluster (`weft leave`, `weft forget`). Its certificate is
     refused, what it owned is nobody's, and its id never comes back."""

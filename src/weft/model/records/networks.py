@@ -19,6 +19,10 @@ Multicasting = Literal["snoop", "flood"]
 """To whom multicast goes: those who have joined the group, or all."""
 
 
+_LENGTHS = {4: (0, 8, 12, 16, 20, 24), 6: (0, 16, 32, 48, 56, 64)}
+"""Of the blocks by which overlapping subnets are found: not many, and few subnets in one."""
+
+
 class Network(Record, frozen=True, kw_only=True):
     """A logical switch: its ports share broadcast, and nothing enters or leaves but by rule."""
 
@@ -75,6 +79,22 @@ class Subnet(Record, frozen=True, kw_only=True):
         if self.gateway is not None and self.gateway not in self.cidr:
             raise ValueError(f"subnet {self.cidr}: gateway {self.gateway} is outside")
         check_ranges((each.first, each.last) for each in (*self.ranges, *self.excludes))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The blocks of fixed sizes that hold all of the prefix, largest first. What overlaps it
+        has the smallest of these among its own, or its own smallest among these."""
+        lengths = _LENGTHS[self.cidr.version]
+        return tuple(
+            str(self.cidr.supernet(new_prefix=length))
+            for length in lengths
+            if length <= self.cidr.prefixlen
+        )
+
+    @property
+    def place(self) -> str:
+        """The smallest of `places`."""
+        return self.places[-1]
 
 
 class Reservation(Record, frozen=True, kw_only=True):

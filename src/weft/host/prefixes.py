@@ -1,0 +1,79 @@
+"""What this host reaches by itself, told to the others and to its own engine by a record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from weft.errors import WeftError
+from weft.kernel import rules, underlay
+from weft.kernel.netlink import Netlink
+from weft.model.addresses import IPNetwork
+from weft.model.ids import HostId
+from weft.model.records import HostPrefixes
+from weft.store.interface import Put, Store
+
+MAX_PREFIXES = 256
+"""Of links, and of routes: a router of the internet has a million, and every host would keep them.
+The shortest are told."""
+log = structlog.get_logger()
+
+
+class HostPrefixesRecord:
+    """Writes the record when what it says has changed."""
+
+    def __init__(self, store: Store, host_id: HostId) -> None:
+        self._store = store
+        self._host_id = host_id
+        self._changed = asyncio.Event()
+
+    def look_again(self) -> None:
+        """Something may have changed."""
+        self._changed.set()
+
+    async def refresh(self) -> None:
+        """Look and write."""
+        found = await asyncio.to_thread(find, self._host_id)
+        if self._store.get(HostPrefixes, self._host_id) != found:
+            log.info(
+                "prefixes of this host changed",
+                links=len(found.links),
+                routes=len(found.routes),
+                has_rules=found.has_rules,
+            )
+            await self._store.write([Put(found)])
+
+    async def run(self) -> None:
+        """Follow changes until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except (WeftError, OSError) as error:
+                log.warning("prefixes of this host not told", reason=str(error))
+
+
+def find(host_id: HostId) -> HostPrefixes:
+    """The record as it should be now, in the calling thread's namespace."""
+    routes = underlay.host_routes()
+    with Netlink() as netlink:
+        known = rules.rules(netlink)
+    return HostPrefixes(
+        id=host_id,
+        host_id=host_id,
+        links=_bounded(route.prefix for route in routes if route.is_link),
+        routes=_bounded(route.prefix for route in routes if not route.is_link),
+        has_rules=rules.has_rules_before_main(known),
+    )
+
+
+def _bounded(prefixes: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Ascending, as they come, once no more are left than may be told."""
+    found = list(prefixes)
+    if len(found) <= MAX_PREFIXES:
+        return tuple(found)
+    told = set(sorted(found, key=lambda prefix: prefix.prefixlen)[:MAX_PREFIXES])
+    return tuple(prefix for prefix in found if prefix in told)

@@ -1,0 +1,106 @@
+"""Prefixes that two want: networks among themselves, and networks and what a host has beside them.
+
+Pure functions of the records, so every host comes to the same answers.
+
+Two networks whose subnets overlap cannot both have a way out: the host in between knows a packet by
+its addresses alone. One of them keeps it, the other is cut off (`is_cut_off`) until somebody mends
+it: it forwards inside and between hosts, but nothing leads out of that subnet or into it.
+
+A network and a host's own bridge, link or route can be told apart, for the host knows by which
+device a connection came; see `is_contested`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.model.addresses import IPNetwork
+from weft.model.ids import HostId
+from weft.model.records import HostPrefixes, Network, Subnet
+from weft.store.interface import View
+
+
+def overlaps(one: IPNetwork, other: IPNetwork) -> bool:
+    """Whether they share an address."""
+    return one.version == other.version and one.overlaps(other)
+
+
+def is_in_the_way(subnet: IPNetwork, prefix: IPNetwork, *, is_link: bool) -> bool:
+    """Whether a subnet and a prefix of a host's take packets from each other. The longest prefix
+    wins, so a route that is shorter than the subnet only leads to what lies around it; but whoever
+    is on the host's own link in there would be cut off."""
+    return overlaps(subnet, prefix) and (is_link or prefix.prefixlen >= subnet.prefixlen)
+
+
+def prefix_in_the_way(record: HostPrefixes | None, subnet: IPNetwork) -> IPNetwork | None:
+    """The first of a host's own prefixes that is in a subnet's way."""
+    if record is None:
+        return None
+    for prefix in record.links:
+        if is_in_the_way(subnet, prefix, is_link=True):
+            return prefix
+    for prefix in record.routes:
+        if is_in_the_way(subnet, prefix, is_link=False):
+            return prefix
+    return None
+
+
+def is_contested(record: HostPrefixes | None, subnet: IPNetwork) -> bool:
+    """Whether on this host the main routing table cannot be trusted to lead into a subnet."""
+    return record is not None and (
+        record.has_rules or prefix_in_the_way(record, subnet) is not None
+    )
+
+
+def is_around(record: HostPrefixes | None, subnet: IPNetwork) -> bool:
+    """Whether a subnet lies inside a larger link of the host: a route to it in the main table would
+    take a part of that link away."""
+    return record is not None and any(
+        overlaps(link, subnet) and link.prefixlen < subnet.prefixlen for link in record.links
+    )
+
+
+def contests(view: View) -> Iterator[tuple[HostId, Subnet, IPNetwork]]:
+    """Of every host the subnets of networks that one of its own prefixes is in the way of, but for
+    those of which somebody has said that it shall be so."""
+    subnets = [s for s in view.list(Subnet) if not s.is_forced and _network(view, s) is not None]
+    for record in sorted(view.list(HostPrefixes), key=lambda record: record.id):
+        for subnet in sorted(subnets, key=lambda subnet: subnet.id):
+            prefix = prefix_in_the_way(record, subnet.cidr)
+            if prefix is not None:
+                yield record.host_id, subnet, prefix
+
+
+def is_cut_off(view: View, subnet: Subnet) -> bool:
+    """Whether a subnet of another network overlaps this one and goes before it."""
+    return _network(view, subnet) is not None and any(
+        other.network_id != subnet.network_id and goes_before(view, other, subnet)
+        for other in overlapping_subnets(view, subnet)
+    )
+
+
+def goes_before(view: View, one: Subnet, other: Subnet) -> bool:
+    """Which of two subnets that overlap keeps the way out: that of a network that is not internal,
+    then that whose network has the smaller id. One without a network has none."""
+    ranks = [_rank(view, subnet) for subnet in (one, other)]
+    return ranks[0] is not None and (ranks[1] is None or ranks[0] < ranks[1])
+
+
+def overlapping_subnets(view: View, subnet: Subnet) -> Iterator[Subnet]:
+    """All others that share an address with it, each once. Looks only at those that lie near."""
+    found: dict[str, Subnet] = {}
+    for place in subnet.places:
+        found.update((other.id, other) for other in view.by(Subnet, "place", place))
+    found.update((other.id, other) for other in view.by(Subnet, "places", subnet.place))
+    for id in sorted(found):
+        if id != subnet.id and overlaps(found[id].cidr, subnet.cidr):
+            yield found[id]
+
+
+def _network(view: View, subnet: Subnet) -> Network | None:
+    return None if subnet.network_id is None else view.get(Network, subnet.network_id)
+
+
+def _rank(view: View, subnet: Subnet) -> tuple[bool, str, str] | None:
+    network = _network(view, subnet)
+    return None if network is None else (network.is_internal, network.id, subnet.id)
