@@ -17,7 +17,10 @@ def test_a_record_survives_the_round_trip(record: Record) -> None:
     assert codec.decode(record.KIND, codec.encode(record)) == record
 
 
-@given(st.sampled_from([kind.KIND for kind in KINDS]), st.binary(max_size=64))
+@given(
+    st.sampled_from([kind.KIND for kind in KINDS]),
+    st.binary(max_size=64).filter(lambda data: data.strip() != b"{}"),  # a Cluster as it begins
+)
 def test_rubbish_is_refused_in_words(kind: str, data: bytes) -> None:
     with pytest.raises(InvalidError, match=kind):
         codec.decode(kind, data)

@@ -13,11 +13,9 @@ from weft.kernel.netlink import Netlink
 from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId
 from weft.model.records import HostPrefixes
+from weft.model.records.hosts import MAX_PREFIXES
 from weft.store.interface import Put, Store
 
-MAX_PREFIXES = 256
-"""Of links, and of routes: a router of the internet has a million, and every host would keep them.
-The shortest are told."""
 log = structlog.get_logger()
 
 
@@ -71,7 +69,8 @@ def find(host_id: HostId) -> HostPrefixes:
 
 
 def _bounded(prefixes: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
-    """Ascending, as they come, once no more are left than may be told."""
+    """Ascending, as they come. A router of the internet has a million, and every host would keep
+    them, so of too many the shortest are told."""
     found = list(prefixes)
     if len(found) <= MAX_PREFIXES:
         return tuple(found)

@@ -22,6 +22,8 @@ from weft.model.values import (
 )
 
 MAX_ADDRESSES = 64
+MAX_PREFIXES = 256
+"""Of a host's links, and of its routes."""
 """Of a host, each a row or several on all others."""
 
 
@@ -120,9 +122,9 @@ class HostPrefixes(Record, frozen=True, kw_only=True):
     KIND = "host-prefixes"
     id: HostId
     host_id: HostId
-    links: tuple[IPNetwork, ...] = ()
+    links: Annotated[tuple[IPNetwork, ...], Meta(max_length=MAX_PREFIXES)] = ()
     """Prefixes of the addresses on its devices. Ascending, IPv4 first."""
-    routes: tuple[IPNetwork, ...] = ()
+    routes: Annotated[tuple[IPNetwork, ...], Meta(max_length=MAX_PREFIXES)] = ()
     """Other prefixes for which it has a route, but no default routes. Ascending, IPv4 first."""
     has_rules: bool = False
     """Rules of others ask other tables before the main one."""
