@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import select
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +27,7 @@ from weft.model.records import Device, Host, Owner, Port
 
 pytestmark = pytest.mark.root
 
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 MAC = "02:00:00:00:99:{:02x}"
 
 
@@ -102,6 +108,81 @@ def test_what_somebody_removed_from_the_underlay_is_put_back(overlay: Overlay) -
     until(lambda: a.pings(b), "the programs are not put back")
     until(lambda: "clsact" in two.run("tc qdisc show dev weftx"), "weftx has no program")
     one.run("ip link show weftx")
+
+
+def test_underlay_addresses_on_the_loopback_device(overlay: Overlay) -> None:
+    """As routers have them: packets come by another device than the one that holds the address."""
+    switch = overlay.switch()
+    hosts = []
+    for number in (1, 2):
+        host = overlay.host(switch, f"192.0.2.{number}/24", f"2001:db8:1::{number}/64")
+        host.addresses = [f"203.0.113.{number}/32", f"2001:db8:9::{number}/128"]
+        for address in host.addresses:
+            host.run(f"ip addr add {address} dev lo")
+        host.run(f"ip route add 203.0.113.{3 - number} via 192.0.2.{3 - number}")
+        host.run(f"ip route add 2001:db8:9::{3 - number} via 2001:db8:1::{3 - number}")
+        hosts.append(host)
+    overlay.start()
+    a, b = overlay.workload(hosts[0], 10), overlay.workload(hosts[1], 11)
+    a.reaches(b)
+    a.reaches(b, 6)
+    a.transfers(b)
+
+
+class Cable:
+    """Two devices without Ethernet: what goes into one comes out of the other."""
+
+    def __init__(self, one: OverlayHost, other: OverlayHost) -> None:
+        self._files = [self._open(one), self._open(other)]
+        self._end, self._stop = os.pipe()
+        self._thread = threading.Thread(target=self._carry)
+        self._thread.start()
+
+    def _open(self, host: OverlayHost) -> int:
+        with netns.entered(f"/run/netns/{host.name}"):
+            file = os.open("/dev/net/tun", os.O_RDWR)
+            fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH", b"tun0", IFF_TUN | IFF_NO_PI))
+        return file
+
+    def _carry(self) -> None:
+        one, other = self._files
+        while True:
+            ready = select.select([one, other, self._end], [], [])[0]
+            if self._end in ready:
+                return
+            for file in ready:
+                packet = os.read(file, 65536)
+                with contextlib.suppress(OSError):  # the other end is not up (any more)
+                    os.write(other if file == one else one, packet)
+
+    def close(self) -> None:
+        os.write(self._stop, b"x")
+        self._thread.join()
+        for file in (*self._files, self._end, self._stop):
+            os.close(file)
+
+
+@pytest.fixture
+def cable(overlay: Overlay) -> Iterator[Cable]:
+    """Between two hosts that have no other way to each other."""
+    one, two = overlay.host(overlay.switch()), overlay.host(overlay.switch())
+    made = Cable(one, two)
+    for number, host in enumerate((one, two), 1):
+        host.run("ip link set tun0 up")
+        host.addresses = [f"10.77.0.{number}/24", f"2001:db8:77::{number}/64"]
+        for address in host.addresses:
+            host.run(f"ip addr add {address} dev tun0")
+    yield made
+    made.close()
+
+
+def test_an_underlay_without_ethernet(overlay: Overlay, cable: Cable) -> None:
+    one, two = overlay.hosts
+    overlay.start()
+    a, b = overlay.workload(one, 10), overlay.workload(two, 11)
+    a.reaches(b)
+    a.reaches(b, 6)
+    a.transfers(b, megabytes=1)
 
 
 def stranger(overlay: Overlay, host: OverlayHost, *addresses: str) -> str:
