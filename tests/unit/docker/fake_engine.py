@@ -173,7 +173,9 @@ class FakeEngine:
             await stream.write(json.dumps(event).encode() + b"\n")
 
     @contextlib.asynccontextmanager
-    async def served(self, path: str) -> AsyncIterator[None]:
+    async def served(self, path: str, *, patience_s: float = 0.1) -> AsyncIterator[None]:
+        """patience_s: how long it waits for open requests at its end, when it has closed those
+        connections on which nothing is asked."""
         application = web.Application(middlewares=[self._hang])
         application.router.add_get("/version", self._version)
         prefix = "/{version:v[0-9.]+}"
@@ -188,14 +190,14 @@ class FakeEngine:
         application.router.add_post(prefix + "/containers/{id}/start", self._start)
         application.router.add_post(prefix + "/networks/create", self._create_network)
         application.router.add_delete(prefix + "/networks/{id}", self._delete_network)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=patience_s)
         await runner.setup()
         await web.UnixSite(runner, path).start()
         try:
             yield
         finally:
-            self._streams.clear()
             await runner.cleanup()
+            self._streams.clear()
             Path(path).unlink(missing_ok=True)  # noqa: ASYNC240
 
     @web.middleware
@@ -269,7 +271,8 @@ class FakeEngine:
         self._streams.append(response)
         self.followers += 1
         try:
-            await asyncio.Event().wait()
+            while request.transport is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         finally:
             if response in self._streams:
                 self._streams.remove(response)

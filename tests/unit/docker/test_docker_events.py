@@ -52,6 +52,20 @@ async def test_a_network_takes_dockers_name_when_docker_tells_it() -> None:
         assert record is not None and record.name == "foo"
 
 
+async def test_an_engine_that_ends_is_not_held_up() -> None:
+    """dockerd 23 and later waits 5 s for open requests, the stream of events among them."""
+    engine = FakeEngine()
+    patience_s = 30.0
+    async with plugin() as docker:
+        async with engine.served(docker.settings.docker_socket, patience_s=patience_s):
+            await until(lambda: engine.followers == 1)
+            started_s = time.monotonic()
+        assert time.monotonic() - started_s < patience_s / 3
+        engine.add_network(NETWORK, "foo")
+        async with engine.served(docker.settings.docker_socket):
+            await until(lambda: names(docker) == ["foo"])
+
+
 async def test_a_name_missed_is_learnt_at_the_next_connection() -> None:
     engine = FakeEngine()
     engine.add_network(NETWORK, "foo")

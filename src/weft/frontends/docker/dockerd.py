@@ -168,8 +168,26 @@ F = TypeVar("F")
 class Dockerd:
     """A connection to an engine. Every method raises UnavailableError when it does not answer."""
 
-    def __init__(self, docker: Docker) -> None:
+    def __init__(self, docker: Docker, socket: str) -> None:
         self._docker = docker
+        self._socket = socket
+
+    async def ending(self) -> None:
+        """Return when the engine ends, or is about to.
+
+        An engine that is asked to end (`systemctl restart docker`) closes connections on which
+        nothing is asked at once, and then waits up to 5 s for what is open, such as the stream of
+        events (Docker 23 and later). So one connection is kept on which nothing is asked.
+        """
+        with _translated("wait for its end"):
+            async with asyncio.timeout(TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(self._socket)
+                writer.write(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
+            try:
+                while await reader.read(4096):
+                    pass
+            finally:
+                writer.close()
 
     async def networks(self) -> list[NetworkFacts]:
         """All networks of Weft's driver."""
@@ -265,7 +283,7 @@ async def connect(socket: str) -> AsyncIterator[Dockerd]:
     # Without a deadline of its own: each call has one, the stream of events must have none.
     timeout = aiohttp.ClientTimeout(total=None)
     async with Docker(url=f"unix://{socket}", timeout=timeout) as docker:
-        yield Dockerd(docker)
+        yield Dockerd(docker, socket)
 
 
 def now_s() -> float:

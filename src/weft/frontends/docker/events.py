@@ -72,6 +72,8 @@ class EventFollower:
             self.is_connected = True
             log.info("docker followed", socket=self._socket)
             reader = asyncio.create_task(_read(docker, since_s, queue), name="docker event reader")
+            watcher = asyncio.create_task(docker.ending(), name="docker end")
+            watcher.add_done_callback(lambda _: reader.cancel())
             try:
                 async with asyncio.TaskGroup() as tasks:
                     revival = tasks.create_task(self._reconciler.revive(docker))
@@ -80,8 +82,9 @@ class EventFollower:
                     mirroring.cancel()
                     revival.cancel()
             finally:
+                watcher.cancel()
                 reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
+                await asyncio.gather(watcher, reader, return_exceptions=True)
 
     async def _handle(
         self, docker: Dockerd, queue: asyncio.Queue[Event | None], tasks: asyncio.TaskGroup
