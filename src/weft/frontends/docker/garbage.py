@@ -21,6 +21,7 @@ from weft.frontends.docker.dockerd import (
 )
 from weft.frontends.docker.ipam import IpamCalls
 from weft.frontends.docker.names import dns_names
+from weft.frontends.docker.names import labels as carried
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.plugin_socket import ABSENT
 from weft.frontends.docker.restore import NetworkRestorer
@@ -49,7 +50,7 @@ class Reconciler:
         endpoints: set[str] = set()
         for network in networks:
             await self._restorer.restore(network)
-            await self.learn_network(network.id, network.name, network.labels)
+            await self._learn_network(network)
             for container_id, endpoint in (network.containers or {}).items():
                 endpoints.add(endpoint.endpoint)
                 port = self._state.port(endpoint.endpoint)
@@ -77,8 +78,15 @@ class Reconciler:
             record = self._state.docker_network(docker_id)
             if record is not None and record.engine != self._state.engine:
                 await self._control.put_docker_network(replace(record, engine=self._state.engine))
-            own = {key: value for key, value in (labels or {}).items() if key != LABEL}
+            own = carried({key: v for key, v in (labels or {}).items() if key != LABEL})
             await self._networks.naming.learn(docker_id, name, own)
+
+    async def _learn_network(self, network: NetworkFacts) -> None:
+        """One that cannot be learnt keeps nobody from learning the others."""
+        try:
+            await self.learn_network(network.id, network.name, network.labels)
+        except WeftError as error:
+            log.warning("docker network not learnt", network=network.name, reason=str(error))
 
     async def learn_container(self, docker: Dockerd, container_id: str) -> None:
         """A container's names, for its ports."""

@@ -9,7 +9,7 @@ until something has changed that may matter, or until the next look at everythin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -23,6 +23,8 @@ from weft.frontends.docker.dockerd import (
     NetworkFacts,
     NetworkRequest,
 )
+from weft.frontends.docker.names import network_name as weft_name
+from weft.frontends.docker.names import one_line
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.restore import is_stale
 from weft.frontends.docker.state import (
@@ -145,7 +147,7 @@ class Mirror:
     ) -> None:
         subnets = self._control.networks.subnets(network)
         request = request_for(network, subnets)
-        other = have.get(request.name)
+        other = have.get(request.name) or _same_network(have.values(), request.name)
         if other is not None and other.driver == DRIVER:
             return  # on its way in or out of Docker, or contradicting: `naming` has told
         if not subnets or self._refused.get(network.id) == request:
@@ -225,6 +227,14 @@ class Mirror:
             await docker.remove_network(docker_id)
         finally:
             self._state.leaving.discard(docker_id)
+
+
+def _same_network(have: Iterable[NetworkFacts], name: str) -> NetworkFacts | None:
+    """One of Weft's driver that Docker calls as Weft does not, and that will be called `name`."""
+    return next(
+        (each for each in have if each.driver == DRIVER and weft_name(one_line(each.name)) == name),
+        None,
+    )
 
 
 def docker_name(network: Network) -> str:

@@ -1,11 +1,61 @@
-"""From Docker's names to DNS's: what DNS cannot carry is left out, never an error."""
+"""From Docker's names to Weft's and DNS's. Docker takes nearly any text; what Weft or DNS cannot
+carry is made into what they can, or left out, and is never an error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
 
-from weft.control.references import check_dns_names
+from weft.control.references import check_dns_names, check_network_name
 from weft.errors import InvalidError
+
+_LINE = 255
+"""Characters of a name that a record holds (`model.values.Text`)."""
+_LABEL = 65536
+_LABELS = 256 * 1024
+"""All labels of a network together; a record may have four times as much in all."""
+
+
+def network_name(name: str) -> str:
+    """What Weft calls a network of Docker's: the same, or where Weft takes no such name, what is
+    left of it and a digest of the whole. It comes out alike on every host, and never as the name
+    that another network was given by somebody."""
+    try:
+        return check_network_name(name)
+    except InvalidError:
+        left = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-._")[:50]
+        return f"{left or 'network'}-{_digest(name)}"
+
+
+def one_line(name: str) -> str:
+    """A name as records and people can hold it; one that had to be changed has a digest."""
+    line = "".join(char if char.isprintable() else "\ufffd" for char in name)
+    if line == name and len(line) <= _LINE:
+        return name
+    return f"{line[: _LINE - 15]} ({_digest(name)})"
+
+
+def labels(given: Mapping[str, str]) -> dict[str, str]:
+    """Those that fit into a record: without control characters, and not more than there is room
+    for."""
+    found: dict[str, str] = {}
+    room = _LABELS
+    for key, value in given.items():
+        size = len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
+        is_text = all(_is_text(text) and len(text) <= _LABEL for text in (key, value))
+        if is_text and size <= room:
+            found[key] = value
+            room -= size
+    return found
+
+
+def _is_text(text: str) -> bool:
+    return all(char.isprintable() or char in "\t\n\r" for char in text)
+
+
+def _digest(name: str) -> str:
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=3).hexdigest()
 
 
 def dns_names(names: Iterable[str]) -> tuple[str, ...]:

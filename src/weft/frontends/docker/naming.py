@@ -18,6 +18,7 @@ from weft.control.notices import Notice
 from weft.control.references import networks_named
 from weft.errors import ConflictError, InUseError, InvalidError, UnavailableError
 from weft.frontends.docker.difference import difference, wanted_by
+from weft.frontends.docker.names import network_name, one_line
 from weft.frontends.docker.state import (
     DockerState,
     is_made_for,
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 NAME_WAIT_S = 5.0
 """How long an endpoint waits for the name of its network, which comes by another way."""
 SOURCE = "docker name"
+_OTHERWISE = "docker name taken otherwise"
 
 
 class Naming:
@@ -50,6 +52,7 @@ class Naming:
         record = self._state.docker_network(docker_id)
         if record is None or not name:
             return
+        name = one_line(name)
         if record.name != name:
             record = replace(record, name=name)
             await self._control.put_docker_network(record)
@@ -60,8 +63,19 @@ class Naming:
         network = self._control.view.get(Network, record.network_id)
         if network is None or not record.name:
             return
+        await self._settle(record, network, labels or {})
+        self._tell_of_another_name(record)
+
+    def forget(self, docker_id: str) -> None:
+        """A network is Docker's no more: nothing is wrong with its name."""
+        self._control.notices.take_back(SOURCE, docker_id)
+        self._control.notices.take_back(_OTHERWISE, docker_id)
+
+    async def _settle(
+        self, record: DockerNetwork, network: Network, labels: Mapping[str, str]
+    ) -> None:
         if is_made_for(network, record.id):
-            contradiction = await self._settle_own(record, network, labels or {})
+            contradiction = await self._settle_own(record, network, labels)
         elif record.is_name_awaited or record.contradiction:
             if is_name_provisional(network):
                 return
@@ -88,7 +102,7 @@ class Naming:
         self, record: DockerNetwork, network: Network, labels: Mapping[str, str]
     ) -> str:
         """Of a network that was made for Docker's. Returns the contradiction, if any."""
-        name = record.name
+        name = network_name(record.name)
         is_provisional = network.name == provisional_name(record.id)
         if not is_provisional and network.name != name:
             return ""
@@ -148,6 +162,25 @@ class Naming:
             f"as {network.name}; remove what is on it, or choose another name"
         )
 
+    def _tell_of_another_name(self, record: DockerNetwork) -> None:
+        """Of a network that Weft calls otherwise, for it takes no such name."""
+        current = self._state.docker_network(record.id)
+        network = self._state.network(record.id)
+        name = network_name(record.name)
+        if current is None or network is None or name == record.name or network.name != name:
+            self._control.notices.take_back(_OTHERWISE, record.id)
+            return
+        reason = (
+            f"network {record.name}: Weft takes no such name; in Weft, and in the Docker of other "
+            f"hosts, it is {name}"
+        )
+        fix = (
+            "to call it alike everywhere, remove it in Docker and make it under a name of 1 to 63 "
+            "letters, digits, '_', '.' and '-'"
+        )
+        notice = Notice("docker-network", record.id, record.name, reason, fix)
+        self._control.notices.put(_OTHERWISE, notice)
+
     async def _note(self, record: DockerNetwork, contradiction: str) -> None:
         current = self._state.docker_network(record.id)
         if current is None:
@@ -167,7 +200,7 @@ class Naming:
 
 def _mistaken(record: DockerNetwork, network: Network) -> str:
     """Of one that was taken for a network by its subnets."""
-    if network.name == record.name:
+    if network.name == network_name(record.name):
         return ""
     return (
         f"network {record.name}: its subnet is that of network {network.name}; choose another "

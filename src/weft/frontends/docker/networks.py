@@ -16,7 +16,7 @@ from weft.control.references import networks_named
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.frontends.docker.difference import Wanted, difference
-from weft.frontends.docker.naming import SOURCE, Naming
+from weft.frontends.docker.naming import Naming
 from weft.frontends.docker.options import (
     NetworkOptions,
     parse_address,
@@ -114,7 +114,7 @@ class NetworkCalls:
         if record is None:
             return
         await self._control.remove_docker_network(docker_id)
-        self._control.notices.take_back(SOURCE, docker_id)
+        self.naming.forget(docker_id)
         network = self._control.view.get(Network, record.network_id)
         if network is None or docker_id in self._state.leaving or self._is_here(network):
             return
@@ -125,7 +125,7 @@ class NetworkCalls:
     async def forget(self, docker_id: str) -> None:
         """Docker has lost a network without anybody's wish. With `lock` held."""
         await self._control.remove_docker_network(docker_id)
-        self._control.notices.take_back(SOURCE, docker_id)
+        self.naming.forget(docker_id)
 
     async def remove_leftover(self, network: Network) -> None:
         """Remove a network made for this Docker, which has it not, nor has another host's.

@@ -8,10 +8,12 @@ from typing import cast
 
 import msgspec
 
+from weft.control.references import check_network_name
 from weft.errors import InvalidError
 from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
 from weft.model.records import AddressRange, Multicasting
+from weft.model.records.networks import MAX_RANGES
 
 DOCKER_PREFIX = "com.docker.network."
 _DOCKER_MTU = "com.docker.network.driver.mtu"
@@ -47,6 +49,8 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     mtu = values.get("mtu") or values.get(_DOCKER_MTU) or ""
     join = _one_of(values, "network", "id")
     name = values.get("name", "")
+    if name:
+        check_network_name(name)
     if join and name:
         raise InvalidError(
             f"-o name={name}: cannot be given with -o network={join}, which joins a network that "
@@ -94,7 +98,10 @@ def check_known(keys: Iterable[str], known: tuple[str, ...], flag: str) -> None:
 
 def parse_ranges(text: str) -> tuple[AddressRange, ...]:
     """``10.0.0.5,10.0.0.8-10.0.0.20,10.0.0.64/28`` as ranges."""
-    return tuple(_range(part.strip()) for part in text.split(",") if part.strip())
+    parts = {part.strip(): None for part in text.split(",") if part.strip()}
+    if len(parts) > MAX_RANGES:
+        raise InvalidError(f"exclude: {len(parts)} ranges, and at most {MAX_RANGES} can be given")
+    return tuple(map(_range, parts))
 
 
 def parse_prefix(what: str, text: str) -> IPNetwork:

@@ -31,6 +31,9 @@ ADDRESS_TYPE = "RequestAddressType"
 Options: TypeAlias = dict[str, msgspec.Raw]
 """Of an endpoint. Values are looked at one by one, for there may be 65,535 ports in one."""
 
+_LONGEST = 800
+"""Characters of an error, whatever it quotes."""
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anything that is sent to or by Docker."""
@@ -296,4 +299,6 @@ def encode(message: Message) -> bytes:
 def failure(message: str) -> Failure:
     """An error, for whoever reads it: Docker prints it as it is."""
     text = printable_lines(message)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
     return Failure(err=text, error=text)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import structlog
 
-from weft.control.references import check_network_name
-from weft.errors import InvalidError, WeftError
+from weft.errors import WeftError
 from weft.frontends.docker import protocol
 from weft.frontends.docker.dockerd import NetworkFacts, PoolConfig
 from weft.frontends.docker.ipam import IpamCalls
+from weft.frontends.docker.names import network_name, one_line
 from weft.frontends.docker.networks import ADDRESS_SPACE, NetworkCalls
 from weft.frontends.docker.options import parse_prefix
 from weft.frontends.docker.state import LABEL, DockerState
@@ -83,10 +83,7 @@ class NetworkRestorer:
             return options
         for key in ("network", "id"):
             options.pop(key, None)
-        try:
-            return {"name": check_network_name(facts.name), **options}
-        except InvalidError:
-            return options
+        return {"name": network_name(one_line(facts.name)), **options}
 
     async def _request_pool_again(self, config: PoolConfig) -> None:
         pool = await self._ipam.request_pool(
