@@ -3,8 +3,10 @@
  * reasons. Python's layouts are generated from this file's BTF (src/weft/kernel/bpf/layouts.py).
  *
  * Every struct is free of implicit padding; spare bytes are zero. A change of a layout is a new
- * map name (…_v2) and a converter, never an edit in place. Addresses are 16 bytes in network
- * order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). Numbers are in host order unless named _be.
+ * map name (_v2), never an edit in place, and for a map that programs write a converter
+ * (src/weft/kernel/bpf/handover.py). But a spare field may get a meaning where zero means what it
+ * meant. Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). Numbers
+ * are in host order unless named _be.
  */
 #ifndef WEFT_ABI_H
 #define WEFT_ABI_H

@@ -2,6 +2,9 @@
 
 A row holds when the device's hook runs the very program that is loaded now (by the kernel's id)
 and the device is up: it is brought up only here, so no packet enters before its program does.
+
+A hook that runs another program than the one loaded now (weftd has been upgraded) keeps it until
+`replace_outdated`: the new program may read maps that are still to be filled.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ class FilterTable:
         self._netlink = devices.netlink
         self._programs = programs
         self._wanted: dict[Hashable, Hashable] = {}
+        self._outdated: set[Hook] = set()
+        """Hooks that ran another program at the last look."""
+        self._late: dict[Hashable, Hashable] = {}
 
     def reattach(self, ifnames: Set[str]) -> list[RowFailure]:
         """Attach again what devices of these names should run: they were made anew."""
@@ -44,8 +50,14 @@ class FilterTable:
         return self.write(lost, ())
 
     def attach_new(self) -> list[RowFailure]:
-        """Programs were loaded anew: put them where their like is wanted."""
+        """Programs were loaded anew: put them where their like is wanted, and runs."""
         return self.write(dict(self._wanted), ())
+
+    def replace_outdated(self) -> list[RowFailure]:
+        """All maps are filled: put the programs where others still run."""
+        late, self._late = self._late, {}
+        self._outdated.clear()
+        return self._attach_all(late)
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. A program that is not the one loaded now reads back with its id."""
@@ -59,8 +71,11 @@ class FilterTable:
                 hooks[Hook(link.ifindex, key.hook)] = key
         roles = {program.id: role for role, program in self._programs().items()}
         found: dict[Hashable, Hashable] = {}
+        self._late, self._outdated = {}, set()
         for hook, attached in filters(self._netlink, list(hooks)).items():
             key = hooks[hook]
+            if attached.program_id not in roles:
+                self._outdated.add(hook)
             found[key] = rows.FilterValue(self._describe(key.ifname, attached, roles))
         return found
 
@@ -76,8 +91,20 @@ class FilterTable:
         gone = list(deletes)
         for key in gone:
             self._wanted.pop(key, None)
+            self._late.pop(key, None)
         self._wanted.update(upserts)
-        failures = self._detach(gone)
+        late = {key: value for key, value in upserts.items() if self._is_outdated(key)}
+        self._late.update(late)
+        now = {key: value for key, value in upserts.items() if key not in late}
+        return [*self._detach(gone), *self._attach_all(now)]
+
+    def _is_outdated(self, key: Hashable) -> bool:
+        assert isinstance(key, rows.FilterKey)
+        link = self._devices.find(key.ifname)
+        return link is not None and Hook(link.ifindex, key.hook) in self._outdated
+
+    def _attach_all(self, upserts: Mapping[Hashable, Hashable]) -> list[RowFailure]:
+        failures: list[RowFailure] = []
         attach: list[tuple[rows.FilterKey, int, list[Request]]] = []
         for key, value in upserts.items():
             assert isinstance(key, rows.FilterKey) and isinstance(value, rows.FilterValue)

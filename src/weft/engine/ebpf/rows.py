@@ -391,6 +391,10 @@ ORDER: tuple[str, ...] = (
 """A port's device comes first and its addresses last, so nobody is sent to a port that cannot
 receive; on the way out the addresses go first. So it is with the ways to other hosts."""
 
+LAST_MAP = MACS
+"""With its rows all maps are as desired. Only then do programs that are loaded anew take the place
+of those that run, so that none ever runs on a map that is still to be filled."""
+
 CHANGED_AT_ONCE = frozenset({NFTABLES, REPLICAS})
 """Their deletes wait for their upserts: nftables' table is replaced whole, and a chain must not end
 where its next row has gone and the way past it is not written yet."""

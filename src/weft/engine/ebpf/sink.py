@@ -152,6 +152,7 @@ class Sink:
         programs.mount_bpffs(self._bpffs_dir)
         former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)
         if former is not None:
+            self._plane.inherit(former)
             former.close()
 
     def _tell_programs(self) -> None:
@@ -242,6 +243,16 @@ class Sink:
                 remade = self._device_table.take_remade()
                 failures += self._filter_table.reattach(remade) if remade else []
                 self._device_table.await_ready()
+            if name == rows.LAST_MAP:
+                failures += self._replace_programs()
+        return failures
+
+    def _replace_programs(self) -> list[RowFailure]:
+        """Programs loaded anew take over where others run; then nothing needs the former maps."""
+        assert self._plane is not None
+        failures = [*self._filter_table.replace_outdated(), *self._wires.replace_outdated()]
+        if not failures:
+            self._plane.forget_former()
         return failures
 
     def follow(self) -> list[RowFailure]:

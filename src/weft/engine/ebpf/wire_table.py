@@ -1,7 +1,8 @@
 """`wires`: `from_wire` on the devices that hold this host's addresses on the underlay.
 
 On tcx, where the kernel has it: the pinned link says that the hook is Weft's, and other programs
-on the device go on. Else on clsact, as on ports.
+on the device go on. Else on clsact, as on ports. A device on which an earlier program runs keeps it
+until `replace_outdated`, as ports do.
 """
 
 from __future__ import annotations
@@ -47,11 +48,18 @@ class WireTable:
         self._devices = devices
         self._programs = programs
         self._pins = bpffs_dir / "links"
+        self._outdated: set[str] = set()
+        """Devices that ran an earlier program at the last look."""
+        self._late: dict[str, Hashable] = {}
+        """Of them those that are to run the present one, and the row that says so."""
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. Devices that hold none of the desired addresses any more read back by
         their name, so that they are let go."""
         holders = self._holders()
+        held = self._held()
+        self._late = {}
+        self._outdated = {ifname for ifname in held if self._is_earlier(ifname)}
         found: dict[Hashable, Hashable] = {}
         used = set()
         for address in desired:
@@ -60,7 +68,7 @@ class WireTable:
                 used.add(ifname)
                 if ifname == _LOOPBACK or self._runs(ifname):
                     found[address] = rows.WireValue(PROGRAM)
-        found.update({ifname: rows.WireValue(PROGRAM) for ifname in self._held() - used})
+        found.update({ifname: rows.WireValue(PROGRAM) for ifname in held - used})
         return found
 
     def write(
@@ -77,16 +85,32 @@ class WireTable:
             try:
                 if address not in holders:
                     raise NotFoundError(f"address {address}: no device of this host holds it")
-                self._attach(holders[address])
+                ifname = holders[address]
+                if ifname in self._outdated:
+                    self._late[ifname] = address
+                else:
+                    self._attach(ifname)
             except (WeftError, OSError) as error:
                 failures.append(RowFailure(RowKey(self.name, address), str(error)))
         return failures
 
     def attach_new(self) -> None:
-        """Programs were loaded anew: put this one where it was."""
-        for ifname in self._held():
+        """Programs were loaded anew: put this one where the former one runs."""
+        for ifname in self._held() - self._outdated:
             if self._devices.find(ifname) is not None:
                 self._attach(ifname)
+
+    def replace_outdated(self) -> list[RowFailure]:
+        """All maps are filled: put the program where an earlier one still runs."""
+        late, self._late = self._late, {}
+        self._outdated.clear()
+        failures = []
+        for ifname, address in late.items():
+            try:
+                self._attach(ifname)
+            except (WeftError, OSError) as error:
+                failures.append(RowFailure(RowKey(self.name, address), str(error)))
+        return failures
 
     def _holders(self) -> dict[Hashable, str]:
         """Address -> the device that holds it."""
@@ -106,6 +130,9 @@ class WireTable:
             found = filters(self._devices.netlink, [Hook(ifindex)])
             running = [each.program_id for each in found.values()]
         return program.id in running
+
+    def _is_earlier(self, ifname: str) -> bool:
+        return self._devices.find(ifname) is not None and not self._runs(ifname)
 
     def _attach(self, ifname: str) -> None:
         program = self._programs().get(PROGRAM)

@@ -7,7 +7,8 @@ A pinned program stays as it is while it was built from the same object file wit
 constants and uses the maps that are pinned; then a restart of weftd changes nothing. Otherwise the
 objects are loaded anew on the pinned maps and the pins change hands; whoever attaches programs
 sees another id and replaces the filters in place. A map that is missing, or whose layout is not
-ours, is made anew, empty; one of another size gives its entries to the new one.
+ours, is made anew, empty; one of another size gives its entries to the new one, and one of another
+layout, under an earlier name, those that `handover` can convert.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from weft.errors import KernelError, UnavailableError
 from weft.kernel.bpf import features, layouts, syscall
 from weft.kernel.bpf.bpffs import mount_bpffs, purge
+from weft.kernel.bpf.handover import CONVERTERS, Converter, Handover, steps_to
 from weft.kernel.bpf.libbpf import Object, ObjectMap
 from weft.kernel.bpf.maps import BpfMap
 
@@ -33,6 +36,7 @@ OBJECTS = Path(__file__).parent / "objects"
 
 _CONSTANTS = ".rodata.weft"
 _CLASSIFIER = 3
+_VERSION = re.compile(r"_v\d+")
 
 
 class HostDevices(NamedTuple):
@@ -75,9 +79,19 @@ class DataPlane:
         """Maps that `load` had to make: empty, or with what fits of their former entries."""
         self._former: dict[str, BpfMap] = {}
         """Pinned until now, and of another size."""
+        self._handovers: list[Handover] = []
+        """From maps of other layouts that running programs may still write."""
+        self._former_pins: dict[str, Path] = {}
+        """Maps of Weft's that this weftd does not know, by name."""
 
     @classmethod
-    def load(cls, bpffs_dir: Path, devices: HostDevices, objects: Path = OBJECTS) -> Self:
+    def load(
+        cls,
+        bpffs_dir: Path,
+        devices: HostDevices,
+        objects: Path = OBJECTS,
+        converters: Mapping[str, Converter] = CONVERTERS,
+    ) -> Self:
         """Open what is pinned; load what is not, or is out of date. KernelError says why not.
 
         `bpffs_dir` is on a bpf file system (`mount_bpffs`). May be called again at any time, for
@@ -89,11 +103,51 @@ class DataPlane:
                 (bpffs_dir / folder).mkdir(parents=True, exist_ok=True)
             for role in ROLES:
                 plane._load_role(bpffs_dir, role, objects / f"{role}.o", devices)
+            plane._take_over(bpffs_dir / "maps", converters)
         except BaseException:
             plane.close()
             raise
         plane._close_former()
         return plane
+
+    def inherit(self, former: DataPlane) -> None:
+        """Fill maps that had to be made although `former`, loaded by the same weftd, has them
+        open."""
+        for name in self.new_maps & former.maps.keys():
+            self.maps[name].update(former.maps[name].read())
+
+    def forget_former(self) -> None:
+        """No program that was loaded earlier runs any more: take over what they have written until
+        now, and let go of maps that this weftd does not know."""
+        for each in self._handovers:
+            with contextlib.suppress(KernelError):  # what was taken over at the start has to do
+                each.finish()
+        self._close_handovers()
+        for pin in self._former_pins.values():
+            pin.unlink(missing_ok=True)
+        self._former_pins.clear()
+
+    def _take_over(self, pins: Path, converters: Mapping[str, Converter]) -> None:
+        kinds = {_VERSION.sub("", name) for name in self.maps}
+        self._former_pins = {
+            pin.name: pin
+            for pin in pins.iterdir()
+            if pin.name not in self.maps and _VERSION.sub("", pin.name) in kinds
+        }
+        for name, each in self.maps.items():
+            found = steps_to(name, converters, self._former_pins.__contains__)
+            if found is None:
+                continue
+            former, steps = found
+            with contextlib.suppress(KernelError):  # the pin is of another kind, or broken
+                handover = Handover(BpfMap.open(self._former_pins[former]), each, steps)
+                self._handovers.append(handover)
+                handover.begin()
+
+    def _close_handovers(self) -> None:
+        for each in self._handovers:
+            each.close()
+        self._handovers.clear()
 
     def close(self) -> None:
         """Close all fds. What is pinned or attached goes on."""
@@ -104,6 +158,7 @@ class DataPlane:
         self.programs.clear()
         self.maps.clear()
         self._close_former()
+        self._close_handovers()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,227 @@
+"""A release in which maps have other names takes over from the last one: not one packet is lost."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bpf.renaming import families, next_name, renamed
+from tests.system.kernel.conftest import PATIENCE, run
+from tests.system.kernel.test_kernel_sink import FOO, OTHER, Rows, port, rows_of, settle
+from weft.config import Settings
+from weft.engine.ebpf import rows, tunnel_table
+from weft.engine.ebpf import sink as sink_module
+from weft.engine.ebpf.codecs import CODECS
+from weft.engine.ebpf.filter_table import FilterTable
+from weft.engine.ebpf.sink import Sink
+from weft.engine.rows import RowFailure
+from weft.kernel import netns
+from weft.kernel.bpf import programs, tcx
+from weft.kernel.bpf.maps import BpfMap
+from weft.kernel.bpf.programs import DataPlane, HostDevices
+from weft.model.addresses import ip_address, ip_network
+from weft.model.ids import SubnetId
+from weft.model.records import Subnet
+
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
+
+TUNNELS, COUNTERS = "tunnels_v1", "counters_v1"
+FILLED = [TUNNELS, *(codec.map_name for codec in CODECS.values())]
+"""Maps that weftd fills, all of which carry forwarding."""
+WRITTEN = ["dns_flows_v1", "answers_v1", "reports_v1", "probes_v1", COUNTERS]
+"""Maps that programs write."""
+SECOND = Subnet(
+    id=SubnetId("4" * 16),
+    cidr=ip_network("10.7.0.0/24"),
+    network_id=FOO.id,
+    gateway=ip_address("10.7.0.1"),
+)
+
+
+class Releases:
+    """Makes sinks of other releases."""
+
+    def __init__(self, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._monkeypatch = monkeypatch
+        self._number = 0
+
+    def begin(self, names: Iterable[str]) -> Sink:
+        """One in which these maps have their next names, started beside what is there."""
+        names = list(names)
+        self._number += 1
+        copy = renamed(programs.OBJECTS, self._folder / str(self._number), names)
+
+        class OtherPlane(DataPlane):
+            @classmethod
+            def load(cls, bpffs_dir: Path, devices: HostDevices) -> DataPlane:  # type: ignore[override]
+                return DataPlane.load(bpffs_dir, devices, copy)
+
+        def name_of(name: str) -> str:
+            return next_name(name) if name in names else name
+
+        codecs = {
+            table: codec._replace(map_name=name_of(codec.map_name))
+            for table, codec in CODECS.items()
+        }
+        self._monkeypatch.setattr(sink_module, "DataPlane", OtherPlane)
+        self._monkeypatch.setattr(sink_module, "CODECS", codecs)
+        self._monkeypatch.setattr(sink_module, "_COUNTERS_MAP", name_of(COUNTERS))
+        self._monkeypatch.setattr(tunnel_table, "MAP", name_of(TUNNELS))
+        made = Sink(self._settings)
+        made.start()
+        return made
+
+
+@pytest.fixture
+def releases(
+    sink: Sink, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Releases]:
+    with monkeypatch.context() as patch:
+        yield Releases(settings, tmp_path, patch)
+
+
+@pytest.fixture
+def workloads(new_netns: Callable[[], str]) -> list[str]:
+    return [new_netns() for _ in range(3)]
+
+
+@pytest.fixture
+def desired(workloads: list[str]) -> Rows:
+    """Something in every map: two neighbours, one behind the gateway, one on another host."""
+    group = (ip_address("239.1.1.1"),)
+    return rows_of(
+        SECOND,
+        port(1, path=workloads[0], groups=group),
+        port(2, path=workloads[1]),
+        port(3, path=workloads[2], addresses=(ip_address("10.7.0.4"),)),
+        port(4, addresses=tuple(map(ip_address, ("10.5.0.5", "10.5.0.6"))), groups=group),
+        OTHER,
+        port(5, host_id=OTHER.id, groups=group),
+    )
+
+
+class Pings:
+    """One every 2 ms from a namespace to each address, until told to end."""
+
+    def __init__(self, path: str, targets: Iterable[str]) -> None:
+        with netns.entered(path):
+            for target in targets:
+                run(f"ping -n -c 1 -W {5 * PATIENCE:g} {target}")
+            self._running = [
+                subprocess.Popen(
+                    ["ping", "-n", "-q", "-i", "0.002", "-W", "2", target],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                for target in targets
+            ]
+
+    def lost(self) -> dict[str, int]:
+        """What each of them has sent and got no answer to."""
+        found = {}
+        for each in self._running:
+            each.send_signal(signal.SIGINT)
+        for each in self._running:
+            output, _ = each.communicate(timeout=10 * PATIENCE)
+            counts = re.search(r"(\d+) packets transmitted, (\d+) received", output)
+            assert counts is not None and int(counts[1]) > 10, output
+            found[str(each.args)] = int(counts[1]) - int(counts[2])
+        return found
+
+
+def test_no_packet_is_lost_whichever_map_is_renamed(
+    sink: Sink, releases: Releases, desired: Rows, workloads: list[str]
+) -> None:
+    """To a neighbour, through the gateway, and to the host and back; map after map, then back."""
+    settle(sink, desired)
+    pings = Pings(workloads[0], ("10.5.0.3", "fd05::3", "10.7.0.4", "192.0.2.10"))
+    names: list[str] = []
+    for family in [*families([*FILLED, *WRITTEN]), None]:
+        names = [*names, *family] if family else []
+        release = releases.begin(names)
+        settle(release, desired)
+        release.stop()
+    assert set(pings.lost().values()) == {0}
+
+
+def contents(bpffs: Path, names: Iterable[str]) -> dict[str, dict[bytes, bytes]]:
+    found = {}
+    for name in names:
+        with BpfMap.open(bpffs / "maps" / name) as each:
+            found[name] = each.read()
+    return found
+
+
+def running() -> tuple[str, list[int] | None]:
+    """Programs on all clsact hooks, and on the underlay's device by tcx."""
+    return run("bpftool net show"), tcx.attached(socket.if_nametoindex("up9"))
+
+
+def test_programs_take_over_when_all_maps_are_full(
+    sink: Sink,
+    releases: Releases,
+    desired: Rows,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle(sink, desired)
+    bpffs = Path(settings.bpffs_dir)
+    before = contents(bpffs, FILLED)
+    empty = {name for name, entries in before.items() if not entries}
+    assert not empty
+    former = running()
+    seen: list[dict[str, dict[bytes, bytes]]] = []
+    replace = FilterTable.replace_outdated
+
+    def replace_outdated(table: FilterTable) -> list[RowFailure]:
+        seen.append(contents(bpffs, map(next_name, FILLED)))
+        if len(seen) == 1:
+            assert running() == former
+        return replace(table)
+
+    monkeypatch.setattr(FilterTable, "replace_outdated", replace_outdated)
+    release = releases.begin([*FILLED, *WRITTEN])
+    settle(release, desired)
+    release.stop()
+    assert running() != former
+    assert seen[0] == {next_name(name): entries for name, entries in before.items()}
+    pins = {pin.name for pin in (bpffs / "maps").iterdir()}
+    assert pins == {*map(next_name, FILLED), *map(next_name, WRITTEN)}
+
+
+def test_an_upgrade_that_died_before_it_filled_the_maps_is_finished_by_the_next_start(
+    sink: Sink, releases: Releases, desired: Rows, workloads: list[str]
+) -> None:
+    """The maps are there then, and not new, and still empty."""
+    settle(sink, desired)
+    pings = Pings(workloads[0], ("10.5.0.3", "10.7.0.4"))
+    releases.begin([*FILLED, *WRITTEN]).stop()
+    release = releases.begin([*FILLED, *WRITTEN])
+    settle(release, desired)
+    release.stop()
+    assert set(pings.lost().values()) == {0}
+
+
+def test_a_map_that_loses_its_pin_loses_no_packet(
+    sink: Sink, desired: Rows, settings: Settings, workloads: list[str]
+) -> None:
+    settle(sink, desired)
+    pings = Pings(workloads[0], ("10.5.0.3", "10.7.0.4"))
+    for name in ("macs_v1", "addresses_v1", "ports_v1"):
+        (Path(settings.bpffs_dir) / "maps" / name).unlink()
+        settle(sink, desired)
+    assert set(pings.lost().values()) == {0}
+
+
+def test_all_maps_come_before_the_programs_are_replaced() -> None:
+    order = list(rows.ORDER)
+    last = order.index(rows.LAST_MAP)
+    assert all(order.index(table) <= last for table in (*CODECS, rows.TUNNELS))
