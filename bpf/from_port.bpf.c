@@ -9,6 +9,7 @@
 #include "lib/parse.h"
 #include "lib/route.h"
 #include "lib/spoof.h"
+#include "lib/stray.h"
 #include "lib/switch.h"
 #include "lib/too_big.h"
 
@@ -85,7 +86,9 @@ static __always_inline int decide(struct __sk_buff *skb, const struct port *port
 		return flood(skb, port->vni);
 	if (verdict == QUERY)
 		return send_query(skb);
-	return refuse_too_big(skb, port->vni);
+	if (verdict == STRAY)
+		verdict = send_stray(skb, port->vni);
+	return verdict == TOO_BIG ? refuse_too_big(skb, port->vni) : verdict;
 }
 
 SEC("tc")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* ARP (RFC 826, 5227), answered from the records. A request that is sent to a port's own MAC is a
- * probe whether it is still alive, and goes there. */
+ * probe whether it is still alive, and goes there; where nobody has the MAC any more, it is answered. */
 #ifndef WEFT_ARP_H
 #define WEFT_ARP_H
 
@@ -75,12 +75,23 @@ static __always_inline int answer_arp(struct packet *packet, const struct arp *r
 	return deliver_to_sender(packet);
 }
 
+/* To a MAC of its own that nobody has. */
+static __always_inline bool is_lost(struct packet *packet)
+{
+	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
+
+	return !is_multicast_mac(&packet->destination_mac) &&
+	       !is_same_mac(&packet->destination_mac, &gateway_mac) &&
+	       !bpf_map_lookup_elem(&macs_v1, &key);
+}
+
 static __always_inline int resolve(struct packet *packet, const struct port *port)
 {
 	const struct arp *header = header_at(packet, sizeof(struct ethernet), sizeof(*header));
 	struct address_key key = { .vni = packet->vni };
 	bool is_to_gateway = is_same_mac(&packet->destination_mac, &gateway_mac);
 	const struct endpoint *endpoint;
+	bool is_stray;
 	struct arp arp;
 	int verdict;
 
@@ -94,13 +105,16 @@ static __always_inline int resolve(struct packet *packet, const struct port *por
 	verdict = check_arp_sender(packet, port, &arp, joined(arp.sender));
 	if (verdict != NEXT)
 		return verdict;
-	if (!is_to_gateway && !is_multicast_mac(&packet->destination_mac))
+	is_stray = is_lost(packet);
+	if (!is_to_gateway && !is_stray && !is_multicast_mac(&packet->destination_mac))
 		return NEXT;
 	/* An announcement mends the others' caches; the gateway has none. */
 	if (arp.operation == ARP_REPLY || joined(arp.sender) == joined(arp.target))
-		return is_to_gateway ? absorb() : FLOOD;
+		return is_stray ? NEXT : is_to_gateway ? absorb() : FLOOD;
 	key.address = from_ipv4(joined(arp.target));
 	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	if (!endpoint && is_stray)
+		return NEXT;
 	if (!endpoint)
 		return is_to_gateway ? drop(packet, DROP_UNKNOWN_NEIGHBOUR) : flood_unknown(packet);
 	if (endpoint->flags & ENDPOINT_GATEWAY)

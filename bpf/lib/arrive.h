@@ -10,6 +10,7 @@
 #include "flood_ports.h"
 #include "group.h"
 #include "packet.h"
+#include "stray.h"
 #include "switch.h"
 
 /* `arrival` NULL: the VXLAN device has unpacked it. */
@@ -60,6 +61,25 @@ static __cold int arrive_at_host(struct packet *packet, const struct arrival *ar
 	return verdict == NEXT ? deliver_to_host(packet) : verdict;
 }
 
+/* To a MAC that nobody has. */
+static __cold int arrive_stray(struct packet *packet, const struct arrival *arrival)
+{
+	const struct endpoint *endpoint;
+	int verdict;
+
+	if (!bpf_map_lookup_elem(&networks_v1, &packet->vni))
+		return drop(packet, DROP_UNKNOWN_VNI);
+	verdict = opened(packet, arrival);
+	if (verdict == NEXT)
+		verdict = parse(packet);
+	if (verdict != NEXT)
+		return verdict;
+	endpoint = endpoint_of_address(packet);
+	if (!endpoint || endpoint->tunnel)
+		return drop(packet, DROP_UNKNOWN_MAC);
+	return deliver_by_address(packet, endpoint);
+}
+
 static __always_inline int arrive(struct packet *packet, const struct arrival *arrival)
 {
 	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
@@ -69,7 +89,9 @@ static __always_inline int arrive(struct packet *packet, const struct arrival *a
 	if (is_multicast_mac(&packet->destination_mac))
 		return arrive_at_all(packet, arrival);
 	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
-	if (!endpoint || endpoint->tunnel)
+	if (!endpoint)
+		return arrive_stray(packet, arrival);
+	if (endpoint->tunnel)
 		return refuse_arrival(packet);
 	if (endpoint->flags & ENDPOINT_HOST)
 		return arrive_at_host(packet, arrival);

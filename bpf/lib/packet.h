@@ -25,7 +25,8 @@
 #define ARP	   (-103) /* likewise: see arp.h, */
 #define DISCOVERY  (-104) /* nd.h, */
 #define QUERY	   (-105) /* dns.h, */
-#define MEMBERSHIP (-106) /* and flood.h */
+#define MEMBERSHIP (-106) /* flood.h, */
+#define STRAY	   (-107) /* and stray.h */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* Frames between the ports of one network, by MAC. Unknown unicast goes nowhere: every MAC of a
- * network is in macs_v1. */
+/* Frames between the ports of one network, by MAC. Unknown unicast is not flooded: every MAC of a
+ * network is in macs_v1 (see stray.h). */
 #ifndef WEFT_SWITCH_H
 #define WEFT_SWITCH_H
 
@@ -28,7 +28,9 @@ static __always_inline int switch_frame(struct packet *packet)
 	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&macs_v1, &key);
 
-	if (!endpoint || endpoint->ifindex == packet->ifindex)
+	if (!endpoint)
+		return STRAY;
+	if (endpoint->ifindex == packet->ifindex)
 		return drop(packet, DROP_UNKNOWN_MAC);
 	if (endpoint->tunnel)
 		return send_to_host(packet, endpoint, false);

@@ -57,8 +57,8 @@ def test_counts_packets_and_bytes_of_both_ends(world: World) -> None:
 
 
 def test_unknown_mac_is_not_flooded(world: World) -> None:
-    packet = wire.mac_bytes("02:00:00:00:00:77") + udp4(ANN, BOB)[6:]
-    assert world.send(ANN, packet)[:2] == ("", "unknown_mac")
+    nobody = Workload("", ANN.vni, "02:00:00:00:00:77", "10.1.0.200", "fd00:1::200")
+    assert world.send(ANN, udp4(ANN, nobody))[:2] == ("", "unknown_mac")
     assert world.counters(BOB.device).rx_packets == 0
 
 

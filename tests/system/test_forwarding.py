@@ -80,7 +80,8 @@ def test_broadcast_and_multicast_reach_this_network_and_no_other(
 def test_unknown_unicast_is_not_flooded(network: NetworkInfo, new_workload: NewWorkload) -> None:
     sender, near = new_workload(network), new_workload(network)
     listener = near.listen(MARKER)
-    lost = udp(sender.mac, "02:00:00:00:00:99", sender.address4, near.address4, b"to nobody")
+    nobody = "192.0.2.99"
+    lost = udp(sender.mac, "02:00:00:00:00:99", sender.address4, nobody, b"to nobody")
     before = sender.drops("unknown_mac")
     sender.send(lost, udp(sender.mac, near.mac, sender.address4, near.address4, MARKER))
     assert lost not in listener.frames()
