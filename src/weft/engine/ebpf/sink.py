@@ -16,6 +16,7 @@ import structlog
 
 from weft.config import Settings
 from weft.engine.ebpf import rows, tunnel_table
+from weft.engine.ebpf.address_table import AddressTable
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
 from weft.engine.ebpf.devices import Devices
@@ -107,12 +108,19 @@ class Sink:
         self._wireguard = WireGuardTable(devices, self._run_dir, state_dir, self._tell_programs)
         self._wireguard_peers = WireGuardPeerTable(devices, self._run_dir, state_dir)
         self._wires = WireTable(devices, self._programs, self._bpffs_dir)
+        self._addresses = AddressTable(
+            CODECS[rows.ADDRESSES],
+            self._opener(CODECS[rows.ADDRESSES].map_name),
+            self._opener(CODECS[rows.FLOOD].map_name),
+            devices,
+        )
         tables: list[Table] = [
             self._tunnels,
             self._overlay,
             self._wires,
             self._device_table,
             self._filter_table,
+            self._addresses,
             HostAddressTable(devices),
             *self._routes,
             RuleTable(devices),
@@ -123,6 +131,7 @@ class Sink:
         tables += [
             MapTable(name, codec, self._opener(codec.map_name), devices)
             for name, codec in CODECS.items()
+            if name != rows.ADDRESSES
         ]
         self._tables = {table.name: table for table in tables}
         assert self._tables.keys() == set(rows.ORDER)
@@ -245,6 +254,7 @@ class Sink:
                 self._device_table.await_ready()
             if name == rows.LAST_MAP:
                 failures += self._replace_programs()
+        self._addresses.announce()
         return failures
 
     def _replace_programs(self) -> list[RowFailure]:
@@ -257,13 +267,18 @@ class Sink:
 
     def follow(self) -> list[RowFailure]:
         """Routes or neighbours changed: find the next hops of tunnels again. Handshakes of
-        WireGuard that were left to others begin when it is time."""
+        WireGuard that were left to others begin when it is time, and so does what neighbours are
+        told and had to wait."""
+        self._addresses.announce()
         return [*self._tunnels.follow(), *self._wireguard_peers.follow()]
 
     @property
     def follow_in_s(self) -> float | None:
         """See `engine.Sink.follow_in_s`."""
-        return self._wireguard_peers.follow_in_s if self._tables else None
+        if not self._tables:
+            return None
+        due_s = (self._wireguard_peers.follow_in_s, self._addresses.announce_in_s)
+        return min((each for each in due_s if each is not None), default=None)
 
     @property
     def mended_settings(self) -> Sequence[Mended]:
@@ -301,6 +316,8 @@ class Sink:
         if self._nftables is not None:
             self._nftables.close()
             self._nftables = None
+        if self._tables:
+            self._addresses.close()
         if self._devices is not None:
             self._devices.netlink.close()
             self._devices = None
