@@ -14,7 +14,7 @@ import weft
 ROOT = Path(weft.__file__).parent
 
 LAYERS = (
-    {"errors", "cancellation", "printable"},
+    {"errors", "cancellation", "disk", "printable"},
     {"model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from weft.config import Settings
+from weft.disk import why_not_written
 from weft.errors import UnavailableError
 
 IsAlive = Callable[[], bool]
@@ -49,7 +50,7 @@ def start(settings: Settings, environment: Mapping[str, str]) -> subprocess.Pope
                 start_new_session=True,
             )
     except OSError as error:
-        raise UnavailableError(f"log {path}: {error.strerror or error}") from error
+        raise UnavailableError(f"log {path}: {why_not_written(error)}") from error
 
 
 def find(settings: Settings) -> int | None:

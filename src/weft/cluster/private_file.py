@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from weft.disk import why_not_written
 from weft.errors import InvalidError, UnavailableError
 
 log = structlog.get_logger()
@@ -51,16 +52,16 @@ class PrivateFolder:
             temporary.rename(self.path / name)
             self._sync()
         except PermissionError as error:
-            raise InvalidError(f"{self.path / name}: {error.strerror}; run this as root") from error
+            raise InvalidError(f"{self.path / name}: {why_not_written(error)}") from error
         except OSError as error:
-            raise UnavailableError(f"{self.path / name}: {error.strerror}") from error
+            raise UnavailableError(f"{self.path / name}: {why_not_written(error)}") from error
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         try:
             (self.path / name).unlink(missing_ok=True)
         except OSError as error:
-            raise UnavailableError(f"{self.path / name}: {error.strerror}") from error
+            raise UnavailableError(f"{self.path / name}: {why_not_written(error)}") from error
 
     def names(self, pattern: str) -> list[str]:
         """Files that are there."""

@@ -128,7 +128,7 @@ def _about_records(health: Health) -> Iterator[Trouble]:
             "",
             "records",
             f"what other hosts sent is not on disk: {health.unsaved}",
-            "free some room; it is tried again every few seconds",
+            "mend that; it is tried again every few seconds",
         )
     for bad in health.quarantined:
         yield Trouble(bad.kind, bad.id, bad.id, f"is not used: {bad.reason}", bad.fix)

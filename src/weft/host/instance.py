@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from weft.disk import why_not_written
 from weft.errors import ConflictError, InvalidError
 
 
@@ -52,7 +53,7 @@ def _opened(pid_file: Path) -> int:
         return os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise InvalidError(
-            f"run directory {pid_file.parent}: {error.strerror}; choose another with --run-dir"
+            f"run directory {pid_file.parent}: {why_not_written(error, 'run-dir')}"
         ) from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from weft.disk import why_not_written
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh.sqlite_journal import SqliteJournal
 from weft.model.ids import RandomBytes, new_id
@@ -61,7 +62,9 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text)
     except OSError as error:
-        raise InvalidError(f"run directory {path.parent}: {error.strerror}") from error
+        raise InvalidError(
+            f"run directory {path.parent}: {why_not_written(error, 'run-dir')}"
+        ) from error
 
 
 def _read(path: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from weft.disk import why_not_written
 from weft.errors import InvalidError
 from weft.mesh import continuity
 from weft.mesh.exchange import Exchange
@@ -155,7 +156,7 @@ async def _host_id(path: Path, journal: SqliteJournal, random_bytes: RandomBytes
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise InvalidError(f"state directory {path.parent}: {error.strerror}") from error
+        raise InvalidError(f"state directory {path.parent}: {why_not_written(error)}") from error
     return chosen
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from weft.disk import why_not_written, with_fix
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh.entry import Entry, Origin
 from weft.mesh.ledger import Batch, Saved
@@ -76,7 +78,7 @@ class SqliteJournal:
         try:
             return self._thread.submit(self._load, is_continued).result()
         except sqlite3.Error as error:
-            raise UnavailableError(f"database {self.path}: {error}") from error
+            raise UnavailableError(f"database {self.path}: {_why(error)}") from error
 
     async def append(self, batch: Batch) -> None:
         """See `Journal.append`."""
@@ -112,7 +114,9 @@ class SqliteJournal:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise UnavailableError(f"database {self.path}: {error}; nothing was changed") from error
+            raise UnavailableError(
+                f"database {self.path}: nothing was changed: {_why(error)}"
+            ) from error
 
     def _open(self, suffix: str) -> sqlite3.Connection:
         try:
@@ -120,13 +124,12 @@ class SqliteJournal:
             self.path.touch(mode=0o600)
         except OSError as error:
             raise InvalidError(
-                f"state directory {self.path.parent}: {error.strerror}; "
-                "choose another with --state-dir"
+                f"state directory {self.path.parent}: {why_not_written(error)}"
             ) from error
         try:
             return self._connect()
         except sqlite3.OperationalError as error:
-            raise UnavailableError(f"database {self.path}: {error}") from error
+            raise UnavailableError(f"database {self.path}: {_why(error)}") from error
         except sqlite3.DatabaseError:
             self.set_aside = Path(f"{self.path}.broken-{suffix}")
             self.path.rename(self.set_aside)
@@ -207,6 +210,21 @@ class SqliteJournal:
             database.executemany(
                 _INCARNATION, [(name, str(value)) for name, value in facts.items() if value]
             )
+
+
+_LIKE = {
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_CANTOPEN: errno.EROFS,
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+}
+
+
+def _why(error: sqlite3.Error) -> str:
+    """With the fix, where one is known."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what it is extended by
+    return with_fix(str(error), _LIKE.get(code, 0))
 
 
 _ENTRY = (str, str, str, int, str, int, int, (bytes, type(None)))
