@@ -15,6 +15,8 @@ import pytest
 from tests.cluster.hosts import QUICK, Nursery, TestHost, running, until
 from tests.cluster.strangers import DAY_S, calm, certificate_for, ended, name_of, reason, tls
 from weft.cluster.certificates import tls_contexts
+from weft.cluster.interface import Endpoint, Target
+from weft.cluster.tls_session import TlsSession
 
 
 def logged(capsys: pytest.CaptureFixture[str], text: str) -> int:
@@ -127,6 +129,93 @@ async def test_what_is_no_tls_is_refused(cluster: Nursery, data: bytes) -> None:
     async with calm(cluster) as a:
         await plain(a, data)
         await reason(a, "it is no weftd")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (20, "it refuses TLS: sslv3 alert bad record mac"),
+        (40, "it refuses TLS: sslv3 alert handshake failure"),
+        (45, "this host's certificate has expired"),
+        (51, "it refuses TLS: tlsv1 alert decrypt error"),
+        (70, "not TLS 1.3"),
+    ],
+)
+async def test_an_alert_is_told_as_what_it_says(cluster: Nursery, code: int, text: str) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(bytes((21, 3, 3, 0, 2, 2, code)))
+        writer.close()
+
+    a = cluster.host()
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with running(a):
+        address, port = server.sockets[0].getsockname()
+        a.want_at(Endpoint(address, port))
+        await reason(a, text)
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\x17\x03\x03\x00\x30" + bytes(48), "was changed on the way"),
+        (b"GET / HTTP/1.1\r\n\r\n", "not TLS 1.3"),
+    ],
+)
+async def test_a_record_that_was_changed_on_the_way_ends_one_connection_and_is_told(
+    cluster: Nursery, data: bytes, text: str
+) -> None:
+    async with calm(cluster) as a:
+        contexts = tls_contexts(await certificate_for(a, "00000000000000aa"))
+        reader, writer = await elsewhere(a)
+        session = TlsSession(contexts.client, name_of(a))
+        session.receive(b"")
+        writer.write(session.take())
+        while not session.is_established:
+            session.receive(await reader.read(65536))
+        writer.write(session.take() + data)
+        await ended((reader, writer))
+        await reason(a, text)
+
+
+async def test_a_handshake_that_stops_halfway_is_not_called_silence(cluster: Nursery) -> None:
+    async with calm(cluster, QUICK._replace(tls_s=0.5)) as a:
+        contexts = tls_contexts(await certificate_for(a, "00000000000000aa"))
+        reader, writer = await elsewhere(a)
+        session = TlsSession(contexts.client, name_of(a))
+        session.receive(b"")
+        writer.write(session.take())
+        await ended((reader, writer))
+        await reason(a, "its TLS stopped halfway")
+
+
+async def test_a_host_that_links_takes_back_what_was_wrong_with_it_at_any_of_its_addresses(
+    cluster: Nursery,
+) -> None:
+    a, b = cluster.host(), cluster.host()
+    async with running(a, b):
+        await a.transport._rotation.ready.wait()
+        now_s = int(time.time())
+        certificate = await certificate_for(
+            a, b.id, not_before_s=now_s - 9 * DAY_S, not_after_s=now_s - DAY_S
+        )
+        contexts = tls_contexts(certificate)
+        for address in ("127.0.0.2", "127.0.0.1", "127.0.0.7"):
+            with contextlib.suppress(OSError):
+                streams = await asyncio.open_connection(
+                    *a.endpoint,
+                    ssl=contexts.client,
+                    server_hostname=name_of(a),
+                    local_addr=(address, 0),
+                )
+                await ended(streams)
+        await until(lambda: sum("has expired" in each for each in a.reasons()) == 3)
+        at_both = (b.endpoint, Endpoint("127.0.0.2", b.endpoint.port))
+        a.transport.want([Target(host_id=b.id, endpoints=at_both)])
+        await until(lambda: a.linked() == {b.id})
+        assert [each.address for each in a.transport.problems()] == ["127.0.0.7"]
 
 
 async def test_endless_garbage_is_cut_off(cluster: Nursery) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -200,9 +200,8 @@ def _in_memory(text: str) -> Iterator[str]:
         os.close(fd)
 
 
-def host_id_of(ssl_object: ssl.SSLObject) -> HostId | None:
+def host_id_of(certificate: Mapping[str, object]) -> HostId | None:
     """Whom the other end's certificate was minted for; None: it does not say it clearly."""
-    certificate = ssl_object.getpeercert() or {}
     match certificate.get("subjectAltName"):
         case (("DNS", str(name)),):
             return HostId(name)

@@ -34,6 +34,11 @@ FrameHandler = Callable[[Frame], None]
 class Silence(UnavailableError):
     """Nothing, or not enough, came where TLS was due."""
 
+    def __init__(self, reason: str, *, has_begun: bool = False) -> None:
+        """has_begun: something came, and it was TLS so far."""
+        super().__init__(reason)
+        self.has_begun = has_begun
+
 
 class Connection(asyncio.Protocol):
     """Frames arrive by `next_frame` until `hand_over`, then at the handler."""
@@ -47,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._now_s = now_s
         self._reader = FrameReader()
         self._handshake_bytes = 0
+        self._has_said = False
         self._arrived = asyncio.Event()
         self._lost = asyncio.Event()
         self._gone = asyncio.Event()
@@ -58,6 +64,11 @@ class Connection(asyncio.Protocol):
     def is_lost(self) -> bool:
         """Whether it is gone, or going."""
         return self._lost.is_set()
+
+    @property
+    def has_said(self) -> bool:
+        """Whether the other end has said anything after TLS."""
+        return self._has_said
 
     @property
     def local_ip(self) -> str:
@@ -81,7 +92,7 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             reason = f"no TLS within {timeout_s:g} s"
             self.abort(Silence(reason))
-            raise Silence(reason) from None
+            raise Silence(reason, has_begun=self._handshake_bytes > 0) from None
         except asyncio.CancelledError:
             self.abort(UnavailableError("given up"))
             raise
@@ -153,8 +164,11 @@ class Connection(asyncio.Protocol):
         if self.is_lost:
             return
         try:
-            self._reader.feed(self.tls.receive(data))
-            self._check_handshake(len(data))
+            said = self.tls.receive(data)
+            if not self.tls.is_established:
+                self._count_handshake(len(data))
+            self._has_said = self._has_said or bool(said)
+            self._reader.feed(said)
         except ssl.SSLError as error:
             self._close(error)
             return
@@ -177,12 +191,11 @@ class Connection(asyncio.Protocol):
         self._gone.set()
         self._end(exc)
 
-    def _check_handshake(self, received_bytes: int) -> None:
+    def _count_handshake(self, received_bytes: int) -> None:
         """ssl.SSLError: TLS takes more than any handshake does."""
-        if not self.tls.is_established:
-            self._handshake_bytes += received_bytes
-            if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
-                raise ssl.SSLError(f"no TLS within {MAX_HANDSHAKE_BYTES} bytes")
+        self._handshake_bytes += received_bytes
+        if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
+            raise ssl.SSLError(f"no TLS within {MAX_HANDSHAKE_BYTES} bytes")
 
     def _flush(self) -> None:
         if self._transport is not None and (data := self.tls.take()):

@@ -176,6 +176,8 @@ class Door:
         self._unheard.discard(came)
         try:
             await self._on_knock(came, Guest(visit, self._rooms))
+        except Exception:
+            log.exception("fault in weftd over one connection", address=visit.address)
         finally:
             visit.leave()
             visit.end = _nothing

@@ -62,6 +62,6 @@ class Doorman:
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(lambda: connection, came)
         await connection.established(self._reception.pace.tls_s)
-        ssl_object = connection.tls.ssl_object
-        guest.proved(host_id_of(ssl_object))
-        await self._reception.link(connection, None, self._names.arrival(ssl_object).secret_id)
+        guest.proved(host_id_of(connection.tls.peer_certificate))
+        came_by = self._names.arrival(connection.tls.ssl_object).secret_id
+        await self._reception.link(connection, None, came_by)

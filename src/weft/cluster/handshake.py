@@ -68,7 +68,7 @@ async def greet(connection: Connection, me: Hello, judge: Judge, timeout_s: floa
             return await _agree(connection, me, judge)
     except TimeoutError:
         connection.close()
-        raise UnavailableError(f"it did not finish its greeting in {timeout_s:g} s") from None
+        raise UnavailableError(_unfinished(connection, timeout_s)) from None
     except InvalidError as error:
         _refuse(connection, Refused(Because.IDENTITY, str(error)))
         raise
@@ -80,6 +80,16 @@ async def greet(connection: Connection, me: Hello, judge: Judge, timeout_s: floa
         raise
 
 
+def _unfinished(connection: Connection, timeout_s: float) -> str:
+    if connection.has_said:
+        return f"it did not finish its greeting in {timeout_s:g} s"
+    # The end that dials has finished TLS 1.3 before the other one has looked at its certificate.
+    return (
+        f"nothing came in {timeout_s:g} s after this end of TLS was through: packets are lost on "
+        "the way (MTU, firewall), or it hangs"
+    )
+
+
 def decides(one: str, other: str) -> bool:
     """Whether the first of two hosts is the one that takes the link."""
     return one > other
@@ -89,7 +99,7 @@ async def _agree(connection: Connection, me: Hello, judge: Judge) -> Hello:
     hello = greeting.decode(await _expect(connection, Kind.HELLO), Hello)
     try:
         _check_protocol(hello)
-        certified = host_id_of(connection.tls.ssl_object)
+        certified = host_id_of(connection.tls.peer_certificate)
         await judge.admit(hello, certified)
         if decides(me.host_id, hello.host_id):
             await _expect(connection, Kind.READY)

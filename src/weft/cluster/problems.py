@@ -16,8 +16,9 @@ from weft.model.ids import HostId
 
 MAX_PROBLEMS = 128
 LOG_AGAIN_S = 600.0
-KEEP_S = 600.0
-"""A problem that came from outside goes when it was not seen for so long."""
+KEEP_S = 120.0
+"""A problem that came from outside goes when it was not seen for so long: a host that still has it
+tries again several times meanwhile."""
 MAX_LOGS = 20
 LOG_WINDOW_S = 60.0
 """So many lines in so long, whoever makes how many."""

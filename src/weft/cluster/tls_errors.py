@@ -90,6 +90,34 @@ _ALERTS = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": Fault("it shows no certificate", STRANGER_FIX),
 }
 _NO_TLS = Fault("what it sends is not TLS 1.3: it is no weftd", STRANGER_FIX)
+_NOT_TLS = {
+    "",
+    "BAD_PACKET_LENGTH",
+    "BAD_RECORD_TYPE",
+    "DATA_LENGTH_TOO_LONG",
+    "ENCRYPTED_LENGTH_TOO_LONG",
+    "HTTPS_PROXY_REQUEST",
+    "HTTP_REQUEST",
+    "LENGTH_MISMATCH",
+    "LENGTH_TOO_SHORT",
+    "NO_PROTOCOLS_AVAILABLE",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "TLSV1_ALERT_PROTOCOL_VERSION",
+    "UNEXPECTED_MESSAGE",
+    "UNEXPECTED_RECORD",
+    "UNKNOWN_PROTOCOL",
+    "UNSUPPORTED_PROTOCOL",
+    "VERSION_TOO_LOW",
+    "WRONG_SSL_VERSION",
+    "WRONG_VERSION_NUMBER",
+}
+"""OpenSSL's reasons where the other end does not speak TLS 1.3 at all."""
+_DAMAGED = {"DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "DIGEST_CHECK_FAILED", "BAD_SIGNATURE"}
+_BETWEEN_FIX = (
+    "look for what stands between the two hosts and touches their packets: a proxy, a firewall "
+    "that looks into TLS"
+)
 
 
 def explain(error: BaseException) -> Fault:
@@ -98,13 +126,18 @@ def explain(error: BaseException) -> Fault:
         case ssl.SSLCertVerificationError():
             return _of_certificate(error.verify_code)
         case ssl.SSLError():
-            return _ALERTS.get(error.reason or "", _NO_TLS)
+            return _of_tls(getattr(error, "reason", None) or "")
         case TimeoutError():
             return Fault("no answer", PORT_FIX, needs_hands=False)
         case socket.gaierror():
             return Fault(f"its name does not resolve: {error.strerror}", "name its IP address")
         case ConnectionRefusedError():
             return Fault("nothing listens there", PORT_FIX, needs_hands=False)
+        case Silence() if error.has_begun:
+            return Fault(
+                "its TLS stopped halfway: packets are lost on the way, or it is no weftd",
+                "check the MTU of the way between the two, and firewalls",
+            )
         case Silence():
             return Fault("it was silent where TLS was due: it is no weftd", STRANGER_FIX)
         case ConnectionError():
@@ -116,6 +149,19 @@ def explain(error: BaseException) -> Fault:
         case UnavailableError() if error.__cause__ is not None:
             return explain(error.__cause__)
     return Fault(str(error) or type(error).__name__, PORT_FIX, needs_hands=False)
+
+
+def _of_tls(reason: str) -> Fault:
+    """reason: OpenSSL's word for it."""
+    if reason in _ALERTS:
+        return _ALERTS[reason]
+    if reason in _NOT_TLS:
+        return _NO_TLS
+    if reason in _DAMAGED:
+        return Fault("what it sent was changed on the way, or is sent again", _BETWEEN_FIX)
+    words = reason.lower().replace("_", " ")
+    who = "it refuses TLS" if "ALERT" in reason else "TLS with it failed"
+    return Fault(f"{who}: {words}", _BETWEEN_FIX)
 
 
 def _of_certificate(verify_code: int) -> Fault:

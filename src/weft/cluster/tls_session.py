@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections.abc import Mapping
 
 READ_BYTES = 256 * 1024
 
@@ -20,6 +21,8 @@ class TlsSession:
         """The other end has proved itself, as far as this end asks it to."""
         self.is_ended = False
         """The other end has said that it sends nothing more."""
+        self.peer_certificate: Mapping[str, object] = {}
+        """The other end's, as `ssl.SSLSocket.getpeercert` gives it, once TLS is established."""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.ssl_object = context.wrap_bio(
@@ -38,6 +41,8 @@ class TlsSession:
                 self.ssl_object.do_handshake()
             except ssl.SSLWantReadError:
                 return b""
+            # Now or never: OpenSSL forgets it with the first record that is damaged.
+            self.peer_certificate = self.ssl_object.getpeercert() or {}
             self.is_established = True
         return self._read()
 

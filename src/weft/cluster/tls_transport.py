@@ -240,9 +240,20 @@ class TlsTransport:
         return any(address == each.host for one in self._dialer.targets for each in one.endpoints)
 
     def _on_up(self, link: Link) -> None:
+        self._problems.mended(link.host_id, self._addresses_of(link.host_id))
         self._say_wanted(link)
         self._dialer.links_changed()
         self._changed()
+
+    def _addresses_of(self, host_id: HostId) -> Sequence[str]:
+        """Where it is dialed, and where it comes from: a host tries by each address that it has."""
+        endpoints = [
+            endpoint
+            for target in self._dialer.targets
+            if host_id in self._caller.hosts_of(target)
+            for endpoint in target.endpoints
+        ]
+        return [text for each in endpoints for text in (str(each), each.host)]
 
     def _on_down(self, link: Link) -> None:
         self._dialer.links_changed()
