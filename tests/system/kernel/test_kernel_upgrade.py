@@ -23,8 +23,9 @@ from weft.engine.ebpf.sink import Sink
 from weft.engine.rows import RowFailure
 from weft.kernel import netns
 from weft.kernel.bpf import programs, tcx
+from weft.kernel.bpf.libbpf import Object
 from weft.kernel.bpf.maps import BpfMap
-from weft.kernel.bpf.programs import DataPlane, HostDevices
+from weft.kernel.bpf.programs import ROLES, DataPlane, HostDevices
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import SubnetId
 from weft.model.records import Subnet
@@ -34,14 +35,22 @@ pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 TUNNELS, COUNTERS = "tunnels_v1", "counters_v1"
 FILLED = [TUNNELS, *(codec.map_name for codec in CODECS.values())]
 """Maps that weftd fills, all of which carry forwarding."""
-WRITTEN = ["dns_flows_v1", "answers_v1", "reports_v1", "probes_v1", COUNTERS]
-"""Maps that programs write."""
 SECOND = Subnet(
     id=SubnetId("4" * 16),
     cidr=ip_network("10.7.0.0/24"),
     network_id=FOO.id,
     gateway=ip_address("10.7.0.1"),
 )
+
+
+def every_map() -> list[str]:
+    """Also those that programs write."""
+    found: set[str] = set()
+    for role in ROLES:
+        with Object(programs.OBJECTS / f"{role}.o") as opened:
+            found.update(name for name, each in opened.maps.items() if not each.is_internal)
+    assert found > {*FILLED, COUNTERS}
+    return sorted(found)
 
 
 class Releases:
@@ -144,7 +153,7 @@ def test_no_packet_is_lost_whichever_map_is_renamed(
     settle(sink, desired)
     pings = Pings(workloads[0], ("10.5.0.3", "fd05::3", "10.7.0.4", "192.0.2.10"))
     names: list[str] = []
-    for family in [*families([*FILLED, *WRITTEN]), None]:
+    for family in [*families(every_map()), None]:
         names = [*names, *family] if family else []
         release = releases.begin(names)
         settle(release, desired)
@@ -188,13 +197,13 @@ def test_programs_take_over_when_all_maps_are_full(
         return replace(table)
 
     monkeypatch.setattr(FilterTable, "replace_outdated", replace_outdated)
-    release = releases.begin([*FILLED, *WRITTEN])
+    release = releases.begin(every_map())
     settle(release, desired)
     release.stop()
     assert running() != former
     assert seen[0] == {next_name(name): entries for name, entries in before.items()}
     pins = {pin.name for pin in (bpffs / "maps").iterdir()}
-    assert pins == {*map(next_name, FILLED), *map(next_name, WRITTEN)}
+    assert pins == set(map(next_name, every_map()))
 
 
 def test_an_upgrade_that_died_before_it_filled_the_maps_is_finished_by_the_next_start(
@@ -203,8 +212,8 @@ def test_an_upgrade_that_died_before_it_filled_the_maps_is_finished_by_the_next_
     """The maps are there then, and not new, and still empty."""
     settle(sink, desired)
     pings = Pings(workloads[0], ("10.5.0.3", "10.7.0.4"))
-    releases.begin([*FILLED, *WRITTEN]).stop()
-    release = releases.begin([*FILLED, *WRITTEN])
+    releases.begin(every_map()).stop()
+    release = releases.begin(every_map())
     settle(release, desired)
     release.stop()
     assert set(pings.lost().values()) == {0}
