@@ -14,12 +14,13 @@ import structlog
 from weft.control.context import Context
 from weft.control.shortage import shortage
 from weft.control.space import Fence, SpaceNeeded
-from weft.errors import WeftError
+from weft.errors import InvalidError, WeftError
 from weft.ipam.draft import Gone
 from weft.ipam.intervals import Interval
 from weft.ipam.lease import LeaseTimes
 from weft.ipam.occupancy import Occupancy
 from weft.ipam.ring import Need, Ring
+from weft.model import codec
 from weft.model.ids import HostId
 from weft.model.records import (
     AddressBlocks,
@@ -49,6 +50,8 @@ LAZY_S = 0.3
 REST = 1.0
 """Between two steps, so much of the time that one takes: when a thousand hosts start at once, each
 has something to say to each."""
+_STATEMENTS = (AddressBlocks, Lease)
+"""Which hang together: the one has a digest of the other."""
 _URGENT = (AddressBlocks, BlockRequest, Lease, LeaseVote, LeaseReturn, ForgottenHost, Subnet)
 _WAYS = (Neighbours, Host, ForgottenHost)
 log = structlog.get_logger()
@@ -172,11 +175,26 @@ class SharedSpace:
             changes = self.ring.step(context.view, self._clock(), context.wall_s(), self.reached)
             try:
                 if changes:
-                    await context.store.write([_change(change) for change in changes])
+                    await self._write([_change(change) for change in changes])
             except WeftError as error:
                 log.warning("address blocks not written, tried again", reason=str(error))
         async with self._stepped:
             self._stepped.notify_all()
+
+    async def _write(self, changes: Sequence[Change]) -> None:
+        """Where somebody has led this host to numbers that no record can hold, all else is written:
+        a vote, or this host's own statements, are then left as they are."""
+        try:
+            await self._context.store.write(changes)
+        except InvalidError as error:
+            left = [change for change in changes if _is_readable(change)]
+            if len(left) == len(changes):
+                raise
+            log.warning("some of the address blocks cannot be said", reason=str(error))
+            refused = {_kind(change) for change in changes if not _is_readable(change)}
+            if not refused.isdisjoint(_STATEMENTS):
+                left = [change for change in left if _kind(change) not in _STATEMENTS]
+            await self._context.store.write(left)
 
     def _hear(self, changed: Sequence[Changed]) -> None:
         for old, new in changed:
@@ -250,6 +268,20 @@ class SharedSpace:
         return subnet is not None and self.ring.is_holding(
             self._context.view, subnet, self._context.wall_s()
         )
+
+
+def _kind(change: Change) -> type[Record]:
+    return change.kind if isinstance(change, Delete) else type(change.record)
+
+
+def _is_readable(change: Change) -> bool:
+    if isinstance(change, Delete):
+        return True
+    try:
+        codec.decode(change.record.KIND, codec.encode(change.record))
+    except InvalidError:
+        return False
+    return True
 
 
 def _change(change: Record | Gone) -> Change:

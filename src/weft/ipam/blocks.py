@@ -19,6 +19,9 @@ from weft.model.records import AddressBlocks, Block
 FIRST_EPOCH = 1
 """Of what a host owns because it made the subnet."""
 TAKEOVER = 1 << 32
+END_OF_EPOCHS = 1 << 56
+"""No history of gifts and takeovers leads there. What claims so counts for nothing, or nobody could
+ever take over from whoever claims it."""
 
 
 class Segment(NamedTuple):
@@ -51,7 +54,12 @@ def epoch_of_takeover(epoch: int) -> int:
 
 def segments(statements: Iterable[AddressBlocks]) -> list[Segment]:
     """One a run of addresses about which the same holds, ascending. n log n in the blocks."""
-    stated = [_segment(block, record.host_id) for record in statements for block in record.blocks]
+    stated = [
+        _segment(block, record.host_id)
+        for record in statements
+        for block in record.blocks
+        if block.epoch < END_OF_EPOCHS
+    ]
     events: list[tuple[int, int, Segment]] = []
     for segment in stated:
         events.append((segment.first, 1, segment))

@@ -15,6 +15,7 @@ from weft.model.records import (
     AddressBlocks,
     BlockRequest,
     DockerNetwork,
+    Host,
     LeaseVote,
     Name,
     Neighbours,
@@ -36,6 +37,7 @@ Found = Record | dict[str, Record]
 """What one value of an indexed field leads to: most lead to one record, which needs no dict."""
 
 INDEXED: dict[type[Record], tuple[str, ...]] = {
+    Host: ("underlay_links",),
     Neighbours: ("broken",),
     Network: ("name", "vni"),
     Subnet: ("network_id", "place", "places"),

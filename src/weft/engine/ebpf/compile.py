@@ -26,6 +26,7 @@ from weft.model.records import (
     Record,
     Subnet,
 )
+from weft.model.records.hosts import link_of
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.semantics.guest import Guest, guest_of
 from weft.store.interface import View
@@ -152,7 +153,8 @@ def _host_routes(
     """In the main table, unless that would take a part of the host's own link away from it, which
     only a place that the host has on the network is worth. Where the main table may lead somewhere
     else, in Weft's own."""
-    if source is not None or not view.detail(HostPrefixes, host_id, is_around, cidr):
+    is_around_link = source is None and view.detail(HostPrefixes, host_id, is_around, cidr)
+    if not is_around_link and not _takes_underlay(host_id, cidr, view):
         yield Row(rows.HOST_ROUTES, cidr, rows.HostRouteValue(source))
     if view.detail(HostPrefixes, host_id, is_contested, cidr):
         yield from _own_route(cidr)
@@ -162,6 +164,28 @@ def _host_routes(
 def _own_route(cidr: IPNetwork) -> Iterator[Row]:
     yield Row(rows.OWN_ROUTES, cidr, rows.HostRouteValue())
     yield Row(rows.RULES, cidr.version, rows.RuleValue())
+
+
+def _takes_underlay(host_id: HostId, cidr: IPNetwork, view: View) -> bool:
+    """Whether a route to the prefix would lead away the packets to another host, or to this one.
+
+    It is told by what this host knows by itself (its links, and who is on them), for others may
+    say of their addresses what they like.
+    """
+    me = view.get(Host, host_id)
+    for address in me.underlay if me is not None else ():
+        link = link_of(address)
+        if link.version != cidr.version or not link.overlaps(cidr):
+            continue
+        beside = view.by(Host, "underlay_links", link)
+        if any(other in cidr for host in beside for other in host.underlay if other in link):
+            return True
+    return bool(view.detail(Neighbours, host_id, _has_neighbour_in, cidr))
+
+
+def _has_neighbour_in(record: Neighbours | None, cidr: IPNetwork) -> bool:
+    found = record.neighbours if record is not None else ()
+    return any(each.has_link and each.address in cidr for each in found)
 
 
 def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:

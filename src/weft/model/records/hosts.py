@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from weft.model.addresses import IPAddress, IPNetwork, ScopedAddress
+from weft.model.addresses import IPAddress, IPNetwork, ScopedAddress, ip_network
 from weft.model.ids import HostId
 from weft.model.records.base import Part, Record
 from weft.model.service_addresses import is_of_weft
@@ -51,11 +51,21 @@ class Host(Record, frozen=True, kw_only=True):
     wireguard: WireGuardEnd | None = None
     """How others encrypt to it; None: it cannot."""
 
+    @property
+    def underlay_links(self) -> tuple[IPNetwork, ...]:
+        """On which links it is, by which others on the same find it: see `link_of`."""
+        return tuple(map(link_of, self.underlay))
+
     def check(self) -> None:
         """See `Record.check`."""
         for address in self.underlay:
             if address.is_multicast or address.is_unspecified or is_of_weft(address):
                 raise ValueError(f"underlay {address}: no host can have this address")
+
+
+def link_of(address: IPAddress) -> IPNetwork:
+    """The prefix that hosts on one link have in common, as links mostly are."""
+    return ip_network((address, 24 if address.version == 4 else 64), strict=False)
 
 
 class EncryptionStage(IntEnum):
