@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from weft.doctor import (
     bpf,
     clock,
+    connections,
     daemon,
     docker,
     encryption,
@@ -25,6 +26,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("mtu", mtu.check),
     ("overlay", overlay.check),
     ("firewall", firewall.check),
+    ("connections", connections.check),
     ("resolver", resolver.check),
     ("encryption", encryption.check),
     ("docker", docker.check),

@@ -18,7 +18,7 @@ import weft
 from weft.api.schema import FactsInfo, HostInfo, Problem, ReconcileInfo, StatusInfo
 from weft.cli.main import main
 from weft.config import Settings
-from weft.doctor import bpf, clock, daemon, docker, examination, mtu, resolver
+from weft.doctor import bpf, clock, connections, daemon, docker, examination, mtu, resolver
 from weft.doctor.finding import Daemon, Finding, Subject
 from weft.errors import InvalidError, KernelError
 from weft.kernel import underlay
@@ -277,3 +277,13 @@ def test_command_fails_when_a_check_fails(
     assert end.value.code == 0
     assert answer["is_ok"] is True
     assert set(answer["checks"][-1]) == {"name", "state", "detail", "fix"}
+
+
+def test_a_crowded_table_of_connections_is_a_warning_that_names_the_busiest() -> None:
+    assert connections.judge(10, 262144, []).state == "ok"
+    assert connections.judge(10, 0, []).state == "ok"
+    found = connections.judge(262000, 262144, [("10.1.0.5", 250000), ("10.1.0.6", 800)])
+    assert found.state == "warning"
+    assert "262000 of 262144" in found.detail
+    assert "10.1.0.5 250000, 10.1.0.6 800" in found.detail
+    assert "nf_conntrack_max" in found.fix
