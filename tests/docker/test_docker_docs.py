@@ -23,7 +23,7 @@ def typed() -> list[list[str]]:
 
 def test_every_command_of_the_page_works(docker: Docker) -> None:
     docker._networks += ["foo", "bar", "back", "lan"]
-    docker._containers += ["web", "shop", "nas"]
+    docker._containers += ["web", "shop", "nas", "vip"]
     commands = typed()
     assert len(commands) > 12
     answers: dict[str, str] = {}

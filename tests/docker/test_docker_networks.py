@@ -178,3 +178,34 @@ def test_eight_containers_at_once(docker: Docker) -> None:
         assert all(pool.map(lambda address: docker.reaches(names[0], address), addresses))
         list(pool.map(docker.forget, names))
     assert docker.weft_ports(net) == []
+
+
+def test_a_further_address_is_dropped_and_told_or_allowed_by_a_driver_option(
+    docker: Docker,
+) -> None:
+    net = docker.network("--subnet", "10.133.0.0/24")
+    place = f"name={net},driver-opt=weft.allow-address=10.133.0.200"
+    keeper = docker.run("--network", place, name="keeper")
+    other = docker.run("--network", net, name="other")
+    for name, address in ((keeper, "10.133.0.200"), (other, "10.133.0.201")):
+        pid = str(docker.inspect("container", name)["State"]["Pid"])
+        inside = ("nsenter", "-t", pid, "--net")
+        docker.on_host(*inside, "ip", "addr", "add", f"{address}/32", "dev", "eth0")
+    assert docker.reaches(other, "10.133.0.200")
+    assert not docker.reaches(keeper, "10.133.0.201")
+    until("weft knows the name", lambda: docker.port_of(other) is not None)
+    told = docker.on_host("weft", "why", f"{other}.{net}").stdout
+    assert "from addresses or MACs which are not its own were dropped" in told
+    assert "driver-opt=weft.allow-address=" in told
+    assert "not its own" not in docker.on_host("weft", "why", f"{keeper}.{net}").stdout
+
+
+def test_a_name_that_weft_does_not_take_is_said_to_be_another(docker: Docker) -> None:
+    strange = docker.name("my net")
+    docker._networks.append(strange)
+    docker("network", "create", "-d", "weft", "--subnet", "10.134.0.0/24", strange)
+    one, two = docker.run("--net", strange, name="1"), docker.run("--net", strange, name="2")
+    assert docker.reaches(one, docker.address(two, strange))
+    until("it has its name", lambda: any("my-net-" in name for name in docker.weft_networks()))
+    told = docker.on_host("weft", "status", "problems").stdout
+    assert "Weft takes no such name" in " ".join(told.split())

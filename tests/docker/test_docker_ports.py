@@ -127,9 +127,14 @@ print(s.recv(2000).decode())
 """
 
 
-def test_a_udp_port(docker: Docker, lab: Lab, host: LabHost) -> None:
+@pytest.mark.parametrize(
+    ("published", "number"),
+    [("8087:9000/udp", "8087"), ("9000-18999:9000-18999/udp", "9000")],
+    ids=["one", "ten thousand"],
+)
+def test_a_udp_port(docker: Docker, lab: Lab, host: LabHost, published: str, number: str) -> None:
     net = docker.network("--subnet", "10.87.0.0/24")
-    box = docker.run("--net", net, "-p", "8087:9000/udp", name="box")
+    box = docker.run("--net", net, "-p", published, name="box")
     pid = docker.inspect("container", box)["State"]["Pid"]
     echo = subprocess.Popen(
         ["nsenter", "-t", str(pid), "--net", sys.executable, "-c", ECHO],
@@ -145,7 +150,7 @@ def test_a_udp_port(docker: Docker, lab: Lab, host: LabHost) -> None:
                 (host, str(host.layout.address4)),
                 (host, "127.0.0.1"),
             ):
-                command = [*node.enter, sys.executable, "-c", ASK, address, "8087"]
+                command = [*node.enter, sys.executable, "-c", ASK, address, number]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 assert done.stdout == "HELLO\n", done.stderr
         finally:

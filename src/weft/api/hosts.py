@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from weft.api.context import Context
 from weft.api.render import attempt_info, host_info, port_info
 from weft.api.route import AnyRoute, Call, Route, plain
@@ -40,7 +42,12 @@ async def why(context: Context, call: Call[None, Empty]) -> WhyInfo:
     """How a host or a port is reached."""
     host, port = _meant(context, call.path["reference"])
     standing = _standing(context, host)
-    found = explain(context.control.view, standing, port, context.control.hosts.members)
+    drops: Mapping[str, int] = {}
+    if port is not None and port.device is not None and port.host_id == context.control.host.id:
+        counters = (await context.engine.counters()).get(port.device.ifname)
+        drops = counters.drops if counters is not None else {}
+    members = context.control.hosts.members
+    found = explain(context.control.view, standing, port, members, drops)
     return WhyInfo(
         host=host_info(standing),
         port=None if port is None else port_info(context, port),

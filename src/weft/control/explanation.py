@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
@@ -12,6 +13,8 @@ from weft.model.ids import HostId
 from weft.model.records import Host, Network, Port, PortGroups
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings
+
+_FOREIGN = ("spoofed_address", "spoofed_mac")
 
 
 class Explanation(NamedTuple):
@@ -23,17 +26,25 @@ class Explanation(NamedTuple):
     fix: str
 
 
-def explain(view: View, standing: Standing, port: Port | None, members: Members) -> Explanation:
-    """A host, or a port on it."""
+def explain(
+    view: View,
+    standing: Standing,
+    port: Port | None,
+    members: Members,
+    drops: Mapping[str, int] = MappingProxyType({}),
+) -> Explanation:
+    """A host, or a port on it. drops: packets of a port of this host's, by reason."""
     is_reachable = standing.state == "local" or standing.path in ("direct", "relayed")
     is_reachable = is_reachable and standing.way is not Way.NONE
     sentences = [
         *(_about_port(view, port, standing.host) if port is not None else ()),
+        *(_about_drops(port, drops) if port is not None else ()),
         *_about_link(standing, members, view),
         *_about_path(standing),
         *_about_encryption(standing, view),
     ]
-    return Explanation(is_reachable, tuple(sentences), standing.fix)
+    fix = standing.fix or (_against_drops(port, drops) if port is not None else "")
+    return Explanation(is_reachable, tuple(sentences), fix)
 
 
 def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
@@ -48,6 +59,35 @@ def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
     if groups:
         names = users_of([str(group) for group in sorted(groups, key=in_order)])
         yield f"it is a member of {names}"
+
+
+def _about_drops(port: Port, drops: Mapping[str, int]) -> Iterator[str]:
+    foreign = _from_foreign_addresses(drops)
+    if foreign:
+        yield (
+            f"{foreign} packets that it sent from addresses or MACs which are not its own were "
+            "dropped"
+        )
+    others = {reason: count for reason, count in drops.items() if reason not in _FOREIGN}
+    if others:
+        counted = [f"{count} {reason.replace('_', ' ')}" for reason, count in others.items()]
+        yield f"of what it sent or should have got, packets were dropped: {users_of(counted)}"
+
+
+def _against_drops(port: Port, drops: Mapping[str, int]) -> str:
+    if not _from_foreign_addresses(drops):
+        return ""
+    if port.owner.frontend == "docker":
+        return (
+            "if it shall have another address: docker run --network "
+            "name=NETWORK,driver-opt=weft.allow-address=ADDRESS, or docker network connect "
+            "--driver-opt weft.allow-address=ADDRESS NETWORK CONTAINER"
+        )
+    return "if it shall have another address: weft attach … --allow-address ADDRESS"
+
+
+def _from_foreign_addresses(drops: Mapping[str, int]) -> int:
+    return sum(drops.get(reason, 0) for reason in _FOREIGN)
 
 
 def _about_link(standing: Standing, members: Members, view: View) -> Iterator[str]:

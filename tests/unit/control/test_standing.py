@@ -20,7 +20,7 @@ from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, 
 from weft.mesh.opening import Health
 from weft.mesh.shown import Quarantined
 from weft.model.addresses import ip_address
-from weft.model.ids import HostId, NetworkId, PortId
+from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records import (
     AddressBlocks,
     ForgottenHost,
@@ -307,3 +307,23 @@ async def test_a_host_that_is_alone_leaves_without_asking_anybody() -> None:
     desk.store.apply([Delete(Host, B), Delete(Host, C)])
     assert not await desk.control.hosts.leave()
     assert not tuple(desk.store.list(ForgottenHost))
+
+
+def test_what_a_port_sends_from_foreign_addresses_is_told_with_the_fix() -> None:
+    desk = Desk()
+    drops = {"spoofed_address": 7, "spoofed_mac": 2, "too_big": 1}
+    for frontend, fix in (("docker", "driver-opt=weft.allow-address="), ("cli", "weft attach")):
+        port = Port(
+            id=PortId("p" * 16),
+            network_id=NetworkId("n" * 16),
+            host_id=A,
+            mac=MacAddress("02:00:00:00:00:01"),
+            slot=0,
+            owner=Owner(frontend=frontend),  # type: ignore[arg-type]
+        )
+        found = explain(desk.store, desk.of(A), port, desk.members, drops)
+        told = "; ".join(found.sentences)
+        assert "9 packets that it sent from addresses or MACs which are not its own" in told
+        assert "1 too big" in told
+        assert fix in found.fix
+    assert explain(desk.store, desk.of(A), port, desk.members).fix == ""

@@ -156,7 +156,9 @@ class Plugin:
         network: str = NETWORK,
         mac: str = "",
         address6: str = "",
+        **options: object,
     ) -> dict[str, Any]:
+        """options: ``docker run --network name=…,driver-opt=…``."""
         return await self.network(
             "CreateEndpoint",
             NetworkID=network,
@@ -165,6 +167,7 @@ class Plugin:
             Options={
                 "com.docker.network.endpoint.exposedports": [],
                 "com.docker.network.portmap": [],
+                **options,
             },
         )
 

@@ -358,3 +358,42 @@ async def test_a_network_without_gateway_gets_no_bridge_of_dockers() -> None:
         await docker.create_endpoint("10.1.0.5/24")
         joined = await docker.about("Join")
         assert "Gateway" not in joined and joined["DisableGatewayService"] is True
+
+
+async def test_further_addresses_by_a_driver_option() -> None:
+    async with plugin() as docker:
+        await docker.create_network()
+        option = "192.168.1.200, 10.9.0.0/24 192.168.1.201=02-00-00-00-00-09"
+        for _ in range(2):
+            answer = await docker.create_endpoint(**{"weft.allow-address": option})
+            assert "Err" not in answer
+        port = docker.port()
+        assert port is not None
+        assert [(str(pair.cidr), pair.mac) for pair in port.allowed] == [
+            ("192.168.1.200/32", None),
+            ("10.9.0.0/24", None),
+            ("192.168.1.201/32", "02:00:00:00:00:09"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weft.allow-address": ""}, "say 1 to 64 addresses"),
+        ({"weft.allow-address": "10.0.0.300"}, "not an IP address"),
+        ({"weft.allow-address": "10.0.0.1/24"}, "did you mean 10.0.0.0/24"),
+        ({"weft.allow-address": "10.0.0.1=ff:ff:ff:ff:ff:ff"}, "multicast address"),
+        ({"weft.allow-address": "10.0.0.1=x"}, "six octets"),
+        ({"weft.allow-address": ["10.0.0.1"]}, "must be text"),
+        ({"weft.allow-address": " ".join(f"10.0.0.{n}" for n in range(99))}, "say 1 to 64"),
+        ({"weft.alow-address": "10.0.0.1"}, "did you mean 'weft.allow-address'"),
+    ],
+)
+async def test_a_wrong_driver_option_is_refused(options: dict[str, Any], said: str) -> None:
+    async with plugin() as docker:
+        await docker.create_network()
+        answer = await docker.create_endpoint(**options)
+        assert said in answer["Err"]
+        assert docker.port() is None
+        others: dict[str, Any] = {"com.docker.network.endpoint.ifname": "net0", "frob": 7}
+        assert "Err" not in await docker.create_endpoint(**others)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from weft.control.specs import PortSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.frontends.docker.naming import Naming
-from weft.frontends.docker.options import parse_address
+from weft.frontends.docker.options import parse_address, parse_endpoint_options
 from weft.frontends.docker.protocol import (
     EXPOSED_PORTS,
     MAC_ADDRESS,
@@ -55,6 +55,7 @@ class EndpointCalls:
         bindings = list_of(request.options, PORT_MAP, PortBinding)
         await asyncio.to_thread(wishes, bindings)  # said now what is wrong with them
         addresses = _addresses(wanted)
+        allowed = parse_endpoint_options(request.options)
         port = self._state.port(request.endpoint)
         if port is None:
             await self._state.evict(
@@ -65,6 +66,7 @@ class EndpointCalls:
                 addresses=addresses,
                 is_exact=bool(addresses),
                 mac=MacAddress(wanted.mac) if wanted.mac else None,
+                allowed=allowed,
                 owner=Owner(frontend="docker", reference=request.endpoint),
             )
             try:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 import msgspec
 
-from weft.control.references import check_network_name
+from weft.control.references import check_mac, check_network_name
 from weft.errors import InvalidError
-from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL
+from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL, Options
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
-from weft.model.records import AddressRange, Multicasting
+from weft.model.records import AddressRange, AllowedAddress, Multicasting
 from weft.model.records.networks import MAX_RANGES
 
 DOCKER_PREFIX = "com.docker.network."
 _DOCKER_MTU = "com.docker.network.driver.mtu"
 NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force", "multicast")
+ALLOW_ADDRESS = "weft.allow-address"
+"""Option of a container's place on a network. It is no label, for images have labels, and their
+makers must not say which addresses containers may use."""
+_ENDPOINT_PREFIX = "weft."
+MAX_ALLOWED = 64
 POOL_KEYS = ("exclude", "network")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
@@ -66,6 +72,37 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
         is_ipv6=_flag(ENABLE_IPV6, given.get(ENABLE_IPV6, "")),
         multicast=_multicast(values.get("multicast", "")),
     )
+
+
+def parse_endpoint_options(options: Options | None) -> tuple[AllowedAddress, ...]:
+    """From the Options of CreateEndpoint, where ``--driver-opt`` ends up beside Docker's own: the
+    further addresses that the container may use. InvalidError for what nobody knows."""
+    given = options or {}
+    own = {key for key in given if key.startswith(_ENDPOINT_PREFIX)}
+    check_known(own, (ALLOW_ADDRESS,), "--driver-opt")
+    if ALLOW_ADDRESS not in given:
+        return ()
+    try:
+        text = msgspec.json.decode(given[ALLOW_ADDRESS], type=str)
+    except msgspec.DecodeError as error:
+        raise InvalidError(f"--driver-opt {ALLOW_ADDRESS}: must be text") from error
+    parts = {part: None for part in re.split(r"[\s,]+", text) if part}
+    if not 1 <= len(parts) <= MAX_ALLOWED:
+        raise InvalidError(
+            f"--driver-opt {ALLOW_ADDRESS}={text}: say 1 to {MAX_ALLOWED} addresses or prefixes, "
+            "each with =MAC behind it if it is not the container's own"
+        )
+    return tuple(map(_allowed, parts))
+
+
+def _allowed(text: str) -> AllowedAddress:
+    address, equals, mac = text.partition("=")
+    what = f"--driver-opt {ALLOW_ADDRESS}"
+    if "/" in address:
+        cidr = parse_prefix(what, address)
+    else:
+        cidr = ip_network(parse_address(what, address))
+    return AllowedAddress(cidr=cidr, mac=check_mac(mac) if equals else None)
 
 
 class PoolOptions(msgspec.Struct, frozen=True, kw_only=True):
