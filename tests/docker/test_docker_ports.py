@@ -38,6 +38,11 @@ def test_a_port_is_reached_from_everywhere(docker: Docker, lab: Lab, host: LabHo
     assert fetch(host, "http://127.0.0.1:8080/") == PAGE
     assert fetch(host, f"http://{four}:8080/") == PAGE
     assert docker.fetches(client, f"{four}:8080") == PAGE.strip()
+    on_docker0 = docker.run("--net", "bridge", name="stranger")
+    assert docker.fetches(on_docker0, f"{four}:8080") == PAGE.strip()
+    six = host.layout.address6  # the network has no IPv6: a process of Weft's serves its clients
+    assert fetch(lab.outside, f"http://[{six}]:8080/") == PAGE
+    assert fetch(host, "http://[::1]:8080/") == PAGE
 
 
 def test_a_port_on_one_address_of_the_host_only(docker: Docker, lab: Lab, host: LabHost) -> None:

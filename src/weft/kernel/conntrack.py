@@ -14,7 +14,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from weft.kernel.netlink import NLA_F_NESTED, Netlink, Request, attribute, attributes, open_socket
+from weft.kernel.netlink import (
+    NLA_F_NESTED,
+    Netlink,
+    Request,
+    attribute,
+    attributes,
+    nested,
+    open_socket,
+)
 from weft.model.addresses import IPAddress, ip_address
 
 _NETFILTER = 12
@@ -31,6 +39,8 @@ _SOURCE = {4: 1, 6: 3}
 _DESTINATION = {4: 2, 6: 4}
 _FAMILY = {4: 2, 6: 10}
 _UDP = 17
+Endpoint = tuple[IPAddress, int]
+"""Address and port."""
 
 
 class UdpFlow(NamedTuple):
@@ -98,6 +108,30 @@ def forget(netlink: Netlink, family: int, flows: Iterable[UdpFlow]) -> None:
     for answer in netlink.run(requests):
         if answer.error is not None and answer.error.errno != errno.ENOENT:
             raise answer.error
+
+
+def original_udp_destination(
+    netlink: Netlink, server: Endpoint, client: Endpoint
+) -> Endpoint | None:
+    """Where a client meant to send what was translated to a server here; None: no such flow."""
+    version = server[0].version
+    addresses = attribute(_SOURCE[version], server[0].packed)
+    addresses += attribute(_DESTINATION[version], client[0].packed)
+    protocol = attribute(_CTA_PROTO_NUM, bytes((_UDP,)))
+    protocol += attribute(_CTA_PROTO_SRC_PORT, struct.pack(">H", server[1]))
+    protocol += attribute(_CTA_PROTO_DST_PORT, struct.pack(">H", client[1]))
+    answered = nested(
+        _CTA_TUPLE_REPLY, nested(_CTA_TUPLE_IP, addresses), nested(_CTA_TUPLE_PROTO, protocol)
+    )
+    request = Request("look up a UDP flow", _GET, 0, _header(version) + answered)
+    (answer,) = netlink.run((request,))
+    original = attributes(answer.body, 4).get(_CTA_TUPLE_ORIG) if answer.error is None else None
+    if original is None:
+        return None
+    sent = attributes(original)
+    port = attributes(sent[_CTA_TUPLE_PROTO])[_CTA_PROTO_DST_PORT]
+    address = attributes(sent[_CTA_TUPLE_IP])[_DESTINATION[version]]
+    return ip_address(address), int.from_bytes(port, "big")
 
 
 def open_netlink() -> Netlink:

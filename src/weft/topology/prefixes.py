@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.model.addresses import IPNetwork
+from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId
-from weft.model.records import HostPrefixes, Network, Subnet
+from weft.model.records import HostPrefixes, Network, Port, Subnet
 from weft.store.interface import View
 
 
@@ -77,6 +77,13 @@ def is_cut_off(view: View, subnet: Subnet) -> bool:
         other.network_id != subnet.network_id and goes_before(view, other, subnet)
         for other in overlapping_subnets(view, subnet)
     )
+
+
+def addresses_with_a_way_out(view: View, port: Port) -> tuple[IPAddress, ...]:
+    """Those of a port's addresses that are not in a subnet that is cut off."""
+    subnets = view.by(Subnet, "network_id", port.network_id)
+    closed = [subnet.cidr for subnet in subnets if is_cut_off(view, subnet)]
+    return tuple(a for a in port.addresses if not any(a in cidr for cidr in closed))
 
 
 def goes_before(view: View, one: Subnet, other: Subnet) -> bool:

@@ -5,7 +5,7 @@ Pure: no clock, no kernel, no ifindex. One function a record kind; see `rows` fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import cast
@@ -29,9 +29,15 @@ from weft.model.records import (
 from weft.model.records.hosts import link_of
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.semantics.guest import Guest, guest_of
+from weft.semantics.relayed import relayed_ports
 from weft.store.interface import View
 from weft.topology.encryption import cluster_settings
-from weft.topology.prefixes import is_around, is_contested, is_cut_off
+from weft.topology.prefixes import (
+    addresses_with_a_way_out,
+    is_around,
+    is_contested,
+    is_cut_off,
+)
 
 
 def functions(
@@ -275,7 +281,7 @@ def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, I
 
 
 def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
-    for address in _addresses_with_a_way_out(port, view):
+    for address in addresses_with_a_way_out(view, port):
         yield Row(
             rows.ADDRESSES,
             rows.AddressKey(network.vni, address),
@@ -285,15 +291,8 @@ def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
     yield Row(rows.MACS, rows.MacKey(network.vni, port.mac), rows.MacValue(is_host=True))
 
 
-def _addresses_with_a_way_out(port: Port, view: View) -> Sequence[IPAddress]:
-    """Those that are not in a subnet that is cut off."""
-    subnets = view.by(Subnet, "network_id", port.network_id)
-    closed = [subnet.cidr for subnet in subnets if is_cut_off(view, subnet)]
-    return [a for a in port.addresses if not any(a in cidr for cidr in closed)]
-
-
 def _published(port: Port, view: View) -> Iterator[Row]:
-    addresses = _addresses_with_a_way_out(port, view) if port.published else ()
+    addresses = addresses_with_a_way_out(view, port) if port.published else ()
     for published in port.published:
         for address in addresses:
             wanted = published.host_address
@@ -310,6 +309,11 @@ def _published(port: Port, view: View) -> Iterator[Row]:
             )
             target = rows.PublishTarget(address, published.port)
             yield Row(rows.NFTABLES, rows.NftKey("publish", key), target)
+    for relayed in relayed_ports(port, tuple(addresses)) if addresses else ():
+        key = rows.PublishKey(
+            relayed.protocol, relayed.first, relayed.host_address, relayed.family, relayed.count
+        )
+        yield Row(rows.NFTABLES, rows.NftKey("relay", key), True)
 
 
 def _network_of(subnet: Subnet, view: View) -> Network | None:

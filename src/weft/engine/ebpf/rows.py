@@ -300,6 +300,7 @@ class NftKey(NamedTuple):
     ``("doors", Door)``         where a host waits for others: not for workloads
     ``("gateway", prefix)``     value is the gateway: source of what is DNATed into the prefix
     ``("publish", PublishKey)`` value is PublishTarget
+    ``("relay", PublishKey)``   the same, where a process relays: see `semantics.relayed`
     """
 
     set: str

@@ -33,7 +33,15 @@ from weft.config import Settings
 from weft.engine.ebpf.rows import WEFT0, WEFTWG, Door, NftKey, PublishKey, PublishTarget
 from weft.kernel.bpf.layouts import Mark
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, DNS_PORT, WIREGUARD6
+from weft.model.service_addresses import (
+    ALIAS4,
+    ALIAS6,
+    DNS4,
+    DNS6,
+    DNS_PORT,
+    RELAY_PORT,
+    WIREGUARD6,
+)
 
 TABLE = "inet weft"
 
@@ -58,6 +66,12 @@ _LOOKED_AT = f"{Mark.MARK_ARRIVED:#x}, {Mark.MARK_TOO_BIG:#x}"
 _BELIEVE = f"meta mark set {Mark.MARK_ARRIVED:#x} notrack accept"
 _TO_SERVER = f"meta l4proto {{ tcp, udp }} th dport {DNS_PORT}"
 _TO_53 = "meta l4proto { tcp, udp } th dport 53"
+RELAY_MARK = 0x8000_0000
+"""Of packets of the process that relays published ports: a bit that is in no other mark."""
+_RELAY4 = f"meta l4proto {{ tcp, udp }} dnat ip to {DNS4}:{RELAY_PORT}"
+_RELAY6 = f"meta l4proto {{ tcp, udp }} dnat ip6 to [{DNS6}]:{RELAY_PORT}"
+_RELAYED = f"meta mark & {RELAY_MARK:#x} != 0"
+
 _CHAINS = f"""
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
@@ -116,6 +130,10 @@ _CHAINS = f"""
     dnat ip to meta l4proto . th dport map @publish_rows4
     dnat ip6 to meta l4proto . th dport map @publish_rows6
     $unpublished
+    ip daddr . meta l4proto . th dport @relay_at4 {_RELAY4}
+    ip6 daddr . meta l4proto . th dport @relay_at6 {_RELAY6}
+    meta nfproto ipv4 meta l4proto . th dport @relay4 {_RELAY4}
+    meta nfproto ipv6 meta l4proto . th dport @relay6 {_RELAY6}
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
@@ -160,6 +178,7 @@ _CHAINS = f"""
     icmp type redirect drop
     ct state established,related accept
     ct status dnat accept
+    {_RELAYED} accept
     ip daddr @exposed4 accept
     ip6 daddr @exposed6 accept
     fib daddr type multicast drop
@@ -169,6 +188,7 @@ _CHAINS = f"""
     type nat hook postrouting priority {_BEFORE_OTHERS}; policy accept;
     oifname != "{WEFT0}" accept
     ct status dnat jump from_here
+    {_RELAYED} jump from_here
     snat ip to ip saddr
     snat ip6 to ip6 saddr
   }}
@@ -252,12 +272,15 @@ def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) ->
     doors: list[Door] = []
     gateways: dict[IPNetwork, IPAddress] = {}
     published: list[tuple[PublishKey, PublishTarget]] = []
+    relayed: list[PublishKey] = []
     for key, value in rows.items():
         assert isinstance(key, NftKey)
         if isinstance(key.element, Door):
             doors.append(key.element)
         elif isinstance(key.element, PublishKey) and isinstance(value, PublishTarget):
             published.append((key.element, value))
+        elif isinstance(key.element, PublishKey):
+            relayed.append(key.element)
         elif isinstance(key.element, IPNetwork) and isinstance(value, IPAddress):
             gateways[key.element] = value
         elif isinstance(key.element, IPNetwork):
@@ -269,6 +292,7 @@ def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) ->
         parts.append(_gateway_map(family, gateways))
         parts.append(_doors(family, doors))
         parts += _publish_maps(family, published)
+        parts += _relay_sets(family, relayed)
     parts += [_chains(ports, is_contested=bool(sets["contested"])), "}\n"]
     return "\n".join(parts)
 
@@ -381,6 +405,22 @@ def _publish_maps(
         intervals = [f"{i.head}{i.first}-{i.last} : {i.target}" for i in apart(rows[scope])]
         head = f"map publish_rows{scope}{family} {{ type {key_type} : {kind}; flags interval;"
         yield f"  {head}{_elements(intervals)} }}"
+
+
+def _relay_sets(family: int, relayed: Iterable[PublishKey]) -> Iterable[str]:
+    """One of ports of every address of the host, one of those of a certain address."""
+    found: dict[str, list[Interval]] = {"": [], "_at": []}
+    for key in relayed:
+        if key.family == family:
+            at = "" if key.host_address is None else f"{key.host_address} . "
+            last = key.host_port + key.length - 1
+            interval = Interval(f"{at}{key.protocol} . ", key.host_port, last, "")
+            found["_at" if at else ""].append(interval)
+    port_type = "inet_proto . inet_service"
+    for scope, key_type in (("", port_type), ("_at", f"{_TYPE[family]} . {port_type}")):
+        elements = [f"{i.head}{i.first}-{i.last}" for i in apart(found[scope])]
+        head = f"set relay{scope}{family} {{ type {key_type}; flags interval;"
+        yield f"  {head}{_elements(elements)} }}"
 
 
 def _elements(elements: Sequence[str]) -> str:

@@ -1,0 +1,98 @@
+"""The process. Its standard input is weftd's: a table a line. It ends some time after weftd."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from weft.model.addresses import IPAddress
+from weft.model.service_addresses import DNS4
+from weft.relay import table as tables
+from weft.relay.table import LISTENS_AT
+from weft.relay.tcp import TcpRelay
+from weft.relay.udp import UdpRelay
+from weft.semantics.relayed import RelayedPorts
+
+RETRY_S = 1.0
+PURGED_S = 2.0
+LONGEST_S = 24 * 3600.0
+"""After weftd has ended; who talks longer is cut off."""
+_LONGEST_LINE = 1 << 24
+
+
+def main() -> None:
+    """Relay what standard input says."""
+    asyncio.run(Relay().run())
+
+
+class Relay:
+    """All sockets of the process."""
+
+    def __init__(self) -> None:
+        self._table: list[RelayedPorts] = []
+        self._tcp: list[TcpRelay] = []
+        self._udp: list[UdpRelay] = []
+
+    async def run(self) -> None:
+        """Until weftd is gone, and then until the last connection is."""
+        tasks = [
+            asyncio.create_task(self._listen(make, address))
+            for address in LISTENS_AT
+            for make in (self._make_tcp, self._make_udp)
+        ]
+        await self._follow()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for datagrams in self._udp:
+            datagrams.stop()
+        ends = {asyncio.create_task(self._finish()), asyncio.create_task(_until_purged())}
+        await asyncio.wait(ends, timeout=LONGEST_S, return_when="FIRST_COMPLETED")
+
+    async def _finish(self) -> None:
+        await asyncio.gather(*(connections.finish() for connections in self._tcp))
+
+    async def _follow(self) -> None:
+        reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            self._table = tables.decode(line)
+
+    async def _listen(
+        self, make: Callable[[IPAddress], TcpRelay | UdpRelay], address: IPAddress
+    ) -> None:
+        """The address may not be there yet, or never: a kernel may have no IPv6."""
+        while True:
+            with suppress(OSError):
+                await make(address).run()
+            await asyncio.sleep(RETRY_S)
+
+    def _make_tcp(self, address: IPAddress) -> TcpRelay:
+        self._tcp.append(TcpRelay(address, self._find))
+        return self._tcp[-1]
+
+    def _make_udp(self, address: IPAddress) -> UdpRelay:
+        self._udp.append(UdpRelay(address, self._find))
+        return self._udp[-1]
+
+    def _find(self, protocol: str, address: IPAddress, port: int) -> tuple[IPAddress, int] | None:
+        return tables.find(self._table, protocol, address, port)
+
+
+async def _until_purged() -> None:
+    """Until Weft's addresses are gone from this host, and all its networks with them."""
+    while True:
+        await asyncio.sleep(PURGED_S)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((str(DNS4), 0))
+            except OSError:
+                return
+
+
+if __name__ == "__main__":
+    main()
