@@ -13,9 +13,10 @@ from tests.system.kernel.test_kernel_sink import FOO, HOST, OTHER, port, rows_of
 from weft.config import Settings
 from weft.engine.ebpf.sink import Sink
 from weft.kernel import netns
-from weft.model.addresses import ip_address
+from weft.kernel.announcement import Announcer, frames
+from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import MacAddress, host_place_id
-from weft.model.records import Owner, Port
+from weft.model.records import AllowedAddress, Owner, Port
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
@@ -162,3 +163,30 @@ def test_the_hosts_own_place_takes_an_address_over(sink: Sink, paths: list[str])
     until_cached(paths[0], ADDRESSES[1], NEW)
     for address in ADDRESSES:
         assert reaches(paths[0], address)
+
+
+def announce(path: str, address: str) -> None:
+    """What keepalived sends as it takes an address over."""
+    with netns.entered(path):
+        run(f"ip addr add {address} dev eth0 {'nodad' if ':' in address else ''}")
+        (link,) = json.loads(run("ip -j link show dev eth0"))
+        announcer = Announcer()
+        announcer.send("eth0", frames(ip_address(address), link["address"]))
+        announcer.close()
+
+
+@pytest.mark.parametrize("address", ["10.5.0.77", "fd05::77"])
+def test_an_address_that_workloads_hand_over_themselves(
+    sink: Sink, paths: list[str], address: str
+) -> None:
+    """No record says where it is: the workloads announce it, and every port hears of it."""
+    shared = (AllowedAddress(cidr=ip_network(address)),)
+    two = port(2, path=paths[1], allowed=shared)
+    three = port(3, path=paths[2], allowed=shared)
+    settle(sink, rows_of(asker(paths), two, three))
+    for path, owner in ((paths[1], two), (paths[2], three), (paths[1], two)):
+        announce(path, address)
+        assert reaches(paths[0], address)
+        until_cached(paths[0], address, str(owner.mac))
+        with netns.entered(path):
+            run(f"ip addr del {address} dev eth0")
