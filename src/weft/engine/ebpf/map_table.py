@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from weft.engine.ebpf.codecs import Codec
 from weft.engine.ebpf.devices import Devices
 from weft.engine.rows import RowFailure, RowKey
 from weft.errors import NotFoundError
 from weft.kernel.bpf.maps import BpfMap
+
+
+class ForeignKey(NamedTuple):
+    """Of an entry that no row of the table looks like: somebody else wrote it, and it goes."""
+
+    raw: bytes
 
 
 class MapTable:
@@ -47,9 +53,22 @@ class MapTable:
                 del raw[raw_key]
                 found[key] = value
         for raw_key, raw_value in raw.items():
-            key = codec.decode_key(raw_key, devices)
-            found[key] = codec.decode_value(raw_value, devices)
+            key = self._key_of(raw_key)
+            try:
+                found[key] = codec.decode_value(raw_value, devices)
+            except Exception:
+                found[key] = raw_value  # what no row says
         return found
+
+    def _key_of(self, raw: bytes) -> Hashable:
+        """What is not just what a row's key looks like must not be taken for that row."""
+        codec, devices = self._codec, self._devices
+        try:
+            key: Hashable = codec.decode_key(raw, devices)
+            is_own = codec.encode_key(key, devices) == raw
+        except Exception:
+            is_own = False
+        return key if is_own else ForeignKey(raw)
 
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
@@ -84,6 +103,9 @@ class MapTable:
         """A key whose device is gone is left to the next look, which reads it as ``#IFINDEX``."""
         keys: dict[bytes, Hashable] = {}
         for key in deletes:
+            if isinstance(key, ForeignKey):
+                keys[key.raw] = key
+                continue
             try:
                 keys[self._codec.encode_key(key, self._devices)] = key
             except Exception:

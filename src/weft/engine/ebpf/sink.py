@@ -201,8 +201,9 @@ class Sink:
         table = self._tables[name]
         try:
             return table.write(upserts, deletes)
-        except (WeftError, OSError):
-            raise
+        except (WeftError, OSError) as error:
+            # The kernel refused it as a whole: the other tables must still come about.
+            return [RowFailure(RowKey(name, key), str(error)) for key in (*upserts, *deletes)]
         except Exception:
             log.exception("fault in weftd: table not written, its rows are tried one by one")
         steps: list[tuple[Hashable, Mapping[Hashable, Hashable], tuple[Hashable, ...]]] = [
