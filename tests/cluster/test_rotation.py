@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.cluster.hosts import Nursery, TestHost, running, stop, until
-from weft.cluster.secret import Secrets
+from weft.cluster.secret import Secret, Secrets
 
 
 def rotate(host: TestHost) -> None:
@@ -179,3 +179,19 @@ async def test_no_secret_is_logged(cluster: Nursery, capsys: pytest.CaptureFixtu
     said = "".join(capsys.readouterr()) + repr(a.secrets.current) + repr(a.secrets._kept)
     for value, token in zip(values, tokens):
         assert token not in said and value.hex() not in said and repr(value)[2:12] not in said
+
+
+@pytest.mark.parametrize("serial", [2**40, 2**61, 2**62 - 1])
+async def test_a_serial_that_no_later_rotation_overtakes_is_not_taken(
+    cluster: Nursery, serial: int
+) -> None:
+    a, b, villain = hosts = cluster.hosts(3)
+    async with running(*hosts):
+        await chain(*hosts)
+        before = a.secrets.current_id
+        assert villain.secrets.adopt(Secret(os.urandom(32), serial), before)
+        villain.transport._rotation._tell()
+        rotate(a)
+        await until(lambda: b.secrets.current_id == a.secrets.current_id != before)
+        await linked(a, b)
+        assert a.secrets.current.serial < 2**40
