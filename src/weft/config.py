@@ -101,6 +101,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Serve Docker's plugin protocol and follow its events."""
     docker_socket: str = "/var/run/docker.sock"
     """The Docker engine's socket."""
+    docker_config: str = "/etc/docker/daemon.json"
+    """Docker's own settings; read for the resolvers that it gives to containers (dns)."""
     docker_plugin_dir: str = "/run/docker/plugins"
     """Where Docker looks for plugins; weft.sock is made here."""
     docker_spec_dir: str = "/etc/docker/plugins"

@@ -11,7 +11,7 @@ import click
 
 from weft import config
 from weft.api.client import Client
-from weft.api.schema import FactsInfo, ProblemList, StatusInfo
+from weft.api.schema import FactsInfo, NetworkList, ProblemList, StatusInfo
 from weft.cli.output import coloured, json_option, print_json, progress
 from weft.config import Settings
 from weft.doctor.examination import examine
@@ -68,6 +68,7 @@ def _subject(settings: Settings) -> Subject:
             status=client.get(StatusInfo, "status"),
             facts=client.get(FactsInfo, "facts"),
             problems=client.get(ProblemList, "problems").problems,
+            networks=client.get(NetworkList, "networks").networks,
         )
     except WeftError as error:
         return Subject(settings=settings, daemon=None, why_no_daemon=str(error))

@@ -7,13 +7,15 @@ Two lists come out of it, since the host and its containers do not see the same:
   Weft as its resolver would make it ask itself.
 - `intercepted`: whom workloads ask, so whose queries are rewritten to Weft. Container engines copy
   the host's list without the loopback addresses; where only systemd-resolved's stub is listed
-  they take the list behind it, and where nothing is left Docker puts in public resolvers. Weft's
-  own addresses stay in it: a workload that asks them is known by its alias too.
+  they take the list behind it, and where nothing is left Docker puts in public resolvers. What
+  Docker's own settings name (`dns` in daemon.json) it takes instead, so they are in the list too.
+  Weft's own addresses stay in it: a workload that asks them is known by its alias too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from weft.model.addresses import IPAddress, ip_address
@@ -50,8 +52,10 @@ class ResolvConf:
         path: Path,
         own: Collection[IPAddress],
         systemd_path: Path = SYSTEMD_RESOLV_CONF,
+        docker_config: Path | None = None,
     ) -> None:
         self._paths = (path, systemd_path)
+        self._docker_config = docker_config
         self._own = frozenset(own)
         self._seen: tuple[tuple[int, ...] | None, ...] | None = None
         self.servers: tuple[IPAddress, ...] = ()
@@ -60,7 +64,8 @@ class ResolvConf:
 
     def refresh(self) -> bool:
         """Look at the files; True when either list changed. A missing file lists nothing."""
-        seen = tuple(_fingerprint(path) for path in self._paths)
+        watched = (*self._paths, *([self._docker_config] if self._docker_config else ()))
+        seen = tuple(_fingerprint(path) for path in watched)
         if seen == self._seen:
             return False
         self._seen = seen
@@ -68,15 +73,30 @@ class ResolvConf:
         listed, behind = (_read(path) for path in self._paths)
         listed = listed or (LIBC_DEFAULT,)
         self.servers = tuple(address for address in listed if address not in self._own)
-        self.intercepted = _seen_by_containers(listed, behind)
+        docker = docker_servers(self._docker_config) if self._docker_config else ()
+        self.intercepted = _seen_by_containers(listed, behind, docker)
         return (self.servers, self.intercepted) != before
 
 
+def docker_servers(config: Path) -> tuple[IPAddress, ...]:
+    """The resolvers that Docker's settings name; none when they name none or cannot be read."""
+    try:
+        settings = json.loads(config.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ()
+    listed = settings.get("dns") if isinstance(settings, dict) else None
+    words: Sequence[object] = listed if isinstance(listed, list) else ()
+    return parse("".join(f"nameserver {word}\n" for word in words))
+
+
 def _seen_by_containers(
-    listed: Collection[IPAddress], behind_systemd: Collection[IPAddress]
+    listed: Collection[IPAddress],
+    behind_systemd: Collection[IPAddress],
+    docker: Collection[IPAddress],
 ) -> tuple[IPAddress, ...]:
     wanted = dict.fromkeys([*listed, *(behind_systemd if SYSTEMD_STUB in listed else ())])
-    return tuple(address for address in wanted if _is_askable(address)) or DOCKER_DEFAULTS
+    askable = [address for address in wanted if _is_askable(address)] or DOCKER_DEFAULTS
+    return tuple(dict.fromkeys([*filter(_is_askable, docker), *askable]))
 
 
 def _is_askable(address: IPAddress) -> bool:

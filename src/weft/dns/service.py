@@ -59,7 +59,9 @@ class DnsService:
         self._random = random
         self._zone = Zone(store, settings.domain, host_id, settings.dns_order)
         self._resolv_conf = ResolvConf(
-            Path(settings.resolv_conf), [endpoint.address for endpoint in endpoints]
+            Path(settings.resolv_conf),
+            [endpoint.address for endpoint in endpoints],
+            docker_config=Path(settings.docker_config) if settings.docker else None,
         )
         self._former = FormerResolvers(Path(settings.run_dir))
         self._former.follow(self.resolvers())

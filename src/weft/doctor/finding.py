@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from weft.api.schema import FactsInfo, Problem, StatusInfo
+from weft.api.schema import FactsInfo, NetworkInfo, Problem, StatusInfo
 from weft.config import Settings
 
 State = Literal["ok", "warning", "failed", "skipped"]
@@ -32,6 +32,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     status: StatusInfo
     facts: FactsInfo
     problems: tuple[Problem, ...]
+    networks: tuple[NetworkInfo, ...] = ()
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):

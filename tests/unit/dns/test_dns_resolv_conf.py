@@ -54,6 +54,32 @@ def test_whom_to_ask_and_whom_workloads_ask(
     assert texts(conf.intercepted) == intercepted
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"dns": ["192.0.2.7", "2001:db8::7"]}', ["192.0.2.7", "2001:db8::7"]),
+        ('{"dns": ["127.0.0.1", "192.0.2.7", "x", 7, null]}', ["192.0.2.7"]),
+        ('{"dns": "192.0.2.7"}', []),
+        ('{"dns": ["192.0.2.7\\nnameserver 192.0.2.8"]}', ["192.0.2.7", "192.0.2.8"]),
+        ("{}", []),
+        ("[]", []),
+        ("nonsense", []),
+        ("[" * 100_000, []),
+    ],
+)
+def test_resolvers_that_docker_is_told_of_are_asked_by_workloads_too(
+    tmp_path: Path, text: str, named: list[str]
+) -> None:
+    path, config = tmp_path / "resolv.conf", tmp_path / "daemon.json"
+    path.write_text("nameserver 2001:db8::1\n")
+    conf = ResolvConf(path, [], tmp_path / "none", config)
+    assert texts(conf.intercepted) == ["2001:db8::1"]
+    config.write_text(text)
+    assert conf.refresh() == bool(named)
+    assert texts(conf.intercepted) == [*named, "2001:db8::1"]
+    assert texts(conf.servers) == ["2001:db8::1"]
+
+
 def test_changes_are_seen_and_only_changes(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
     conf = ResolvConf(path, [], tmp_path / "none")

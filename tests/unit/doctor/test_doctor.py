@@ -13,9 +13,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 import weft
-from weft.api.schema import FactsInfo, HostInfo, Problem, ReconcileInfo, StatusInfo
+from weft.api.schema import (
+    FactsInfo,
+    HostInfo,
+    NetworkInfo,
+    Problem,
+    ReconcileInfo,
+    StatusInfo,
+    SubnetInfo,
+)
 from weft.cli.main import main
 from weft.config import Settings
 from weft.doctor import bpf, clock, connections, daemon, docker, examination, mtu, resolver
@@ -93,6 +102,63 @@ def test_resolvers_that_weft_cannot_see_are_told(
     assert finding.state == state
     assert detail in finding.detail
     assert bool(finding.fix) == (state != "ok")
+
+
+def network(name: str, *cidrs: str) -> NetworkInfo:
+    subnets = tuple(
+        SubnetInfo(
+            id=cidr,
+            cidr=cidr,
+            gateway=None,
+            ranges=(),
+            excludes=(),
+            allocator="weft",
+            is_forced=False,
+        )
+        for cidr in cidrs
+    )
+    return NetworkInfo(
+        id=name,
+        name=name,
+        tenant="default",
+        vni=1,
+        is_internal=False,
+        is_exposed=False,
+        mtu_bytes=None,
+        effective_mtu_bytes=1450,
+        labels={},
+        subnets=subnets,
+        port_count=0,
+    )
+
+
+PLAIN, DUAL = network("plain", "10.1.0.0/24"), network("dual", "10.2.0.0/24", "fd00:2::/64")
+
+
+@pytest.mark.parametrize(
+    ("listed", "networks", "detail"),
+    [
+        ("2001:db8::1", (PLAIN, DUAL), "2001:db8::1 is IPv6, and network plain is not"),
+        ("2001:db8::1", (DUAL,), ""),
+        ("2001:db8::1 192.0.2.1", (PLAIN,), "asks it from the host itself"),
+        ("192.0.2.1 2001:db8::1", (PLAIN,), ""),
+        ("fe80::1%eth0", (DUAL,), "on one link"),
+        ("192.0.2.1 127.0.0.1", (DUAL,), "on loopback"),
+    ],
+)
+def test_resolvers_that_docker_asks_from_the_host_are_told_until_docker_has_another(
+    tmp_path: Path, listed: str, networks: tuple[NetworkInfo, ...], detail: str
+) -> None:
+    path, config = tmp_path / "resolv.conf", tmp_path / "daemon.json"
+    path.write_text("".join(f"nameserver {address}\n" for address in listed.split()))
+    host = subject(
+        replace(running(), networks=networks), resolv_conf=str(path), docker_config=str(config)
+    )
+    finding = only(iter(list(resolver.check(host))), "resolver")
+    assert (finding.state == "warning") == bool(detail)
+    assert detail in finding.detail
+    config.write_text(resolver.EXAMPLE)
+    assert only(iter(list(resolver.check(host))), "resolver").state == "ok"
 
 
 def test_loopback_resolver_is_well_without_docker(tmp_path: Path) -> None:
