@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -209,3 +210,24 @@ def test_a_name_that_weft_does_not_take_is_said_to_be_another(docker: Docker) ->
     until("it has its name", lambda: any("my-net-" in name for name in docker.weft_networks()))
     told = docker.on_host("weft", "status", "problems").stdout
     assert "Weft takes no such name" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("driver", ["weft", "bridge"])
+def test_the_resolvers_machine_is_reached_from_beside_an_internal_network(
+    docker: Docker, outside: str, driver: str
+) -> None:
+    """All of it, not its port 53 alone, in whichever order the networks were connected."""
+    back = docker.network("--internal", "--subnet", "10.94.0.0/24", name="back")
+    front = docker.network("--subnet", "10.95.0.0/24", name="front", driver=driver)
+    server = docker.run("--net", back, name="server")
+    full = f"{server}.{back}.weft.internal"
+    first = docker.run("--net", back, name="first")
+    docker("network", "connect", front, first)
+    last = docker.run("--net", front, name="last")
+    docker("network", "connect", back, last)
+    for client in (first, last):
+        until("the other network leads there", partial(docker.reaches, client, outside))
+        assert docker.fetches(client, full) == "hello from weft"
+    docker("network", "disconnect", front, first)
+    assert not docker.reaches(first, outside)
+    assert docker.fetches(first, full) == "hello from weft"

@@ -98,7 +98,7 @@ ROWS = {
 def test_every_map_has_a_codec_and_is_tested() -> None:
     assert ROWS.keys() == CODECS.keys()
     host = {rows.HOST_ADDRESSES, rows.HOST_ROUTES, rows.OWN_ROUTES, rows.RULES}
-    kernel = {rows.DEVICES, rows.FILTERS, rows.NFTABLES} | host
+    kernel = {rows.DEVICES, rows.FILTERS, rows.NFTABLES, rows.QUERY_ROUTES} | host
     underlay = {rows.OVERLAY_DEVICES, rows.TUNNELS, rows.WIRES}
     encryption = {rows.WIREGUARD, rows.WIREGUARD_PEERS}
     assert ROWS.keys() | kernel | underlay | encryption == set(rows.ORDER)

@@ -247,3 +247,24 @@ while True:
     if number == 20000:
         print("ready", flush=True)
 """
+
+
+@pytest.mark.parametrize("is_internal_first", [True, False], ids=["internal first", "last"])
+def test_the_resolvers_machine_is_reached_by_the_network_that_leads_outside(
+    network: NetworkInfo,
+    new_network: NewNetwork,
+    new_workload: NewWorkload,
+    outside: tuple[str, str],
+    is_internal_first: bool,
+) -> None:
+    """All of it, not its port 53 alone, from a workload that is on an internal network as well."""
+    internal = new_network(is_internal=True)
+    server = new_workload(internal, names=("near",))
+    client = new_workload(*((internal, network) if is_internal_first else (network, internal)))
+    for address in outside:
+        assert client.reaches(address)
+        assert dig(client, f"@{address}", "near") == [server.address4]
+    client.detach(network)
+    for address in outside:
+        assert not client.reaches(address)
+        assert dig(client, f"@{address}", "near") == [server.address4]

@@ -51,7 +51,7 @@ class Guest(msgspec.Struct, frozen=True):
     network brings it."""
     resolver_routes: tuple[Route, ...]
     """To the resolvers that answer: needed where nothing else leads there, which is on an internal
-    network."""
+    network. For queries alone: all else that is sent to a resolver is the default route's."""
     resolvers: tuple[IPAddress, ...]
     """To ask, of its families. Former ones of the host answer too, and are told to nobody anew."""
 

@@ -139,6 +139,9 @@ async def test_an_attached_port_and_a_container_are_told_the_same() -> None:
         compiled = Compiler(functions(control.host.id), docker.store).rows()
         value = compiled[rows.DEVICES]["weft1"]
         assert isinstance(value, rows.DeviceValue)
+        last = compiled[rows.QUERY_ROUTES]["weft1"]
+        assert isinstance(last, rows.QueryRouteValue)
         container = {(r["Destination"], r["NextHop"]) for r in joined["StaticRoutes"]}
-        assert {(str(prefix), str(gateway)) for prefix, gateway in value.routes} == container
+        told = (*value.routes, *last.routes)
+        assert {(str(prefix), str(gateway)) for prefix, gateway in told} == container
         assert container == {("10.2.0.0/24", "10.1.0.1"), ("192.0.2.53/32", "10.1.0.1")}

@@ -262,6 +262,10 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
             mtu_bytes=guest.mtu_bytes,
         ),
     )
+    netns = _namespace(port)
+    if netns and guest.resolver_routes:
+        routes = tuple((route.prefix, route.gateway) for route in guest.resolver_routes)
+        yield Row(rows.QUERY_ROUTES, ifname, rows.QueryRouteValue(netns, port.mac, routes))
     yield Row(rows.FLOOD, rows.FloodKey(network.vni, port.slot), ifname)
     yield Row(rows.FILTERS, rows.FilterKey(ifname), rows.FilterValue("from_port"))
     for address in port.addresses:
@@ -274,9 +278,17 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
         )
 
 
+def _namespace(port: Port) -> str:
+    """Where the workload's end is for sure; empty: not known. In a container's namespace it is when
+    Docker has connected it, and only then its id is learned."""
+    assert port.device is not None
+    owner = port.owner
+    return port.device.netns or (owner.sandbox if owner.container_id else "")
+
+
 def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, IPAddress], ...]:
     default = guest.default_routes if is_default_route else ()
-    routes = (*default, *guest.subnet_routes, *guest.resolver_routes)
+    routes = (*default, *guest.subnet_routes)
     return tuple((route.prefix, route.gateway) for route in routes)
 
 

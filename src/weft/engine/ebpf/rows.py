@@ -254,6 +254,15 @@ class DeviceValue(NamedTuple):
     vni: int
 
 
+class QueryRouteValue(NamedTuple):
+    """`query_routes`: ifname of the host's end -> routes of its workload, for queries alone."""
+
+    netns: str
+    mac: str
+    """Of the workload's end, whose name there is not Weft's to choose."""
+    routes: tuple[tuple[IPNetwork, IPAddress], ...]
+
+
 class FilterKey(NamedTuple):
     """`filters`: (ifname, hook) -> the program on it."""
 
@@ -344,6 +353,7 @@ SUBNETS = "subnets"
 HOST_PREFIXES = "host_prefixes"
 RESOLVERS = "resolvers"
 DEVICES = "devices"
+QUERY_ROUTES = "query_routes"
 FILTERS = "filters"
 HOST_ADDRESSES = "host_addresses"
 HOST_ROUTES = "host_routes"
@@ -388,6 +398,7 @@ ORDER: tuple[str, ...] = (
     OWN_ROUTES,
     RULES,
     NFTABLES,
+    QUERY_ROUTES,
 )
 """A port's device comes first and its addresses last, so nobody is sent to a port that cannot
 receive; on the way out the addresses go first. So it is with the ways to other hosts."""

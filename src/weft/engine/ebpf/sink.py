@@ -36,6 +36,7 @@ from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
 from weft.engine.ebpf.overlay_device import OverlayDeviceTable
+from weft.engine.ebpf.query_route_table import QueryRouteTable
 from weft.engine.ebpf.ruleset import HostPorts
 from weft.engine.ebpf.tunnel_table import TunnelTable
 from weft.engine.ebpf.wire_table import WireTable, let_go
@@ -124,6 +125,7 @@ class Sink:
             HostAddressTable(devices),
             *self._routes,
             RuleTable(devices),
+            QueryRouteTable(devices),
             self._nftables,
             self._wireguard,
             self._wireguard_peers,
