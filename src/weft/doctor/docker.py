@@ -5,12 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from weft.dns.resolv_conf import docker_servers, parse
 from weft.doctor.finding import Finding, Subject
+from weft.model.addresses import IPAddress
 
 TIMEOUT_S = 5.0
+_ASKS_FROM_THE_HOST = 28
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -25,6 +29,9 @@ def check(subject: Subject) -> Iterator[Finding]:
         )
         return
     yield _engine(settings.docker_socket)
+    yield from _resolvers(
+        settings.docker_socket, Path(settings.resolv_conf), Path(settings.docker_config)
+    )
     if subject.daemon is not None:
         yield _plugin(Path(settings.docker_plugin_dir) / "weft.sock", settings.docker_socket)
 
@@ -40,6 +47,50 @@ def _engine(path: str) -> Finding:
             fix="start dockerd, or set docker = false if this host needs none",
         )
     return Finding(name="docker", state="ok", detail=f"engine {version.get('Version')} at {path}")
+
+
+def _resolvers(engine: str, resolv_conf: Path, configuration: Path) -> Iterator[Finding]:
+    """Since 28 an engine asks the host's resolvers from the host itself, so that the questions of
+    containers never pass their ports; those that it is given it asks from the container."""
+    try:
+        version = str(_get(engine, "/version").get("Version"))
+    except (OSError, http.client.HTTPException, ValueError):
+        return
+    major = version.partition(".")[0]
+    if not major.isdigit() or int(major) < _ASKS_FROM_THE_HOST:
+        return
+    if docker_servers(configuration) or b"--dns" in _command_line(engine):
+        yield Finding(name="docker names", state="ok", detail="asks from containers")
+        return
+    listed = [str(each) for each in _listed(resolv_conf) if not each.is_loopback]
+    example = json.dumps({"dns": listed or ["192.0.2.53"]})
+    yield Finding(
+        name="docker names",
+        state="warning",
+        detail=f"engine {version} asks the host's resolvers from the host, past Weft: containers "
+        "find Weft's names only where --dns is given",
+        fix=f"name the resolvers to it: {example} in {configuration}, then restart dockerd and the "
+        "containers",
+    )
+
+
+def _listed(resolv_conf: Path) -> list[IPAddress]:
+    try:
+        return list(parse(resolv_conf.read_text(errors="replace")))
+    except OSError:
+        return []
+
+
+def _command_line(engine: str) -> bytes:
+    """Of the process that made the engine's socket, which systemd may have been."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(TIMEOUT_S)
+            probe.connect(engine)
+            peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return Path(f"/proc/{struct.unpack('3i', peer)[0]}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _plugin(link: Path, engine: str) -> Finding:

@@ -36,6 +36,7 @@ SOCKET_IN_HOST = "/run/docker.sock"
 _BUSYBOX = Path("/bin/busybox")
 _CGROUPS = Path("/sys/fs/cgroup")
 _POLL_S = 0.02
+_ASKS_FROM_THE_HOST = 28
 _CONTAINERD_TOML = """\
 version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper"]
@@ -186,7 +187,18 @@ class DockerEngine:
             "--exec-opt=native.cgroupdriver=cgroupfs",
             "--pidfile",
             str(self._pid_file),
+            *(f"--dns={resolver}" for resolver in self._resolvers()),
         ]
+
+    def _resolvers(self) -> list[str]:
+        """Those of the host, for an engine since 28: of itself it asks them past the container's
+        port, so that containers would not find Weft's names (see `weft doctor`)."""
+        version = _output(["dockerd", "--version"]).removeprefix("Docker version ")
+        major = version.partition(".")[0]
+        if not major.isdigit() or int(major) < _ASKS_FROM_THE_HOST:
+            return []
+        lines = _output([*self.enter, "cat", "/etc/resolv.conf"]).splitlines()
+        return [line.split()[1] for line in lines if line.startswith("nameserver ")]
 
     def _cover_configuration(self) -> None:
         """Put an empty folder of ours over /etc/docker in the host's mount namespace."""
@@ -248,6 +260,10 @@ def busybox_root(busybox: Path = _BUSYBOX) -> bytes:
                 link.type, link.linkname, link.mode = tarfile.SYMTYPE, "busybox", 0o777
                 tar.addfile(link)
     return buffer.getvalue()
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:

@@ -305,6 +305,38 @@ def test_docker_engine_and_plugin_are_told(engine: Path, folder: Path) -> None:
         assert (second.state, "known to the engine" in second.detail) == ("ok", True)
 
 
+@pytest.mark.parametrize(
+    ("version", "configuration", "state"),
+    [
+        ("28.5.2", "", "warning"),
+        ("29.0.0", "{}", "warning"),
+        ("28.5.2", "no json", "warning"),
+        ("28.5.2", '{"dns": []}', "warning"),
+        ("28.5.2", '{"dns": ["192.0.2.1"]}', "ok"),
+        ("27.5.1", "", None),
+        ("20.10.24+dfsg1", "", None),
+        ("dev", "", None),
+    ],
+)
+def test_an_engine_that_asks_past_weft_is_told(
+    engine: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    configuration: str,
+    state: str | None,
+) -> None:
+    monkeypatch.setitem(Engine.answers, "/version", {"Version": version})
+    resolv_conf, daemon = folder / "resolv.conf", folder / "daemon.json"
+    resolv_conf.write_text("nameserver 127.0.0.53\nnameserver 192.0.2.7\n")
+    if configuration:
+        daemon.write_text(configuration)
+    found = list(docker._resolvers(str(engine), resolv_conf, daemon))
+    assert [finding.state for finding in found] == ([state] if state else [])
+    if state == "warning":
+        assert '{"dns": ["192.0.2.7"]}' in found[0].fix and str(daemon) in found[0].fix
+
+
 def test_docker_engine_that_does_not_answer_fails(folder: Path) -> None:
     path = folder / "docker.sock"
     with socket.socket(socket.AF_UNIX) as dead:
