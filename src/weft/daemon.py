@@ -69,6 +69,8 @@ from weft.relay.keeper import RelayKeeper
 if TYPE_CHECKING:
     from weft.etcd.opening import EtcdOpened
 
+MOST_LOGGED = 20
+"""Of records that cannot be used: all of them are shown on demand."""
 RESTART_S = 1.0
 """Before a part that failed starts again."""
 _NETWORK = ("device", "address", "route", "routing rule", "lost")
@@ -148,8 +150,11 @@ async def opened_records(
         health = records.health()
         if health.set_aside is not None:
             log.error("database was unreadable, set aside", path=str(health.set_aside))
-        for bad in health.quarantined:
+        for bad in health.quarantined[:MOST_LOGGED]:
             log.warning("record quarantined", kind=bad.kind, id=bad.id, reason=bad.reason)
+        if len(health.quarantined) > MOST_LOGGED:
+            more = len(health.quarantined) - MOST_LOGGED
+            log.warning("more records quarantined: weft status problems", count=more)
         yield records
     finally:
         await records.close()
