@@ -12,6 +12,7 @@ _FIXES = {
     errno.EPERM: "run this as root; if root may not, see lsattr",
     errno.ENOSPC: "free some room there, or choose another directory with --{setting}",
     errno.EDQUOT: "free some room there, or choose another directory with --{setting}",
+    errno.EEXIST: "a file is there; choose another directory with --{setting}",
     errno.ENOTDIR: "a folder above it is a file; choose another directory with --{setting}",
     errno.ELOOP: "a link there leads nowhere; remove it",
     errno.EIO: "the disk fails; choose another directory with --{setting}",
