@@ -30,7 +30,7 @@ from tests.bpf.world import (
 from weft.kernel.bpf import layouts, programs
 from weft.kernel.bpf.layouts import EndpointFlag
 from weft.kernel.bpf.programs import DataPlane
-from weft.model.service_addresses import DNS4, DNS6, GATEWAY_MAC, ifindex_of_alias
+from weft.model.service_addresses import DNS4, DNS6, DNS_PORT, GATEWAY_MAC, ifindex_of_alias
 
 GATEWAY4, GATEWAY6 = "10.1.0.1", "fd00:1::1"
 
@@ -220,7 +220,7 @@ class DnsServer:
             self.tcp = socket.socket(family, socket.SOCK_STREAM)
         for each in (self.udp, self.tcp):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind((address, 53))
+            each.bind((address, DNS_PORT))
             each.settimeout(10)
         self.tcp.listen()
         self.threads = [threading.Thread(target=each) for each in (self._udp, self._tcp)]
