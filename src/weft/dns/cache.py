@@ -1,7 +1,7 @@
 """Answers of other resolvers, kept for as long as they say. RFC 1035, 2308, 8767.
 
-Bounded in entries; when full, the one used longest ago goes. An entry past its time is kept a
-while longer, to be given only when no resolver answers.
+Bounded in entries and in octets; when full, the one used longest ago goes. An entry past its time
+is kept a while longer, to be given only when no resolver answers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from weft.dns.wire import Answer
 
 MAX_ENTRIES = 4096
 """About 2 MB with usual answers."""
+MAX_BYTES = 8 << 20
+"""Of answers, which may have 64 KB each: names that a workload chooses for that fill no more."""
 MIN_HOLD_S = 1.0
 """Also for answers that ask not to be kept: many ask at once, and a second harms nobody."""
 MAX_TTL_S = 86_400
@@ -77,10 +79,17 @@ class Entry(NamedTuple):
 class Cache:
     """Kept answers by question."""
 
-    def __init__(self, clock: Callable[[], float], max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._clock = clock
         self._max_entries = max_entries
+        self._max_bytes = max_bytes
         self._entries: dict[Key, Entry] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,13 +107,18 @@ class Cache:
 
     def put(self, key: Key, fetched: Fetched) -> None:
         """Keep an answer for its time; not at all if that is zero."""
-        self._entries.pop(key, None)
+        if key in self._entries:
+            self._drop(key)
         if fetched.hold_s <= 0:
             return
-        if len(self._entries) >= self._max_entries:
-            del self._entries[next(iter(self._entries))]
         now_s = self._clock()
         self._entries[key] = Entry(fetched, now_s, now_s + fetched.hold_s)
+        self._bytes += len(fetched.body)
+        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: Key) -> None:
+        self._bytes -= len(self._entries.pop(key).fetched.body)
 
     def get_stale(self, key: Key) -> Answer | None:
         """An answer past its time, if not too far; it then counts as fresh for STALE_HOLD_S."""
@@ -116,7 +130,7 @@ class Cache:
         if not fetched.is_usable:
             return None
         if now_s >= entry.fetched_s + fetched.hold_s + STALE_S:
-            del self._entries[key]
+            self._drop(key)
             return None
         self._entries[key] = entry._replace(fresh_until_s=now_s + STALE_HOLD_S)
         return fetched.answer(int(now_s - entry.fetched_s))

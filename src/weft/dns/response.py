@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import struct
 
-import dns.exception
-import dns.message
-
 from weft.dns import wire
 from weft.dns.cache import MAX_NEGATIVE_TTL_S, MAX_TTL_S, MIN_HOLD_S, Fetched
 from weft.dns.wire import Record
 
+_ADDITIONAL = 2
 _TTL = struct.Struct(">I")
 
 
@@ -51,15 +49,18 @@ def rcode_of(message: bytes) -> int:
 def read(message: bytes, type: int) -> Fetched:
     """The answer in a reply to a query for `type`; ValueError when it is malformed."""
     records = wire.walk(message)
-    if any(record.type == wire.OPT for record in records[:-1]):
-        message = _without_opt(message)
-        records = wire.walk(message)
     end = len(message)
-    if records and records[-1].type == wire.OPT:
-        opt = records.pop()
-        end = opt.start
+    at = next((at for at, record in enumerate(records) if record.type == wire.OPT), None)
+    if at is not None:
+        opt = records[at]
+        if opt.section != _ADDITIONAL:
+            raise ValueError("OPT that is not in the additional section")
         if message[opt.ttl_at]:
             raise ValueError("a response code that is not known")
+        # What comes behind it goes as well: octets cannot be cut from the middle, for pointers,
+        # and additional records are an offer.
+        del records[at:]
+        end = opt.start
     start = records[0].start if records else end
     (flags,) = struct.unpack_from(">H", message, 2)
     return Fetched(
@@ -102,13 +103,3 @@ def _hold_s(message: bytes, records: list[Record], type: int) -> float:
     elif rcode_of(message) != wire.NOERROR:
         return 0.0
     return max(float(min(ttls_s)), MIN_HOLD_S)
-
-
-def _without_opt(message: bytes) -> bytes:
-    """The same message put together anew: octets cannot be cut from its middle, for pointers."""
-    try:
-        parsed = dns.message.from_wire(message)
-        parsed.use_edns(False)
-        return parsed.to_wire()
-    except dns.exception.DNSException as error:
-        raise ValueError(str(error)) from error

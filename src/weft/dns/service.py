@@ -138,7 +138,8 @@ class DnsService:
         if isinstance(response, Query):
             response = await self._responder.resolve(response, "lookup", is_stream=True)
         assert response is not None
-        return lookup.answer(response)
+        # By dnspython, which may take seconds for what a stranger's server made up.
+        return await asyncio.to_thread(lookup.answer, response)
 
     async def _follow_resolv_conf(self) -> None:
         while True:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import time
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -147,10 +150,40 @@ def test_opt_is_taken_off_wherever_it_is() -> None:
     # dnspython puts OPT last; put it before the other additional record.
     assert last.end == opt.start
     swapped = data[: last.start] + data[opt.start :] + data[last.start : last.end]
-    for form in (data, swapped):
+    for form, additional in ((data, 1), (swapped, 0)):  # what is behind it goes as well
         read = response.read(form, wire.A)
-        assert read.counts == (1, 0, 1)
+        assert read.counts == (1, 0, additional)
         assert ttls(read.answer()) == [60]
+
+
+@pytest.mark.parametrize("is_opt_first", [False, True])
+@pytest.mark.parametrize("record", [b"\xc0\x0c", b"\0"], ids=["long names", "short names"])
+def test_the_largest_answer_holds_up_nobody(record: bytes, is_opt_first: bool) -> None:
+    """Read by dnspython, as it once was when OPT came first, it took a minute."""
+    name = b"\1a" * 120 + b"\0"
+    one = record + struct.pack(">HHIH", 5, 1, 60, 2) + b"\xc0\x0c"
+    opt = wire.opt_record(False)
+    records = [one] * ((65000 - len(name) - len(opt)) // len(one))
+    records.insert(0 if is_opt_first else len(records), opt)
+    header = struct.pack(">6H", 1, 0x8180, 1, 0, 0, len(records))
+    reply = header + name + struct.pack(">HH", wire.A, wire.IN) + b"".join(records)
+    start = time.process_time()
+    assert response.read(reply, wire.A).hold_s == 0.0
+    assert time.process_time() - start < 1
+
+
+def test_large_answers_fill_no_more_memory_than_is_allowed() -> None:
+    cache = Cache(Clock(), max_bytes=1000)
+    small = Fetched(0, (1, 0, 0), bytes(10), (), 60.0)
+    cache.put(key(1), small)
+    for number in range(2, 50):
+        cache.put(key(number), Fetched(0, (1, 0, 0), bytes(300), (), 60.0))
+        assert cache.get(key(1)) is not None  # used all the while
+        assert len(cache) <= 4
+    cache.put(key(99), Fetched(0, (1, 0, 0), bytes(5000), (), 60.0))
+    assert len(cache) == 0
+    cache.put(key(1), small)
+    assert cache.get(key(1)) is not None
 
 
 def test_extended_response_codes_are_not_taken_for_success() -> None:

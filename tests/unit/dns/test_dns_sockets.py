@@ -186,3 +186,38 @@ async def test_ending_closes_all_sockets(tmp_path: Path) -> None:
             assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
         with pytest.raises(ConnectionError):
             await connections.enter_async_context(running.connected())
+
+
+async def test_a_slow_sender_and_a_slow_taker_are_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither an octet now and then nor answers left lying keep a connection open."""
+    monkeypatch.setattr(tcp, "IDLE_S", 0.3)
+    async with serving(tmp_path) as running:
+        query = dns.message.make_query("web.foo.weft.internal", "A").to_wire(prepend_length=True)
+        async with running.connected() as (reader, writer):
+
+            async def drip() -> None:
+                for octet in query * 1000:
+                    writer.write(bytes((octet,)))
+                    await writer.drain()
+                    await asyncio.sleep(0.1)
+
+            dripping = asyncio.create_task(drip())
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+            dripping.cancel()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await dripping
+        taker = socket.create_connection(("127.0.0.1", running.port))
+        with taker:
+            taker.setblocking(False)
+            loop = asyncio.get_running_loop()
+
+            async def ask_and_take_nothing() -> None:
+                while True:
+                    await loop.sock_sendall(taker, query * 100)
+
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(ask_and_take_nothing(), DEADLINE_S)
+        assert data(await running.ask("web.foo.weft.internal")) == ["192.168.1.2"]
