@@ -56,6 +56,8 @@ SOUND = {
     "both directions": base(
         FORWARD, "drop", 'iifname "weft0" accept', 'counter oifname "weft0" counter accept'
     ),
+    "what is invalid": base(FORWARD, "accept", "ct state invalid drop", "ct state 0x1 drop"),
+    "all states": base(FORWARD, "drop", "ct state new,established,related accept"),
     "by a star": base(IN, "drop", 'iifname "weft*" accept'),
     "among others": base(IN, "drop", 'iifname { "lo", "weft0" } accept'),
     "all but one": base(IN, "drop", 'iifname != "eth0" accept'),
@@ -80,6 +82,7 @@ SOUND = {
 DOUBTFUL = {
     "input": base(IN, "drop", 'iifname "lo" accept'),
     "forward": base(FORWARD, "drop"),
+    "what is new": base(FORWARD, "drop", "ct state established,related accept"),
     "one direction": base(FORWARD, "drop", 'iifname "weft0" accept'),
     "output, what conntrack knows": base(OUT, "drop", "ct state established,related accept"),
     "answers are no connections": base(OUT, "drop", 'ct state new oifname "weft0" accept'),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from weft.config import Settings
-from weft.engine.ebpf.foreign_verdict import UNTRACKED, Packet, is_let_through
+from weft.engine.ebpf.foreign_verdict import TRACKED, UNTRACKED, Packet, is_let_through
 from weft.engine.ebpf.rows import WEFT0
 from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
@@ -27,9 +27,12 @@ from weft.model.service_addresses import ALIAS4, ALIAS6
 COMMENT = "weft"
 """With which all comments of Weft's rules begin."""
 _SENT: Mapping[str, Sequence[Packet]] = {
-    "forward": ({"iifname": WEFT0}, {"oifname": WEFT0}),
-    "input": ({"iifname": WEFT0, "ct state": UNTRACKED},),
-    "output": ({"oifname": WEFT0, "ct state": UNTRACKED},),
+    "forward": (
+        {"iifname": (WEFT0,), "ct state": TRACKED},
+        {"oifname": (WEFT0,), "ct state": TRACKED},
+    ),
+    "input": ({"iifname": (WEFT0,), "ct state": UNTRACKED},),
+    "output": ({"oifname": (WEFT0,), "ct state": UNTRACKED},),
 }
 """What Weft sends through each hook, as far as it is always so."""
 _FAMILIES = ("ip", "ip6", "inet")

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Json = dict[str, Any]
-Packet = Mapping[str, str]
-"""What is known: ``iifname``, ``oifname``, ``ct state``."""
+Packet = Mapping[str, Sequence[str]]
+"""What is known of ``iifname``, ``oifname``, ``ct state``: one of these."""
 
 _ACCEPT, _DROP, _RETURN = "accept", "drop", "return"
-UNTRACKED = "64"
-"""What conntrack was told to leave alone (IP_CT_UNTRACKED), as libnftables writes it."""
+TRACKED = ("2", "4", "8")
+"""States of a connection as libnftables writes them: established, related, new."""
+UNTRACKED = ("64",)
+"""That of what conntrack was told to leave alone."""
 _MAX_DEPTH = 16
 """Of jumps: the kernel allows no more (NFT_JUMP_STACK_SIZE)."""
 
@@ -79,10 +81,11 @@ class _Table:
             self.may_drop = True
             return None
         for value, verdict in entries:
-            if known is None:
-                self._apply(verdict, False, depth)
-            elif known in _values(value):
+            matches = _is_among(known, _values(value))
+            if matches:
                 return self._apply(verdict, is_sure, depth)
+            if matches is None:
+                self._apply(verdict, False, depth)
         return None
 
     def _apply(self, part: Json, is_sure: bool, depth: int) -> str | None:
@@ -108,20 +111,23 @@ def _is_verdict(part: Json) -> bool:
 
 def _matches(match: Json, packet: Packet) -> bool | None:
     """None: not known."""
-    known = _known(match["left"], packet)
-    if known is None:
-        return None
-    is_among = any(_is_like(known, value) for value in _values(match["right"]))
-    return not is_among if match["op"] == "!=" else is_among
+    is_among = _is_among(_known(match["left"], packet), _values(match["right"]))
+    return not is_among if match["op"] == "!=" and is_among is not None else is_among
 
 
-def _known(left: object, packet: Packet) -> str | None:
-    if not isinstance(left, dict):
-        return None
-    for kind, prefix in (("meta", ""), ("ct", "ct ")):
-        if isinstance(left.get(kind), dict):
-            return packet.get(prefix + str(left[kind].get("key")))
-    return None
+def _known(left: object, packet: Packet) -> Sequence[str]:
+    """What it may be; empty: anything."""
+    if isinstance(left, dict):
+        for kind, prefix in (("meta", ""), ("ct", "ct ")):
+            if isinstance(left.get(kind), dict):
+                return packet.get(prefix + str(left[kind].get("key")), ())
+    return ()
+
+
+def _is_among(known: Sequence[str], values: Sequence[str]) -> bool | None:
+    """None: it may be."""
+    hits = [any(_is_like(each, value) for value in values) for each in known]
+    return None if not hits or len(set(hits)) > 1 else hits[0]
 
 
 def _values(right: object) -> list[str]:
