@@ -64,7 +64,7 @@ from weft.metrics import Metrics
 from weft.multicast.snooper import Snooper
 from weft.paths.prober import Prober
 from weft.printable import printable_lines
-from weft.relay.keeper import RelayKeeper
+from weft.proxy.keeper import ProxyKeeper
 
 if TYPE_CHECKING:
     from weft.etcd.opening import EtcdOpened
@@ -275,7 +275,7 @@ class Daemon:
         )
         membership.neighbourhood.paths = self._prober.states
         self._prober.on_change = membership.neighbourhood.look_again
-        self._relay = RelayKeeper(store, host_id)
+        self._proxy = ProxyKeeper(store, host_id)
         self._kernel_events = KernelEvents(self._on_kernel_events)
         self._sweep_due = asyncio.Event()
         self._mended_settings = MendedSettings(self._control.notices, time.time)
@@ -301,7 +301,7 @@ class Daemon:
             "host record": kept("host record", self._host_record.run),
             "host prefixes": kept("host prefixes", self._host_prefixes.run),
             "prober": kept("prober", self._probe),
-            "relay": kept("relay", self._relay_ports),
+            "proxy": kept("proxy", self._proxy_ports),
             "multicast": kept("multicast", self._snoop),
             "membership": kept("membership", self._membership.run),
             "encryption": kept("encryption", self._encryption.run),
@@ -330,9 +330,9 @@ class Daemon:
         await self._engine.ready.wait()
         await self._prober.run()
 
-    async def _relay_ports(self) -> None:
+    async def _proxy_ports(self) -> None:
         await self._engine.ready.wait()
-        await self._relay.run()
+        await self._proxy.run()
 
     async def _snoop(self) -> None:
         await self._engine.ready.wait()

@@ -173,8 +173,8 @@ def test_port_53_is_free_for_a_container(
     beside = net if driver == "weft" else docker.network(name="own", driver=driver)
     docker.run("--net", beside, "-p", "53:80", "-p", "53:53/udp", name="resolver")
     assert fetch(lab.outside, f"http://{host.layout.address4}:53/") == PAGE
-    assert docker.fetches(client, web) == PAGE
-    assert docker.fetches(client, f"{web}.{net}.weft.internal") == PAGE
+    assert docker.fetches(client, web) == PAGE.strip()
+    assert docker.fetches(client, f"{web}.{net}.weft.internal") == PAGE.strip()
     for server in ("169.254.53.53", "fd77:6566:7400::53"):
         for transport in ("+notcp", "+tcp"):
             asked = [f"@{server}", "+short", transport, f"{web}.{net}.weft.internal"]

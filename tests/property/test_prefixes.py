@@ -13,9 +13,15 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import functions
 from weft.model.addresses import IPNetwork, ip_network
 from weft.model.ids import NetworkId, SubnetId, Vni
-from weft.model.records import Network, Record, Subnet
+from weft.model.records import HostPrefixes, Network, Record, Subnet
 from weft.store.memory import MemoryStore
-from weft.topology.prefixes import is_cut_off, overlapping_subnets, overlaps
+from weft.topology.prefixes import (
+    contests,
+    is_cut_off,
+    overlapping_subnets,
+    overlaps,
+    prefix_in_the_way,
+)
 
 HOST = HOSTS[0]
 four = st.builds(
@@ -61,6 +67,17 @@ def test_what_overlaps_is_found_whatever_its_length(cidrs: list[IPNetwork]) -> N
         found = {other.id for other in overlapping_subnets(store, subnet)}
         others = (other for other in store.list(Subnet) if other.id != subnet.id)
         assert found == {other.id for other in others if overlaps(other.cidr, subnet.cidr)}
+
+
+@given(st.lists(near, max_size=8), st.lists(near, max_size=4), st.lists(near, max_size=4))
+def test_what_a_host_has_in_the_way_is_found_among_all(
+    cidrs: list[IPNetwork], links: list[IPNetwork], routes: list[IPNetwork]
+) -> None:
+    record = HostPrefixes(id=HOST, host_id=HOST, links=tuple(links), routes=tuple(routes))
+    store = MemoryStore([*records_of(cidrs), record])
+    found = {(subnet.id, prefix) for _, subnet, prefix in contests(store)}
+    each = ((s.id, prefix_in_the_way(record, s.cidr)) for s in store.list(Subnet))
+    assert found == {(id, prefix) for id, prefix in each if prefix is not None}
 
 
 @given(st.lists(near, max_size=8))

@@ -18,7 +18,7 @@ DNS6 = IPv6Address("fd77:6566:7400::53")
 DNS_PORT = 335
 """Of weftd's DNS server, instead of 53, which is free for others so, on all addresses of the host.
 Assigned to nobody, and below 1024: no unprivileged program can take it while weftd is away."""
-RELAY_PORT = 336
+PROXY_PORT = 336
 """Where published ports are taken for clients of the family that the workload has not; as above."""
 ALIAS4 = IPv4Network("240.0.0.0/4")
 """Plus the ifindex of a port's host-side device: that port, as the host sees it."""

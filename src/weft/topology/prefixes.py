@@ -12,7 +12,8 @@ device a connection came; see `is_contested`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId
@@ -62,13 +63,45 @@ def is_around(record: HostPrefixes | None, subnet: IPNetwork) -> bool:
 
 def contests(view: View) -> Iterator[tuple[HostId, Subnet, IPNetwork]]:
     """Of every host the subnets of networks that one of its own prefixes is in the way of, but for
-    those of which somebody has said that it shall be so."""
-    subnets = [s for s in view.list(Subnet) if not s.is_forced and _network(view, s) is not None]
+    those of which somebody has said that it shall be so. Linear in the prefixes of all hosts, and
+    in what is found."""
+    near = _Near(s for s in view.list(Subnet) if not s.is_forced and _network(view, s) is not None)
     for record in sorted(view.list(HostPrefixes), key=lambda record: record.id):
-        for subnet in sorted(subnets, key=lambda subnet: subnet.id):
-            prefix = prefix_in_the_way(record, subnet.cidr)
-            if prefix is not None:
-                yield record.host_id, subnet, prefix
+        found: dict[str, tuple[Subnet, IPNetwork]] = {}
+        for prefixes, is_link in ((record.links, True), (record.routes, False)):
+            for prefix in prefixes:
+                for subnet in near.overlapping(prefix):
+                    if is_in_the_way(subnet.cidr, prefix, is_link=is_link):
+                        found.setdefault(subnet.id, (subnet, prefix))
+        for _, (subnet, prefix) in sorted(found.items()):
+            yield record.host_id, subnet, prefix
+
+
+class _Near:
+    """Subnets, to be found by what overlaps them: prefixes lie in one another, or apart."""
+
+    def __init__(self, subnets: Iterable[Subnet]) -> None:
+        self._same: dict[IPNetwork, list[Subnet]] = {}
+        for subnet in subnets:
+            self._same.setdefault(subnet.cidr, []).append(subnet)
+        self._cidrs = {
+            version: sorted(cidr for cidr in self._same if cidr.version == version)
+            for version in (4, 6)
+        }
+        self._lengths = {
+            version: {cidr.prefixlen for cidr in cidrs} for version, cidrs in self._cidrs.items()
+        }
+
+    def overlapping(self, prefix: IPNetwork) -> Iterator[Subnet]:
+        """Those around the prefix, and then those inside of it."""
+        for length in self._lengths[prefix.version]:
+            if length < prefix.prefixlen:
+                yield from self._same.get(prefix.supernet(new_prefix=length), ())
+        cidrs, last = self._cidrs[prefix.version], prefix[-1]
+        for cidr in cidrs[bisect_left(cidrs, prefix) :]:
+            if cidr[0] > last:  # type: ignore[operator]
+                break
+            yield from self._same[cidr]
 
 
 def is_cut_off(view: View, subnet: Subnet) -> bool:

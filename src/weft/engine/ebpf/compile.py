@@ -29,7 +29,7 @@ from weft.model.records import (
 from weft.model.records.hosts import link_of
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.semantics.guest import Guest, guest_of
-from weft.semantics.relayed import relayed_ports
+from weft.semantics.proxied import proxied_ports
 from weft.store.interface import View
 from weft.topology.encryption import cluster_settings
 from weft.topology.prefixes import (
@@ -321,11 +321,11 @@ def _published(port: Port, view: View) -> Iterator[Row]:
             )
             target = rows.PublishTarget(address, published.port)
             yield Row(rows.NFTABLES, rows.NftKey("publish", key), target)
-    for relayed in relayed_ports(port, tuple(addresses)) if addresses else ():
+    for proxied in proxied_ports(port, tuple(addresses)) if addresses else ():
         key = rows.PublishKey(
-            relayed.protocol, relayed.first, relayed.host_address, relayed.family, relayed.count
+            proxied.protocol, proxied.first, proxied.host_address, proxied.family, proxied.count
         )
-        yield Row(rows.NFTABLES, rows.NftKey("relay", key), True)
+        yield Row(rows.NFTABLES, rows.NftKey("proxy", key), True)
 
 
 def _network_of(subnet: Subnet, view: View) -> Network | None:

@@ -309,7 +309,7 @@ class NftKey(NamedTuple):
     ``("doors", Door)``         where a host waits for others: not for workloads
     ``("gateway", prefix)``     value is the gateway: source of what is DNATed into the prefix
     ``("publish", PublishKey)`` value is PublishTarget
-    ``("relay", PublishKey)``   the same, where a process relays: see `semantics.relayed`
+    ``("proxy", PublishKey)``   the same, where a process takes clients: `semantics.proxied`
     """
 
     set: str

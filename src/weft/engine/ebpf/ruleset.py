@@ -39,7 +39,7 @@ from weft.model.service_addresses import (
     DNS4,
     DNS6,
     DNS_PORT,
-    RELAY_PORT,
+    PROXY_PORT,
     WIREGUARD6,
 )
 
@@ -66,11 +66,12 @@ _LOOKED_AT = f"{Mark.MARK_ARRIVED:#x}, {Mark.MARK_TOO_BIG:#x}"
 _BELIEVE = f"meta mark set {Mark.MARK_ARRIVED:#x} notrack accept"
 _TO_SERVER = f"meta l4proto {{ tcp, udp }} th dport {DNS_PORT}"
 _TO_53 = "meta l4proto { tcp, udp } th dport 53"
-RELAY_MARK = 0x8000_0000
-"""Of packets of the process that relays published ports: a bit that is in no other mark."""
-_RELAY4 = f"meta l4proto {{ tcp, udp }} dnat ip to {DNS4}:{RELAY_PORT}"
-_RELAY6 = f"meta l4proto {{ tcp, udp }} dnat ip6 to [{DNS6}]:{RELAY_PORT}"
-_RELAYED = f"meta mark & {RELAY_MARK:#x} != 0"
+PROXY_MARK = 0x8000_0000 | MARK
+"""Of packets of the process that proxies published ports, which alone sends them so: the host opens
+connections to no network where it has no place."""
+_PROXY4 = f"meta l4proto {{ tcp, udp }} dnat ip to {DNS4}:{PROXY_PORT}"
+_PROXY6 = f"meta l4proto {{ tcp, udp }} dnat ip6 to [{DNS6}]:{PROXY_PORT}"
+_PROXIED = f"meta mark {PROXY_MARK:#x}"
 
 _CHAINS = f"""
   chain guard {{
@@ -130,10 +131,10 @@ _CHAINS = f"""
     dnat ip to meta l4proto . th dport map @publish_rows4
     dnat ip6 to meta l4proto . th dport map @publish_rows6
     $unpublished
-    ip daddr . meta l4proto . th dport @relay_at4 {_RELAY4}
-    ip6 daddr . meta l4proto . th dport @relay_at6 {_RELAY6}
-    meta nfproto ipv4 meta l4proto . th dport @relay4 {_RELAY4}
-    meta nfproto ipv6 meta l4proto . th dport @relay6 {_RELAY6}
+    ip daddr . meta l4proto . th dport @proxy_at4 {_PROXY4}
+    ip6 daddr . meta l4proto . th dport @proxy_at6 {_PROXY6}
+    meta nfproto ipv4 meta l4proto . th dport @proxy4 {_PROXY4}
+    meta nfproto ipv6 meta l4proto . th dport @proxy6 {_PROXY6}
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
@@ -178,7 +179,7 @@ _CHAINS = f"""
     icmp type redirect drop
     ct state established,related accept
     ct status dnat accept
-    {_RELAYED} accept
+    {_PROXIED} accept
     ip daddr @exposed4 accept
     ip6 daddr @exposed6 accept
     fib daddr type multicast drop
@@ -188,7 +189,7 @@ _CHAINS = f"""
     type nat hook postrouting priority {_BEFORE_OTHERS}; policy accept;
     oifname != "{WEFT0}" accept
     ct status dnat jump from_here
-    {_RELAYED} jump from_here
+    {_PROXIED} jump from_here
     snat ip to ip saddr
     snat ip6 to ip6 saddr
   }}
@@ -272,7 +273,7 @@ def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) ->
     doors: list[Door] = []
     gateways: dict[IPNetwork, IPAddress] = {}
     published: list[tuple[PublishKey, PublishTarget]] = []
-    relayed: list[PublishKey] = []
+    proxied: list[PublishKey] = []
     for key, value in rows.items():
         assert isinstance(key, NftKey)
         if isinstance(key.element, Door):
@@ -280,7 +281,7 @@ def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) ->
         elif isinstance(key.element, PublishKey) and isinstance(value, PublishTarget):
             published.append((key.element, value))
         elif isinstance(key.element, PublishKey):
-            relayed.append(key.element)
+            proxied.append(key.element)
         elif isinstance(key.element, IPNetwork) and isinstance(value, IPAddress):
             gateways[key.element] = value
         elif isinstance(key.element, IPNetwork):
@@ -292,7 +293,7 @@ def render(rows: Mapping[Hashable, Hashable], ports: HostPorts = USUAL_PORTS) ->
         parts.append(_gateway_map(family, gateways))
         parts.append(_doors(family, doors))
         parts += _publish_maps(family, published)
-        parts += _relay_sets(family, relayed)
+        parts += _proxy_sets(family, proxied)
     parts += [_chains(ports, is_contested=bool(sets["contested"])), "}\n"]
     return "\n".join(parts)
 
@@ -407,10 +408,10 @@ def _publish_maps(
         yield f"  {head}{_elements(intervals)} }}"
 
 
-def _relay_sets(family: int, relayed: Iterable[PublishKey]) -> Iterable[str]:
+def _proxy_sets(family: int, proxied: Iterable[PublishKey]) -> Iterable[str]:
     """One of ports of every address of the host, one of those of a certain address."""
     found: dict[str, list[Interval]] = {"": [], "_at": []}
-    for key in relayed:
+    for key in proxied:
         if key.family == family:
             at = "" if key.host_address is None else f"{key.host_address} . "
             last = key.host_port + key.length - 1
@@ -419,7 +420,7 @@ def _relay_sets(family: int, relayed: Iterable[PublishKey]) -> Iterable[str]:
     port_type = "inet_proto . inet_service"
     for scope, key_type in (("", port_type), ("_at", f"{_TYPE[family]} . {port_type}")):
         elements = [f"{i.head}{i.first}-{i.last}" for i in apart(found[scope])]
-        head = f"set relay{scope}{family} {{ type {key_type}; flags interval;"
+        head = f"set proxy{scope}{family} {{ type {key_type}; flags interval;"
         yield f"  {head}{_elements(elements)} }}"
 
 

@@ -1,4 +1,4 @@
-"""Which published ports are relayed, and where a client is led."""
+"""Which published ports are proxied, and where a client is led."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records import Owner, Port, PublishedPort
-from weft.relay.table import decode, encode, find
-from weft.semantics.relayed import relayed_ports
+from weft.proxy.table import decode, encode, find
+from weft.semantics.proxied import proxied_ports
 
 
 def port(*addresses: str, **published: object) -> Port:
@@ -39,19 +39,19 @@ def port(*addresses: str, **published: object) -> Port:
         (port(), []),
     ],
 )
-def test_what_has_no_address_of_a_clients_family_is_relayed(
+def test_what_has_no_address_of_a_clients_family_is_proxied(
     made: Port, families: list[int]
 ) -> None:
-    assert [each.family for each in relayed_ports(made, made.addresses)] == families
+    assert [each.family for each in proxied_ports(made, made.addresses)] == families
 
 
 def test_an_address_that_is_cut_off_is_led_to_by_nobody() -> None:
-    assert not list(relayed_ports(port("10.0.0.5"), ()))
+    assert not list(proxied_ports(port("10.0.0.5"), ()))
 
 
 def test_a_client_is_led_to_the_port_that_belongs_to_the_one_it_asked_for() -> None:
-    anywhere = relayed_ports(port("10.0.0.5", count=10), (ip_address("10.0.0.5"),))
-    certain = relayed_ports(
+    anywhere = proxied_ports(port("10.0.0.5", count=10), (ip_address("10.0.0.5"),))
+    certain = proxied_ports(
         port("10.0.0.6", host_address="2001:db8::1", port=7), (ip_address("10.0.0.6"),)
     )
     table = decode(encode([*anywhere, *certain]))

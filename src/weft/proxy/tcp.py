@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from weft.engine.ebpf.ruleset import MARK, RELAY_MARK
+from weft.engine.ebpf.ruleset import PROXY_MARK
 from weft.model.addresses import IPAddress, ip_address
-from weft.model.service_addresses import RELAY_PORT
+from weft.model.service_addresses import PROXY_PORT
 
 MAX_CONNECTIONS = 1024
 MAX_TO_ONE = 256
@@ -25,7 +25,7 @@ _IDLE_S, _INTERVAL_S, _PROBES = 300, 30, 4
 Find = Callable[[str, IPAddress, int], tuple[IPAddress, int] | None]
 
 
-class TcpRelay:
+class TcpProxy:
     """One listening socket and its connections."""
 
     def __init__(self, address: IPAddress, find: Find) -> None:
@@ -108,7 +108,7 @@ def listening(address: IPAddress, kind: socket.SocketKind) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind((str(address), RELAY_PORT))
+        made.bind((str(address), PROXY_PORT))
         if kind == socket.SOCK_STREAM:
             made.listen(512)
     except OSError:
@@ -121,7 +121,7 @@ def marked(address: IPAddress, kind: socket.SocketKind) -> socket.socket:
     """A socket towards a workload."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    made.setsockopt(socket.SOL_SOCKET, _SO_MARK, struct.pack("=I", MARK | RELAY_MARK))
+    made.setsockopt(socket.SOL_SOCKET, _SO_MARK, struct.pack("=I", PROXY_MARK))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Which ports are relayed where, as weftd tells the process: one line of JSON, all of them."""
+"""Which ports are proxied where, as weftd tells the process: one line of JSON, all of them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import msgspec
 from weft.model import codec
 from weft.model.addresses import IPAddress
 from weft.model.service_addresses import DNS4, DNS6
-from weft.semantics.relayed import RelayedPorts
+from weft.semantics.proxied import ProxiedPorts
 
 LISTENS_AT: tuple[IPAddress, ...] = (DNS4, DNS6)
 
-_DECODER = msgspec.json.Decoder(list[RelayedPorts], dec_hook=codec.decode_hook)
+_DECODER = msgspec.json.Decoder(list[ProxiedPorts], dec_hook=codec.decode_hook)
 
 
-def encode(table: Sequence[RelayedPorts]) -> bytes:
+def encode(table: Sequence[ProxiedPorts]) -> bytes:
     """As a line."""
     return codec.encode(table) + b"\n"
 
 
-def decode(line: bytes) -> list[RelayedPorts]:
+def decode(line: bytes) -> list[ProxiedPorts]:
     """The table of a line."""
     return _DECODER.decode(line)
 
 
 def find(
-    table: Sequence[RelayedPorts], protocol: str, address: IPAddress, port: int
+    table: Sequence[ProxiedPorts], protocol: str, address: IPAddress, port: int
 ) -> tuple[IPAddress, int] | None:
     """Where a client is led. One address of the host's goes before every."""
     ordered = sorted(table, key=lambda ports: ports.host_address is None)

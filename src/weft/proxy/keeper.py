@@ -1,4 +1,4 @@
-"""weftd's side of the process, of which there is one while this host has a port to relay."""
+"""weftd's side of the process, of which there is one while this host has a port to proxy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import structlog
 
 from weft.model.ids import HostId
 from weft.model.records import Network, Port, Subnet
-from weft.relay.table import encode
-from weft.semantics.relayed import RelayedPorts, relayed_ports
+from weft.proxy.table import encode
+from weft.semantics.proxied import ProxiedPorts, proxied_ports
 from weft.store.interface import Changed, Store, View
 from weft.topology.prefixes import addresses_with_a_way_out
 
@@ -21,7 +21,7 @@ RESTART_S = 1.0
 log = structlog.get_logger()
 
 
-class RelayKeeper:
+class ProxyKeeper:
     """A long-lived part."""
 
     def __init__(self, store: Store, host_id: HostId) -> None:
@@ -38,13 +38,13 @@ class RelayKeeper:
             while True:
                 await self._due.wait()
                 self._due.clear()
-                await self._update(tuple(relayed_on(self._host_id, self._store)))
+                await self._update(tuple(proxied_on(self._host_id, self._store)))
         finally:
             self._let_go()
 
-    async def _update(self, wanted: Sequence[RelayedPorts]) -> None:
+    async def _update(self, wanted: Sequence[ProxiedPorts]) -> None:
         if self._process is not None and self._process.has_ended:
-            log.warning("relay of published ports ended by itself")
+            log.warning("proxy of published ports ended by itself")
             self._let_go()
             await asyncio.sleep(RESTART_S)
         if not wanted:
@@ -67,25 +67,25 @@ class RelayKeeper:
                 self._due.set()
 
 
-def relayed_on(host_id: HostId, view: View) -> Iterator[RelayedPorts]:
+def proxied_on(host_id: HostId, view: View) -> Iterator[ProxiedPorts]:
     """All of a host, in one order."""
     for port in sorted(view.by(Port, "host_id", host_id), key=lambda port: port.id):
         if port.published:
-            yield from relayed_ports(port, addresses_with_a_way_out(view, port))
+            yield from proxied_ports(port, addresses_with_a_way_out(view, port))
 
 
 class _Process:
     """One process. Neither asyncio's own nor subprocess's: it may outlive this one."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
-        self._told: Sequence[RelayedPorts] = ()
+        self._told: Sequence[ProxiedPorts] = ()
         self._on_end = on_end
         self.has_ended = False
         read, self._write_end = os.pipe()
         try:
             self._pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-m", "weft.relay.process"],
+                [sys.executable, "-m", "weft.proxy.process"],
                 os.environ,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, read, 0),
@@ -97,10 +97,10 @@ class _Process:
             os.close(read)
         self._pidfd = os.pidfd_open(self._pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
-        log.info("relay of published ports started", pid=self._pid)
+        log.info("proxy of published ports started", pid=self._pid)
 
-    async def tell(self, wanted: Sequence[RelayedPorts]) -> None:
-        """What it shall relay from now on."""
+    async def tell(self, wanted: Sequence[ProxiedPorts]) -> None:
+        """What it shall proxy from now on."""
         if wanted != self._told:
             self._told = wanted
             await asyncio.to_thread(self._write, encode(wanted))

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from weft.errors import KernelError
 from weft.kernel import conntrack
 from weft.model.addresses import IPAddress, ip_address
-from weft.model.service_addresses import RELAY_PORT
-from weft.relay.tcp import Find, listening, marked
+from weft.model.service_addresses import PROXY_PORT
+from weft.proxy.tcp import Find, listening, marked
 
 MAX_FLOWS = 1024
 """Datagrams of a client that comes beyond that are dropped."""
@@ -28,7 +28,7 @@ class _Flow(NamedTuple):
     """One number: when anything last went either way."""
 
 
-class UdpRelay:
+class UdpProxy:
     """One socket for all clients of a family, and one for each of them towards its workload."""
 
     def __init__(self, address: IPAddress, find: Find) -> None:
@@ -39,7 +39,7 @@ class UdpRelay:
         self._flows: dict[Client, _Flow] = {}
 
     def stop(self) -> None:
-        """Close everything: the next datagram of a flow finds whoever relays then."""
+        """Close everything: the next datagram of a flow finds whoever proxies then."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
         for client in list(self._flows):
@@ -48,7 +48,7 @@ class UdpRelay:
         self._conntrack.close()
 
     async def run(self) -> None:
-        """Relay until cancelled."""
+        """Proxy until cancelled."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._socket, self._from_clients)
         while True:
@@ -73,7 +73,7 @@ class UdpRelay:
             return None
         try:
             meant = conntrack.original_udp_destination(
-                self._conntrack, (self._address, RELAY_PORT), (ip_address(client[0]), client[1])
+                self._conntrack, (self._address, PROXY_PORT), (ip_address(client[0]), client[1])
             )
             target = self._find("udp", *meant) if meant is not None else None
         except (KernelError, ValueError):

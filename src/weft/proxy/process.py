@@ -10,11 +10,11 @@ from contextlib import suppress
 
 from weft.model.addresses import IPAddress
 from weft.model.service_addresses import DNS4
-from weft.relay import table as tables
-from weft.relay.table import LISTENS_AT
-from weft.relay.tcp import TcpRelay
-from weft.relay.udp import UdpRelay
-from weft.semantics.relayed import RelayedPorts
+from weft.proxy import table as tables
+from weft.proxy.table import LISTENS_AT
+from weft.proxy.tcp import TcpProxy
+from weft.proxy.udp import UdpProxy
+from weft.semantics.proxied import ProxiedPorts
 
 RETRY_S = 1.0
 PURGED_S = 2.0
@@ -24,17 +24,17 @@ _LONGEST_LINE = 1 << 24
 
 
 def main() -> None:
-    """Relay what standard input says."""
-    asyncio.run(Relay().run())
+    """Proxy what standard input says."""
+    asyncio.run(Proxy().run())
 
 
-class Relay:
+class Proxy:
     """All sockets of the process."""
 
     def __init__(self) -> None:
-        self._table: list[RelayedPorts] = []
-        self._tcp: list[TcpRelay] = []
-        self._udp: list[UdpRelay] = []
+        self._table: list[ProxiedPorts] = []
+        self._tcp: list[TcpProxy] = []
+        self._udp: list[UdpProxy] = []
 
     async def run(self) -> None:
         """Until weftd is gone, and then until the last connection is."""
@@ -63,7 +63,7 @@ class Relay:
             self._table = tables.decode(line)
 
     async def _listen(
-        self, make: Callable[[IPAddress], TcpRelay | UdpRelay], address: IPAddress
+        self, make: Callable[[IPAddress], TcpProxy | UdpProxy], address: IPAddress
     ) -> None:
         """The address may not be there yet, or never: a kernel may have no IPv6."""
         while True:
@@ -71,12 +71,12 @@ class Relay:
                 await make(address).run()
             await asyncio.sleep(RETRY_S)
 
-    def _make_tcp(self, address: IPAddress) -> TcpRelay:
-        self._tcp.append(TcpRelay(address, self._find))
+    def _make_tcp(self, address: IPAddress) -> TcpProxy:
+        self._tcp.append(TcpProxy(address, self._find))
         return self._tcp[-1]
 
-    def _make_udp(self, address: IPAddress) -> UdpRelay:
-        self._udp.append(UdpRelay(address, self._find))
+    def _make_udp(self, address: IPAddress) -> UdpProxy:
+        self._udp.append(UdpProxy(address, self._find))
         return self._udp[-1]
 
     def _find(self, protocol: str, address: IPAddress, port: int) -> tuple[IPAddress, int] | None:

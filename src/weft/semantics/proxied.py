@@ -13,7 +13,7 @@ from weft.model.records import Part, Port, PublishedPort
 PROTOCOLS = ("tcp", "udp")
 
 
-class RelayedPorts(Part, frozen=True, kw_only=True):
+class ProxiedPorts(Part, frozen=True, kw_only=True):
     """Ports of the host, in a row, whose clients have another family than the workload."""
 
     protocol: str
@@ -41,14 +41,14 @@ class RelayedPorts(Part, frozen=True, kw_only=True):
         return (self.target, self.target_port + port - self.first) if is_meant else None
 
 
-def relayed_ports(port: Port, addresses: tuple[IPAddress, ...]) -> Iterator[RelayedPorts]:
+def proxied_ports(port: Port, addresses: tuple[IPAddress, ...]) -> Iterator[ProxiedPorts]:
     """Of a port; `addresses` are those of its addresses that the host can reach."""
     held = {address.version for address in port.addresses}
     for published in port.published:
         for family, other in ((4, 6), (6, 4)):
             target = next((each for each in addresses if each.version == other), None)
             if target is not None and family not in held and _is_for(published, family):
-                yield RelayedPorts(
+                yield ProxiedPorts(
                     protocol=published.protocol,
                     family=family,
                     first=published.host_port,

@@ -1,6 +1,6 @@
 """Published ports for clients of the family that the workload has no address of.
 
-The process that relays is weftd's; here a test tells it what to relay, as weftd's keeper does.
+The process that proxies is weftd's; here a test tells it what to proxy, as weftd's keeper does.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.system.test_beside_bridges import HOST, Server, ask
 from weft.kernel import netns
 from weft.model.addresses import ip_address
 from weft.model.records import Port, PublishedPort
-from weft.relay.keeper import RelayKeeper
-from weft.relay.table import LISTENS_AT
+from weft.proxy.keeper import ProxyKeeper
+from weft.proxy.table import LISTENS_AT
 from weft.store.interface import Delete
 from weft.store.memory import MemoryStore
 
@@ -73,7 +73,7 @@ class Weftd:
 
     async def __aenter__(self) -> Weftd:
         with netns.entered(f"/run/netns/{self._host.name}"):
-            keeper = RelayKeeper(self.store, self._host.id)
+            keeper = ProxyKeeper(self.store, self._host.id)
             self._keeper = asyncio.create_task(keeper.run())
             await asyncio.to_thread(until, lambda: len(sockets(self._host)) == 4, "it listens")
         return self
