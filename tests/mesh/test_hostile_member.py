@@ -333,6 +333,13 @@ def test_origins_without_number_leave_room_for_the_messages_of_others() -> None:
         world.give((), spans)
     assert len(world.b.replica.digest) <= MAX_ORIGINS + 8
     world.check()
+    # A host that lost its memory begins another incarnation, and is heard all the same.
+    former = world.a.replica.origin
+    assert former is not None
+    world.say(Hello(V, Digest({Origin(A, former.incarnation + 2**30): 1})))
+    world.give((), {Origin(A, former.incarnation + 2**30): Span(0, 1)})
+    world.check()
+    assert world.a.replica.origin != former
 
 
 @pytest.mark.parametrize(

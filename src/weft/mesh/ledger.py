@@ -62,6 +62,8 @@ class Ledger:
         self.marks = Digest()
         self.incarnations = Incarnations()
         self.removed = RemovedHosts(host)
+        self.met: set[str] = set()
+        """Hosts that have or had a link to this one in this run."""
         self.purged: dict[Origin, int] = {}
         """Of each origin the latest tombstone that was let go, here or where a full set is from."""
         self._observe = observe
@@ -91,9 +93,10 @@ class Ledger:
         return done
 
     def has_room_for(self, origin: Origin) -> bool:
-        """Whether it is known, or may become so."""
-        is_new = len(self.marks) >= MAX_ORIGINS and not self.marks[origin]
-        return not is_new or origin.host == self.host
+        """Whether it is known, or may become so. Who has or had a link here has room when others
+        have used up the rest: it may only have started again."""
+        limit = 2 * MAX_ORIGINS if origin.host in self.met else MAX_ORIGINS
+        return len(self.marks) < limit or self.marks[origin] > 0 or origin.host == self.host
 
     def drop(self, entry: Entry) -> Difference:
         """Hold it no more."""

@@ -42,6 +42,7 @@ class Links:
 
     def link_up(self, peer: str) -> None:
         """See `transport.Listener`."""
+        self._replica.meet(peer)
         session = self.sessions[peer] = Session(self._replica, peer, self._now_s(), self._pace)
         session.poll(self._now_s())
         self._flush(session)

@@ -106,6 +106,10 @@ class Replica:
         recent = [at_s for at_s in self._reincarnated_s if abs(now_s - at_s) < TWIN_S]
         return len(recent) >= MAX_REINCARNATIONS
 
+    def meet(self, peer: str) -> None:
+        """There is a link to a host."""
+        self._ledger.met.add(peer)
+
     def screen(self) -> Screen:
         """What may be let in now."""
         return Screen(self._wall_s())
