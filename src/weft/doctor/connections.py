@@ -32,7 +32,7 @@ def judge(count: int, limit: int, busiest: list[tuple[str, int]]) -> Finding:
         name="connections",
         state="warning",
         detail=f"{count} of {limit} in the kernel's table; when it is full, new connections of "
-        f"this host, of published ports and to the outside fail. Most are from {most}",
+        f"this host, of published ports and to the outside may fail. Most are from {most}",
         fix="stop what opens so many (weft ps shows addresses), or raise the sysctl "
         "net.netfilter.nf_conntrack_max",
     )
