@@ -47,6 +47,7 @@ def host_info(standing: Standing) -> HostInfo:
         mtu_bytes=host.mtu_bytes,
         network_mtu_bytes=host.network_mtu_bytes,
         resolvers=tuple(str(address) for address in host.resolvers),
+        former_resolvers=tuple(str(address) for address in host.former_resolvers),
         version=host.version,
         is_local=standing.state == "local",
         mesh_port=host.mesh_port,

@@ -50,6 +50,8 @@ class HostInfo(Answer, frozen=True, kw_only=True):
     """Why there is no link, or what else is wrong."""
     fix: str = ""
     """What to do."""
+    former_resolvers: tuple[str, ...] = ()
+    """DNS servers that it used, for which weftd answers as well: older workloads ask them."""
 
 
 class AttemptInfo(Answer, frozen=True, kw_only=True):
