@@ -194,3 +194,26 @@ def test_containers_that_outlive_dockerd_keep_their_place(
     assert page.stdout == "hello from weft\n"
     docker("restart", "-t", "2", web)
     assert docker.fetches(client, web) == "hello from weft"
+
+
+def test_containers_that_ended_while_weftd_was_away_leave_no_dead_endpoint(
+    live_docker: Docker, host: LabHost
+) -> None:
+    """Docker cannot tell the driver then, and keeps the endpoint."""
+    docker = live_docker
+    net = docker.network("--subnet", "10.111.0.0/24")
+    gone, stopped = docker.run("--net", net, name="gone"), docker.run("--net", net, name="stopped")
+    host.kill_weftd()
+    host.engine.kill()
+    host.engine.start()
+    docker("rm", "-f", gone)
+    docker("stop", "-t", "1", stopped)
+    host.start_weftd()
+    until("the dead one is forgotten", lambda: len(docker.weft_ports(net)) == 1)
+    docker.run("--net", net, name="gone")
+    told = docker.on_host("weft", "status", "problems").stdout
+    assert f"container {stopped}: cannot be started" in " ".join(told.split())
+    host.engine.stop()
+    host.engine.start()
+    docker("start", stopped)
+    assert docker.reaches(stopped, gone)

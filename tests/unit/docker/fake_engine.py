@@ -31,6 +31,8 @@ class FakeEngine:
         self.followers = 0
         self.plugin: Plugin | None = None
         """Asked when networks are made and removed, as dockerd asks."""
+        self.disconnected: list[str] = []
+        """Containers that were taken off a network by force, by name."""
         self.refused: list[str] = []
         """Names of networks that it would not make."""
 
@@ -189,6 +191,7 @@ class FakeEngine:
             application.router.add_get(prefix + route, handler)
         application.router.add_post(prefix + "/containers/{id}/start", self._start)
         application.router.add_post(prefix + "/networks/create", self._create_network)
+        application.router.add_post(prefix + "/networks/{id}/disconnect", self._disconnect)
         application.router.add_delete(prefix + "/networks/{id}", self._delete_network)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=patience_s)
         await runner.setup()
@@ -249,6 +252,16 @@ class FakeEngine:
             return web.json_response({"message": str(error)}, status=403)
         return web.Response(status=204)
 
+    async def _disconnect(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        assert wanted["Force"]
+        places = self.networks[request.match_info["id"]]["Containers"]
+        for id, place in list(places.items()):
+            if place.get("Name") == wanted["Container"]:
+                del places[id]
+        self.disconnected.append(wanted["Container"])
+        return web.Response(status=200)
+
     async def _network(self, request: web.Request) -> web.Response:
         return _found(self.networks, request)
 
@@ -285,7 +298,9 @@ def _first(cidr: str) -> str:
 
 
 def _found(things: dict[str, dict[str, Any]], request: web.Request) -> web.Response:
-    thing = things.get(request.match_info["id"])
+    wanted = request.match_info["id"]
+    named = (thing for thing in things.values() if thing["Name"].lstrip("/") == wanted)
+    thing = things.get(wanted) or next(named, None)
     if thing is None:
         return web.json_response({"message": "no such thing"}, status=404)
     return web.json_response(thing)

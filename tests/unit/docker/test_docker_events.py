@@ -262,3 +262,38 @@ async def test_the_engine_may_come_and_go() -> None:
                 await until(lambda number=number: engine.followers == number)  # type: ignore[misc]
                 assert docker.frontend.follower.is_connected
             await until(lambda: not docker.frontend.follower.is_connected)
+
+
+async def test_dead_endpoints_are_removed_or_told_where_their_container_would_suffer() -> None:
+    """With live-restore Docker keeps them of containers that ended while weftd was away."""
+    engine = FakeEngine()
+    engine.add_network(NETWORK, "foo")
+    for number, name in enumerate(("gone", "stopped", "runs")):
+        place = {"Name": name, "EndpointID": f"{number}" * 64}
+        engine.networks[NETWORK]["Containers"][f"ep-{number}"] = place
+        if name != "gone":
+            engine.add_container(name * 12, name, NETWORK, "")
+    engine.containers["stopped" * 12]["State"]["Status"] = "exited"
+    async with plugin() as docker:
+        await docker.create_network()
+        notices = docker.control.notices.list
+        async with engine.served(docker.settings.docker_socket):
+            await until(lambda: engine.disconnected == ["gone"] and len(notices()) == 1)
+            assert "container stopped: cannot be started" in notices()[0].reason
+        del engine.networks[NETWORK]["Containers"]["ep-1"]
+        async with engine.served(docker.settings.docker_socket):
+            await until(lambda: not notices())
+    assert engine.disconnected == ["gone"]
+
+
+async def test_an_endpoint_that_docker_spoke_of_just_now_is_left_alone() -> None:
+    engine = FakeEngine()
+    engine.add_network(NETWORK, "foo")
+    engine.networks[NETWORK]["Containers"]["ep-1"] = {"Name": "new", "EndpointID": ENDPOINT}
+    async with plugin() as docker:
+        await docker.create_network()
+        await docker.create_endpoint()
+        async with engine.served(docker.settings.docker_socket):
+            await until(lambda: engine.followers == 1)
+            assert engine.disconnected == []
+            assert docker.port() is not None

@@ -31,6 +31,8 @@ class NetworkEndpoint(Facts, frozen=True, kw_only=True):
     """An endpoint in a network's `containers`."""
 
     endpoint: str = field(name="EndpointID", default="")
+    name: str = field(name="Name", default="")
+    """The container's, when the endpoint was made."""
 
 
 class PoolConfig(Facts, frozen=True, kw_only=True):
@@ -220,6 +222,14 @@ class Dockerd:
                 except DockerError as error:
                     if error.status != 404:
                         raise
+
+    async def remove_endpoint(self, network_id: str, name: str) -> None:
+        """Remove a container's place on a network, of a container that is gone. As for
+        `create_network`. Were there a container of this name, it would be disconnected."""
+        with _translated("remove endpoint"):
+            async with asyncio.timeout(3 * TIMEOUT_S):
+                network = await self._docker.networks.get(network_id)
+                await network.disconnect({"Container": name, "Force": True})
 
     async def network(self, id: str) -> NetworkFacts | None:
         """One network with its endpoints; None: it is gone."""

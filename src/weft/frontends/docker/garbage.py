@@ -20,6 +20,7 @@ from weft.frontends.docker.dockerd import (
     container_names,
 )
 from weft.frontends.docker.ipam import IpamCalls
+from weft.frontends.docker.leftovers import WITHOUT_CONTAINER, Leftover, Leftovers
 from weft.frontends.docker.names import dns_names
 from weft.frontends.docker.names import labels as carried
 from weft.frontends.docker.networks import NetworkCalls
@@ -41,6 +42,7 @@ class Reconciler:
         self._control = state.control
         self._networks = networks
         self._restorer = NetworkRestorer(state, networks, ipam)
+        self._leftovers = Leftovers(state)
 
     async def reconcile(self, docker: Dockerd, *, is_first: bool) -> None:
         """One look at everything. `is_first`: since this connection was made."""
@@ -48,11 +50,16 @@ class Reconciler:
         networks = await self._inspect(docker)
         containers: dict[str, None] = {}
         endpoints: set[str] = set()
+        leftovers: list[Leftover] = []
         for network in networks:
             await self._restorer.restore(network)
             await self._learn_network(network)
             for container_id, endpoint in (network.containers or {}).items():
                 endpoints.add(endpoint.endpoint)
+                if container_id.startswith(WITHOUT_CONTAINER):
+                    leftovers.append(
+                        Leftover(network.id, network.name, endpoint.endpoint, endpoint.name)
+                    )
                 port = self._state.port(endpoint.endpoint)
                 if port is not None and (is_first or not port.owner.container_id):
                     containers[container_id] = None
@@ -60,6 +67,7 @@ class Reconciler:
         await self._remove_ports()
         await self._remove_networks({network.id for network in networks})
         await self._remove_pools()
+        await self._leftovers.clear(docker, leftovers)
         for container_id in containers:
             await self.learn_container(docker, container_id)
 
@@ -90,7 +98,7 @@ class Reconciler:
 
     async def learn_container(self, docker: Dockerd, container_id: str) -> None:
         """A container's names, for its ports."""
-        if container_id.startswith("ep-"):
+        if container_id.startswith(WITHOUT_CONTAINER):
             return
         try:
             container = await docker.container(container_id)
