@@ -5,6 +5,7 @@ What everybody gets, members or not, is the same in `is_for_members` of ``bpf/li
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 from weft.model.addresses import IPAddress
@@ -30,6 +31,13 @@ def is_group(address: IPAddress) -> bool:
     if not address.is_multicast or is_flooded(address):
         return False
     return address.version == 4 or address.packed[1] & 15 >= _LINK_SCOPE
+
+
+def check_groups(groups: Iterable[IPAddress]) -> None:
+    """ValueError: one is no address that has members."""
+    for group in groups:
+        if not is_group(group):
+            raise ValueError(f"group {group}: no multicast address that has members")
 
 
 def in_order(group: IPAddress) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from weft.model.addresses import IPAddress
+from weft.model.groups import check_groups
 from weft.model.ids import HostId, NetworkId, PortId
 from weft.model.records.base import Record
 
@@ -19,6 +20,10 @@ class PortGroups(Record, frozen=True, kw_only=True):
     host_id: HostId
     groups: tuple[IPAddress, ...] = ()
     """Ascending, IPv4 first."""
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_groups(self.groups)
 
     @property
     def group_places(self) -> tuple[GroupPlace, ...]:

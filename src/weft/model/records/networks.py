@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
+from weft.model.groups import check_groups
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records.base import Part, Record
 from weft.model.reserved import why_reserved
@@ -39,6 +40,10 @@ class Network(Record, frozen=True, kw_only=True):
     multicast: Multicasting = "snoop"
     groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which all its ports are members, whatever they report. Ascending."""
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_groups(self.groups)
 
 
 class AddressRange(Part, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.groups import check_groups
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records.base import Part, Record
 from weft.model.records.groups import GroupPlace
@@ -114,6 +115,10 @@ class Port(Record, frozen=True, kw_only=True):
     these addresses is for this port."""
     groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which it is a member, whatever it reports. Ascending."""
+
+    def check(self) -> None:
+        """See `Record.check`."""
+        check_groups(self.groups)
 
     @property
     def is_host(self) -> bool:
