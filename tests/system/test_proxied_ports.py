@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from tests.system import overlay as world
 from tests.system.overlay import FOO, Overlay, port_on
@@ -24,7 +25,7 @@ from weft.model.addresses import ip_address
 from weft.model.records import Port, PublishedPort
 from weft.proxy.keeper import ProxyKeeper
 from weft.proxy.table import LISTENS_AT
-from weft.store.interface import Delete
+from weft.store.interface import Delete, Put
 from weft.store.memory import MemoryStore
 
 pytestmark = pytest.mark.root
@@ -112,6 +113,46 @@ async def test_a_client_of_the_other_family_is_served(place: Place, family: int)
         assert not await asyncio.to_thread(ask, place.outside, HOST[other], "udp", 20021)
         await weftd.store.write([Delete(Port, port.id)])
         await asyncio.to_thread(until, lambda: not sockets(place.host), "nothing is published")
+
+
+_KEEPS_ASKING = """
+import socket, sys
+s = socket.socket(10, 2)
+s.settimeout(0.5)
+s.connect((sys.argv[1], 8080))
+for line in sys.stdin:
+    s.send(b"hello")
+    try:
+        print(s.recv(99).decode(), flush=True)
+    except OSError:
+        print("nothing", flush=True)
+"""
+
+
+async def test_a_udp_flow_follows_the_port_to_another_workload(place: Place) -> None:
+    """Its client goes on sending from the same port, as one does that knows of nothing."""
+    port = web_port(place, 4)
+    gone = replace(port, addresses=(ip_address("10.5.0.66"),), device=None)
+    place.overlay.write(gone)
+    words = ["nsenter", f"--net=/run/netns/{place.outside}", "python3", "-c", _KEEPS_ASKING]
+    async with Weftd(place.host, gone) as weftd:
+        with started([*words, HOST[6]]) as client:
+            try:
+                assert await asyncio.to_thread(answer, client) == "nothing"
+                place.overlay.write(port)
+                await weftd.store.write([Put(port)])
+                await asyncio.to_thread(
+                    until, lambda: answer(client) == GATEWAY[4], "the flow leads to the other"
+                )
+            finally:
+                client.kill()
+
+
+def answer(client: subprocess.Popen[str]) -> str:
+    assert client.stdin is not None and client.stdout is not None
+    client.stdin.write("ask\n")
+    client.stdin.flush()
+    return client.stdout.readline().strip()
 
 
 def started(words: list[str]) -> subprocess.Popen[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
+from weft.engine.ebpf.stale_flows import published_udp
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records import Owner, Port, PublishedPort
+from weft.model.service_addresses import DNS6, PROXY_PORT
 from weft.proxy.table import decode, encode, find
 from weft.semantics.proxied import proxied_ports
 
@@ -61,3 +64,11 @@ def test_a_client_is_led_to_the_port_that_belongs_to_the_one_it_asked_for() -> N
     assert find(table, "tcp", other, 8090) is None
     assert find(table, "udp", other, 8080) is None
     assert find(table, "tcp", ip_address("192.0.2.1"), 8080) is None
+
+
+def test_flows_that_began_before_a_port_was_proxied_are_dropped() -> None:
+    """A flow is compared with where its port leads: to the proxy, port by port."""
+    key = PublishKey("udp", 5000, None, 6, 2)
+    found = published_udp({NftKey("proxy", key): True})
+    proxy = PublishTarget(DNS6, PROXY_PORT)
+    assert found == {PublishKey("udp", port, None, 6): proxy for port in (5000, 5001)}

@@ -61,6 +61,8 @@ class Proxy:
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
             self._table = tables.decode(line)
+            for datagrams in self._udp:
+                datagrams.look_again()
 
     async def _listen(
         self, make: Callable[[IPAddress], TcpProxy | UdpProxy], address: IPAddress

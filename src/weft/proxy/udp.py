@@ -24,6 +24,9 @@ Client = tuple[Any, ...]
 
 class _Flow(NamedTuple):
     workload: socket.socket
+    meant: tuple[IPAddress, int]
+    """Where the client sends to, as it sees it."""
+    target: tuple[IPAddress, int]
     used_at_s: list[float]
     """One number: when anything last went either way."""
 
@@ -58,6 +61,12 @@ class UdpProxy:
                 if now_s - flow.used_at_s[0] > IDLE_S:
                     self._end(client)
 
+    def look_again(self) -> None:
+        """Ports lead elsewhere now: end the flows that lead where they no longer should."""
+        for client, flow in list(self._flows.items()):
+            if self._find("udp", *flow.meant) != flow.target:
+                self._end(client)
+
     def _from_clients(self) -> None:
         with suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
@@ -78,7 +87,7 @@ class UdpProxy:
             target = self._find("udp", *meant) if meant is not None else None
         except (KernelError, ValueError):
             return None
-        if target is None:
+        if meant is None or target is None:
             return None
         workload = marked(target[0], socket.SOCK_DGRAM)
         try:
@@ -87,7 +96,7 @@ class UdpProxy:
             workload.close()
             return None
         loop = asyncio.get_running_loop()
-        flow = self._flows[client] = _Flow(workload, [loop.time()])
+        flow = self._flows[client] = _Flow(workload, meant, target, [loop.time()])
         loop.add_reader(workload, self._from_workload, client, flow)
         return flow
 

@@ -10,6 +10,7 @@ from weft.kernel import conntrack
 from weft.kernel.addresses import addresses
 from weft.kernel.netlink import Netlink
 from weft.model.addresses import IPAddress
+from weft.model.service_addresses import DNS4, DNS6, PROXY_PORT
 
 Published = Mapping[PublishKey, PublishTarget]
 _Place: TypeAlias = tuple[IPAddress | None, int]
@@ -17,15 +18,21 @@ _Place: TypeAlias = tuple[IPAddress | None, int]
 
 
 def published_udp(rows: Mapping[Hashable, Hashable]) -> dict[PublishKey, PublishTarget]:
-    """The published UDP ports among the rows of nftables."""
-    return {
-        key.element: value
-        for key, value in rows.items()
-        if isinstance(key, NftKey)
-        and isinstance(key.element, PublishKey)
-        and isinstance(value, PublishTarget)
-        and key.element.protocol == "udp"
-    }
+    """The published UDP ports among the rows of nftables, also those that lead to the proxy."""
+    found: dict[PublishKey, PublishTarget] = {}
+    for key, value in rows.items():
+        if not isinstance(key, NftKey) or not isinstance(key.element, PublishKey):
+            continue
+        ports = key.element
+        if ports.protocol != "udp":
+            continue
+        if isinstance(value, PublishTarget):
+            found[ports] = value
+            continue
+        proxy = PublishTarget(DNS4 if ports.family == 4 else DNS6, PROXY_PORT)
+        for number in range(ports.host_port, ports.host_port + ports.length):
+            found[ports._replace(host_port=number, length=1)] = proxy
+    return found
 
 
 def forget_stale(before: Published, after: Published) -> None:
