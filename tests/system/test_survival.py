@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -102,13 +103,15 @@ def test_kill_and_start_lose_nothing(
     assert programs(host) == before
 
 
-def test_a_changed_program_loses_nothing(
+def test_a_changed_program_with_new_maps_loses_nothing(
     host: LabHost, two_workloads: tuple[Workload, Workload], tmp_path: Path
 ) -> None:
-    """An upgrade: weftd starts from another copy of the package, with other object files."""
+    """An upgrade: weftd starts from another copy of the package, whose maps have other names."""
     shutil.copytree(Path(weft.__file__).parent, tmp_path / "weft")
-    for program in (tmp_path / "weft/kernel/bpf/objects").glob("*.o"):
-        program.write_bytes(program.read_bytes() + bytes(16))
+    names = re.compile(rb"\b([a-z0-9_]+)_v[12]\b(?=[\0\"])")
+    for folder in ("engine/ebpf", "kernel", "kernel/bpf", "kernel/bpf/objects"):
+        for file in (tmp_path / "weft" / folder).glob("*.[po]*"):
+            file.write_bytes(names.sub(rb"\1_v9", file.read_bytes()))
     before = programs(host)
     traffic = Traffic(*two_workloads)
     assert host.kill_weftd()
