@@ -264,6 +264,21 @@ def test_a_network_works_where_the_host_has_its_prefix_otherwise(
             assert ask(host.name, "127.0.0.1", kind), kind
 
 
+def test_what_is_inside_wireguard_stays_there_whatever_table_is_asked_first(
+    beside: Beside,
+) -> None:
+    host = beside.host
+    host.run(RIVALS["a table that is asked first"].more)
+    host.run("ip -6 route add fd77:6566:7401::/64 dev lo proto 87")
+    there = "ip -6 route get fd77:6566:7401::5"
+    assert "dev up0" in host.run(there)
+    tell_prefixes(beside)
+    assert "dev lo" in host.run(there)
+    host.run("ip rule del pref 5270; ip -6 rule del pref 5270")
+    tell_prefixes(beside)
+    assert "87:" not in host.run("ip rule; ip -6 rule")
+
+
 def test_a_rival_that_comes_and_goes_leaves_no_trace(beside: Beside) -> None:
     host = beside.host
     assert "87:" not in host.run("ip rule; ip -6 rule")

@@ -18,10 +18,12 @@ from weft.kernel.netlink import (
     attributes,
 )
 from weft.kernel.routes import MAIN, PROTOCOL
+from weft.model.addresses import IPNetwork, ip_network
 
 _RTM_NEWRULE = 32
 _RTM_DELRULE = 33
 _RTM_GETRULE = 34
+_FRA_DESTINATION = 1
 _FRA_PRIORITY = 6
 _FRA_FWMARK = 10
 _FRA_TABLE = 15
@@ -49,6 +51,8 @@ class Rule(NamedTuple):
     """Of its maker, as with routes."""
     is_of_device: bool
     """The table is that of the device's VRF, for packets of VRFs alone."""
+    destination: IPNetwork | None = None
+    """None: whatever packets go to."""
 
 
 def add_rule(rule: Rule) -> Request:
@@ -93,18 +97,26 @@ def has_rules_before_main(known: Iterable[Rule]) -> bool:
 
 
 def _body(rule: Rule) -> bytes:
+    length, to = 0, b""
+    if rule.destination is not None:
+        length = rule.destination.prefixlen
+        to = attribute(_FRA_DESTINATION, rule.destination.network_address.packed)
     return (
-        _HEADER.pack(_FAMILY[rule.version], 0, 0, 0, 0, 0, 0, _FR_ACT_TO_TABLE, 0)
+        _HEADER.pack(_FAMILY[rule.version], length, 0, 0, 0, 0, 0, _FR_ACT_TO_TABLE, 0)
+        + to
         + attribute_u32(_FRA_PRIORITY, rule.priority)
-        + attribute_u32(_FRA_FWMARK, rule.mark)
-        + attribute_u32(_FRA_FWMASK, rule.mask)
+        + (_marked(rule) if rule.mask else b"")
         + attribute_u32(_FRA_TABLE, rule.table)
         + attribute(_FRA_PROTOCOL, bytes([rule.protocol]))
     )
 
 
+def _marked(rule: Rule) -> bytes:
+    return attribute_u32(_FRA_FWMARK, rule.mark) + attribute_u32(_FRA_FWMASK, rule.mask)
+
+
 def _parse(version: int, body: bytes) -> Rule | None:
-    _, _, _, _, table, _, _, action, _ = _HEADER.unpack_from(body)
+    _, length, _, _, table, _, _, action, _ = _HEADER.unpack_from(body)
     if action != _FR_ACT_TO_TABLE:
         return None
     found = attributes(body, _HEADER.size)
@@ -112,6 +124,7 @@ def _parse(version: int, body: bytes) -> Rule | None:
     def number(kind: int) -> int:
         return int.from_bytes(found.get(kind, b""), "little")
 
+    destination = found.get(_FRA_DESTINATION)
     return Rule(
         version=version,
         priority=number(_FRA_PRIORITY),
@@ -120,4 +133,5 @@ def _parse(version: int, body: bytes) -> Rule | None:
         mask=number(_FRA_FWMASK),
         protocol=number(_FRA_PROTOCOL),
         is_of_device=bool(number(_FRA_L3MDEV)),
+        destination=None if destination is None else ip_network((destination, length)),
     )

@@ -27,7 +27,7 @@ from weft.model.records import (
     Subnet,
 )
 from weft.model.records.hosts import link_of
-from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
+from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC, WIREGUARD6
 from weft.semantics.guest import Guest, guest_of
 from weft.semantics.proxied import proxied_ports
 from weft.store.interface import View
@@ -72,6 +72,8 @@ def compile_host(
     for aliases in (ALIAS4, ALIAS6):
         if view.detail(HostPrefixes, host_id, is_contested, aliases):
             yield from _own_route(aliases)
+    if view.detail(HostPrefixes, host_id, is_contested, WIREGUARD6):
+        yield Row(rows.RULES, WIREGUARD6, rows.RuleValue())
     yield Row(rows.OVERLAY_DEVICES, rows.WEFTX, rows.OverlayDeviceValue())
     yield Row(rows.FILTERS, rows.FilterKey(rows.WEFTX), rows.FilterValue("from_overlay"))
     for address in host.underlay:

@@ -206,8 +206,9 @@ class RuleTable:
         """See `Table.read`. A rule that Weft made and that is another one now reads as words."""
         found: dict[Hashable, Hashable] = {key: desired[key] for key in desired if _is_idle(key)}
         for rule in own_rules(self._netlink):
-            is_right = rule == _rule(rule.version) and rule.version not in found
-            found[rule.version] = rows.RuleValue() if is_right else "not as Weft made it"
+            key = _key_of(rule)
+            is_right = rule == _rule(key) and key not in found
+            found[key] = rows.RuleValue() if is_right else "not as Weft made it"
         return found
 
     def write(
@@ -216,13 +217,13 @@ class RuleTable:
         """See `Table.write`."""
         changed = {*deletes, *upserts}
         requests: list[tuple[Hashable, Request]] = [
-            (rule.version, delete_rule(rule))
+            (_key_of(rule), delete_rule(rule))
             for rule in own_rules(self._netlink)
-            if rule.version in changed
+            if _key_of(rule) in changed
         ]
-        for version in upserts:
-            assert isinstance(version, int)
-            requests.append((version, add_rule(_rule(version))))
+        for key in upserts:
+            assert isinstance(key, int | IPNetwork)
+            requests.append((key, add_rule(_rule(key))))
         return _run(self._netlink, self.name, requests, errno.ENOENT)
 
 
@@ -237,9 +238,24 @@ def remove_rules(netlink: Netlink) -> None:
     netlink.do(*(delete_rule(rule) for rule in own_rules(netlink)))
 
 
-def _rule(version: int) -> Rule:
+def _key_of(rule: Rule) -> int | IPNetwork:
+    return rule.version if rule.destination is None else rule.destination
+
+
+def _rule(key: int | IPNetwork) -> Rule:
+    if isinstance(key, IPNetwork):
+        return Rule(
+            version=key.version,
+            priority=_RULE_PRIORITY,
+            table=MAIN,
+            mark=0,
+            mask=0,
+            protocol=PROTOCOL,
+            is_of_device=False,
+            destination=key,
+        )
     return Rule(
-        version=version,
+        version=key,
         priority=_RULE_PRIORITY,
         table=OWN_TABLE,
         mark=ruleset.MARK,
@@ -250,7 +266,7 @@ def _rule(version: int) -> Rule:
 
 
 def _is_idle(key: Hashable) -> bool:
-    return key == 6 and not has_ipv6()
+    return _is_moot(key) or (key == 6 and not has_ipv6())
 
 
 def _run(

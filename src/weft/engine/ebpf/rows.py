@@ -293,8 +293,11 @@ class HostRouteValue(NamedTuple):
 
 
 class RuleValue(NamedTuple):
-    """`rules`: version of IP -> the rule by which packets with Weft's mark are looked up in
-    `own_routes` before anything else."""
+    """`rules`: what is looked up before the host's own rules are asked.
+
+    Version of IP -> packets with Weft's mark, in `own_routes`.
+    Prefix that is Weft's own -> what goes there, in the main table.
+    """
 
 
 class NftKey(NamedTuple):
