@@ -11,6 +11,8 @@ from tests.docker.engine import Docker, until
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
+ROUTES = ("ip", "-4", "route")
+
 
 def test_the_two_commands_of_the_readme(docker: Docker, outside: str) -> None:
     docker._networks.append("foo")
@@ -231,3 +233,30 @@ def test_the_resolvers_machine_is_reached_from_beside_an_internal_network(
     docker("network", "disconnect", front, first)
     assert not docker.reaches(first, outside)
     assert docker.fetches(first, full) == "hello from weft"
+
+
+def test_a_container_and_an_attached_namespace_are_told_the_same_of_two_subnets(
+    docker: Docker,
+) -> None:
+    """On an internal network, where no default route would do instead."""
+    net = docker.network("--internal", "--subnet", "10.135.0.0/24", "--subnet", "10.136.0.0/24")
+    first = docker.run("--net", net, "--ip", "10.135.0.5", name="first")
+    second = docker.run("--net", net, "--ip", "10.136.0.5", name="second")
+    docker.on_host("ip", "netns", "add", "box")
+    try:
+        done = docker.on_host("weft", "attach", "/run/netns/box", net, "--ip", "10.136.0.9")
+        assert done.returncode == 0, done.stderr
+        assert docker.reaches(first, "10.136.0.9")
+        box = ("ip", "netns", "exec", "box")
+        ping = docker.on_host(*box, "ping", "-c", "1", "-W", "5", "10.135.0.5")
+        assert ping.returncode == 0, ping.stdout
+        told = [
+            line.split(" dev ")[0].strip()
+            for line in docker.on_host(*box, "ip", "-4", "route").stdout.splitlines()
+        ]
+        container = [line.split(" dev ")[0] for line in docker.inside(second, *ROUTES).splitlines()]
+        assert "10.135.0.0/24 via 10.136.0.1" in told
+        assert sorted(told) == sorted(line.strip() for line in container)
+    finally:
+        docker.on_host("weft", "detach", "/run/netns/box", net)
+        docker.on_host("ip", "netns", "del", "box")
