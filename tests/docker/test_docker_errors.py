@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_a_bad_mac(docker: Docker) -> None:
     assert docker.weft_ports(net) == []
 
 
-def test_broken_requests_to_the_socket(docker: Docker) -> None:
+def test_broken_requests_to_the_socket(docker: Docker, tmp_path: Path) -> None:
     def post(*body: str) -> str:
         socket = "/run/docker/plugins/weft.sock"
         url = "http://docker/NetworkDriver.CreateNetwork"
@@ -82,5 +83,7 @@ def test_broken_requests_to_the_socket(docker: Docker) -> None:
 
     assert "is not as it should be" in post("-d", '{"NetworkID": ')
     assert "NetworkID" in post("-d", '{"NetworkID": 7}')
-    assert "larger than 1 MiB" in post("--data-binary", "@/usr/sbin/dockerd")
+    large = tmp_path / "large"
+    large.write_bytes(bytes(65 << 20))
+    assert "larger than 64 MiB" in post("--data-binary", f"@{large}")
     assert docker.weft_networks() == {}

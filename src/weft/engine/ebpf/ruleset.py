@@ -60,6 +60,13 @@ Podman's, libvirt's or a VPN's (all at 100 or a little before) that masquerades 
 give it weft0's address, to which no answer finds back. The kernel translates a source once, so a
 source that this chain has translated to itself stays."""
 
+FROM_BRIDGE = 0x1000_0000
+"""In the mark of a connection: from behind a bridge of the host's (docker0) to an address that the
+host has elsewhere. Docker 28 drops, before it is known as an answer, what is for a container of its
+own and comes by another device; so what answers must not be sent to the container's address. A
+bridge that is the host's way to its network is not meant: there the address is the bridge's own."""
+_SET_FROM_BRIDGE = f"ct mark set ct mark or {FROM_BRIDGE:#x}"
+
 _ERRORS6 = "{ destination-unreachable, packet-too-big, time-exceeded, parameter-problem }"
 _REFUSE = "reject with icmpx admin-prohibited"
 _LOOKED_AT = f"{Mark.MARK_ARRIVED:#x}, {Mark.MARK_TOO_BIG:#x}"
@@ -110,6 +117,7 @@ _CHAINS = f"""
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
+    fib daddr type local meta iifkind "bridge" fib daddr . iif type != local {_SET_FROM_BRIDGE}
     fib daddr type local jump publish
   }}
   chain output_nat {{
@@ -207,6 +215,8 @@ _CHAINS = f"""
     ip6 saddr @networks6 snat ip6 to ip6 daddr map @gateway6
     fib saddr type local snat ip to ip daddr map @gateway4
     fib saddr type local snat ip6 to ip6 daddr map @gateway6
+    ct mark and {FROM_BRIDGE:#x} != 0 snat ip to ip daddr map @gateway4
+    ct mark and {FROM_BRIDGE:#x} != 0 snat ip6 to ip6 daddr map @gateway6
   }}
 """
 
