@@ -113,6 +113,8 @@ def _statistics_text(statistics: Mapping[str, int]) -> str:
     parts = []
     if refused:
         parts.append(f"{refused} joins refused, for a port or network had too many groups")
+    if limited := statistics.get("limited", 0):
+        parts.append(f"{limited} reports not read, for too many came")
     if malformed:
         parts.append(f"{malformed} reports not understood")
     return f"on this host: {'; '.join(parts)}" if parts else ""

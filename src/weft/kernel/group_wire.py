@@ -17,8 +17,8 @@ from weft.kernel.bpf.layouts import Report
 
 _ETHERNET = struct.Struct(">6sHIH")
 _SO_RCVBUFFORCE = 33
-_RECEIVE_BUFFER = 1 << 20
-"""Some hundreds of reports; what comes while it is full is reported again."""
+_RECEIVE_BUFFER = 1 << 22
+"""Some thousands of reports; what comes while it is full is reported again."""
 _LARGEST = 1 << 16
 
 

@@ -29,12 +29,15 @@ from weft.multicast.messages import Verb
 from weft.multicast.pace import Pace
 from weft.multicast.querier import DOUBTED_S, MEMBER_S, Querier
 from weft.multicast.table import Table
+from weft.multicast.waiting import Waiting
 from weft.store.interface import Change, Changed, Delete, Put, Store
 
 GATHER_S = 0.05
 """What a port joins within this is published at once."""
 _BATCH = 128
-"""Reports that are read, and ports that are asked, at one moment."""
+"""Ports that are asked at one moment."""
+_HEARD = 2048
+"""Reports that are heard at one moment; see `waiting`."""
 _READ_S = 0.005
 """Reports are read for no longer at one moment, for others wait."""
 _REST_S = 0.05
@@ -43,6 +46,7 @@ _FIND_S = 0.1
 """Whom to ask is looked up as seldom as this while records change."""
 _AGAIN_S = 1.0
 """Before a try after one that failed, and between two looks for who is late."""
+_COUNTED = ("reports", "malformed", "limited", "queries", "refused")
 log = structlog.get_logger()
 
 
@@ -100,12 +104,13 @@ class Snooper:
         self._find_due_s = -math.inf
         self._found_s = -math.inf
         self._expiry_s = math.inf
+        self._waiting_reports = Waiting()
         self._read_due_s = math.inf
         self._wake = asyncio.Event()
 
     def statistics(self) -> Mapping[str, int]:
         """See `Snooping.statistics`."""
-        return {what: self._counts[what] for what in ("reports", "malformed", "queries", "refused")}
+        return {what: self._counts[what] for what in _COUNTED}
 
     async def run(self) -> None:
         """Until cancelled. Start it once the programs run."""
@@ -205,16 +210,23 @@ class Snooper:
         return min(found, default=IPv4Address(0))
 
     def _read(self, now_s: float, loop: asyncio.AbstractEventLoop) -> None:
-        for _ in range(_BATCH):
+        is_drained = self._hear_all()
+        while self._waiting_reports and self._now_s() - now_s <= _READ_S:
+            self._hear(self._waiting_reports.take(), now_s)
+        if is_drained and not self._waiting_reports:
+            self._read_due_s = math.inf
+            loop.add_reader(self._wire.fileno(), self._readable, loop)
+        else:
+            self._read_due_s = now_s + _REST_S
+
+    def _hear_all(self) -> bool:
+        """What was reported until now, or as much as fits; whether that was all."""
+        for _ in range(_HEARD):
             reported = self._wire.receive()
             if reported is None:
-                self._read_due_s = math.inf
-                loop.add_reader(self._wire.fileno(), self._readable, loop)
-                return
-            self._hear(reported, now_s)
-            if self._now_s() - now_s > _READ_S:
-                break
-        self._read_due_s = now_s + _REST_S
+                return True
+            self._counts["limited"] += not self._waiting_reports.put(reported)
+        return False
 
     def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._wire.fileno())

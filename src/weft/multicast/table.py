@@ -1,5 +1,6 @@
 """Which port is a member of which group, until when. Bounded: a port that joins and joins harms
-nobody but itself."""
+nobody but itself, and neither do several: where a network has all the groups that it may, a port
+with fewer than its share takes one from the port that has most."""
 
 from __future__ import annotations
 
@@ -25,6 +26,8 @@ class Table:
         self._deadlines: dict[PortId, dict[IPAddress, float]] = {}
         self._counts: dict[NetworkId, Counter[IPAddress]] = {}
         """Members of each group."""
+        self._members: Counter[NetworkId] = Counter()
+        """Ports of a network that are members of something."""
         self.changed: set[PortId] = set()
         """Ports whose groups are others than when it was emptied last."""
 
@@ -47,8 +50,13 @@ class Table:
         counts = self._counts.get(network, Counter())
         if len(groups) >= PORT_GROUPS:
             return False
-        if group not in counts and len(counts) >= NETWORK_GROUPS:
+        if (
+            group not in counts
+            and len(counts) >= NETWORK_GROUPS
+            and not self._make_room(network, len(groups))
+        ):
             return False
+        self._members[network] += not groups
         groups[group] = until_s
         counts[group] += 1
         self._deadlines[port], self._counts[network] = groups, counts
@@ -78,7 +86,25 @@ class Table:
             del self._counts[network]
         if not groups:
             del self._deadlines[port], self._networks[port]
+            self._members[network] -= 1
+            if not self._members[network]:
+                del self._members[network]
         self.changed.add(port)
+
+    def _make_room(self, network: NetworkId, has: int) -> bool:
+        """Take the newest group that it alone has from the port with most, for one that has so
+        many. False: that one has its share. Linear in ports, but only for one that has less."""
+        if has >= NETWORK_GROUPS // (self._members[network] + 1):
+            return False
+        counts = self._counts[network]
+        ports = (port for port, its in self._networks.items() if its == network)
+        greedy = max(ports, key=lambda port: len(self._deadlines[port]))
+        alone = (group for group in reversed(self._deadlines[greedy]) if counts[group] == 1)
+        group = next(alone, None)
+        if group is None or len(self._deadlines[greedy]) <= has + 1:
+            return False
+        self.leave(greedy, group)
+        return True
 
     def forget(self, port: PortId) -> None:
         """The port is a member of nothing."""

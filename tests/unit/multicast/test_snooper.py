@@ -108,13 +108,19 @@ class World:
         self.store = Store(records)  # type: ignore[arg-type]
         self.wire = FakeWire()
         self.now_s = 1000.0
+        self.cost_s = 0.0
+        """What passes whenever somebody looks at the clock."""
         self.snooper = Snooper(
             host_id=HERE,
             store=self.store,
             wire=self.wire,
             port_of=lambda ifindex: self.store.get(Port, f"{ifindex:016x}"),
-            monotonic=lambda: self.now_s,
+            monotonic=self._clock,
         )
+
+    def _clock(self) -> float:
+        self.now_s += self.cost_s
+        return self.now_s
 
     def groups(self, of: Port = ONE) -> tuple[IPAddress, ...]:
         found = self.store.get(PortGroups, of.id)
@@ -338,19 +344,39 @@ def test_a_port_that_joins_and_joins_harms_nobody() -> None:
         async with running() as world:
             writes: list[object] = []
             world.store.watch(lambda changes: writes.append(changes))
-            greedy = [old(0x16, IPv4Address(int(A4) + n)) for n in range(1000)]
-            world.wire.report(1, *greedy)
+            for n in range(table.PORT_GROUPS + 10):
+                world.wire.report(1, old(0x16, IPv4Address(int(A4) + n)))
+                await world.until(lambda: not world.wire.reports)
             world.wire.report(2, old(0x16, B4))
             await world.until(lambda: world.groups(TWO) == (B4,))
-            await world.until(lambda: world.snooper.statistics()["refused"] > 0)
-            assert len(world.groups()) == table.PORT_GROUPS
-            assert world.snooper.statistics()["refused"] == 1000 - table.PORT_GROUPS
+            await world.until(lambda: world.snooper.statistics()["refused"] == 10)
+            await world.until(lambda: len(world.groups()) == table.PORT_GROUPS)
             before, start_s = len(writes), world.now_s
             for turn in range(200):
                 world.wire.report(1, old(0x17 if turn % 2 == 0 else 0x16, A4))
                 world.passes(0.1)
                 await asyncio.sleep(0.001)
             assert len(writes) - before < 25 + (world.now_s - start_s)
+
+    run(test)
+
+
+def test_ports_that_report_without_end_have_nobody_wait_but_each_other() -> None:
+    async def test() -> None:
+        loud = [port(number) for number in range(3, 63)]
+        async with running(FOO, SUBNET, ONE, TWO, *loud) as world:
+            world.cost_s = 0.001
+            for n in range(50):
+                for each in loud:
+                    world.wire.report(each.slot or 0, old(0x16, IPv4Address(int(A4) + n)))
+            world.wire.report(1, old(0x16, B4))
+            world.wire.report(2, old(131, A6))
+            start_s = world.now_s
+            await world.until(lambda: world.groups(ONE) == (B4,) and bool(world.groups(TWO)))
+            assert world.now_s - start_s < 2
+            assert world.snooper.statistics()["reports"] < 2000
+            await world.until(lambda: not world.snooper._waiting_reports)
+            assert world.snooper.statistics()["limited"] > 500
 
     run(test)
 

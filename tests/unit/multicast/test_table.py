@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId, PortId
 from weft.multicast import pace, querier, table
 from weft.multicast.pace import Pace
@@ -72,16 +74,44 @@ def test_a_port_joins_so_many_groups_and_no_more() -> None:
     assert members.join(A, FOO, groups[-1], 10.0)
 
 
+def all_groups(members: Table, ports: Sequence[PortId]) -> set[IPAddress]:
+    return {group for port in ports for group in members.groups(port)}
+
+
 def test_the_ports_of_a_network_join_so_many_groups_and_no_more() -> None:
     members = Table()
+    ports = [PortId(str(number)) for number in range(8)]
     groups = [IPv4Address(int(GROUP) + number) for number in range(table.NETWORK_GROUPS + 1)]
     for number, group in enumerate(groups[:-1]):
-        assert members.join(PortId(str(number % 8)), FOO, group, 10.0)
-    assert not members.join(A, FOO, groups[-1], 10.0)
+        assert members.join(ports[number % 8], FOO, group, 10.0)
+    assert not members.join(ports[0], FOO, groups[-1], 10.0)
     assert members.join(A, FOO, groups[0], 10.0)
     assert members.join(B, BAR, groups[-1], 10.0)
     members.forget(PortId("1"))
-    assert members.join(A, FOO, groups[-1], 10.0)
+    assert members.join(ports[0], FOO, groups[-1], 10.0)
+
+
+def test_ports_that_join_all_there_is_take_no_group_from_a_port_that_wants_few() -> None:
+    members = Table()
+    greedy = [PortId(f"greedy{number}") for number in range(6)]
+    groups = [IPv4Address(int(GROUP) + number) for number in range(2 * table.NETWORK_GROUPS)]
+    wanted = groups[-4:]
+
+    def flood() -> None:
+        for number, group in enumerate(groups[: -len(wanted)]):
+            members.join(greedy[number % len(greedy)], FOO, group, 10.0)
+
+    flood()
+    for group in wanted:
+        assert members.join(A, FOO, group, 10.0)
+    flood()
+    assert members.groups(A) == tuple(wanted)
+    assert len(all_groups(members, [*greedy, A])) <= table.NETWORK_GROUPS
+    sizes = [len(members.groups(port)) for port in greedy]
+    assert max(sizes) - min(sizes) <= table.PORT_GROUPS
+    for port in (*greedy, A):
+        members.forget(port)
+    assert not members._members and not members._counts
 
 
 def test_a_port_that_is_on_another_network_now_begins_anew() -> None:

@@ -38,7 +38,8 @@ class GroupList(Answer, frozen=True, kw_only=True):
     groups: tuple[GroupInfo, ...]
     statistics: dict[str, int]
     """Of the host that answers, since weftd started: `reports` of its ports, of them `malformed`,
-    `queries` sent, and `refused` joins, for which there was no room."""
+    those that were never read because too many came (`limited`), `queries` sent, and `refused`
+    joins, for which there was no room."""
 
 
 class GroupRequest(Spec, frozen=True, kw_only=True):
