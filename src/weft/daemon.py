@@ -37,6 +37,7 @@ from weft.control.control import Control
 from weft.control.healing import Healer
 from weft.control.janitor import Janitor
 from weft.control.shared_space import SharedSpace
+from weft.disk import own_directory
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTWG, WEFTX
@@ -91,6 +92,8 @@ def main() -> None:
     try:
         settings = config.load()
         logs.set_up(settings.log_level)
+        os.umask(0o022)
+        own_directory(Path(settings.state_dir), 0o700, "state-dir")
         with only_instance(settings.pid_file):
             asyncio.run(serve(settings))
     except* WeftError as errors:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from weft.config import Settings
-from weft.disk import why_not_written
+from weft.disk import own_directory, why_not_written
 from weft.errors import UnavailableError
 
 IsAlive = Callable[[], bool]
@@ -35,11 +35,12 @@ def log_file(settings: Settings) -> Path:
 def start(settings: Settings, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start weftd detached, in a session of its own, its log at the end of `log_file`."""
     path = log_file(settings)
+    own_directory(Path(settings.state_dir), 0o700, "state-dir")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as log:
+        with open(path, "ab", opener=_private) as log:
             return subprocess.Popen(
                 COMMAND,
                 stdin=subprocess.DEVNULL,
@@ -51,6 +52,10 @@ def start(settings: Settings, environment: Mapping[str, str]) -> subprocess.Pope
             )
     except OSError as error:
         raise UnavailableError(f"log {path}: {why_not_written(error)}") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def find(settings: Settings) -> int | None:

@@ -1,7 +1,8 @@
 """One weftd a run directory: a locked pid file.
 
 The lock, not the number in the file, says that a weftd runs; the kernel drops it with the
-process, however that ends.
+process, however that ends. Only root may read the file, for whoever can may lock it, and so keep
+weftd from starting.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from weft.disk import why_not_written
+from weft.disk import own_directory, why_not_written
 from weft.errors import ConflictError, InvalidError
 
 
@@ -48,9 +49,12 @@ def _locked(pid_file: Path) -> int:
 
 
 def _opened(pid_file: Path) -> int:
+    own_directory(pid_file.parent, 0o711, "run-dir")
     try:
-        pid_file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        return os.open(pid_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(pid_file, flags, 0o600)
+        os.fchmod(fd, 0o600)
+        return fd
     except OSError as error:
         raise InvalidError(
             f"run directory {pid_file.parent}: {why_not_written(error, 'run-dir')}"

@@ -299,9 +299,10 @@ class Lab:
     def _lock(self) -> Iterator[None]:
         """One command at a time may change a lab; the directory itself is what is locked."""
         while True:
-            self.layout.run.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.layout.run, os.O_RDONLY | os.O_DIRECTORY)
+            self.layout.run.mkdir(mode=0o711, parents=True, exist_ok=True)
+            descriptor = os.open(self.layout.run, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
+                os.fchmod(descriptor, 0o711)  # whoever can read it can lock it
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if os.fstat(descriptor).st_nlink == 0:
                     continue  # who held the lock took the lab down

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import structlog
 
 from weft.errors import KernelError
 
 STANDARD = Path("/sys/fs/bpf")
 _MAGIC = 0xCAFE4A11
 _SOURCE = "weft"
+LOCK_S = 5.0
+"""Mounting and looking take milliseconds."""
+_AGAIN_S = 0.01
+log = structlog.get_logger()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -25,6 +33,9 @@ def mount_bpffs(bpffs_dir: Path) -> None:
 
     For a folder right under /sys/fs/bpf that place itself is mounted, as systemd would.
     """
+    if bpffs_dir.is_dir() and _is_on_bpffs(bpffs_dir):
+        _check_own(bpffs_dir)
+        return
     at = STANDARD if bpffs_dir.parent == STANDARD else bpffs_dir
     at.parent.mkdir(parents=True, exist_ok=True)
     with _locked(at.parent):
@@ -32,7 +43,17 @@ def mount_bpffs(bpffs_dir: Path) -> None:
             at.mkdir(exist_ok=True)
             if _libc.mount(_SOURCE.encode(), os.fsencode(at), b"bpf", 0, b"mode=0700") < 0:
                 raise KernelError(f"mount a bpf file system on {at}", ctypes.get_errno())
-        bpffs_dir.mkdir(parents=True, exist_ok=True)
+        bpffs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_own(bpffs_dir)
+
+
+def _check_own(bpffs_dir: Path) -> None:
+    """A bpf file system may be one in which every user makes folders, and removes what is there."""
+    there = bpffs_dir.lstat()
+    if there.st_uid not in (0, os.geteuid()) or there.st_mode & 0o022:
+        raise KernelError(
+            f"pins in {bpffs_dir}", errno.EPERM, f"other users may change it: rm -r {bpffs_dir}"
+        )
 
 
 def purge(bpffs_dir: Path) -> None:
@@ -58,13 +79,29 @@ def purge(bpffs_dir: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One at a time: hosts of one machine share /sys/fs/bpf, and one may leave as another comes."""
+    """One at a time: hosts of one machine share /sys/fs/bpf, and one may leave as another comes.
+
+    Every user can lock this folder. So whoever keeps it is waited for a while, and no longer.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    deadline_s = time.monotonic() + LOCK_S
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        while not _is_locked(fd):
+            if time.monotonic() >= deadline_s:
+                log.warning("somebody keeps a folder locked, weftd goes on", folder=str(folder))
+                break
+            time.sleep(_AGAIN_S)
         yield
     finally:
         os.close(fd)
+
+
+def _is_locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _unmount_if_ours(place: Path) -> None:
