@@ -14,8 +14,8 @@ import weft
 ROOT = Path(weft.__file__).parent
 
 LAYERS = (
-    {"errors", "cancellation", "disk", "printable"},
-    {"model"},
+    {"errors", "cancellation", "printable"},
+    {"disk", "model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},
     {"semantics", "topology"},
