@@ -29,6 +29,7 @@ class FakeEngine:
         self.is_hanging = False
         self._streams: list[web.StreamResponse] = []
         self.followers = 0
+        self.pings = 0
         self.plugin: Plugin | None = None
         """Asked when networks are made and removed, as dockerd asks."""
         self.disconnected: list[str] = []
@@ -175,11 +176,14 @@ class FakeEngine:
             await stream.write(json.dumps(event).encode() + b"\n")
 
     @contextlib.asynccontextmanager
-    async def served(self, path: str, *, patience_s: float = 0.1) -> AsyncIterator[None]:
+    async def served(
+        self, path: str, *, patience_s: float = 0.1, keepalive_s: float = 75.0
+    ) -> AsyncIterator[None]:
         """patience_s: how long it waits for open requests at its end, when it has closed those
         connections on which nothing is asked."""
         application = web.Application(middlewares=[self._hang])
         application.router.add_get("/version", self._version)
+        application.router.add_get("/_ping", self._ping)
         prefix = "/{version:v[0-9.]+}"
         for route, handler in (
             ("/networks", self._list_networks),
@@ -193,7 +197,9 @@ class FakeEngine:
         application.router.add_post(prefix + "/networks/create", self._create_network)
         application.router.add_post(prefix + "/networks/{id}/disconnect", self._disconnect)
         application.router.add_delete(prefix + "/networks/{id}", self._delete_network)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=patience_s)
+        runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=patience_s, keepalive_timeout=keepalive_s
+        )
         await runner.setup()
         await web.UnixSite(runner, path).start()
         try:
@@ -209,6 +215,10 @@ class FakeEngine:
             await asyncio.Event().wait()
         answer: web.StreamResponse = await handler(request)
         return answer
+
+    async def _ping(self, _: web.Request) -> web.Response:
+        self.pings += 1
+        return web.Response(text="OK")
 
     async def _version(self, _: web.Request) -> web.Response:
         return web.json_response({"ApiVersion": "1.41"})

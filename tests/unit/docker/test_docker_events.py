@@ -66,6 +66,17 @@ async def test_an_engine_that_ends_is_not_held_up() -> None:
             await until(lambda: names(docker) == ["foo"])
 
 
+async def test_an_engine_that_closes_idle_connections_is_followed_all_the_same() -> None:
+    """As a proxy in front of it may."""
+    engine = FakeEngine()
+    async with (
+        plugin() as docker,
+        engine.served(docker.settings.docker_socket, keepalive_s=0.05),
+    ):
+        await until(lambda: engine.pings == 2)
+        assert engine.followers == 1
+
+
 async def test_a_name_missed_is_learnt_at_the_next_connection() -> None:
     engine = FakeEngine()
     engine.add_network(NETWORK, "foo")

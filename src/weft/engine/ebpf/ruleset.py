@@ -17,8 +17,8 @@ Chains, in the order in which a packet meets them:
     input       from workloads to the host
     output      from the host to workloads: only where it has a place, or a published port leads
     to_networks source addresses of what goes into the networks, before anybody else's rule: of the
-                gateway for what is published and comes from the host itself or from a workload, and
-                their own for all else
+                gateway for what is published and comes from the host itself, from a workload or
+                from behind a bridge of the host's, and their own for all else
     postrouting source addresses of what leaves the networks: the host's
     own_ways    a mark for what is the networks', where the host has their prefixes otherwise, too
 """

@@ -21,6 +21,8 @@ from weft.errors import UnavailableError
 
 DRIVER = "weft"
 TIMEOUT_S = 10.0
+_BRIEF_S = 1.0
+"""For a connection on which nothing is asked: so long it should last at least."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,17 +181,38 @@ class Dockerd:
 
         An engine that is asked to end (`systemctl restart docker`) closes connections on which
         nothing is asked at once, and then waits up to 5 s for what is open, such as the stream of
-        events (Docker 23 and later). So one connection is kept on which nothing is asked.
+        events (Docker 23 and later). So one connection is kept on which nothing is asked. What
+        only closes idle connections, as a proxy before the engine may, answers on the next one.
         """
-        with _translated("wait for its end"):
-            async with asyncio.timeout(TIMEOUT_S):
+        now_s = asyncio.get_running_loop().time
+        patience_s = TIMEOUT_S
+        while True:
+            began_s = now_s()
+            if not await self._is_held(patience_s):
+                return
+            if now_s() - began_s < _BRIEF_S:
+                await asyncio.sleep(_BRIEF_S)
+            patience_s = _BRIEF_S
+
+    async def _is_held(self, patience_s: float) -> bool:
+        """Hold a connection on which nothing is asked, until it is closed from there. False: not
+        even its first question was answered in time."""
+        try:
+            async with asyncio.timeout(patience_s):
                 reader, writer = await asyncio.open_unix_connection(self._socket)
+        except (OSError, TimeoutError):
+            return False
+        try:
+            async with asyncio.timeout(patience_s):
                 writer.write(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
-            try:
-                while await reader.read(4096):
-                    pass
-            finally:
-                writer.close()
+                is_answered = bool(await reader.read(4096))
+            while await reader.read(4096):
+                pass
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            writer.close()
+        return is_answered
 
     async def networks(self) -> list[NetworkFacts]:
         """All networks of Weft's driver."""
