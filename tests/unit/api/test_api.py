@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -361,6 +362,47 @@ def test_slow_request_ends_at_its_deadline(slow_weftd: Weftd) -> None:
     with pytest.raises(UnavailableError, match=r"did not finish within 0\.2 s"):
         slow_weftd.client.get(CountersList, "counters")
     assert slow_weftd.client.get(StatusInfo, "status").is_ready
+
+
+def spoken(weftd: Weftd, data: bytes) -> bytes:
+    """The answer to bytes that are sent, and then nothing more."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(weftd.settings.api_socket))
+        with suppress(OSError):
+            connection.sendall(data)
+        with suppress(OSError):
+            return connection.recv(65536)
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"POST /v1/networks HTTP/1.1\r\nHost: w\r\nContent-Length: 99\r\n\r\n{", b"503"),
+        (
+            b"POST /v1/networks HTTP/1.1\r\nHost: w\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{",
+            b"503",
+        ),
+        (b"GET /v1/status HTTP/1.1\r\nHost: w\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", b"400"),
+        (b"GET /v1/" + b"y" * 100_000 + b" HTTP/1.1\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00" + bytes(512) + b"\r\n\r\n", b"400"),
+        (b"POST /v1/networks HTTP/1.1\r\nHost: w\r\nContent-Length: -1\r\n\r\n{}", b"400"),
+    ],
+)
+def test_requests_that_never_end_or_are_none_are_answered_in_time(
+    slow_weftd: Weftd, data: bytes, status: bytes
+) -> None:
+    assert spoken(slow_weftd, data).split(b" ")[1] == status
+    assert slow_weftd.client.get(StatusInfo, "status").is_ready
+
+
+def test_connections_that_say_nothing_keep_no_request_waiting(weftd: Weftd) -> None:
+    with ExitStack() as stack:
+        for _ in range(200):
+            idle = stack.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(weftd.settings.api_socket))
+        assert weftd.client.get(StatusInfo, "status").is_ready
 
 
 def test_fault_in_weftd_is_an_answer_and_not_the_end(weftd: Weftd, raw: Raw) -> None:
