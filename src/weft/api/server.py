@@ -31,6 +31,7 @@ GROUP = "weft"
 """Its members may use the API without being root."""
 DEADLINE_S = 60.0
 """For one request, from its first byte to its answer."""
+MAX_METRICS_CONNECTIONS = 64
 STOP_GRACE_S = 2.0
 """How long requests under way may take once weftd stops."""
 
@@ -56,7 +57,8 @@ class ApiServer:
             await web.SockSite(api, listener).start()
             if settings.metrics:
                 runner = await stack.enter_async_context(_runner(self._metrics_application()))
-                await _start_tcp(runner, settings.metrics)
+                server = await _start_tcp(runner, settings.metrics)
+                stack.callback(server.close)
             self.listening.set()
             log.info("api listens", socket=str(settings.api_socket), metrics=settings.metrics)
             try:
@@ -188,14 +190,35 @@ async def _runner(application: web.Application) -> AsyncIterator[web.AppRunner]:
         await runner.cleanup()
 
 
-async def _start_tcp(runner: web.AppRunner, where: str) -> None:
+class _Bounded:
+    """Makes the protocols of a port that strangers reach: of too many connections the oldest ends,
+    so that whoever keeps many open keeps nobody out, and takes no file descriptors from weftd."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._server = server
+
+    def __call__(self) -> asyncio.Protocol:
+        connections = self._server.connections
+        if len(connections) >= MAX_METRICS_CONNECTIONS:
+            connections[0].force_close()
+            if connections[0].transport is not None:
+                connections[0].transport.abort()
+        return self._server()
+
+
+async def _start_tcp(runner: web.AppRunner, where: str) -> asyncio.Server:
     address, colon, port = where.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise InvalidError(f"setting metrics = {where!r}: say ADDRESS:PORT, as 127.0.0.1:9090")
+    assert runner.server is not None
+    bounded = _Bounded(runner.server)
     try:
-        await web.TCPSite(runner, address.strip("[]") or None, int(port)).start()
+        server = await asyncio.get_running_loop().create_server(
+            bounded, address.strip("[]") or None, int(port), reuse_address=True
+        )
     except OSError as error:
         raise UnavailableError(f"setting metrics = {where!r}: {error.strerror}") from error
+    return server
 
 
 def _json(answer: msgspec.Struct | None, status: int) -> web.Response:
