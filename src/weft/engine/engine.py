@@ -18,6 +18,7 @@ import structlog
 
 from weft.engine.compiler import CompileFunction, Compiler, RowChanges
 from weft.engine.rows import RowFailure, RowKey
+from weft.errors import WeftError
 from weft.model.records import Record
 from weft.store.interface import Changed, Store
 
@@ -256,7 +257,7 @@ class Engine:
         except Exception as error:
             if not self.ready.is_set():
                 raise
-            self.problem = str(error)
+            self.problem = _words(error)
             log.error("reconcile failed", reason=self.problem)
             return
         finally:
@@ -293,7 +294,7 @@ class Engine:
             failures = await self._in_thread(lambda: self._sink.apply(upserts, deletes))
         except Exception as error:
             failures = [
-                RowFailure(RowKey(table, key), str(error))
+                RowFailure(RowKey(table, key), _words(error))
                 for table, rows in upserts.items()
                 for key in rows
             ]
@@ -326,7 +327,7 @@ class Engine:
         try:
             failures = await self._in_thread(self._sink.follow)
         except Exception as error:
-            log.warning("changes of the kernel not followed", reason=str(error))
+            log.warning("changes of the kernel not followed", reason=_words(error))
             self.repair_soon()
             return
         self._note_failures(failures)
@@ -359,6 +360,11 @@ def difference(
         if gone:
             deletes[table] = set(gone)
     return upserts, deletes
+
+
+def _words(error: Exception) -> str:
+    """What is shown of an error; one that is not ours may have no words, and is named."""
+    return str(error) if isinstance(error, WeftError) else f"{type(error).__name__}: {error}"
 
 
 def _by_table(rows: Mapping[RowKey, Hashable]) -> dict[str, dict[Hashable, Hashable]]:

@@ -98,7 +98,7 @@ async def test_the_engine_goes_on_whatever_its_sink_raises() -> None:
         await store.write([Put(Network(id=GOOD.id, name="other", vni=GOOD.vni))])
         await engine.settle()
     assert not task.done()
-    assert engine.failures_of(GOOD) == ["int too big to convert"]
+    assert engine.failures_of(GOOD) == ["OverflowError: int too big to convert"]
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
