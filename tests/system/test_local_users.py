@@ -62,7 +62,7 @@ def within_reach(paths: list[Path]) -> list[str]:
 def test_sockets_keys_records_and_locks_are_roots(host: LabHost) -> None:
     run, state = host.layout.run / "weft", host.layout.state / "weft"
     paths = [
-        host.layout.run.parent,
+        host.layout.lab.run,
         run / "weftd.sock",
         run / "docker-plugin.sock",
         run / "weftd.pid",
