@@ -62,6 +62,17 @@ def test_addresses_and_macs_are_as_asked_for(docker: Docker, ipam: str) -> None:
     assert docker.reaches(client, "fd66::1")
 
 
+def test_an_address_that_comes_back_with_another_mac_is_reached_at_once(docker: Docker) -> None:
+    """moby#36069: with --mac-address once, then without, and back again."""
+    net = docker.network("--subnet", "10.67.0.0/24")
+    client = docker.run("--net", net, name="client")
+    fixed = ("--mac-address", "02:11:22:33:44:66")
+    for options in (fixed, (), fixed):
+        server = docker.run("--net", net, "--ip", "10.67.0.77", *options, name="server")
+        assert docker.reaches(client, "10.67.0.77")
+        docker("rm", "-f", server)
+
+
 @pytest.mark.parametrize("ipam", ["default", "weft"])
 def test_gateway_range_and_auxiliary_addresses(docker: Docker, ipam: str, outside: str) -> None:
     net = docker.network(
