@@ -148,9 +148,10 @@ class WireHost:
         )
 
     def attach(self, underlays: Sequence[str]) -> None:
-        roles = {"weft1": "from_host", "weftx": "from_overlay"}
+        # The wires first: of what they have not marked, `from_overlay` believes nothing.
+        roles = {name: "from_wire" for name in underlays}
+        roles |= {"weft1": "from_host", "weftx": "from_overlay"}
         roles |= {place.device: "from_port" for place in self.places}
-        roles |= {name: "from_wire" for name in underlays}
         for name, role in roles.items():
             self.namespace.run(f"tc qdisc add dev {name} clsact", check=False)
             self.namespace.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from ipaddress import ip_address, ip_network
 
@@ -26,14 +27,18 @@ def test_an_overlap_with_a_route_is_refused_unless_forced(
     for prefix in (str(host.layout.lab.prefix4), str(host.layout.lab.prefix6)):
         with pytest.raises(ConflictError, match=prefix):
             new_network(prefix)
-    host.run(["ip", "route", "add", "10.80.0.0/16", "via", str(host.layout.lab.prefix4[254])])
+    wider, same = ("10.80.0.0/16", "10.80.7.0/24")
+    for prefix in (wider, same):
+        host.run(["ip", "route", "add", prefix, "via", str(host.layout.lab.prefix4[254])])
     try:
-        with pytest.raises(ConflictError, match=r"10\.80\.0\.0/16"):
-            new_network("10.80.7.0/24")
-        assert new_network("10.80.7.0/24", is_forced=True).subnets[0].is_forced
+        with pytest.raises(ConflictError, match=re.escape(same)):
+            new_network(same)
+        assert new_network(same, is_forced=True).subnets[0].is_forced
+        new_network("10.80.8.0/24")  # only the route to much more than it covers that
     finally:
-        host.run(["ip", "route", "del", "10.80.0.0/16"])
-    assert len(api.get(NetworkList, "networks").networks) == 1
+        for prefix in (wider, same):
+            host.run(["ip", "route", "del", prefix])
+    assert len(api.get(NetworkList, "networks").networks) == 2
 
 
 def test_ranges_excludes_and_the_gateway_are_kept(

@@ -99,6 +99,7 @@ def pinging(host: LabHost, container: str, other: str) -> Iterator[subprocess.Po
             ping.kill()
 
 
+@pytest.mark.timeout(400)  # two hundred containers, on a machine that may do other things
 def test_containers_come_and_go_and_weftd_stays_as_it_is(hosts: list[LabHost]) -> None:
     for host in hosts[:2]:
         name = f"stays-{host.name}"

@@ -208,8 +208,8 @@ class Encryption:
     async def _is_in_force(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> bool:
         end = me.wireguard
         assert end is not None
-        self.waits_for = ()
         if end.in_force == end.stage and end.follows == cluster.encryption_id:
+            self.waits_for = ()
             return True
         await self._kernel.settle()
         failed = self._failed(me, known)
@@ -218,6 +218,8 @@ class Encryption:
             self._kernel.repair_soon()
         elif end.stage == EncryptionStage.ACCEPTS and end.in_force < end.stage:
             self.waits_for = await self._silent(cluster, me, known)
+        else:
+            self.waits_for = ()
         has_changed = (end.in_force >= SENDS) != (end.stage >= SENDS)
         if known and has_changed and not self.waits_for:
             await asyncio.sleep(LINGER_S)
