@@ -213,7 +213,7 @@ def test_a_cut_link_is_cut_for_these_two_alone_and_one_way_if_wanted(pair: Lab) 
     assert [len(host.cuts) for host in pair.status().hosts] == [2, 2]
     assert "cut to h2, from h2" in weft_lab(pair, "status").stdout
     assert weft_lab(pair, "heal", "h2").returncode == 0
-    assert reaches("h1", "h2")
+    until("the link is healed", lambda: reaches("h1", "h2"))
 
     assert weft_lab(pair, "cut", "h1", "h2", "--one-way").returncode == 0
     assert not reaches("h1", "h2")

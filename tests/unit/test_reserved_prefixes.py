@@ -70,9 +70,9 @@ async def test_a_network_on_a_reserved_prefix_is_refused(prefix: str) -> None:
     cidr = ip_network(prefix)
     for is_forced in (False, True):
         spec = NetworkSpec(name="foo", subnets=(SubnetSpec(cidr=cidr),), is_forced=is_forced)
-        with pytest.raises(InvalidError, match=f"subnet {prefix}: .*; choose another"):
+        with pytest.raises(InvalidError, match=f"subnet {cidr}: .*; choose another"):
             await control.networks.create(spec)
-    with pytest.raises(InvalidError, match=f"subnet {prefix}: .*; choose another"):
+    with pytest.raises(InvalidError, match=f"subnet {cidr}: .*; choose another"):
         await control.addresses.request_pool(SubnetSpec(cidr=cidr), family=cidr.version)
     assert not control.networks.list()
 

@@ -102,7 +102,6 @@ _NOT_TLS = {
     "LENGTH_TOO_SHORT",
     "NO_PROTOCOLS_AVAILABLE",
     "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
     "TLSV1_ALERT_PROTOCOL_VERSION",
     "UNEXPECTED_MESSAGE",
     "UNEXPECTED_RECORD",
@@ -114,6 +113,8 @@ _NOT_TLS = {
 }
 """OpenSSL's reasons where the other end does not speak TLS 1.3 at all."""
 _DAMAGED = {"DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "DIGEST_CHECK_FAILED", "BAD_SIGNATURE"}
+_EITHER = "RECORD_LAYER_FAILURE"
+"""All that OpenSSL 3.2 and later say of a record that does not decrypt and of one that is none."""
 _BETWEEN_FIX = (
     "look for what stands between the two hosts and touches their packets: a proxy, a firewall "
     "that looks into TLS"
@@ -159,6 +160,8 @@ def _of_tls(reason: str) -> Fault:
         return _NO_TLS
     if reason in _DAMAGED:
         return Fault("what it sent was changed on the way, or is sent again", _BETWEEN_FIX)
+    if reason == _EITHER:
+        return Fault("what it sent is not TLS 1.3, or was changed on the way", _BETWEEN_FIX)
     words = reason.lower().replace("_", " ")
     who = "it refuses TLS" if "ALERT" in reason else "TLS with it failed"
     return Fault(f"{who}: {words}", _BETWEEN_FIX)
