@@ -100,6 +100,8 @@ class Door:
         self._rooms = Rooms(max_waiting_of_one, on_crowd)
         self._unheard: set[socket.socket] = set()
         """Accepted, and their visit has not begun."""
+        self._open: set[socket.socket] = set()
+        """Where connections are accepted."""
 
     @property
     def waiting_count(self) -> int:
@@ -126,15 +128,19 @@ class Door:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as visits:
+                self._open.add(listening)
                 self._watch(listening, visits)
-                await loop.create_future()
+                try:
+                    await loop.create_future()
+                finally:  # before the visits end, or the group would get new ones
+                    self._open.discard(listening)
+                    loop.remove_reader(listening)
         finally:
-            loop.remove_reader(listening)
             while self._unheard:
                 self._unheard.pop().close()
 
     def _watch(self, listening: socket.socket, visits: asyncio.TaskGroup) -> None:
-        if listening.fileno() >= 0:
+        if listening in self._open:
             loop = asyncio.get_running_loop()
             loop.add_reader(listening, self._accept, listening, visits)
 
@@ -161,8 +167,14 @@ class Door:
 
     def _admit(self, visits: asyncio.TaskGroup, came: socket.socket, address: str) -> None:
         visit = Visit(address, self._is_familiar(address), lambda: self._end(came, task))
+        visiting = self._visit(came, visit)
+        try:
+            task = visits.create_task(visiting)
+        except RuntimeError:  # the door is being closed, and this one was on its way in
+            visiting.close()
+            came.close()
+            return
         self._unheard.add(came)
-        task = visits.create_task(self._visit(came, visit))
         visit.move(self._rooms.unknown, source_of(address))
 
     def _end(self, came: socket.socket, task: asyncio.Task[None]) -> None:
