@@ -1,4 +1,8 @@
-"""For all tests: no example has a deadline, for a busy machine misses any; an etcd for who asks."""
+"""For all tests: no example has a deadline, for a busy machine misses any; an etcd for who asks.
+
+Fifty times as many examples of the property tests, with the time that they take:
+`make test-property ARGS="--hypothesis-profile=deep --timeout=3000"`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from hypothesis import settings
 from tests.etcd.server import EtcdServer
 
 settings.register_profile("weft", deadline=None)
+settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile("weft")
 
 

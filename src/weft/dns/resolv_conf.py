@@ -15,10 +15,10 @@ Two lists come out of it, since the host and its containers do not see the same:
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from weft.model.addresses import IPAddress, ip_address
+from weft.model.addresses import IPAddress, address_in_packets, ip_address
 
 SYSTEMD_STUB = ip_address("127.0.0.53")
 SYSTEMD_RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
@@ -94,15 +94,17 @@ def _seen_by_containers(
     behind_systemd: Collection[IPAddress],
     docker: Collection[IPAddress],
 ) -> tuple[IPAddress, ...]:
-    wanted = dict.fromkeys([*listed, *(behind_systemd if SYSTEMD_STUB in listed else ())])
-    askable = [address for address in wanted if _is_askable(address)] or DOCKER_DEFAULTS
-    return tuple(dict.fromkeys([*filter(_is_askable, docker), *askable]))
+    askable = [*_askable([*listed, *(behind_systemd if SYSTEMD_STUB in listed else ())])]
+    return tuple(dict.fromkeys([*_askable(docker), *(askable or DOCKER_DEFAULTS)]))
 
 
-def _is_askable(address: IPAddress) -> bool:
-    """Whether a query can leave a workload for it. IPv4's link-local addresses are routed like all
+def _askable(listed: Iterable[IPAddress]) -> Iterator[IPAddress]:
+    """Those for which a query can leave a workload. IPv4's link-local addresses are routed like all
     others (clouds have resolvers there); IPv6's belong to one link of the host's."""
-    return not address.is_loopback and not (address.version == 6 and address.is_link_local)
+    for address in map(address_in_packets, listed):
+        of_link = address.version == 6 and address.is_link_local
+        if not (of_link or address.is_loopback or address.is_multicast or address.is_unspecified):
+            yield address
 
 
 def _fingerprint(path: Path) -> tuple[int, ...] | None:

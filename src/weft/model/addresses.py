@@ -6,7 +6,6 @@ union of two custom types, so at run time it is an abstract class with which bot
 
 from __future__ import annotations
 
-import re
 from abc import ABC
 from collections.abc import Iterable
 from ipaddress import (
@@ -21,40 +20,32 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     IPAddress = IPv4Address | IPv6Address
-    ScopedAddress = IPv4Address | IPv6Address
     IPNetwork = IPv4Network | IPv6Network
 else:
 
     class IPAddress(ABC):  # noqa: B024
         """An IPv4Address or IPv6Address."""
 
-    class ScopedAddress(ABC):  # noqa: B024
-        """The same, and it may say of which device a link-local address is."""
-
     class IPNetwork(ABC):  # noqa: B024
         """An IPv4Network or IPv6Network."""
 
     IPAddress.register(IPv4Address)
     IPAddress.register(IPv6Address)
-    ScopedAddress.register(IPv4Address)
-    ScopedAddress.register(IPv6Address)
     IPNetwork.register(IPv4Network)
     IPNetwork.register(IPv6Network)
 
 __all__ = [
     "IPAddress",
     "IPNetwork",
-    "ScopedAddress",
+    "address_in_packets",
     "check_ranges",
     "ip_address",
     "ip_network",
     "link_local_from_mac",
     "plain_address",
     "plain_network",
-    "scoped_address",
 ]
 MAPPED = IPv6Network("::ffff:0:0/96")
-_SCOPE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 
 
 def plain_address(text: str) -> IPAddress:
@@ -63,21 +54,26 @@ def plain_address(text: str) -> IPAddress:
     IPv4 inside IPv6 would be taken for the IPv4 address that is in it: the kernel's maps hold both
     in that form.
     """
-    address = scoped_address(text)
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(f"{text[:60]!r} says a device: leave out %{address.scope_id}")
-    return address
-
-
-def scoped_address(text: str) -> IPAddress:
-    """The same where a device may be said: ``fe80::1%eth0``."""
     address = ip_address(text)
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             raise ValueError(f"{text[:60]!r} is an IPv4 address: write {address.ipv4_mapped}")
-        if address.scope_id is not None and not _SCOPE.fullmatch(address.scope_id):
-            raise ValueError(f"{text[:60]!r} has a scope that is no name of a device")
+        if address.scope_id is not None:
+            raise ValueError(f"{text[:60]!r} says a device: leave out %{address.scope_id}")
     return address
+
+
+def address_in_packets(address: IPAddress) -> IPAddress:
+    """What is in packets to an address that a host's own files name, and so what records hold.
+
+    >>> address_in_packets(ip_address("2001:db8::1%eth0"))
+    IPv6Address('2001:db8::1')
+    >>> address_in_packets(ip_address("::ffff:192.0.2.1"))
+    IPv4Address('192.0.2.1')
+    """
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(address.packed)
 
 
 def plain_network(text: str) -> IPNetwork:

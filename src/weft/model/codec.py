@@ -16,10 +16,8 @@ from weft.errors import InvalidError
 from weft.model.addresses import (
     IPAddress,
     IPNetwork,
-    ScopedAddress,
     plain_address,
     plain_network,
-    scoped_address,
 )
 from weft.model.records import KINDS, Port, Record
 
@@ -36,7 +34,6 @@ _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_REASON = 400
 _ADDRESS: object = IPAddress
-_SCOPED: object = ScopedAddress
 _NETWORK: object = IPNetwork
 
 
@@ -51,8 +48,6 @@ def decode_hook(wanted: type, value: object) -> object:
     """For msgspec: text as addresses and prefixes; ValueError when it is none."""
     if wanted is _ADDRESS:
         return plain_address(str(value))
-    if wanted is _SCOPED:
-        return scoped_address(str(value))
     if wanted is _NETWORK:
         return plain_network(str(value))
     raise NotImplementedError(f"cannot decode {wanted!r}")

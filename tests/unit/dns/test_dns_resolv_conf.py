@@ -9,6 +9,8 @@ from weft.dns.resolv_conf import DOCKER_DEFAULTS, ResolvConf, parse
 from weft.model.addresses import ip_address
 from weft.model.service_addresses import DNS4
 
+MAPPED, MAPPED_LOOPBACK = (str(ip_address(f"::ffff:{each}")) for each in ("192.0.2.1", "127.0.0.1"))
+
 
 def texts(addresses: object) -> list[str]:
     return [str(address) for address in addresses]  # type: ignore[attr-defined]
@@ -41,6 +43,10 @@ def test_name_servers_are_read_as_libc_reads_them(text: str, expected: list[str]
         (f"nameserver {DNS4}", [], [str(DNS4)]),
         ("nameserver 169.254.169.254", ["169.254.169.254"], ["169.254.169.254"]),
         ("nameserver fe80::1%eth0", ["fe80::1%eth0"], texts(DOCKER_DEFAULTS)),
+        ("nameserver 2001:db8::1%eth0", ["2001:db8::1%eth0"], ["2001:db8::1"]),
+        ("nameserver ::ffff:192.0.2.1", [MAPPED], ["192.0.2.1"]),
+        ("nameserver ::ffff:127.0.0.1", [MAPPED_LOOPBACK], texts(DOCKER_DEFAULTS)),
+        ("nameserver 224.0.0.251\nnameserver ::", ["224.0.0.251", "::"], texts(DOCKER_DEFAULTS)),
     ],
 )
 def test_whom_to_ask_and_whom_workloads_ask(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from weft.model.addresses import IPAddress, IPNetwork, ScopedAddress, ip_network
+from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.ids import HostId
 from weft.model.records.base import Part, Record
 from weft.model.service_addresses import is_of_weft
@@ -39,9 +39,9 @@ class Host(Record, frozen=True, kw_only=True):
     """Of the underlay device: the largest IP packet it carries."""
     network_mtu_bytes: MtuBytes = 1450
     """For networks that name none: what fits into an underlay packet once encapsulated."""
-    resolvers: Annotated[tuple[ScopedAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
+    resolvers: Annotated[tuple[IPAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
     """DNS servers that this host uses; queries of its workloads to them are Weft's to answer."""
-    former_resolvers: Annotated[tuple[ScopedAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
+    former_resolvers: Annotated[tuple[IPAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
     """DNS servers that it used and workloads may still ask: queries to them are Weft's as well."""
     version: Text = ""
     mesh_port: PortNumber = 6783
