@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from weft.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
+    Answer,
     Netlink,
     Request,
     attribute,
@@ -50,6 +52,8 @@ _NEXT_HOP = struct.Struct("=HBBi")
 
 PROTOCOL = 87
 """Marks the routes that Weft made (`ip route` shows ``proto 87``)."""
+_MOST_OWN_S = 1.0
+_OWN_POLL_S = 0.0005
 METRIC = 2000
 """Of Weft's routes: so high that a route of the host to the same prefix goes before."""
 
@@ -135,23 +139,42 @@ class Way(NamedTuple):
 
 def ways(netlink: Netlink, destinations: Sequence[IPAddress]) -> dict[IPAddress, Way]:
     """How each is reached; those that are not, or are this host's own, are left out."""
-    requests = [
-        Request(
-            f"look up the route to {address}",
-            _RTM_GETROUTE,
-            0,
-            _RTMSG.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-            + attribute(_RTA_DST, address.packed),
-        )
-        for address in destinations
-    ]
     found: dict[IPAddress, Way] = {}
-    for address, answer in zip(destinations, netlink.run(requests)):
+    for address, answer in zip(destinations, netlink.run([*map(_look_up, destinations)])):
         if answer.error is None:
             way = _parse_way(answer.body)
             if way is not None:
                 found[address] = way
     return found
+
+
+def await_own(
+    netlink: Netlink, addresses: Iterable[IPAddress], wait_s: float = _MOST_OWN_S
+) -> None:
+    """Wait until packets to these addresses, which a device has been given, are taken.
+
+    For IPv6 the kernel leaves that to a worker, which waits for other changes of devices: until
+    then, mostly for some milliseconds, what arrives is dropped. It is left to itself after
+    `wait_s`.
+    """
+    waiting = [address for address in addresses if address.version == 6]
+    deadline_s = time.monotonic() + wait_s
+    while waiting:
+        answers = netlink.run([*map(_look_up, waiting)])
+        waiting = [each for each, answer in zip(waiting, answers) if not _is_own(answer)]
+        if not waiting or time.monotonic() > deadline_s:
+            return
+        time.sleep(_OWN_POLL_S)
+
+
+def _look_up(address: IPAddress) -> Request:
+    header = _RTMSG.pack(_FAMILY[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    body = header + attribute(_RTA_DST, address.packed)
+    return Request(f"look up the route to {address}", _RTM_GETROUTE, 0, body)
+
+
+def _is_own(answer: Answer) -> bool:
+    return answer.error is None and _RTMSG.unpack_from(answer.body)[7] == _RTN_LOCAL
 
 
 def is_of_interest(body: bytes) -> bool:

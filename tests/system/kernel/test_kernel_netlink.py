@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import time
 from collections.abc import Callable
 
@@ -54,6 +55,22 @@ def test_address_is_usable_at_once(netlink: Netlink) -> None:
     assert {ip_network("10.1.0.0/24"), ip_network("fd00:1::/64")} <= prefixes
     netlink.do(addresses.delete_address(link.ifindex, ip_address("10.1.0.2"), 24))
     assert "10.1.0.2" not in run("ip addr show dev a")
+
+
+def test_packets_to_an_address_are_taken_at_once_when_it_was_awaited(netlink: Netlink) -> None:
+    netlink.do(links.create_veth(VethEnd("a"), VethEnd("b"), 1500))
+    netlink.do(links.set_up("a"), links.set_up("b"))
+    link = links.find_link(netlink, "a")
+    assert link is not None
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::", 0))
+        sock.settimeout(2 * PATIENCE)
+        for number in range(1, 100):
+            address = ip_address(f"fd00:1::{number:x}")
+            netlink.do(addresses.add_address(link.ifindex, address, 64))
+            routes.await_own(netlink, [address], 10 * PATIENCE)
+            sock.sendto(b"x", (str(address), sock.getsockname()[1]))
+            assert sock.recv(9) == b"x", address
 
 
 def test_default_route_to_a_gateway_outside_of_all_prefixes(netlink: Netlink) -> None:

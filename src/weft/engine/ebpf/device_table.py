@@ -39,7 +39,7 @@ from weft.kernel.links import (
     set_up,
 )
 from weft.kernel.netlink import Netlink
-from weft.kernel.routes import add_gateway_route, routes
+from weft.kernel.routes import add_gateway_route, await_own, routes
 
 OWN_NAME = re.compile(r"wef[tc][0-9a-f]{11}")
 """Both ends of a port's pair, as `control` names them."""
@@ -59,10 +59,11 @@ class DeviceTable:
         self._devices = devices
         self._netlink = devices.netlink
         self._remade: set[str] = set()
-        self._rising: list[tuple[Netlink, int]] = []
+        self._rising: list[tuple[Netlink, int, rows.DeviceValue]] = []
 
     def await_ready(self) -> None:
-        """Wait until the workloads' ends that were made since the last call really send.
+        """Wait until the workloads' ends that were made since the last call really send, and take
+        what is sent to them.
 
         Call it once their hosts' ends are up. The kernel starts a device some time after its
         carrier came, 60 ms on a busy machine; an ARP request before that is lost, and the next
@@ -70,13 +71,14 @@ class DeviceTable:
         """
         rising, self._rising = self._rising, []
         deadline_s = time.monotonic() + _READY_S
-        for inside, ifindex in rising:
+        for inside, ifindex, value in rising:
             with inside:
                 while time.monotonic() < deadline_s:
                     link = find_link(inside, ifindex)
                     if link is None or link.is_ready:
                         break
                     time.sleep(_READY_POLL_S)
+                await_own(inside, (address for address, _ in value.addresses))
 
     def take_remade(self) -> set[str]:
         """Devices that were made anew since the last call, in place of one that was there."""
@@ -191,7 +193,7 @@ class DeviceTable:
             _configure(inside, ifindex, value)
             if len(self._rising) < _MOST_RISING:
                 stack.pop_all()
-                self._rising.append((inside, ifindex))
+                self._rising.append((inside, ifindex, value))
 
     def _is_waiting(self, link: Link, value: rows.DeviceValue) -> bool:
         """Whether a pair whose peer another moves serves: moved already, or as it must be."""

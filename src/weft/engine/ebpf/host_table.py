@@ -33,6 +33,7 @@ from weft.kernel.routes import (
     PROTOCOL,
     add_local_route,
     add_route,
+    await_own,
     delete_route,
     routes,
 )
@@ -145,7 +146,13 @@ class HostAddressTable:
                     requests.append((address, delete_address(ifindex, address, length)))
             add = add_address(ifindex, address, value.prefix_length, has_prefix_route=False)
             requests.append((address, add))
-        return _run(self._netlink, self.name, requests, errno.EADDRNOTAVAIL)
+        failures = _run(self._netlink, self.name, requests, errno.EADDRNOTAVAIL)
+        failed = {failure.row.key for failure in failures}
+        added = (address for address in upserts if isinstance(address, IPAddress))
+        await_own(
+            self._netlink, (each for each in added if each not in failed and not _is_moot(each))
+        )
+        return failures
 
 
 class HostRouteTable:

@@ -21,7 +21,7 @@ from weft.errors import UnavailableError, WeftError
 from weft.kernel import sysctl
 from weft.kernel.addresses import add_address, addresses, delete_address
 from weft.kernel.links import Link, forbid_link_local, set_mtu, set_queue, set_up
-from weft.kernel.routes import PROTOCOL, add_route, routes
+from weft.kernel.routes import PROTOCOL, add_route, await_own, routes
 from weft.kernel.wireguard import device, key_file
 from weft.kernel.wireguard.key_file import raw, text
 from weft.kernel.wireguard.state import (
@@ -186,6 +186,7 @@ class WireGuardTable:
         assert wanted.address is not None
         add = add_address(ifindex, wanted.address, _HOST_BITS, has_prefix_route=False)
         self._netlink.do(*stale, add, add_route(WIREGUARD6, ifindex, source=wanted.address))
+        await_own(self._netlink, [wanted.address])
         device.make_room(WEFTWG, self._run_dir)
 
 
