@@ -87,14 +87,18 @@ class Server:
 
 def ask(namespace: str, address: str, kind: str, port: int = PORT) -> str:
     """From whom the server was asked, as it says itself; empty when no answer comes."""
+    return _asked(namespace, address, kind, port).stdout.strip()
+
+
+def is_refused(namespace: str, address: str, port: int) -> bool:
+    """Whether who asks a closed port over UDP learns of it, by an ICMP error."""
+    return "ConnectionRefusedError" in _asked(namespace, address, "udp", port).stderr
+
+
+def _asked(namespace: str, address: str, kind: str, port: int) -> subprocess.CompletedProcess[str]:
     words = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-c", _ASK]
-    done = subprocess.run(
-        [*words, address, str(port), kind, str(PATIENCE)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
+    words += [address, str(port), kind, str(PATIENCE)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 class Beside(NamedTuple):
@@ -254,6 +258,8 @@ def test_a_network_works_where_the_host_has_its_prefix_otherwise(
         tell_prefixes(beside)
         assert not host.failures()
         for version in (4, 6):
+            assert is_refused(beside.workload.name, OUTSIDE[version], 81), version
+            assert is_refused(beside.workload.name, HOST[version], 81), version
             for kind in ("tcp", "udp"):
                 case = (version, kind)
                 assert ask(beside.outside, HOST[version], kind) == OUTSIDE[version], case
