@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,6 +180,25 @@ async def test_connections_outlive_weftd(place: Place) -> None:
             assert await asyncio.to_thread(ask, place.outside, HOST[6], "udp", 8080)
         out, _ = await asyncio.to_thread(client.communicate, "\n", 10)
         assert out == f"{GATEWAY[4]}\n"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("program", ["iptables", "iptables-legacy"])
+async def test_a_firewall_that_lets_in_only_what_it_knows_lets_clients_in(
+    place: Place, program: str, family: int
+) -> None:
+    for each in (program, program.replace("ip", "ip6", 1)):
+        place.host.run(f"{each} -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+        place.host.run(f"{each} -A INPUT -p ipv6-icmp -j ACCEPT; {each} -P INPUT DROP")
+    port = web_port(place, family)
+    place.overlay.write(port)
+    async with Weftd(place.host, port):
+
+        def is_served(kind: str) -> bool:
+            return ask(place.outside, HOST[10 - family], kind) == GATEWAY[family]
+
+        for kind in ("tcp", "udp"):
+            await asyncio.to_thread(until, functools.partial(is_served, kind), kind)
 
 
 async def test_nobody_gets_in_by_weftds_own_address(place: Place) -> None:

@@ -7,7 +7,8 @@ put back when flushed, and removed on purge. What may really pass is decided in 
 all the same, and by mesh and overlay themselves, which know who is of the cluster.
 
 Queries for names and their answers take no part in conntrack, or workloads could fill it. So a
-chain at the output hook that lets out only what conntrack knows needs a rule as well.
+chain at the output hook that lets out only what conntrack knows needs a rule as well. And who uses
+a published port by way of the proxy comes in at the input hook, where others are forwarded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from weft.engine.ebpf.foreign_verdict import TRACKED, UNTRACKED, Packet, is_let_
 from weft.engine.ebpf.rows import WEFT0
 from weft.errors import KernelError
 from weft.kernel.nftables import Nftables
-from weft.model.service_addresses import ALIAS4, ALIAS6
+from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, PROXY_PORT
 
 COMMENT = "weft"
 """With which all comments of Weft's rules begin."""
@@ -55,6 +56,7 @@ class OpenPort(NamedTuple):
         return f"{COMMENT} {self.protocol} {self.port}"
 
 
+_PROXY = (OpenPort("tcp", PROXY_PORT), OpenPort("udp", PROXY_PORT))
 Ports = Sequence[OpenPort]
 
 
@@ -190,6 +192,11 @@ def _rules(family: str, hook: str, ports: Ports) -> list[_Rule]:
     alias = f"ip6 {{end}} {ALIAS6}" if family == "ip6" else f"ip {{end}} {ALIAS4}"
     opened = [_Rule(f"{each.protocol} dport {each.port}", each.comment) for each in ports]
     side, end = ("iifname", "saddr") if hook == "input" else ("oifname", "daddr")
+    if hook == "input":
+        address = f"ip6 daddr {DNS6}" if family == "ip6" else f"ip daddr {DNS4}"
+        opened += [
+            _Rule(f"{address} {each.protocol} dport {each.port}", each.comment) for each in _PROXY
+        ]
     return [_Rule(f'{side} "{WEFT0}" {alias.format(end=end)}', COMMENT), *opened]
 
 
@@ -220,6 +227,10 @@ def _legacy_rules(ports: Ports) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield program, ("FORWARD", "-o", WEFT0, *comment)
         yield program, ("INPUT", "-i", WEFT0, "-s", alias, *comment)
         yield program, ("OUTPUT", "-o", WEFT0, "-d", alias, *comment)
+        own = str(DNS4 if version == 4 else DNS6)
+        for each in _PROXY:
+            to_proxy = ("-d", own, "-p", each.protocol, "--dport", str(each.port))
+            yield program, ("INPUT", *to_proxy, *_accepted(each.comment))
         for each in ports:
             match = ("-p", each.protocol, "--dport", str(each.port))
             yield program, ("INPUT", *match, *_accepted(each.comment))
