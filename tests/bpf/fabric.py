@@ -18,6 +18,7 @@ from typing import NamedTuple
 from tests.bpf import streams, wire
 from tests.bpf.namespaces import Namespace
 from tests.bpf.streams import SMALL_BUFFERS
+from tests.own_addresses import await_addresses
 from weft.engine.ebpf.codecs import encode_address
 from weft.kernel.bpf import layouts, programs
 from weft.kernel.bpf.counters import PortCounters
@@ -172,6 +173,8 @@ class WireHost:
             inside.run(f"ip -6 address add {place.ipv6}/64 dev eth0 nodad")
             inside.run(f"ip route add default via {list(SUBNETS.values())[place.subnet]}")
             inside.run(f"ip -6 route add default via {list(SUBNETS.values())[2 + place.subnet]}")
+        for namespace in (self.namespace, *self.insides):
+            await_addresses(path(namespace))
 
     def put(self, name: str, key: bytes, value: bytes) -> None:
         failures = self.plane.maps[name].update({key: value})
@@ -349,6 +352,7 @@ def join(near: Namespace, far: Namespace, link: Link, mtu: int = UNDERLAY_MTU) -
         namespace.run(f"ip link set {name} addrgenmode none up")
         namespace.run(f"ip address add {link.address(own, 4)}/24 dev {name}")
         namespace.run(f"ip -6 address add {link.address(own, 6)}/64 dev {name} nodad")
+        await_addresses(path(namespace))
         for version in (4, 6):
             far_address = link.address(other, version)
             neighbour = f"{far_address} lladdr {link.mac(other)} dev {name}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bpf.namespaces import Namespace
 from tests.bpf.world import MTU, WEFT0_MAC, WORKLOADS, Workload, World, host_devices
+from tests.own_addresses import await_addresses
 from weft.kernel.bpf.programs import DataPlane
 from weft.model.service_addresses import DNS4, DNS6
 
@@ -70,6 +71,8 @@ def made(bpffs: Path, objects: Path) -> Iterator[Lan]:
             _configure(inside, workload)
         for inside in insides.values():
             wait_for(lambda inside=inside: " tentative" not in inside.run("ip -6 address show"))  # type: ignore[misc]
+        for namespace in (host, *insides.values()):
+            await_addresses(f"/proc/{os.getpid()}/fd/{namespace.fd}")
         yield lan
 
 

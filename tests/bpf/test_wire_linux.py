@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bpf.fabric import VNI, Fabric, Link, Place, made_beside, mtu_of, stream
+from tests.bpf.fabric import VNI, Fabric, Link, Place, made_beside, mtu_of, path, stream
 from tests.bpf.namespaces import Namespace
+from tests.own_addresses import await_addresses
 
 ANN, AVA = Place(1, 0), Place(1, 1)
 LIN = Place(2, 0)
@@ -41,6 +42,7 @@ def fabric(
         linux.run("ip link set eth0 up")
         linux.run(f"ip address add {LIN.ipv4}/24 dev eth0")
         linux.run(f"ip -6 address add {LIN.ipv6}/64 dev eth0 nodad")
+        await_addresses(path(linux))
         yield fabric
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from tests.own_addresses import await_addresses
 from tests.system.overlay_host import OverlayHost
 from tests.system.overlay_workload import Workload, sh
 from weft.kernel import netns
@@ -96,6 +97,7 @@ class Overlay:
         for address in addresses:
             sh(name, f"ip addr add {address} dev {ifname} {'nodad' if ':' in address else ''}")
         sh(name, f"ip link set {ifname} mtu {mtu_bytes} up")
+        await_addresses(f"/run/netns/{name}")
         return port
 
     def probe(self, *links: tuple[OverlayHost, OverlayHost]) -> None:

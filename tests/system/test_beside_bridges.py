@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.own_addresses import await_addresses
 from tests.system import overlay as world
 from tests.system.overlay import Overlay, port_on
 from tests.system.overlay_host import OverlayHost
@@ -133,6 +134,8 @@ def bridge(
         f"ip link set eth0 up; ip route add default via {gateway4}; "
         f"ip route add default via {gateway6}",
     )
+    for each in (host.name, container):
+        await_addresses(f"/run/netns/{each}")
     return container
 
 

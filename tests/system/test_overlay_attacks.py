@@ -20,6 +20,7 @@ import pytest
 
 from tests.bpf import wire
 from tests.bpf.overlay import vxlan
+from tests.own_addresses import await_addresses
 from tests.system import attacker, encryption, frames
 from tests.system import overlay as plain
 from tests.system.encryption import KIND, EncryptedOverlay, mac_of
@@ -105,6 +106,8 @@ class Field:
             "ip link set eth0 up; ip route add default via 172.30.0.1;"
             "ip -6 route add default via fd30::1",
         )
+        for each in (self.one.name, self.two.name, name):
+            await_addresses(f"/run/netns/{each}")
         return name
 
     def forged(self, what: str) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.own_addresses import await_addresses
 from tests.system import overlay as world
 from tests.system.overlay import FOO, Overlay
 from tests.system.overlay_host import OverlayHost
@@ -119,6 +120,7 @@ def test_underlay_addresses_on_the_loopback_device(overlay: Overlay) -> None:
         host.addresses = [f"203.0.113.{number}/32", f"2001:db8:9::{number}/128"]
         for address in host.addresses:
             host.run(f"ip addr add {address} dev lo")
+        await_addresses(f"/run/netns/{host.name}")
         host.run(f"ip route add 203.0.113.{3 - number} via 192.0.2.{3 - number}")
         host.run(f"ip route add 2001:db8:9::{3 - number} via 2001:db8:1::{3 - number}")
         hosts.append(host)
@@ -171,7 +173,8 @@ def cable(overlay: Overlay) -> Iterator[Cable]:
         host.run("ip link set tun0 up")
         host.addresses = [f"10.77.0.{number}/24", f"2001:db8:77::{number}/64"]
         for address in host.addresses:
-            host.run(f"ip addr add {address} dev tun0")
+            host.run(f"ip addr add {address} dev tun0 {'nodad' if ':' in address else ''}")
+        await_addresses(f"/run/netns/{host.name}")
     yield made
     made.close()
 
@@ -238,6 +241,7 @@ def test_a_plain_linux_vxlan_device_takes_part(overlay: Overlay) -> None:
     sh(plain, f"ip link add vx type vxlan id {FOO.vni} dstport 4789 remote 192.0.2.1 nolearning")
     sh(plain, f"ip link set vx address {mac} mtu 1450 up; ip addr add 10.5.0.99/24 dev vx")
     sh(plain, "ip -6 addr add fd05::99/64 dev vx nodad")
+    await_addresses(f"/run/netns/{plain}")
     sh(plain, f"ip neigh add 10.5.0.10 lladdr {a.port.mac} dev vx")
     sh(plain, f"ip -6 neigh add fd05::a lladdr {a.port.mac} dev vx")
     there = Host(id=HostId("9" * 16), name="plain", underlay=(ip_address("192.0.2.9"),))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.own_addresses import await_addresses_here
 from weft.config import Settings
 from weft.engine.ebpf.sink import Sink
 from weft.kernel import netns
@@ -86,6 +87,7 @@ def addresses(host_netns: str) -> None:
     run("ip link add up9 type veth peer name up8; ip link set up9 addrgenmode none")
     run("ip link set up8 addrgenmode none; ip link set up9 up; ip link set up8 up")
     run("ip addr add 192.0.2.10/24 dev up9; ip -6 addr add 2001:db8::10/64 dev up9 nodad")
+    await_addresses_here()
     deadline_s = time.monotonic() + 10 * PATIENCE
     while run("ip -o link").count("state UP") < 2:  # the kernel says so in its own time
         assert time.monotonic() < deadline_s, "up8 and up9 do not come up"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.own_addresses import await_addresses_here
 from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, HOST, OTHER, port, rows_of, settle
 from weft.config import Settings
@@ -169,6 +170,7 @@ def announce(path: str, address: str) -> None:
     """What keepalived sends as it takes an address over."""
     with netns.entered(path):
         run(f"ip addr add {address} dev eth0 {'nodad' if ':' in address else ''}")
+        await_addresses_here()
         (link,) = json.loads(run("ip -j link show dev eth0"))
         announcer = Announcer()
         announcer.send("eth0", frames(ip_address(address), link["address"]))

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from tests.own_addresses import await_addresses_here
 from tests.system.kernel.conftest import run
 from weft.kernel import conntrack
 from weft.model.addresses import ip_address
@@ -20,6 +21,7 @@ def test_flows_are_counted_by_who_began_them(host_netns: str) -> None:
     run(f"nft 'table inet t {{ {chain}; }}'")
     for address in FLOWS:
         run(f"ip addr add {address}/{128 if ':' in address else 32} dev lo")
+    await_addresses_here()
     for address, its in FLOWS.items():
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for port in range(its):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.own_addresses import await_addresses
 from tests.system.kernel.conftest import run
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
@@ -47,6 +48,7 @@ class Container:
                 self.inside(f"{ip} route add default via {gateway} dev {name}")
             elif not self.leads_to(version):  # what Docker is told when a container joins
                 self.inside(f"{ip} route add {RESOLVER[version]} via {gateway} dev {name}")
+        await_addresses(self.path)
         (link,) = json.loads(self.inside(f"ip -j link show dev {name}"))
         self.macs[name] = link["address"]
 

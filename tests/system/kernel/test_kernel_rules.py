@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.own_addresses import await_addresses_here
 from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, HOST, INNER, port, rows_of, settle
 from weft.engine.ebpf import rows
@@ -120,6 +121,7 @@ def town(sink: Sink, host_netns: str, new_netns: Callable[[], str]) -> Iterator[
     run("ip link set up0 up")
     with netns.entered(outside):
         run(f"ip addr add {OUTSIDE4}/24 dev up1; ip addr add {OUTSIDE6}/64 dev up1 nodad")
+        await_addresses_here()
         run("ip link set up1 up; ip link set lo up")
     made = Town(sink, host_netns, outside, new_netns(), new_netns(), new_netns(), [])
     settle(sink, _desired(made))

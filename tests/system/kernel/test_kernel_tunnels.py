@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.own_addresses import await_addresses_here
 from tests.system.kernel.conftest import PATIENCE, run
 from weft.config import Settings
 from weft.engine.compiler import Compiler
@@ -108,6 +109,7 @@ def join(path: str, number: int, mac: str) -> None:
     with netns.entered(path):
         run(f"ip addr add 192.0.2.{number}/24 dev up0")
         run(f"ip -6 addr add 2001:db8::{number}/64 dev up0 nodad; ip link set up0 up")
+        await_addresses_here()
 
 
 @pytest.fixture
@@ -115,6 +117,7 @@ def cable(sink: Sink, settings: Settings, new_netns: Callable[[], str]) -> Cable
     run("ip link add sw type bridge; ip link set sw up")
     run("ip link add up0 type veth peer name sw1; ip link set sw1 master sw up; ip link set up0 up")
     run("ip addr add 192.0.2.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad")
+    await_addresses_here()
     near, router = new_netns(), new_netns()
     join(near, 2, MAC2)
     join(router, 3, MAC3)
