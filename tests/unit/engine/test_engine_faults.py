@@ -45,7 +45,7 @@ def test_a_record_that_cannot_be_compiled_has_no_rows_and_is_compiled_again_when
         compiler = Compiler({Network: network_rows}, store)
     assert compiler.rows() == {"networks": {5000: "good"}}
     assert compiler.faults == {(Network, "bad"): "not compiled: RecursionError: deep"}
-    assert [(each["event"], each["id"]) for each in logs] == [("record not compiled", "bad")]
+    assert [each["id"] for each in logs if each["event"] == "record not compiled"] == ["bad"]
     mended = Network(id=BAD.id, name="mended", vni=BAD.vni)
     changes = compiler.update(store.apply([Put(mended)]))
     assert changes.upserts == {RowKey("networks", 5001): "mended"}
@@ -66,7 +66,7 @@ def test_a_listener_that_fails_is_logged_and_the_others_are_told() -> None:
     with capture_logs() as logs:
         asyncio.run(store.write([Put(GOOD)]))
     assert heard == [[Changed(None, GOOD)]]
-    assert [each["event"] for each in logs] == ["fault in weftd: a listener failed"]
+    assert [each["event"] for each in logs].count("fault in weftd: a listener failed") == 1
 
 
 async def test_what_is_not_compiled_is_shown_with_its_record() -> None:
