@@ -16,7 +16,7 @@ def run(
     *,
     text: str | None = None,
     environment: Mapping[str, str] | None = None,
-    timeout_s: float = 120,
+    timeout_s: float = 300,
     shown: str | None = None,
 ) -> str:
     """What the command printed; UnavailableError with its own words when it fails.

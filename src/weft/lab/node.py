@@ -63,7 +63,7 @@ class Node:
         return kept
 
     def run(
-        self, command: Iterable[str], *, text: str | None = None, timeout_s: float = 120
+        self, command: Iterable[str], *, text: str | None = None, timeout_s: float = 300
     ) -> str:
         """Run a command here and return what it printed; UnavailableError when it fails."""
         words = list(command)
