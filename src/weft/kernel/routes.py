@@ -52,7 +52,8 @@ _NEXT_HOP = struct.Struct("=HBBi")
 
 PROTOCOL = 87
 """Marks the routes that Weft made (`ip route` shows ``proto 87``)."""
-_MOST_OWN_S = 1.0
+MOST_OWN_S = 1.0
+"""Far more than the kernel takes until it knows an address as its own."""
 _OWN_POLL_S = 0.0005
 METRIC = 2000
 """Of Weft's routes: so high that a route of the host to the same prefix goes before."""
@@ -148,9 +149,7 @@ def ways(netlink: Netlink, destinations: Sequence[IPAddress]) -> dict[IPAddress,
     return found
 
 
-def await_own(
-    netlink: Netlink, addresses: Iterable[IPAddress], wait_s: float = _MOST_OWN_S
-) -> None:
+def await_own(netlink: Netlink, addresses: Iterable[IPAddress], wait_s: float = MOST_OWN_S) -> None:
     """Wait until packets to these addresses, which a device has been given, are taken.
 
     For IPv6 the kernel leaves that to a worker, which waits for other changes of devices: until

@@ -39,7 +39,7 @@ from weft.kernel.links import (
     set_up,
 )
 from weft.kernel.netlink import Netlink
-from weft.kernel.routes import add_gateway_route, await_own, routes
+from weft.kernel.routes import MOST_OWN_S, add_gateway_route, await_own, routes
 
 OWN_NAME = re.compile(r"wef[tc][0-9a-f]{11}")
 """Both ends of a port's pair, as `control` names them."""
@@ -70,7 +70,8 @@ class DeviceTable:
         one follows a second later. A kernel since 6.8 catches up when it is asked.
         """
         rising, self._rising = self._rising, []
-        deadline_s = time.monotonic() + _READY_S
+        began_s = time.monotonic()
+        deadline_s = began_s + _READY_S
         for inside, ifindex, value in rising:
             with inside:
                 while time.monotonic() < deadline_s:
@@ -78,7 +79,8 @@ class DeviceTable:
                     if link is None or link.is_ready:
                         break
                     time.sleep(_READY_POLL_S)
-                await_own(inside, (address for address, _ in value.addresses))
+                left_s = max(began_s + MOST_OWN_S - time.monotonic(), 0)
+                await_own(inside, (address for address, _ in value.addresses), left_s)
 
     def take_remade(self) -> set[str]:
         """Devices that were made anew since the last call, in place of one that was there."""
