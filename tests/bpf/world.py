@@ -230,7 +230,7 @@ class World:
         assert not failures, failures
 
 
-QUERIES_PER_S = 500
+QUERIES_PER_S = 50
 """Of one port."""
 _GATEWAY = EndpointFlag.ENDPOINT_GATEWAY
 
