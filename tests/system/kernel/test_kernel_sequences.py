@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.system.kernel.conftest import run
+from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, INNER, port, rows_of, settle
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import difference
@@ -73,7 +73,7 @@ def port_of(wish: Wish, places: dict[tuple[int, int], str]) -> Port:
 
 
 @settings(
-    max_examples=25,
+    max_examples=25 if PATIENCE == 1 else 5,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(states, min_size=1, max_size=4))
