@@ -75,7 +75,8 @@ class OverlayHost:
         return sh(self.name, command)
 
     def start(self) -> None:
-        """Start the engine, and wait until it is ready."""
+        """Start the engine, and wait until it is ready; also anew, after `stop`."""
+        self._ready.clear()
         self._running = self._thread.submit(self._live)
         assert self._ready.wait(20 * PATIENCE), self.problem
         if self.problem is not None:
