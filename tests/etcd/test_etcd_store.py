@@ -19,6 +19,7 @@ from weft.etcd.wire import MAX_OPERATIONS
 from weft.mesh.entry import Key
 from weft.mesh.replica import Draft
 from weft.model.addresses import ip_address
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import ForgottenHost, Host, Network, Reservation
 from weft.store.interface import Delete, Put
@@ -40,7 +41,7 @@ def reservations(owner: str, count: int) -> list[Reservation]:
             subnet_id=SubnetId("s1"),
             host_id=HostId(owner),
             address=first + n,
-            reason="rest",
+            reason=ReservationReason.REST,
         )
         for n in range(count)
     ]

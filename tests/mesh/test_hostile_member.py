@@ -30,6 +30,7 @@ from weft.mesh.screen import Screen
 from weft.mesh.store import MeshStore
 from weft.model import codec
 from weft.model.addresses import ip_address
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import Host, Network, Reservation
 from weft.store.interface import Changed, Put
@@ -46,7 +47,7 @@ def reservation(owner: str, number: int = 1) -> Reservation:
         subnet_id=SubnetId("s1"),
         host_id=HostId(owner),
         address=ip_address("192.0.2.1"),
-        reason="rest",
+        reason=ReservationReason.REST,
     )
 
 

@@ -16,6 +16,7 @@ from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.store import MeshStore
 from weft.model import codec
 from weft.model.addresses import ip_address
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import ForgottenHost, Host, Network, Reservation
 from weft.store.interface import Changed, Delete, Put
@@ -27,7 +28,7 @@ RESERVATION = Reservation(
     subnet_id=SubnetId("s1"),
     host_id=HostId(B),
     address=ip_address("10.1.0.1"),
-    reason="rest",
+    reason=ReservationReason.REST,
 )
 REMOVED = ForgottenHost(id=HostId(B), name="two")
 

@@ -10,10 +10,11 @@ import pytest
 from tests.mesh.stores import EtcdCluster, MeshCluster, NewCluster, StoreCluster
 from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from weft.mesh.replica import Draft
-from weft.mesh.shown import carry_unknown
+from weft.mesh.shown import carry_unchanged
 from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
 from weft.model.addresses import ip_address
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import Host, Network, Reservation
 from weft.store.interface import Changed, Delete, Put
@@ -51,7 +52,7 @@ def reservation(owner: str, second: float | None = None) -> Reservation:
         subnet_id=SubnetId("s1"),
         host_id=HostId(owner),
         address=ip_address("192.0.2.1"),
-        reason="rest",
+        reason=ReservationReason.REST,
         expires_s=second,
     )
 
@@ -192,7 +193,7 @@ async def test_a_body_that_no_message_holds_is_refused(new_cluster: NewCluster) 
 
 @pytest.mark.parametrize("old", [b"[]", b"\xff", b'{"id":"n1"}'])
 def test_unknown_fields_of_what_is_no_object_are_none(old: bytes) -> None:
-    carry: Callable[[bytes], bytes] = lambda body: carry_unknown(Network, old, body)  # noqa: E731
+    carry: Callable[[bytes], bytes] = lambda body: carry_unchanged(NETWORK, old, body)  # noqa: E731
     assert carry(b'{"id":"n1"}') == b'{"id":"n1"}'
 
 

@@ -143,7 +143,7 @@ def _fitting(name: str, kind: inspect.Type) -> st.SearchStrategy[object]:
         case inspect.LiteralType(values=values):
             return st.sampled_from([*values, "of-a-newer-weft"])
         case inspect.EnumType(cls=cls):
-            return st.sampled_from([*(each.value for each in cls), 7])
+            return st.sampled_from([*(each.value for each in cls), 7, "of-a-newer-weft"])
         case inspect.CustomType(cls=cls):
             return _custom(cls)
         case inspect.StructType(cls=cls):

@@ -7,6 +7,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from weft.model.choices import (
+    EncryptionStage,
+    LivesWith,
+    Multicasting,
+    ReservationReason,
+    TransportProtocol,
+)
 from weft.model.ids import (
     HostId,
     MacAddress,
@@ -27,7 +34,6 @@ from weft.model.records import (
     Cluster,
     Device,
     DockerNetwork,
-    EncryptionStage,
     ForgottenHost,
     Host,
     HostPrefixes,
@@ -143,7 +149,7 @@ networks = st.builds(
     vni=st.integers(1, 4).map(Vni),
     is_internal=st.booleans(),
     mtu_bytes=st.none() | st.integers(576, 9000),
-    multicast=st.sampled_from(["snoop", "snoop", "flood"]),
+    multicast=st.sampled_from(Multicasting),
     groups=_groups,
 )
 subnets = st.builds(
@@ -166,7 +172,7 @@ _devices = st.builds(
 )
 _published = st.builds(
     PublishedPort,
-    protocol=st.sampled_from(["tcp", "udp"]),
+    protocol=st.sampled_from(TransportProtocol),
     host_port=st.integers(1, 3),
     port=st.just(80),
     host_address=st.none() | addresses,
@@ -185,7 +191,12 @@ ports = st.builds(
     ).map(tuple),
     is_spoof_checked=st.booleans(),
     device=st.none() | _devices,
-    owner=st.builds(Owner, frontend=st.sampled_from(["docker", "cli", "host"])),
+    owner=st.builds(
+        Owner,
+        frontend=st.sampled_from(["docker", "cli", "host", "of-a-newer-weft"]),
+        lives_with=st.sampled_from(LivesWith),
+        takes_reservations=st.booleans(),
+    ),
     published=st.lists(_published, max_size=2).map(tuple),
     replaces=st.lists(st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)), max_size=1).map(
         tuple
@@ -222,7 +233,7 @@ reservations = st.builds(
     subnet_id=st.builds(lambda n: SubnetId(f"sub{n}"), _few),
     host_id=st.sampled_from(HOSTS),
     address=addresses,
-    reason=st.sampled_from(["gateway", "docker", "rest"]),
+    reason=st.sampled_from(ReservationReason),
     expires_s=st.none() | st.floats(0, 1e10),
 )
 docker_networks = st.builds(

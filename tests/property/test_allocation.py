@@ -20,6 +20,7 @@ from weft.errors import ConflictError, ExhaustedError, InvalidError
 from weft.ipam.allocation import next_subnet
 from weft.ipam.intervals import merge, subtract
 from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId
 from weft.model.records import AddressRange, Owner, Port, Reservation, Subnet
 from weft.store.memory import MemoryStore
@@ -90,7 +91,9 @@ class Allocation(RuleBasedStateMachine):
         held = self._held()
         subnet_id = self._subnets()[subnet].id
         try:
-            got = self.run(self.control.addresses.reserve(subnet_id, wanted, "docker"))
+            got = self.run(
+                self.control.addresses.reserve(subnet_id, wanted, ReservationReason.DOCKER)
+            )
         except (ConflictError, ExhaustedError, InvalidError):
             return
         assert got.address not in held

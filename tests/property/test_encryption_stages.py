@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.model.addresses import IPNetwork
+from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, EncryptionStage, Host, WireGuardEnd
+from weft.model.records import Cluster, Host, WireGuardEnd
 from weft.topology.encryption import (
     Way,
     is_settled,

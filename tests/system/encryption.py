@@ -28,8 +28,9 @@ from weft.host.encryption import Encryption
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.kernel.wireguard import device, process
 from weft.model.addresses import IPAddress, ip_network
+from weft.model.choices import EncryptionStage
 from weft.model.ids import new_id
-from weft.model.records import Cluster, EncryptionStage, Host, Neighbour, Neighbours, Record
+from weft.model.records import Cluster, Host, Neighbour, Neighbours, Record
 from weft.store.interface import Changed, Put
 from weft.topology.encryption import cluster_settings
 

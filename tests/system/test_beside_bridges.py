@@ -23,6 +23,7 @@ from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
 from weft.host import prefixes
 from weft.kernel import netns
+from weft.model.choices import TransportProtocol
 from weft.model.records import PublishedPort
 
 pytestmark = pytest.mark.root
@@ -150,7 +151,8 @@ def beside(tmp_path: Path) -> Iterator[Beside]:
         overlay.start()
         name = overlay.namespace("web")
         published = tuple(
-            PublishedPort(protocol=kind, host_port=PORT, port=80) for kind in ("tcp", "udp")
+            PublishedPort(protocol=TransportProtocol(kind), host_port=PORT, port=80)
+            for kind in ("tcp", "udp")
         )
         workload = Workload(name, port_on(host, name, 5, published=published))
         overlay.write(workload.port)

@@ -31,7 +31,8 @@ from tests.system.workload import PATIENCE
 from weft.errors import ConflictError
 from weft.kernel.bpf.layouts import DropReason
 from weft.kernel.wireguard import buffers, device, process
-from weft.model.records import EncryptionStage, Neighbours
+from weft.model.choices import EncryptionStage
+from weft.model.records import Neighbours
 from weft.model.service_addresses import wireguard_address
 from weft.topology.encryption import cluster_settings
 

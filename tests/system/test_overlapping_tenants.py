@@ -13,6 +13,7 @@ from tests.system import overlay as world
 from tests.system.overlay import FOO, SUBNETS, Overlay, port_on
 from tests.system.overlay_workload import Workload, sh
 from tests.system.test_beside_bridges import HOST, OUTSIDE, Server, ask
+from weft.model.choices import TransportProtocol
 from weft.model.ids import MacAddress, NetworkId, SubnetId, Vni
 from weft.model.records import Network, PublishedPort, Subnet
 
@@ -35,7 +36,7 @@ FOO_GATEWAY = {4: "10.5.0.1", 6: "fd05::1"}
 
 
 def published(port: int) -> PublishedPort:
-    return PublishedPort(protocol="tcp", host_port=port, port=80)
+    return PublishedPort(protocol=TransportProtocol.TCP, host_port=port, port=80)
 
 
 @pytest.fixture

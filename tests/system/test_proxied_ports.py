@@ -23,6 +23,7 @@ from tests.system.overlay_workload import until
 from tests.system.test_beside_bridges import HOST, Server, ask
 from weft.kernel import netns
 from weft.model.addresses import ip_address
+from weft.model.choices import TransportProtocol
 from weft.model.records import Port, PublishedPort
 from weft.proxy.keeper import ProxyKeeper
 from weft.proxy.table import LISTENS_AT
@@ -32,9 +33,9 @@ from weft.store.memory import MemoryStore
 pytestmark = pytest.mark.root
 
 PUBLISHED = (
-    PublishedPort(protocol="tcp", host_port=8080, port=80),
-    PublishedPort(protocol="udp", host_port=8080, port=80),
-    PublishedPort(protocol="udp", host_port=20000, port=60, count=40),
+    PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80),
+    PublishedPort(protocol=TransportProtocol.UDP, host_port=8080, port=80),
+    PublishedPort(protocol=TransportProtocol.UDP, host_port=20000, port=60, count=40),
 )
 GATEWAY = {4: "10.5.0.1", 6: "fd05::1"}
 

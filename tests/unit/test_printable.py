@@ -25,6 +25,7 @@ from weft.cli.doctor import _print
 from weft.doctor.finding import Finding
 from weft.errors import InvalidError
 from weft.frontends.docker.protocol import failure
+from weft.model.choices import Multicasting
 from weft.printable import printable, printable_json, printable_lines, printable_values
 
 # isort: split
@@ -115,7 +116,7 @@ NETWORK = NetworkInfo(
     subnets=(),
     port_count=0,
     total_port_count=0,
-    multicast="snoop",
+    multicast=Multicasting.SNOOP,
 )
 PROBLEM = Problem(kind="network", id="1", name=HOSTILE, reason=HOSTILE, fix=HOSTILE)
 

@@ -12,7 +12,8 @@ from weft.api.schema import (
     KeyInfo,
 )
 from weft.errors import ConflictError, InvalidError, UnavailableError
-from weft.model.records import EncryptionStage, Host
+from weft.model.choices import EncryptionStage
+from weft.model.records import Host
 from weft.topology.encryption import cluster_settings, is_settled, others
 
 

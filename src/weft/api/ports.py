@@ -12,6 +12,7 @@ from weft.api.schema import (
     PortInfo,
     PortList,
     PortRequest,
+    PublishRequest,
 )
 from weft.control.specs import AttachSpec, PortSpec
 from weft.errors import (
@@ -22,7 +23,8 @@ from weft.errors import (
     NotFoundError,
     UnavailableError,
 )
-from weft.model.records import Owner, Port
+from weft.model.choices import LivesWith, TransportProtocol
+from weft.model.records import Owner, Port, PublishedPort
 
 CREATION_ERRORS = (
     InvalidError,
@@ -86,9 +88,26 @@ def _port_spec(asked: PortRequest) -> PortSpec:
         names=asked.names,
         allowed=asked.allowed,
         is_spoof_checked=asked.is_spoof_checked,
-        owner=Owner(frontend="cli"),
-        published=asked.published,
+        owner=Owner(frontend="cli", lives_with=LivesWith.NAMESPACE),
+        published=_published(asked),
     )
+
+
+def _published(asked: PortRequest) -> tuple[PublishedPort, ...]:
+    return tuple(map(_publish, asked.published))
+
+
+def _publish(wanted: PublishRequest) -> PublishedPort:
+    try:
+        return PublishedPort(
+            protocol=TransportProtocol(wanted.protocol),
+            host_port=wanted.host_port,
+            port=wanted.port,
+            host_address=wanted.host_address,
+            count=wanted.count,
+        )
+    except ValueError as error:
+        raise InvalidError(f"published: {error}") from error
 
 
 async def _add_plugged(context: Context, asked: PortRequest, target: str) -> Port:
@@ -109,7 +128,7 @@ async def _add_plugged(context: Context, asked: PortRequest, target: str) -> Por
     if not asked.published:
         return port
     try:
-        return await ports.update(port.id, published=asked.published)
+        return await ports.update(port.id, published=_published(asked))
     except BaseException:
         await ports.remove(port.id)
         raise

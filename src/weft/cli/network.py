@@ -21,9 +21,10 @@ from weft.cli.output import json_option, print_facts, print_json, print_table, p
 from weft.cli.ports_table import print_ports
 from weft.cli.removal import remove_each
 from weft.cli.session import connect
-from weft.control.specs import NetworkSpec, SubnetSpec
+from weft.control.specs import MulticastWord, NetworkSpec, SubnetSpec
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.records import AddressRange, Multicasting
+from weft.model.choices import Allocator
+from weft.model.records import AddressRange
 
 _MULTICAST_TEXTS = {
     "snoop": "goes to the members of a group",
@@ -88,7 +89,7 @@ def create(
     excludes: tuple[AddressRange, ...],
     internal: bool,
     mtu: int | None,
-    multicast: Multicasting,
+    multicast: MulticastWord,
     force: bool,
     labels: tuple[tuple[str, str], ...],
     as_json: bool,
@@ -178,7 +179,7 @@ def rename(name: str, new_name: str, as_json: bool) -> None:
 @click.argument("name", metavar="NETWORK", type=types.NETWORK)
 @multicast_option(required=True)
 @json_option
-def set_(name: str, multicast: Multicasting, as_json: bool) -> None:
+def set_(name: str, multicast: MulticastWord, as_json: bool) -> None:
     """Change how a network forwards, on all hosts.
 
     With snoop, multicast goes to the ports that have joined the group, by IGMP or MLD, or were
@@ -328,7 +329,7 @@ def _subnet_text(subnet: SubnetInfo) -> str:
         lines.append(f"gives {', '.join(map(_range_text, subnet.ranges))}")
     if subnet.excludes:
         lines.append(f"keeps {', '.join(map(_range_text, subnet.excludes))}")
-    if subnet.allocator == "docker":
+    if subnet.allocator is Allocator.DOCKER:
         lines.append("Docker hands out the addresses")
     return "\n".join(lines)
 

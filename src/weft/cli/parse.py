@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 
+from weft.api.schema import PublishRequest
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
 from weft.model.ids import MacAddress
-from weft.model.records import AddressRange, AllowedAddress, PublishedPort
+from weft.model.records import AddressRange, AllowedAddress
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _PUBLISHED = re.compile(
@@ -88,7 +89,7 @@ def parse_allowed(text: str) -> AllowedAddress:
     return AllowedAddress(cidr=cidr, mac=parse_mac(mac) if equals else None)
 
 
-def parse_published(text: str) -> PublishedPort:
+def parse_published(text: str) -> PublishRequest:
     """``[HOST_ADDRESS:]HOST_PORT:PORT[/PROTOCOL]``; an IPv6 address in brackets. Either port may
     be a range, ``FIRST-LAST``, if the other is as long."""
     match = _PUBLISHED.fullmatch(text)
@@ -106,7 +107,7 @@ def parse_published(text: str) -> PublishedPort:
         raise InvalidError(
             f"published port {text}: {len(on_host)} ports of the host cannot lead to {len(inside)}"
         )
-    return PublishedPort(
+    return PublishRequest(
         protocol=protocol,  # type: ignore[arg-type]
         host_port=on_host[0],
         port=inside[0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weft.api.schema import PortInfo, PortList, PortRequest
+from weft.api.schema import PortInfo, PortList, PortRequest, PublishRequest
 from weft.cli import types
 from weft.cli.output import json_option, print_json, progress
 from weft.cli.plug_options import plug_options
@@ -13,7 +13,7 @@ from weft.cli.removal import remove_each
 from weft.cli.session import connect
 from weft.model.addresses import IPAddress
 from weft.model.ids import MacAddress
-from weft.model.records import AllowedAddress, PublishedPort
+from weft.model.records import AllowedAddress
 
 
 @click.group()
@@ -47,7 +47,7 @@ def add(
     allowed: tuple[AllowedAddress, ...],
     no_spoof_check: bool,
     no_default_route: bool,
-    published: tuple[PublishedPort, ...],
+    published: tuple[PublishRequest, ...],
     as_json: bool,
 ) -> None:
     """Make a port on NETWORK. Without --netns, --pid or --container it only holds its addresses.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from weft.control.address_report import (
     LeaseReport,
@@ -19,6 +19,7 @@ from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundErr
 from weft.ipam.allocation import next_address, next_subnet, overlapping
 from weft.ipam.intervals import range_within, usable
 from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.choices import Allocator, ReservationReason
 from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
 from weft.model.records import (
     AddressBlocks,
@@ -96,7 +97,7 @@ class Addresses:
         self,
         subnet_id: SubnetId,
         address: IPAddress | None,
-        reason: str,
+        reason: ReservationReason,
         lifetime_s: float | None = None,
     ) -> Reservation:
         """See `interface.Addresses.reserve`."""
@@ -106,14 +107,16 @@ class Addresses:
             if subnet is None:
                 raise NotFoundError(f"address pool {subnet_id}: not found")
             given = self.choose([subnet]) if address is None else address
-            if address is not None and not (reason == "gateway" and address == subnet.gateway):
+            if address is not None and not (
+                reason is ReservationReason.GATEWAY and address == subnet.gateway
+            ):
                 self.check_free(address, [subnet])
             reservation = Reservation(
                 id=_reservation_id(subnet.id, given),
                 subnet_id=subnet.id,
                 host_id=self._context.host_id,
                 address=given,
-                reason=cast("Literal['gateway', 'docker']", reason),
+                reason=reason,
                 expires_s=None if lifetime_s is None else self._context.wall_s() + lifetime_s,
             )
             await self._context.commit([Put(reservation)])
@@ -137,7 +140,7 @@ class Addresses:
         """See `interface.Addresses.release`."""
         async with self._context.lock:
             held = self._context.view.get(Reservation, _reservation_id(subnet_id, address))
-            if held is None or held.reason == "rest":
+            if held is None or held.reason is ReservationReason.REST:
                 return
             subnet = self._context.view.get(Subnet, subnet_id)
             rest = self.rest(subnet, address) if subnet is not None else []
@@ -160,7 +163,7 @@ class Addresses:
             reservation
             for subnet in subnets
             for reservation in view.by(Reservation, "subnet_id", subnet.id)
-            if reservation.address == address and reservation.reason != "rest"
+            if reservation.address == address and reservation.reason is not ReservationReason.REST
         ]
         return [*ports, *reservations]
 
@@ -188,7 +191,7 @@ class Addresses:
             gateway=spec.gateway,
             ranges=tuple(range_within(cidr, r.first, r.last, "range") for r in spec.ranges),
             excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
-            allocator=spec.allocator,
+            allocator=Allocator(spec.allocator),
             is_forced=is_forced,
         )
 
@@ -211,7 +214,7 @@ class Addresses:
             raise ConflictError(f"address {address}: is the gateway of {subnet.cidr}")
         holder = self._holder(subnet, address)
         if holder:
-            fix = _ANOTHER_OF_DOCKER if subnet.allocator == "docker" else "choose another"
+            fix = _ANOTHER_OF_DOCKER if subnet.allocator is Allocator.DOCKER else "choose another"
             raise ConflictError(f"address {address}: in use by {holder}; {fix}")
         inside = self._context.space.may_use(subnet)
         if not any(low <= int(address) <= high for low, high in inside):
@@ -229,9 +232,10 @@ class Addresses:
             resting = {
                 address: reservation.expires_s or 0.0
                 for address, reservation in reserved.items()
-                if reservation.reason == "rest" and (reservation.expires_s or 0.0) > now
+                if reservation.reason is ReservationReason.REST
+                and (reservation.expires_s or 0.0) > now
             }
-            held = {a for a, r in reserved.items() if r.reason != "rest"}
+            held = {a for a, r in reserved.items() if r.reason is not ReservationReason.REST}
             network_id = subnet.network_id
 
             def is_taken(
@@ -264,7 +268,7 @@ class Addresses:
                     subnet_id=subnet.id,
                     host_id=self._context.host_id,
                     address=address,
-                    reason="rest",
+                    reason=ReservationReason.REST,
                     expires_s=self._context.wall_s() + rest_s,
                 )
             )
@@ -295,7 +299,11 @@ class Addresses:
             if port.network_id == subnet.network_id and not self.is_abandoned(port):
                 return f"port {port_label(view, port)}{self._where(port)}"
         held = view.get(Reservation, _reservation_id(subnet.id, address))
-        return f"a reservation of {held.reason}" if held and held.reason != "rest" else ""
+        return (
+            f"a reservation of {held.reason}"
+            if held and held.reason is not ReservationReason.REST
+            else ""
+        )
 
     def is_abandoned(self, port: Port) -> bool:
         """Whether its host is away for so long that others take what it held: then an address of it

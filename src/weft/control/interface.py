@@ -21,14 +21,21 @@ from weft.control.conflicts import Conflict
 from weft.control.followers import Followers
 from weft.control.multicast import GroupReport
 from weft.control.notices import Notices
-from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
+from weft.control.specs import (
+    AttachSpec,
+    MulticastWord,
+    NameSpec,
+    NetworkSpec,
+    PortSpec,
+    SubnetSpec,
+)
 from weft.model.addresses import IPAddress
+from weft.model.choices import ReservationReason
 from weft.model.ids import NetworkId, PortId, SubnetId
 from weft.model.records import (
     Device,
     DockerNetwork,
     Host,
-    Multicasting,
     Name,
     Network,
     Owner,
@@ -68,7 +75,7 @@ class Networks(Protocol):
         name is taken. Nothing new: nothing happens."""
         ...
 
-    async def set_multicast(self, reference: str, multicast: Multicasting) -> Network:
+    async def set_multicast(self, reference: str, multicast: MulticastWord) -> Network:
         """Say to whom multicast goes on a network, on all hosts."""
         ...
 
@@ -180,7 +187,7 @@ class Addresses(Protocol):
         self,
         subnet_id: SubnetId,
         address: IPAddress | None,
-        reason: str,
+        reason: ReservationReason,
         lifetime_s: float | None = None,
     ) -> Reservation:
         """Take one address (None: any free one) out of a subnet until it is released, or until

@@ -1,7 +1,7 @@
 """Takes back what nobody gives back: ports of the dead, addresses that have rested.
 
-Ports that the command line attached die with their network namespace; nobody tells weftd. Ports
-of other frontends are theirs to remove, for they know what is alive.
+Some ports die with their network namespace, and nobody tells weftd (`LivesWith`). The others are
+their frontend's to remove, for it knows what is alive.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from weft.control.addresses import Addresses
 from weft.control.context import Context
 from weft.control.ports import Ports
 from weft.control.references import port_label
+from weft.model.choices import LivesWith
 from weft.model.records import Device, Port
 
 log = structlog.get_logger()
@@ -38,7 +39,9 @@ class Janitor:
         """Remove what is over. Linear in this host's ports."""
         for port in self._context.view.by(Port, "host_id", self._context.host_id):
             device = port.device
-            if port.owner.frontend != "cli" or device is None or device.netns is None:
+            if port.owner.lives_with is not LivesWith.NAMESPACE or device is None:
+                continue
+            if device.netns is None:
                 continue
             if not self._is_namespace_there(device):
                 log.info(

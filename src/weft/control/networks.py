@@ -18,16 +18,16 @@ from weft.control.references import (
     users_of,
     workload_and_host,
 )
-from weft.control.specs import NetworkSpec, SubnetSpec
+from weft.control.specs import MulticastWord, NetworkSpec, SubnetSpec
 from weft.control.vnis import free_vni
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
 from weft.model.addresses import IPAddress
+from weft.model.choices import Multicasting, ReservationReason
 from weft.model.ids import NetworkId, SubnetId, new_id
 from weft.model.records import (
     DockerNetwork,
     ForgottenHost,
-    Multicasting,
     Name,
     Network,
     Port,
@@ -75,7 +75,7 @@ class Networks:
                 is_internal=spec.is_internal,
                 mtu_bytes=spec.mtu_bytes,
                 labels=spec.labels,
-                multicast=spec.multicast,
+                multicast=Multicasting(spec.multicast),
             )
             subnets = self._subnets_for(network, spec, adopt)
             _check_mtu(spec.mtu_bytes, subnets)
@@ -103,11 +103,11 @@ class Networks:
             await self._context.commit([Put(renamed)])
             return renamed
 
-    async def set_multicast(self, reference: str, multicast: Multicasting) -> Network:
+    async def set_multicast(self, reference: str, multicast: MulticastWord) -> Network:
         """See `interface.Networks.set_multicast`."""
         async with self._context.lock:
             network = self.find(reference)
-            changed = replace(network, multicast=multicast)
+            changed = replace(network, multicast=Multicasting(multicast))
             if changed != network:
                 await self._context.commit([Put(changed)])
             return changed
@@ -238,7 +238,7 @@ class Networks:
 
     def _reserved_gateway(self, subnet: Subnet) -> IPAddress | None:
         held = self._context.view.by(Reservation, "subnet_id", subnet.id)
-        return next((r.address for r in held if r.reason == "gateway"), None)
+        return next((r.address for r in held if r.reason is ReservationReason.GATEWAY), None)
 
 
 def _subnet_of(change: Change, view: View) -> Subnet | None:

@@ -20,6 +20,7 @@ from weft.control.references import (
 from weft.control.specs import AttachSpec, PortSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
+from weft.model.choices import LivesWith
 from weft.model.ids import MacAddress, PortId, derived_mac, new_id
 from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet
 from weft.store.interface import Change, Delete, Put
@@ -140,6 +141,7 @@ class Ports:
                     ),
                     owner=Owner(
                         frontend="cli",
+                        lives_with=LivesWith.NAMESPACE,
                         reference=spec.target,
                         container_id=target.container_id,
                         container_name=target.name,
@@ -156,7 +158,7 @@ class Ports:
         candidates = [
             port
             for port in self._on_network(found)
-            if port.owner.frontend == "cli" and _is_target(port, target)
+            if port.owner.lives_with is LivesWith.NAMESPACE and _is_target(port, target)
         ]
         if not candidates:
             try:
@@ -164,11 +166,8 @@ class Ports:
             except NotFoundError:
                 return
             attached = self._attached(found, resolved)
-            if attached is not None and attached.owner.frontend == "docker":
-                raise InUseError(
-                    f"detach {target}: Docker put it on {found.name}; "
-                    f"take it off there: docker network disconnect {found.name} {target}"
-                )
+            if attached is not None and attached.owner.lives_with is LivesWith.FRONTEND:
+                raise InUseError(_of_a_frontend(attached, found, target))
             candidates = [attached] if attached is not None else []
         for port in candidates:
             await self.remove(port.id)
@@ -219,7 +218,7 @@ class Ports:
                 raise InvalidError(f"address {address}: given twice")
             subnet = next((s for s in subnets if address in s.cidr), None)
             taken_over = self._addresses.take_over(subnet, address) if subnet else []
-            if not taken_over or spec.owner.frontend != "docker":
+            if not taken_over or not spec.owner.takes_reservations:
                 self._addresses.check_free(address, subnets)
             changes.extend(taken_over)
             addresses[address] = None
@@ -322,6 +321,16 @@ class Ports:
             if target.container_id and port.owner.container_id == target.container_id:
                 return port
         return None
+
+
+def _of_a_frontend(port: Port, network: Network, target: str) -> str:
+    """Why a port that some frontend made cannot be detached."""
+    if port.owner.frontend == "docker":
+        return (
+            f"detach {target}: Docker put it on {network.name}; "
+            f"take it off there: docker network disconnect {network.name} {target}"
+        )
+    return f"detach {target}: {port.owner.frontend} put it on {network.name}; take it off there"
 
 
 def _is_target(port: Port, target: str) -> bool:

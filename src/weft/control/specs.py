@@ -12,10 +12,12 @@ from weft.model.records import (
     AddressRange,
     AllowedAddress,
     Device,
-    Multicasting,
     Owner,
     PublishedPort,
 )
+
+MulticastWord = Literal["snoop", "flood"]
+"""As users say it; see `model.choices.Multicasting`."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +51,7 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     is_forced: bool = False
     """Accept an overlap with a route of the host."""
     labels: tuple[tuple[str, str], ...] = ()
-    multicast: Multicasting = "snoop"
+    multicast: MulticastWord = "snoop"
     """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
 
 

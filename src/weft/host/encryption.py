@@ -28,10 +28,10 @@ from weft.kernel.links import find_link
 from weft.kernel.netlink import Netlink
 from weft.kernel.wireguard import device
 from weft.kernel.wireguard.key_file import KeyPair, text
+from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId, RandomBytes, new_id
 from weft.model.records import (
     Cluster,
-    EncryptionStage,
     ForgottenHost,
     Host,
     Neighbours,

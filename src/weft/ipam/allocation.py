@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from weft.ipam.intervals import Interval, assignable, intersect
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
+from weft.model.choices import Allocator
 from weft.model.records import Subnet
 
 
@@ -18,15 +19,15 @@ def next_address(
     """The lowest free address that does not rest; else the one that has rested longest.
 
     within: sorted and disjoint; None: anywhere in the subnet.
-    `resting` maps addresses to when their rest ends. In a subnet whose addresses Docker gives,
-    the highest, for Docker counts from the start. None: nothing is left. Linear in the number of
-    addresses taken.
+    `resting` maps addresses to when their rest ends. In a subnet whose addresses somebody else
+    gives, the highest, for Docker counts from the start. None: nothing is left. Linear in the
+    number of addresses taken.
     """
     make = type(subnet.cidr.network_address)
     intervals = assignable(subnet)
     if within is not None:
         intervals = intersect(intervals, within)
-    is_downward = subnet.allocator == "docker"
+    is_downward = subnet.allocator is not Allocator.WEFT
     for first, last in reversed(intervals) if is_downward else intervals:
         numbers = range(last, first - 1, -1) if is_downward else range(first, last + 1)
         for number in numbers:

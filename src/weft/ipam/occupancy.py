@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from weft.ipam.intervals import Interval, assignable, intersect
 from weft.ipam.records import Records, is_forgotten
 from weft.model.addresses import IPAddress
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId
 from weft.model.records import Port, Reservation, Subnet
 
@@ -32,7 +33,7 @@ class Occupancy:
         for reservation in view.by(Reservation, "subnet_id", subnet.id):
             if is_forgotten(view, reservation.host_id):
                 continue
-            if reservation.reason != "rest":
+            if reservation.reason is not ReservationReason.REST:
                 self._held[int(reservation.address)] = reservation
             elif (reservation.expires_s or 0.0) > now_s:
                 self.resting[reservation.address] = reservation.expires_s or 0.0

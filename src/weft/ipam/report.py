@@ -10,6 +10,7 @@ import msgspec
 from weft.ipam.blocks import segments
 from weft.ipam.intervals import Interval, assignable, intersect
 from weft.ipam.records import Records, is_forgotten
+from weft.model.choices import ReservationReason
 from weft.model.ids import HostId
 from weft.model.records import AddressBlocks, Port, Reservation, Subnet
 
@@ -50,7 +51,8 @@ def _taken(view: Records, subnet: Subnet) -> Sequence[int]:
     found = {
         int(reservation.address)
         for reservation in view.by(Reservation, "subnet_id", subnet.id)
-        if reservation.reason != "rest" and not is_forgotten(view, reservation.host_id)
+        if reservation.reason is not ReservationReason.REST
+        and not is_forgotten(view, reservation.host_id)
     }
     if subnet.network_id is not None:
         for port in view.by(Port, "network_id", subnet.network_id):

@@ -111,11 +111,12 @@ class Shown:
         return Draft(record.KIND, record.id, body, owner is not None)
 
     def _encode(self, record: Record, key: Key) -> bytes:
-        """The record's body, with what a newer weft wrote into it that this one does not know."""
+        """The record's body, and in it whatever this host does not change as it was: a newer weft
+        may have written what this one does not know."""
         body = codec.encode(record)
         held = self._holder.get(key)
         if held is not None and isinstance(held.content, bytes):
-            body = carry_unknown(type(record), held.content, body)
+            body = carry_unchanged(record, held.content, body)
         if len(body) > MAX_BODY_BYTES:
             raise InvalidError(
                 f"{record.KIND} {record.id}: {len(body)} bytes, at most {MAX_BODY_BYTES} fit"
@@ -188,16 +189,31 @@ def belongs_to(kind: str, id: str, owner: str) -> ConflictError:
     return ConflictError(f"{kind} {id}: belongs to host {owner}; change it there")
 
 
-def carry_unknown(kind: type[Record], old: bytes, new: bytes) -> bytes:
-    """`new` with the fields of `old` that this version of weft does not know."""
+def carry_unchanged(record: Record, old: bytes, new: bytes) -> bytes:
+    """`new`, which is `record`, with the fields of `old` that this host does not know or that say
+    to it what `record` says: they may hold more than it understands."""
     try:
-        codec.check_nesting(old, kind.KIND)
+        codec.check_nesting(old, record.KIND)
         before: object = msgspec.json.decode(old)
     except (msgspec.DecodeError, ValueError, InvalidError):
         return new
     if not isinstance(before, dict):
         return new
-    unknown = {k: v for k, v in before.items() if k not in kind.__struct_fields__}
-    if not unknown:
+    known = _known(record.KIND, old)
+    kept = {field: value for field, value in before.items() if _is_kept(field, known, record)}
+    if not kept:
         return new
-    return msgspec.json.encode(msgspec.json.decode(new, type=dict[str, object]) | unknown)
+    return msgspec.json.encode(msgspec.json.decode(new, type=dict[str, object]) | kept)
+
+
+def _known(kind: str, body: bytes) -> Record | None:
+    try:
+        return codec.decode(kind, body)
+    except InvalidError:
+        return None
+
+
+def _is_kept(field: str, known: Record | None, record: Record) -> bool:
+    if field not in record.__struct_fields__:
+        return True
+    return known is not None and bool(getattr(known, field) == getattr(record, field))

@@ -22,6 +22,8 @@ Id: TypeAlias = Annotated[str, Meta(max_length=128, pattern=r"^[!-~]+\Z")]
 HostIdText: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Text: TypeAlias = Annotated[str, Meta(max_length=255, pattern=rf"^[^{_CONTROLS}]*\Z")]
 """One line for people."""
+Word: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
+"""Of a list that may grow."""
 LongText: TypeAlias = Annotated[str, Meta(max_length=4096, pattern=rf"^[^{_CONTROLS}]*\Z")]
 Words: TypeAlias = Annotated[str, Meta(max_length=65536, pattern=rf"^[^{_CONTROLS_IN_WORDS}]*\Z")]
 """Text of others (labels of Docker's), which may have several lines."""

@@ -21,6 +21,7 @@ import structlog
 from weft.errors import InvalidError, KernelError, WeftError
 from weft.kernel.group_wire import Reported
 from weft.model.addresses import IPAddress
+from weft.model.choices import Multicasting
 from weft.model.groups import is_group
 from weft.model.ids import HostId, NetworkId, PortId
 from weft.model.records import Network, Port, PortGroups, Subnet
@@ -200,7 +201,7 @@ class Snooper:
             if port.device is None or port.is_host:
                 continue
             network = self._store.get(Network, port.network_id)
-            if network is not None and network.multicast == "snoop":
+            if network is not None and network.multicast is Multicasting.SNOOP:
                 yield port
 
     def _gateway(self, network_id: NetworkId) -> IPv4Address:

@@ -26,8 +26,9 @@ from typing import NamedTuple
 import msgspec
 
 from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, EncryptionStage, ForgottenHost, Host, WireGuardEnd
+from weft.model.records import Cluster, ForgottenHost, Host, WireGuardEnd
 from weft.store.interface import View
 
 CLUSTER_ID = "cluster"

@@ -20,6 +20,7 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.sink import Sink
 from weft.kernel import netns
 from weft.model.addresses import ip_address
+from weft.model.choices import TransportProtocol
 from weft.model.ids import MacAddress, host_place_id
 from weft.model.records import Owner, Port, PublishedPort
 from weft.model.service_addresses import DNS_PORT
@@ -93,12 +94,21 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 PUBLISHED = (
-    PublishedPort(protocol="tcp", host_port=8080, port=80),
-    PublishedPort(protocol="tcp", host_port=8081, port=80, host_address=ip_address("127.0.0.1")),
-    PublishedPort(protocol="tcp", host_port=9000, port=9000, count=1000),
-    PublishedPort(protocol="tcp", host_port=7100, port=6100, count=100),
+    PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80),
     PublishedPort(
-        protocol="tcp", host_port=5100, port=5100, host_address=ip_address(HOST4), count=100
+        protocol=TransportProtocol.TCP,
+        host_port=8081,
+        port=80,
+        host_address=ip_address("127.0.0.1"),
+    ),
+    PublishedPort(protocol=TransportProtocol.TCP, host_port=9000, port=9000, count=1000),
+    PublishedPort(protocol=TransportProtocol.TCP, host_port=7100, port=6100, count=100),
+    PublishedPort(
+        protocol=TransportProtocol.TCP,
+        host_port=5100,
+        port=5100,
+        host_address=ip_address(HOST4),
+        count=100,
     ),
 )
 PLACE = Port(
@@ -214,8 +224,8 @@ def test_a_row_of_ports_ends_where_it_ends(town: Town, host: str, number: int) -
 @pytest.mark.parametrize(
     "published",
     [
-        PublishedPort(protocol="tcp", host_port=1, port=1, count=65535),
-        PublishedPort(protocol="tcp", host_port=15001, port=25001, count=10000),
+        PublishedPort(protocol=TransportProtocol.TCP, host_port=1, port=1, count=65535),
+        PublishedPort(protocol=TransportProtocol.TCP, host_port=15001, port=25001, count=10000),
     ],
     ids=["all", "shifted"],
 )
@@ -250,9 +260,9 @@ def test_published_port_from_a_workload(town: Town, client: str, host: str) -> N
 @pytest.mark.parametrize(
     "published",
     [
-        PublishedPort(protocol="udp", host_port=5353, port=53),
-        PublishedPort(protocol="udp", host_port=5301, port=1, count=100),
-        PublishedPort(protocol="udp", host_port=5300, port=5300, count=100),
+        PublishedPort(protocol=TransportProtocol.UDP, host_port=5353, port=53),
+        PublishedPort(protocol=TransportProtocol.UDP, host_port=5301, port=1, count=100),
+        PublishedPort(protocol=TransportProtocol.UDP, host_port=5300, port=5300, count=100),
     ],
     ids=["alone", "in a row", "in a row of the same numbers"],
 )
@@ -279,7 +289,7 @@ def test_a_udp_flow_follows_its_published_port(town: Town, published: PublishedP
 
 
 def test_flows_that_lead_where_they_should_outlive_weftd(town: Town) -> None:
-    published = PublishedPort(protocol="udp", host_port=5353, port=53)
+    published = PublishedPort(protocol=TransportProtocol.UDP, host_port=5353, port=53)
     desired = rows_of(port(1, path=town.web, published=(published,)), port(2, path=town.client))
     settle(town.sink, desired)
     listener = town.datagrams(town.web, "10.5.0.2", 53)

@@ -14,6 +14,7 @@ from tests.system.kernel.test_kernel_sink import FOO, INNER, port, rows_of, sett
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import difference
 from weft.model.addresses import ip_address, ip_network
+from weft.model.choices import TransportProtocol
 from weft.model.records import AllowedAddress, Network, Port, PublishedPort, Record
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
@@ -64,9 +65,12 @@ def port_of(wish: Wish, places: dict[tuple[int, int], str]) -> Port:
     if wish.has_extras:
         extras["allowed"] = (AllowedAddress(cidr=ip_network(f"10.200.{wish.number}.0/24")),)
         extras["published"] = (
-            PublishedPort(protocol="tcp", host_port=8000 + wish.number, port=80),
+            PublishedPort(protocol=TransportProtocol.TCP, host_port=8000 + wish.number, port=80),
             PublishedPort(
-                protocol="udp", host_port=53, port=53, host_address=ip_address(f"127.0.0.{wish[0]}")
+                protocol=TransportProtocol.UDP,
+                host_port=53,
+                port=53,
+                host_address=ip_address(f"127.0.0.{wish[0]}"),
             ),
         )
     return port(wish.number, INNER if wish.is_internal else FOO, path, **extras)

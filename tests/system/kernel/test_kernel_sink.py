@@ -19,6 +19,7 @@ from weft.engine.engine import difference
 from weft.engine.rows import RowKey
 from weft.kernel import netns, sysctl
 from weft.model.addresses import ip_address, ip_network
+from weft.model.choices import TransportProtocol
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import (
     AllowedAddress,
@@ -140,9 +141,12 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
                 AllowedAddress(cidr=ip_network("fd05::/96"), mac=MacAddress("02:00:00:00:01:04")),
             ),
             published=(
-                PublishedPort(protocol="tcp", host_port=8080, port=80),
+                PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80),
                 PublishedPort(
-                    protocol="udp", host_port=53, port=53, host_address=ip_address("127.0.0.1")
+                    protocol=TransportProtocol.UDP,
+                    host_port=53,
+                    port=53,
+                    host_address=ip_address("127.0.0.1"),
                 ),
             ),
         ),
@@ -290,7 +294,7 @@ def test_another_namespace_at_the_same_path_is_refused(
 def test_damage_is_mended(
     sink: Sink, settings: Settings, new_netns: Callable[[], str], damage: str
 ) -> None:
-    published = (PublishedPort(protocol="tcp", host_port=8080, port=80),)
+    published = (PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80),)
     desired = rows_of(port(1, path=new_netns(), published=published), port(2))
     settle(sink, desired)
     run(damage.replace("BPFFS", settings.bpffs_dir))

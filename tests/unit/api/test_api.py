@@ -28,6 +28,7 @@ from weft.api.schema import (
     PortList,
     PortRequest,
     ProblemList,
+    PublishRequest,
     StatusInfo,
     SubnetList,
 )
@@ -43,7 +44,6 @@ from weft.errors import (
     UnavailableError,
 )
 from weft.model.addresses import ip_address, ip_network
-from weft.model.records import PublishedPort
 
 
 def make_network(weftd: Weftd, name: str = "foo", cidr: str = "10.9.0.0/24") -> NetworkInfo:
@@ -113,7 +113,7 @@ def test_port_waits_for_its_device_and_goes(weftd: Weftd) -> None:
 
 def test_port_with_a_target_is_plugged_and_publishes(weftd: Weftd) -> None:
     make_network(weftd)
-    published = PublishedPort(protocol="tcp", host_port=8080, port=80)
+    published = PublishRequest(protocol="tcp", host_port=8080, port=80)
     request = PortRequest(network="foo", target="web", ifname="net1", published=(published,))
     made = weftd.client.send(PortInfo, "POST", "ports", body=request)
     assert made.device is not None
@@ -123,7 +123,7 @@ def test_port_with_a_target_is_plugged_and_publishes(weftd: Weftd) -> None:
 
 def test_port_that_cannot_publish_leaves_nothing(weftd: Weftd) -> None:
     make_network(weftd)
-    published = PublishedPort(protocol="tcp", host_port=8080, port=80)
+    published = PublishRequest(protocol="tcp", host_port=8080, port=80)
     first = PortRequest(network="foo", target="web", published=(published,))
     weftd.client.send(PortInfo, "POST", "ports", body=first)
     second = PortRequest(network="foo", target="db", published=(published,))

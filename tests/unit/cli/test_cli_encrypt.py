@@ -10,8 +10,9 @@ import pytest
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import PUBLIC_KEY, Weftd
 from weft.cli import encrypt
+from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, EncryptionStage, Host, WireGuardEnd
+from weft.model.records import Cluster, Host, WireGuardEnd
 from weft.store.interface import Put
 
 END = WireGuardEnd(public_key=PUBLIC_KEY, port=6783)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from weft.api.schema import PublishRequest
 from weft.cli.parse import (
     parse_address,
     parse_allowed,
@@ -16,7 +17,7 @@ from weft.cli.parse import (
 )
 from weft.errors import InvalidError
 from weft.model.addresses import ip_address, ip_network
-from weft.model.records import AddressRange, AllowedAddress, PublishedPort
+from weft.model.records import AddressRange, AllowedAddress
 
 
 @pytest.mark.parametrize(
@@ -96,16 +97,25 @@ def test_refusal_names_value_reason_and_fix(
             "fd00::/64=02:00:00:00:00:01",
             AllowedAddress(cidr=ip_network("fd00::/64"), mac="02:00:00:00:00:01"),  # type: ignore[arg-type]
         ),
-        (parse_published, "8080:80", PublishedPort(protocol="tcp", host_port=8080, port=80)),
+        (
+            parse_published,
+            "8080:80",
+            PublishRequest(protocol="tcp", host_port=8080, port=80),
+        ),
         (
             parse_published,
             "20000-29999:30000-39999/udp",
-            PublishedPort(protocol="udp", host_port=20000, port=30000, count=10000),
+            PublishRequest(protocol="udp", host_port=20000, port=30000, count=10000),
         ),
         (
             parse_published,
             "[::1]:53:53/UDP",
-            PublishedPort(protocol="udp", host_port=53, port=53, host_address=ip_address("::1")),
+            PublishRequest(
+                protocol="udp",
+                host_port=53,
+                port=53,
+                host_address=ip_address("::1"),
+            ),
         ),
         (parse_label, "a=b=c", ("a", "b=c")),
         (parse_service, "0  10 8080 web", "0 10 8080 web"),

@@ -11,6 +11,7 @@ from weft.control.control import Control
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPNetwork
+from weft.model.choices import ReservationReason, TransportProtocol
 from weft.model.ids import HostId
 from weft.model.records import (
     AddressRange,
@@ -194,19 +195,23 @@ async def test_docker_pool_becomes_a_networks_subnet() -> None:
     cidr: IPNetwork = ip_network("192.168.1.0/24")
     pool = await addresses.request_pool(SubnetSpec(cidr=cidr), family=4)
     assert await addresses.request_pool(SubnetSpec(cidr=cidr), family=4) == pool
-    gateway = await addresses.reserve(pool.id, None, "gateway")
+    gateway = await addresses.reserve(pool.id, None, ReservationReason.GATEWAY)
     assert str(gateway.address) == "192.168.1.1"
     network = await desk.control.networks.create(NetworkSpec(name="foo"), adopt=[pool.id])
     (subnet,) = desk.control.networks.subnets(network)
     assert (subnet.id, str(subnet.gateway)) == (pool.id, "192.168.1.1")
-    held = await addresses.reserve(pool.id, None, "docker")
+    held = await addresses.reserve(pool.id, None, ReservationReason.DOCKER)
     assert str(held.address) == "192.168.1.2"
     with pytest.raises(ConflictError, match="reservation"):
-        await addresses.reserve(pool.id, held.address, "docker")
+        await addresses.reserve(pool.id, held.address, ReservationReason.DOCKER)
     with pytest.raises(ConflictError, match="reservation"):
         await desk.port(addresses=(held.address,))
     port = await desk.control.ports.add(
-        PortSpec(network="foo", addresses=(held.address,), owner=Owner(frontend="docker"))
+        PortSpec(
+            network="foo",
+            addresses=(held.address,),
+            owner=Owner(frontend="docker", takes_reservations=True),
+        )
     )
     await addresses.release(pool.id, held.address)
     assert desk.control.ports.find(port.id) == port
@@ -247,11 +252,11 @@ async def test_unknown_network_offers_near_names() -> None:
 async def test_a_host_port_is_published_once() -> None:
     desk = Desk()
     await desk.network("foo", "192.168.1.0/24")
-    published = PublishedPort(protocol="tcp", host_port=8080, port=80)
+    published = PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80)
     await desk.port(published=(published,), names=("web",))
     with pytest.raises(ConflictError, match=r"8080/tcp.*web"):
         await desk.port(published=(published,))
-    udp = PublishedPort(protocol="udp", host_port=8080, port=80)
+    udp = PublishedPort(protocol=TransportProtocol.UDP, host_port=8080, port=80)
     await desk.port(published=(udp,))
 
 

@@ -12,8 +12,9 @@ from weft.control.context import Context, NullSettler
 from weft.control.control import Control
 from weft.errors import ConflictError, UnavailableError
 from weft.model.addresses import ip_network
+from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, EncryptionStage, Host, WireGuardEnd
+from weft.model.records import Cluster, Host, WireGuardEnd
 from weft.store.memory import MemoryStore
 
 ME = HostId("a" * 16)

@@ -319,7 +319,7 @@ def test_what_a_port_sends_from_foreign_addresses_is_told_with_the_fix() -> None
             host_id=A,
             mac=MacAddress("02:00:00:00:00:01"),
             slot=0,
-            owner=Owner(frontend=frontend),  # type: ignore[arg-type]
+            owner=Owner(frontend=frontend),
         )
         found = explain(desk.store, desk.of(A), port, desk.members, drops)
         told = "; ".join(found.sentences)

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.docker.plugin import PORTS, binding, plugin
 from weft.frontends.docker.published import taken_on_host
 from weft.model import codec
+from weft.model.choices import TransportProtocol
 from weft.model.records import PublishedPort
 
 EVERY = range(1, 65536)
@@ -34,7 +35,7 @@ async def test_published_ports() -> None:
         port = docker.port()
         assert port is not None
         web, dns = port.published
-        assert web == PublishedPort(protocol="tcp", host_port=8080, port=80)
+        assert web == PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80)
         assert (dns.protocol, dns.port, str(dns.host_address)) == ("udp", 53, "127.0.0.1")
         facts = (await docker.about("EndpointOperInfo"))["Value"]
         assert [b["HostPort"] for b in facts[PORTS]] == [8080, dns.host_port]
@@ -103,7 +104,9 @@ async def test_a_port_on_both_families_is_one() -> None:
         assert await docker.about("ProgramExternalConnectivity", Options={PORTS: both}) == {}
         port = docker.port()
         assert port is not None
-        assert port.published == (PublishedPort(protocol="tcp", host_port=8080, port=80),)
+        assert port.published == (
+            PublishedPort(protocol=TransportProtocol.TCP, host_port=8080, port=80),
+        )
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -195,17 +198,17 @@ def test_a_socket_in_a_long_row_is_found(kind: socket.SocketKind) -> None:
         if kind is socket.SOCK_STREAM:
             taken.listen()
         number = taken.getsockname()[1]
-        protocol = "tcp" if kind is socket.SOCK_STREAM else "udp"
+        protocol = TransportProtocol.TCP if kind is socket.SOCK_STREAM else TransportProtocol.UDP
         first = max(number - 200, 1)
-        row = PublishedPort(protocol=protocol, host_port=first, port=1, count=number - first + 1)  # type: ignore[arg-type]
+        row = PublishedPort(protocol=protocol, host_port=first, port=1, count=number - first + 1)
         found = taken_on_host(row)
         assert found is not None and found <= number
         assert taken_on_host(row.one(number)) == number
 
 
 def test_a_row_ends_at_the_last_port() -> None:
-    PublishedPort(protocol="tcp", host_port=65535, port=65535)
+    PublishedPort(protocol=TransportProtocol.TCP, host_port=65535, port=65535)
     with pytest.raises(ValueError, match="the last port is 65535"):
-        PublishedPort(protocol="tcp", host_port=65535, port=80, count=2)
+        PublishedPort(protocol=TransportProtocol.TCP, host_port=65535, port=80, count=2)
     with pytest.raises(ValueError, match="the last port is 65535"):
-        PublishedPort(protocol="tcp", host_port=80, port=65535, count=2)
+        PublishedPort(protocol=TransportProtocol.TCP, host_port=80, port=65535, count=2)

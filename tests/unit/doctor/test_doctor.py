@@ -33,6 +33,7 @@ from weft.errors import InvalidError, KernelError
 from weft.kernel import underlay
 from weft.kernel.underlay import Underlay
 from weft.model.addresses import ip_address
+from weft.model.choices import Allocator
 
 
 def running(*problems: Problem, version: str = weft.__version__) -> Daemon:
@@ -112,7 +113,7 @@ def network(name: str, *cidrs: str) -> NetworkInfo:
             gateway=None,
             ranges=(),
             excludes=(),
-            allocator="weft",
+            allocator=Allocator.WEFT,
             is_forced=False,
         )
         for cidr in cidrs

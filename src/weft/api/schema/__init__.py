@@ -47,6 +47,7 @@ from weft.api.schema.ports import (
     PortList,
     PortRequest,
     PublishedInfo,
+    PublishRequest,
 )
 from weft.api.schema.queries import Empty, ForceQuery, NetworkQuery
 from weft.api.schema.status import (
@@ -105,6 +106,7 @@ __all__ = [
     "PortRequest",
     "Problem",
     "ProblemList",
+    "PublishRequest",
     "PublishedInfo",
     "RangeInfo",
     "ReconcileInfo",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from weft.api.schema.base import Answer
 from weft.api.schema.names import NameInfo
 from weft.api.schema.ports import PortInfo
-from weft.control.specs import Spec
+from weft.control.specs import MulticastWord, Spec
 from weft.model.addresses import IPAddress
-from weft.model.records import Multicasting
+from weft.model.choices import Allocator, Multicasting
 
 
 class RangeInfo(Answer, frozen=True, kw_only=True):
@@ -29,7 +27,7 @@ class SubnetInfo(Answer, frozen=True, kw_only=True):
     """Addresses are given only from these; empty: from all of the prefix."""
     excludes: tuple[RangeInfo, ...]
     """Never given, unless asked for by name."""
-    allocator: Literal["weft", "docker"]
+    allocator: Allocator
     """Who hands out addresses."""
     is_forced: bool
     """Whether an overlap with a route of the host was accepted."""
@@ -62,7 +60,7 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """Ports on this host, the host's own place not counted."""
     total_port_count: int = 0
     """Ports on all hosts, the hosts' own places not counted."""
-    multicast: Multicasting = "snoop"
+    multicast: Multicasting = Multicasting.SNOOP
     """To whom multicast goes: those who have joined the group, or all."""
 
 
@@ -83,7 +81,7 @@ class NetworkChanges(Spec, frozen=True, kw_only=True):
     """What shall be another way of a network; null: stays as it is."""
 
     name: str | None = None
-    multicast: Multicasting | None = None
+    multicast: MulticastWord | None = None
     """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
 
 

@@ -7,8 +7,10 @@ from typing import Literal
 from weft.api.schema.base import Answer
 from weft.control.specs import Spec
 from weft.model.addresses import IPAddress
+from weft.model.choices import TransportProtocol
 from weft.model.ids import MacAddress
-from weft.model.records import AllowedAddress, PublishedPort
+from weft.model.records import AllowedAddress
+from weft.model.values import PortCount, PortNumber
 
 
 class AllowedInfo(Answer, frozen=True, kw_only=True):
@@ -33,7 +35,8 @@ class DeviceInfo(Answer, frozen=True, kw_only=True):
 class OwnerInfo(Answer, frozen=True, kw_only=True):
     """For whom a port exists."""
 
-    frontend: Literal["docker", "cli", "host"]
+    frontend: str
+    """``docker``, ``cli``, ``host`` (the host's own place), or another way in."""
     reference: str
     """The frontend's own id: Docker's endpoint id, the attach request's target."""
     container_id: str
@@ -43,7 +46,7 @@ class OwnerInfo(Answer, frozen=True, kw_only=True):
 class PublishedInfo(Answer, frozen=True, kw_only=True):
     """Ports of the host, in a row, that lead to as many of the workload."""
 
-    protocol: Literal["tcp", "udp", "sctp"]
+    protocol: TransportProtocol
     host_port: int
     """The first of them."""
     port: int
@@ -83,6 +86,19 @@ class PortList(Answer, frozen=True, kw_only=True):
     ports: tuple[PortInfo, ...]
 
 
+class PublishRequest(Spec, frozen=True, kw_only=True):
+    """Ports of the host, in a row, that shall lead to as many of the workload."""
+
+    protocol: Literal["tcp", "udp", "sctp"]
+    host_port: PortNumber
+    """The first of them."""
+    port: PortNumber
+    """Where the first leads; the next leads to the next."""
+    host_address: IPAddress | None = None
+    """null: on every address of the host."""
+    count: PortCount = 1
+
+
 class PortRequest(Spec, frozen=True, kw_only=True):
     """A port with every field explicit. Without a target it waits for its device."""
 
@@ -99,7 +115,7 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     is_default_route: bool = True
-    published: tuple[PublishedPort, ...] = ()
+    published: tuple[PublishRequest, ...] = ()
 
 
 class DetachQuery(Spec, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from weft.engine.compiler import CompileFunction
 from weft.engine.ebpf import encryption, groups, rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
+from weft.model.choices import Multicasting, TransportProtocol
 from weft.model.ids import HostId, HostTag, host_place_id, host_tag
 from weft.model.records import (
     Host,
@@ -105,7 +106,7 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
             is_internal=network.is_internal,
             slot_count=1 + max((port.slot for port in ports), default=-1),
             has_unknown=view.any(Port, "unknown_on", network.id),
-            is_snooping=network.multicast == "snoop",
+            is_snooping=network.multicast is Multicasting.SNOOP,
         ),
     )
     if ports:
@@ -308,6 +309,8 @@ def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
 def _published(port: Port, view: View) -> Iterator[Row]:
     addresses = addresses_with_a_way_out(view, port) if port.published else ()
     for published in port.published:
+        if published.protocol is TransportProtocol.OTHER:
+            continue
         for address in addresses:
             wanted = published.host_address
             if wanted is not None and wanted.version != address.version:

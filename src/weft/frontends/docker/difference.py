@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.records import Multicasting, Network, Subnet
+from weft.model.choices import Multicasting
+from weft.model.records import Network, Subnet
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +19,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     is_internal: bool
     mtu_bytes: int | None
     """None: any will do."""
-    multicast: Multicasting | None = None
+    multicast: str | None = None
     """None: any will do."""
 
 
@@ -28,7 +29,7 @@ def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
         subnets=tuple((subnet.cidr, subnet.gateway) for subnet in subnets),
         is_internal=network.is_internal,
         mtu_bytes=network.mtu_bytes,
-        multicast=None if network.multicast == "snoop" else network.multicast,
+        multicast=None if network.multicast is Multicasting.SNOOP else network.multicast,
     )
 
 

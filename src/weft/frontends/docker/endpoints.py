@@ -32,6 +32,7 @@ from weft.frontends.docker.protocol import (
 from weft.frontends.docker.published import HostPorts, bindings_of, wishes
 from weft.frontends.docker.state import DockerState, port_id_of
 from weft.model.addresses import IPAddress
+from weft.model.choices import Allocator
 from weft.model.ids import MacAddress
 from weft.model.records import Device, Network, Owner, Port
 from weft.semantics.guest import Route, guest_of
@@ -67,7 +68,7 @@ class EndpointCalls:
                 is_exact=bool(addresses),
                 mac=MacAddress(wanted.mac) if wanted.mac else None,
                 allowed=allowed,
-                owner=Owner(frontend="docker", reference=request.endpoint),
+                owner=Owner(frontend="docker", takes_reservations=True, reference=request.endpoint),
             )
             try:
                 port = await self._control.ports.add_with_id(spec, port_id_of(request.endpoint))
@@ -158,7 +159,7 @@ class EndpointCalls:
             subnet = self._state.subnet_of(network, address)
             for holder in self._control.holders(address, network):
                 is_far = getattr(holder, "host_id", here) != here
-                if is_far and subnet is not None and subnet.allocator == "docker":
+                if is_far and subnet is not None and subnet.allocator is Allocator.DOCKER:
                     return ConflictError(
                         f"{error}; Docker's own IPAM does not see other hosts: make the network "
                         "with --ipam-driver weft"

@@ -25,6 +25,7 @@ from weft.frontends.docker.protocol import (
 )
 from weft.frontends.docker.state import DockerState
 from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.choices import ReservationReason
 from weft.model.ids import SubnetId
 from weft.model.records import AddressRange, Network, Reservation, Subnet
 
@@ -142,7 +143,7 @@ class IpamCalls:
     async def _reserve(
         self, subnet: Subnet, wanted: IPAddress | None, *, is_gateway: bool
     ) -> IPAddress:
-        reason = "gateway" if is_gateway else "docker"
+        reason = ReservationReason.GATEWAY if is_gateway else ReservationReason.DOCKER
         lifetime_s = UNUSED_S if subnet.network_id is not None else None
         if wanted is not None:
             held = self._reservation(subnet, wanted)
@@ -190,12 +191,12 @@ class IpamCalls:
         return subnet
 
 
-def _is_repeated(held: Reservation, reason: str) -> bool:
+def _is_repeated(held: Reservation, reason: ReservationReason) -> bool:
     """Whether Docker asks again for what it was given: its client repeats a call whose answer was
     lost. An auxiliary address has no lifetime, and asking for it is a conflict."""
-    if held.reason != reason:
+    if held.reason is not reason:
         return False
-    return reason == "gateway" or held.expires_s is not None
+    return reason is ReservationReason.GATEWAY or held.expires_s is not None
 
 
 def _gateway_of(subnet: Subnet, wanted: IPAddress | None) -> IPAddress:

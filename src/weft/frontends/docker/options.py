@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 import msgspec
 
 from weft.control.references import check_mac, check_network_name
+from weft.control.specs import MulticastWord
 from weft.errors import InvalidError
 from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL, Options
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
-from weft.model.records import AddressRange, AllowedAddress, Multicasting
+from weft.model.records import AddressRange, AllowedAddress
 from weft.model.records.networks import MAX_RANGES
 
 DOCKER_PREFIX = "com.docker.network."
@@ -40,7 +40,7 @@ class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True):
     is_forced: bool = False
     is_internal: bool = False
     is_ipv6: bool = False
-    multicast: Multicasting | None = None
+    multicast: MulticastWord | None = None
     """None: any will do."""
 
 
@@ -180,10 +180,13 @@ def _one_of(values: Mapping[str, str], *keys: str) -> str:
     return given.pop() if given else ""
 
 
-def _multicast(text: str) -> Multicasting | None:
-    if text not in ("", "snoop", "flood"):
-        raise InvalidError(f"-o multicast={text}: say snoop or flood")
-    return cast("Multicasting", text) or None
+def _multicast(text: str) -> MulticastWord | None:
+    match text:
+        case "":
+            return None
+        case "snoop" | "flood":
+            return text
+    raise InvalidError(f"-o multicast={text}: say snoop or flood")
 
 
 def _number(key: str, text: str) -> int:

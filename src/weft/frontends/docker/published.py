@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from weft.control.held_ports import HeldPorts
 from weft.control.rivals import check_has_way_out
@@ -24,10 +24,14 @@ from weft.frontends.docker.options import parse_address
 from weft.frontends.docker.protocol import PortBinding
 from weft.frontends.docker.state import DockerState
 from weft.model.addresses import IPAddress
+from weft.model.choices import TransportProtocol
 from weft.model.records import Network, Port, PublishedPort
 
-Protocol = Literal["tcp", "udp", "sctp"]
-_PROTOCOLS: dict[int, Protocol] = {6: "tcp", 17: "udp", 132: "sctp"}
+_PROTOCOLS = {
+    6: TransportProtocol.TCP,
+    17: TransportProtocol.UDP,
+    132: TransportProtocol.SCTP,
+}
 _NUMBERS = {name: number for number, name in _PROTOCOLS.items()}
 EPHEMERAL = range(49153, 65536)
 """From here host ports are taken when the user names none; the same range as Docker's."""
@@ -118,7 +122,7 @@ class HostPorts:
 class Wish(NamedTuple):
     """Ports of a container in a row, and where they shall be on the host."""
 
-    protocol: Protocol
+    protocol: TransportProtocol
     address: IPAddress | None
     port: int
     length: int
@@ -213,9 +217,10 @@ def _wish(binding: PortBinding) -> Wish:
 
 def bindings_of(published: PublishedPort) -> Iterator[dict[str, object]]:
     """Published ports as Docker writes them."""
-    for number in published.host_ports:
+    protocol = _NUMBERS.get(published.protocol)
+    for number in published.host_ports if protocol is not None else ():
         yield {
-            "Proto": _NUMBERS[published.protocol],
+            "Proto": protocol,
             "IP": "",
             "Port": published.port + number - published.host_port,
             "HostIP": str(published.host_address or ""),
@@ -233,7 +238,7 @@ def taken_on_host(published: PublishedPort) -> int | None:
     return next((number for number in numbers if is_taken_on_host(published.one(number))), None)
 
 
-def ports_with_sockets(protocol: Protocol) -> set[int] | None:
+def ports_with_sockets(protocol: TransportProtocol) -> set[int] | None:
     """Ports on which there is any socket, of whatever state and address; None: not known."""
     used: set[int] = set()
     for name in (protocol, f"{protocol}6"):
@@ -256,9 +261,9 @@ def is_taken_on_host(published: PublishedPort) -> bool:
 
 
 def _is_bound(family: socket.AddressFamily, address: str, published: PublishedPort) -> bool:
-    is_tcp = published.protocol == "tcp"
-    kind = socket.SOCK_DGRAM if published.protocol == "udp" else socket.SOCK_STREAM
-    number = socket.IPPROTO_SCTP if published.protocol == "sctp" else 0
+    is_tcp = published.protocol is TransportProtocol.TCP
+    kind = socket.SOCK_DGRAM if published.protocol is TransportProtocol.UDP else socket.SOCK_STREAM
+    number = socket.IPPROTO_SCTP if published.protocol is TransportProtocol.SCTP else 0
     try:
         with socket.socket(family, kind, number) as probe:
             if is_tcp:

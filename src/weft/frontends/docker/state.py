@@ -14,6 +14,7 @@ import structlog
 
 from weft.control.interface import Control
 from weft.model.addresses import IPAddress
+from weft.model.choices import Allocator
 from weft.model.ids import HostId, PortId, SubnetId, derived_id
 from weft.model.records import DockerNetwork, Network, Port, Subnet
 
@@ -142,7 +143,9 @@ class DockerState:
         """
         for address in addresses:
             subnet = self.subnet_of(network, address)
-            is_proof = subnet is not None and subnet.allocator == "docker" and endpoint_id != ""
+            is_proof = (
+                subnet is not None and subnet.allocator is Allocator.DOCKER and endpoint_id != ""
+            )
             for holder in self.control.holders(address, network):
                 if isinstance(holder, Port) and self._is_other(holder, endpoint_id):
                     await self.remove_if_dead(holder, is_proved=is_proof)

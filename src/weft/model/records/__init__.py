@@ -13,7 +13,6 @@ from weft.model.records.blocks import AddressBlocks, Block, BlockRequest
 from weft.model.records.groups import GroupPlace, PortGroups
 from weft.model.records.hosts import (
     Cluster,
-    EncryptionStage,
     ForgottenHost,
     Host,
     HostPrefixes,
@@ -34,7 +33,6 @@ from weft.model.records.names import Name, ServiceTarget
 from weft.model.records.networks import (
     AddressRange,
     DockerNetwork,
-    Multicasting,
     Network,
     Reservation,
     Subnet,
@@ -52,7 +50,6 @@ __all__ = [
     "Cluster",
     "Device",
     "DockerNetwork",
-    "EncryptionStage",
     "ForgottenHost",
     "GroupPlace",
     "Host",
@@ -63,7 +60,6 @@ __all__ = [
     "LeaseMember",
     "LeaseReturn",
     "LeaseVote",
-    "Multicasting",
     "Name",
     "Neighbour",
     "Neighbours",

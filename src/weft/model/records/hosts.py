@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Annotated
 
 from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
+from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
 from weft.model.records.base import Part, Record
 from weft.model.service_addresses import is_of_weft
@@ -66,19 +66,6 @@ class Host(Record, frozen=True, kw_only=True):
 def link_of(address: IPAddress) -> IPNetwork:
     """The prefix that hosts on one link have in common, as links mostly are."""
     return ip_network((address, 24 if address.version == 4 else 64), strict=False)
-
-
-class EncryptionStage(IntEnum):
-    """How far a host is with encryption; `topology.encryption` says when it goes on."""
-
-    OFF = 0
-    """Sends plain and takes plain; has no WireGuard device."""
-    ACCEPTS = 1
-    """Sends plain, takes both; its device knows every other host's key."""
-    SENDS = 2
-    """Sends encrypted, takes both."""
-    REFUSES = 3
-    """Sends encrypted, and takes nothing else."""
 
 
 class WireGuardEnd(Part, frozen=True, kw_only=True):

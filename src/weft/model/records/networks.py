@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
+from weft.model.choices import Allocator, Multicasting, ReservationReason
 from weft.model.groups import check_groups
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records.base import Part, Record
@@ -16,8 +17,6 @@ from weft.model.values import Id, LongText, MtuBytes, NetworkName, Text, UnixSec
 MAX_RANGES = 1024
 LEAST_PREFIX = {4: 8, 6: 16}
 """By family. A shorter prefix would take the hosts' own ways to each other."""
-Multicasting = Literal["snoop", "flood"]
-"""To whom multicast goes: those who have joined the group, or all."""
 
 
 _LENGTHS = {4: (0, 8, 12, 16, 20, 24), 6: (0, 16, 32, 48, 56, 64)}
@@ -37,7 +36,7 @@ class Network(Record, frozen=True, kw_only=True):
     mtu_bytes: MtuBytes | None = None
     """None: what the underlay carries, less the encapsulation."""
     labels: tuple[tuple[Words, Words], ...] = ()
-    multicast: Multicasting = "snoop"
+    multicast: Multicasting = Multicasting.SNOOP
     groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which all its ports are members, whatever they report. Ascending."""
 
@@ -67,9 +66,7 @@ class Subnet(Record, frozen=True, kw_only=True):
     """Addresses are given only from these; empty: from all of the prefix."""
     excludes: Annotated[tuple[AddressRange, ...], Meta(max_length=MAX_RANGES)] = ()
     """Never given, unless asked for by name."""
-    allocator: Literal["weft", "docker"] = "weft"
-    """Who hands out addresses. Docker counts up from the start of the prefix, so in a subnet of
-    Docker's Weft gives from the end."""
+    allocator: Allocator = Allocator.WEFT
     is_forced: bool = False
     """True: somebody accepted that it overlaps a route of the host."""
 
@@ -110,7 +107,7 @@ class Reservation(Record, frozen=True, kw_only=True):
     subnet_id: SubnetId
     host_id: HostId
     address: IPAddress
-    reason: Literal["gateway", "docker", "rest"]
+    reason: ReservationReason
     expires_s: UnixSeconds | None = None
     """Wall clock, Unix time. None: until released."""
 

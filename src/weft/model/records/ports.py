@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.choices import LivesWith, TransportProtocol
 from weft.model.groups import check_groups
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records.base import Part, Record
@@ -21,6 +22,7 @@ from weft.model.values import (
     PortNumber,
     Slot,
     Text,
+    Word,
 )
 
 LAST_PORT = 65535
@@ -36,7 +38,7 @@ class AllowedAddress(Part, frozen=True, kw_only=True):
 class PublishedPort(Part, frozen=True, kw_only=True):
     """Ports of the host, in a row, that lead to as many of the workload (docker -p)."""
 
-    protocol: Literal["tcp", "udp", "sctp"]
+    protocol: TransportProtocol
     host_port: PortNumber
     """The first of them."""
     port: PortNumber
@@ -82,7 +84,13 @@ class Device(Part, frozen=True, kw_only=True):
 class Owner(Part, frozen=True, kw_only=True):
     """For whom a port exists."""
 
-    frontend: Literal["docker", "cli", "host"]
+    frontend: Word
+    """Who made it: ``docker``, ``cli``, ``host`` (the host's own place), or one that only a newer
+    weft has."""
+    lives_with: LivesWith = LivesWith.FRONTEND
+    takes_reservations: bool = False
+    """Its frontend hands out addresses itself: one that is reserved may have been so for this very
+    port."""
     reference: LongText = ""
     """The frontend's own id: Docker's endpoint id, the attach request's target."""
     container_id: Text = ""
