@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from weft.config import Settings
-from weft.control.interface import Control
+from weft.control.control import Control
 from weft.engine.engine import Counters, Failure
 from weft.errors import UnavailableError
 from weft.multicast.interface import Snooping

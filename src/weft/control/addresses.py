@@ -53,7 +53,7 @@ class _SubnetOwner(NamedTuple):
 
 
 class Addresses:
-    """See `interface.Addresses`."""
+    """Pools and single addresses, for frontends with an IPAM of their own."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -61,7 +61,10 @@ class Addresses:
     async def request_pool(
         self, spec: SubnetSpec, *, family: int, tenant: str = "default"
     ) -> Subnet:
-        """See `interface.Addresses.request_pool`."""
+        """A subnet that waits for its network. The same cidr again, while it waits here or while
+        it belongs to a network, returns the one that is there when ranges agree; else
+        ConflictError.
+        """
         async with self._context.lock:
             alike = [
                 subnet
@@ -76,7 +79,8 @@ class Addresses:
             return subnet
 
     def is_anothers(self, subnet: Subnet) -> bool:
-        """See `interface.Addresses.is_anothers`."""
+        """Whether it waits for a network that another host is about to make. It is no pool of
+        this host: made from one, two networks would take it away from each other."""
         if subnet.network_id is not None:
             return False
         makers = {
@@ -86,7 +90,7 @@ class Addresses:
         return bool(makers) and self._context.host_id not in makers
 
     async def release_pool(self, subnet_id: SubnetId) -> None:
-        """See `interface.Addresses.release_pool`."""
+        """Remove a waiting pool. Nothing happens if it is gone or belongs to a network."""
         async with self._context.lock:
             subnet = self._context.view.get(Subnet, subnet_id)
             if subnet is None or subnet.network_id is not None:
@@ -100,7 +104,12 @@ class Addresses:
         reason: ReservationReason,
         lifetime_s: float | None = None,
     ) -> Reservation:
-        """See `interface.Addresses.reserve`."""
+        """Take one address (None: any free one) out of a subnet until it is released, or until
+        `lifetime_s` is over.
+
+        `reason`: ``gateway`` or ``docker``. ConflictError names the holder of a taken one.
+        A later `Ports.add` with this address takes the reservation over.
+        """
 
         async def attempt() -> Reservation:
             subnet = self._context.view.get(Subnet, subnet_id)
@@ -137,7 +146,8 @@ class Addresses:
         raise UnavailableError(f"{needed}, as often as some came; try again")
 
     async def release(self, subnet_id: SubnetId, address: IPAddress) -> None:
-        """See `interface.Addresses.release`."""
+        """Give a reservation back; the address goes to rest. Nothing happens if it is not held,
+        or held by a port."""
         async with self._context.lock:
             held = self._context.view.get(Reservation, _reservation_id(subnet_id, address))
             if held is None or held.reason is ReservationReason.REST:
@@ -147,15 +157,15 @@ class Addresses:
             await self._context.commit([Delete(Reservation, held.id), *rest])
 
     def subnet_reports(self) -> Sequence[SubnetReport]:
-        """See `interface.Addresses.subnet_reports`."""
+        """Who owns which addresses. Linear in ports and blocks."""
         return subnet_reports(self._context)
 
     def lease_reports(self) -> Sequence[LeaseReport]:
-        """See `interface.Addresses.lease_reports`."""
+        """How each host holds its blocks, this one first."""
         return lease_reports(self._context)
 
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
-        """See `interface.Control.holders`."""
+        """Ports and reservations that hold an address."""
         view = self._context.view
         ports = [p for p in view.by(Port, "addresses", address) if p.network_id == network.id]
         subnets = view.by(Subnet, "network_id", network.id)

@@ -1,4 +1,13 @@
-"""Everything a frontend may ask for, in one place. See `interface` for the contracts."""
+"""Everything a frontend may ask for, in one place: one method per intent, the only way in.
+
+All methods run on the event loop. A method that changes something returns when the change is
+durable and, where it touches forwarding, in force in the kernel; it raises an error of
+`weft.errors` with nothing half done otherwise. All are idempotent in the sense each says.
+References (`network: str`, `port: str`) are a name, ``tenant/name``, an id, or the unambiguous
+beginning of an id; NotFoundError lists near names.
+
+For tests no fake is needed: `Control` over a memory store and without an engine is one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +32,7 @@ from weft.store.interface import Delete, Listener, Put, View
 
 
 class Control:
-    """See `interface.Control`."""
+    """Everything a frontend may ask for."""
 
     def __init__(
         self,
@@ -55,23 +64,24 @@ class Control:
         return self._context.host
 
     def conflicts(self) -> Sequence[Conflict]:
-        """See `interface.Control.conflicts`."""
+        """What hosts made without knowing of each other that does not go together. Linear in the
+        records."""
         return conflicts(self._context.view)
 
     def watch(self, listener: Listener) -> Callable[[], None]:
-        """See `interface.Control.watch`."""
+        """See `Store.watch`."""
         return self._context.store.watch(listener)
 
     async def put_docker_network(self, record: DockerNetwork) -> None:
-        """See `interface.Control.put_docker_network`."""
+        """Remember which network one of Docker's is."""
         async with self._context.lock:
             await self._context.commit([Put(record)])
 
     async def remove_docker_network(self, docker_id: str) -> None:
-        """See `interface.Control.remove_docker_network`."""
+        """Forget it."""
         async with self._context.lock:
             await self._context.commit([Delete(DockerNetwork, docker_id)])
 
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
-        """See `interface.Control.holders`."""
+        """Ports and reservations that hold an address."""
         return self.addresses.holders(address, network)

@@ -22,13 +22,18 @@ from weft.topology.encryption import (
 
 
 class Encryption:
-    """See `cluster_interface.Encryption`."""
+    """Encryption between all hosts."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def set(self, is_encrypted: bool, plain: Sequence[IPNetwork] = ()) -> Cluster:
-        """See `cluster_interface.Encryption.set`."""
+        """Turn it on or off for the cluster; hosts follow step by step, and lose no connection.
+
+        `plain`: not between two hosts whose underlay addresses are both in one of these.
+        ConflictError names the hosts that cannot encrypt. UnavailableError: the last change is not
+        through, and exceptions are to change.
+        """
         async with self._context.lock:
             now = cluster_settings(self._context.view)
             exceptions = tuple(sorted(set(plain), key=lambda each: (each.version, each)))

@@ -16,14 +16,14 @@ from weft.model.records import Owner, Port
 
 
 class HostAccess:
-    """See `interface.HostAccess`."""
+    """The host's own place on a network."""
 
     def __init__(self, context: Context, ports: Ports) -> None:
         self._context = context
         self._ports = ports
 
     async def expose(self, network: str, addresses: Sequence[IPAddress] = ()) -> Port:
-        """See `interface.HostAccess.expose`."""
+        """Give the host a place (one address a family). Again: the place that it has."""
         found = find_network(self._context.view, network)
         port_id = host_place_id(self._context.host_id, found.id)
         place = self._context.view.get(Port, port_id)
@@ -46,7 +46,7 @@ class HostAccess:
         )
 
     async def hide(self, network: str) -> None:
-        """See `interface.HostAccess.hide`."""
+        """Undo `expose`. Nothing happens if the host has no place there."""
         found = find_network(self._context.view, network)
         await self._ports.remove(host_place_id(self._context.host_id, found.id))
 

@@ -58,7 +58,7 @@ class SoundRecords:
 
 
 class Hosts:
-    """See `cluster_interface.Hosts`."""
+    """The hosts of the cluster, and how one leaves it."""
 
     def __init__(
         self,
@@ -72,39 +72,43 @@ class Hosts:
 
     @property
     def members(self) -> Members:
-        """See `cluster_interface.Hosts.members`."""
+        """What is known of the other hosts beside the records."""
         return self._members
 
     def find(self, reference: str) -> Host:
-        """See `cluster_interface.Hosts.find`."""
+        """By name, id, or the beginning of an id."""
         return find_host(self._context.view, reference)
 
     def standings(self) -> Sequence[Standing]:
-        """See `cluster_interface.Hosts.standings`."""
+        """How each host is, this one too, by name. Linear in the hosts and their links."""
         return standings(self._context.host_id, self._context.view, self._members)
 
     def unnamed(self) -> Sequence[Problem]:
-        """See `cluster_interface.Hosts.unnamed`."""
+        """Attempts to link, from here or from elsewhere, that belong to no other host known."""
         return unnamed(self._context.host_id, self._context.view, self._members)
 
     def troubles(self) -> Sequence[Trouble]:
-        """See `cluster_interface.Hosts.troubles`."""
+        """What is wrong with this host as a member, with other hosts, with the records."""
         context = self._context
         return troubles(
             context.host_id, context.view, self._members, self.standings(), self._records.health()
         )
 
     def store(self) -> StoreHealth:
-        """See `cluster_interface.Hosts.store`."""
+        """Where the records are, and how that is."""
         return self._records.health().store
 
     async def mend(self, kind: str, id: str) -> None:
-        """See `cluster_interface.Hosts.mend`."""
+        """Remove a record that cannot be used, which `troubles` names. NotFoundError: it can be;
+        ConflictError: it is another host's to remove."""
         async with self._context.lock:
             await self._records.mend(kind, id)
 
     async def forget(self, reference: str, *, is_forced: bool = False) -> Host:
-        """See `cluster_interface.Hosts.forget`."""
+        """Remove a host that is gone for good; its id never comes back. InUseError: it is alive.
+
+        is_forced: though it is alive.
+        """
         async with self._context.lock:
             host = self.find(reference)
             if host.id == self._context.host_id:
@@ -120,7 +124,12 @@ class Hosts:
         return host
 
     async def leave(self, *, is_forced: bool = False) -> bool:
-        """See `cluster_interface.Hosts.leave`."""
+        """Give up this host's ports and addresses, and tell the others that it is gone.
+
+        Returns whether another host has confirmed it; False: there was none to tell, or (with
+        `is_forced`) none did. weftd is of no more use afterwards. UnavailableError: no other host
+        is linked, or none confirmed; calling again goes on from there.
+        """
         context, me = self._context, self._context.host_id
         others = [host for host in context.view.list(Host) if host.id != me]
         is_told = bool(others) and not self._is_refused

@@ -31,13 +31,13 @@ class GroupReport(NamedTuple):
 
 
 class Multicast:
-    """See `interface.Multicast`."""
+    """Who gets multicast."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def groups(self, reference: str | None = None) -> Sequence[GroupReport]:
-        """See `interface.Multicast.groups`."""
+        """Groups with members, of all networks or one, by network. Linear in their ports."""
         view = self._context.view
         networks = view.list(Network) if reference is None else [find_network(view, reference)]
         return [
@@ -47,7 +47,7 @@ class Multicast:
         ]
 
     def group_counts(self) -> Mapping[Network, int]:
-        """See `interface.Multicast.group_counts`."""
+        """How many groups have members, for each network that has such."""
         view = self._context.view
         found: dict[Network, int] = {}
         for network in view.list(Network):
@@ -60,7 +60,8 @@ class Multicast:
         return found
 
     async def add(self, network: str, group: IPAddress, port: str | None = None) -> None:
-        """See `interface.Multicast.add`."""
+        """Make a port of this host a member of a group, whatever it reports; None: all ports of
+        the network, on all hosts. Again: nothing happens."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
             _check_group(group)
@@ -70,7 +71,7 @@ class Multicast:
                 await self._context.commit([Put(replace(record, groups=groups))])
 
     async def remove(self, network: str, group: IPAddress, port: str | None = None) -> None:
-        """See `interface.Multicast.remove`."""
+        """Undo `add`; what a port has joined by itself stays. NotFoundError: nobody added it."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
             record = self._holder(found, port)

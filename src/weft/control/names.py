@@ -17,13 +17,13 @@ from weft.store.interface import Delete, Put
 
 
 class Names:
-    """See `interface.Names`."""
+    """DNS names added by hand."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def list(self, network: str | None = None) -> Sequence[Name]:
-        """See `interface.Names.list`."""
+        """All names, or those of one network."""
         view = self._context.view
         if network is None:
             return sorted(view.list(Name), key=lambda name: (name.network_id, name.name))
@@ -31,7 +31,7 @@ class Names:
         return sorted(found, key=lambda name: name.name)
 
     async def add(self, spec: NameSpec) -> Name:
-        """See `interface.Names.add`."""
+        """Add addresses or targets to a name; what is there already stays."""
         async with self._context.lock:
             (label,) = check_dns_names([spec.name])
             network = find_network(self._context.view, spec.network)
@@ -49,7 +49,7 @@ class Names:
             return new
 
     async def remove(self, name: str, network: str, addresses: Sequence[IPAddress] = ()) -> None:
-        """See `interface.Names.remove`."""
+        """Remove a name, or only some of its addresses."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
             id = derived_id("name", found.id, name.lower().rstrip("."))

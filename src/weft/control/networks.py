@@ -43,27 +43,30 @@ MAX_MTU_BYTES = 65_535
 
 
 class Networks:
-    """See `interface.Networks`."""
+    """Networks and their subnets."""
 
     def __init__(self, context: Context, addresses: Addresses) -> None:
         self._context = context
         self._addresses = addresses
 
     def find(self, reference: str) -> Network:
-        """See `interface.Networks.find`."""
+        """The network that a reference names; NotFoundError."""
         return find_network(self._context.view, reference)
 
     def list(self) -> Sequence[Network]:
-        """See `interface.Networks.list`."""
+        """All networks, by name."""
         return sorted(self._context.view.list(Network), key=lambda n: (n.tenant, n.name))
 
     def subnets(self, network: Network) -> Sequence[Subnet]:
-        """See `interface.Networks.subnets`."""
+        """Its subnets, IPv4 first."""
         found = self._context.view.by(Subnet, "network_id", network.id)
         return sorted(found, key=lambda s: (s.cidr.version, int(s.cidr.network_address)))
 
     async def create(self, spec: NetworkSpec, adopt: Sequence[SubnetId] = ()) -> Network:
-        """See `interface.Networks.create`."""
+        """Make a network. `adopt` names pools (subnets without a network) that become its.
+
+        ConflictError: the name is taken, a subnet overlaps another network's or a host's route.
+        """
         async with self._context.lock:
             check_network_name(spec.name)
             self._check_name_is_free(spec.name, spec.tenant)
@@ -89,7 +92,8 @@ class Networks:
     async def rename(
         self, reference: str, name: str, labels: Mapping[str, str] = MappingProxyType({})
     ) -> Network:
-        """See `interface.Networks.rename`."""
+        """Give a network another name, and labels beside those that it has; ConflictError when the
+        name is taken. Nothing new: nothing happens."""
         async with self._context.lock:
             network = self.find(reference)
             known = dict(network.labels)
@@ -104,7 +108,7 @@ class Networks:
             return renamed
 
     async def set_multicast(self, reference: str, multicast: MulticastWord) -> Network:
-        """See `interface.Networks.set_multicast`."""
+        """Say to whom multicast goes on a network, on all hosts."""
         async with self._context.lock:
             network = self.find(reference)
             changed = replace(network, multicast=Multicasting(multicast))
@@ -113,7 +117,11 @@ class Networks:
             return changed
 
     async def remove(self, reference: str) -> Network:
-        """See `interface.Networks.remove`."""
+        """Remove a network with its subnets, names and reservations, on all hosts; InUseError names
+        the workloads on it and their hosts.
+
+        The hosts' own places (expose) go with it, and what it is in other systems.
+        """
         async with self._context.lock:
             network = self.find(reference)
             self._check_unused(network)
@@ -121,7 +129,7 @@ class Networks:
             return network
 
     def users(self, network: Network) -> Sequence[Port]:
-        """See `interface.Networks.users`."""
+        """Ports of all hosts that keep a network from being removed."""
         view = self._context.view
         return [
             port
@@ -130,7 +138,8 @@ class Networks:
         ]
 
     async def merge(self, network_id: NetworkId, into: NetworkId) -> Network:
-        """See `interface.Networks.merge`."""
+        """Remove a network that nobody uses, in favour of another: what this host's Docker calls so
+        is the other from then on, and subnets that it lacks become its. InUseError."""
         async with self._context.lock:
             view = self._context.view
             network, other = find_network(view, network_id), find_network(view, into)

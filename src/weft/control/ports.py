@@ -27,18 +27,18 @@ from weft.store.interface import Change, Delete, Put
 
 
 class Ports:
-    """See `interface.Ports`."""
+    """Ports of this host."""
 
     def __init__(self, context: Context, addresses: Addresses) -> None:
         self._context = context
         self._addresses = addresses
 
     def find(self, reference: str) -> Port:
-        """See `interface.Ports.find`."""
+        """By id, beginning of an id, or one of its names (``NAME`` or ``NAME.NETWORK``)."""
         return find_port(self._context.view, reference)
 
     def list(self, network: str | None = None) -> Sequence[Port]:
-        """See `interface.Ports.list`."""
+        """All ports, or those of one network, by id."""
         view = self._context.view
         if network is None:
             return sorted(view.list(Port), key=lambda port: port.id)
@@ -46,7 +46,7 @@ class Ports:
         return sorted(found, key=lambda port: port.id)
 
     async def add(self, spec: PortSpec) -> Port:
-        """See `interface.Ports.add`."""
+        """Make a port, addresses and all; with a device it is plugged in when this returns."""
         return await self._addresses.with_space(lambda: self._add(spec))
 
     async def add_with_id(self, spec: PortSpec, port_id: PortId) -> Port:
@@ -58,7 +58,7 @@ class Ports:
         return await self._addresses.with_space(attempt)
 
     async def plug(self, port_id: PortId, device: Device) -> Port:
-        """See `interface.Ports.plug`."""
+        """Give a port its device. The same device again changes nothing."""
         async with self._context.lock:
             port = self._own(port_id)
             if port.device == device:
@@ -73,7 +73,11 @@ class Ports:
             return plugged
 
     async def unplug(self, port_id: PortId, *, is_awaited: bool = True) -> Port:
-        """See `interface.Ports.unplug`."""
+        """Take the device away; the port keeps its addresses.
+
+        Not `is_awaited`: return when it is durable; the device goes soon after (the kernel takes
+        tens of milliseconds to remove one).
+        """
         async with self._context.lock:
             port = self._own(port_id)
             if port.device is None:
@@ -90,7 +94,7 @@ class Ports:
         owner: Owner | None = None,
         published: Sequence[PublishedPort] | None = None,
     ) -> Port:
-        """See `interface.Ports.update`."""
+        """Change what may change in a living port."""
         async with self._context.lock:
             port = self._own(port_id)
             if published is not None:
@@ -106,14 +110,17 @@ class Ports:
             return changed
 
     async def remove(self, port_id: PortId, *, is_awaited: bool = True) -> None:
-        """See `interface.Ports.remove`."""
+        """Remove a port; its addresses go to rest. Nothing happens if it is gone already.
+
+        `is_awaited` as for `unplug`.
+        """
         async with self._context.lock:
             if self._context.view.get(Port, port_id) is not None:
                 port = self._own(port_id)
                 await self._context.commit(self._removal(port), is_awaited=is_awaited)
 
     async def attach(self, spec: AttachSpec) -> Port:
-        """See `interface.Ports.attach`."""
+        """Plug in something that runs; the same target and network again returns the port."""
         target = await self._context.targets.resolve(spec.target)
 
         async def attempt() -> Port:
@@ -153,7 +160,8 @@ class Ports:
         return await self._addresses.with_space(attempt)
 
     async def detach(self, target: str, network: str) -> None:
-        """See `interface.Ports.detach`. Works by what was attached, so also when that is dead."""
+        """Undo `attach`. Nothing happens if it is not attached. Works by what was attached, so also
+        when that is dead."""
         found = find_network(self._context.view, network)
         candidates = [
             port
@@ -173,7 +181,8 @@ class Ports:
             await self.remove(port.id)
 
     def device_names(self, port_id: PortId) -> tuple[str, str]:
-        """See `interface.Ports.device_names`. 15 characters each, the most that Linux takes."""
+        """Names for a port's two device ends, derived from its id: (host's, peer's). 15
+        characters each, the most that Linux takes."""
         return f"weft{port_id[:11]}", f"wefc{port_id[:11]}"
 
     async def _add(self, spec: PortSpec, port_id: PortId | None = None) -> Port:

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from weft.config import Settings
-from weft.control.interface import Control
+from weft.control.control import Control
 from weft.errors import UnavailableError
 from weft.frontends.docker.drivers import methods
 from weft.frontends.docker.endpoints import EndpointCalls

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 import structlog
 
-from weft.control.interface import Control
+from weft.control.control import Control
 from weft.model.addresses import IPAddress
 from weft.model.choices import Allocator
 from weft.model.ids import HostId, PortId, SubnetId, derived_id
