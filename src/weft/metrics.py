@@ -192,7 +192,7 @@ class Metrics:
             "Groups that have members, on any host.",
             labels=["network"],
         )
-        for network, groups in self._control.multicast.group_counts().items():
+        for network, groups in self._control.multicast.multicast_group_counts().items():
             members.add_metric([network.name], groups)
         yield members
 

@@ -43,13 +43,13 @@ from weft.model.records import (
     LeaseMember,
     LeaseReturn,
     LeaseVote,
+    MulticastMembership,
     Name,
     Neighbour,
     Neighbours,
     Network,
     Owner,
     Port,
-    PortGroups,
     PublishedPort,
     Record,
     Reservation,
@@ -150,7 +150,7 @@ networks = st.builds(
     is_internal=st.booleans(),
     mtu_bytes=st.none() | st.integers(576, 9000),
     multicast=st.sampled_from(Multicasting),
-    groups=_groups,
+    multicast_groups=_groups,
 )
 subnets = st.builds(
     Subnet,
@@ -201,14 +201,14 @@ ports = st.builds(
     replaces=st.lists(st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)), max_size=1).map(
         tuple
     ),
-    groups=_groups,
+    multicast_groups=_groups,
 )
-port_groups = st.builds(
-    PortGroups,
+multicast_memberships = st.builds(
+    MulticastMembership,
     id=st.builds(lambda n: PortId(f"port{n}"), st.integers(0, 7)),
     network_id=_network_ids,
     host_id=st.sampled_from(HOSTS),
-    groups=_groups,
+    multicast_groups=_groups,
 )
 names = st.builds(
     Name,
@@ -331,7 +331,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     networks,
     subnets,
     ports,
-    port_groups,
+    multicast_memberships,
     names,
     reservations,
     docker_networks,

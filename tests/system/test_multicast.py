@@ -17,8 +17,8 @@ from tests.system.workload import PATIENCE, Listener, Workload, add_network, unt
 from weft.api.client import Client
 from weft.api.schema import (
     CountersList,
-    GroupInfo,
-    GroupList,
+    MulticastGroupInfo,
+    MulticastGroupList,
     NameInfo,
     NetworkInfo,
     NetworkList,
@@ -98,10 +98,14 @@ class Site:
         """Run a command on a host that works."""
         return self.hosts[host].run([*weft_command(), *words])
 
-    def group(self, host: int, group: str) -> GroupInfo | None:
+    def group(self, host: int, group: str) -> MulticastGroupInfo | None:
         """As a host knows it."""
-        found = self.apis[host].get(GroupList, "multicast", query={"network": self.name}).groups
-        return next((one for one in found if one.group == group), None)
+        found = (
+            self.apis[host]
+            .get(MulticastGroupList, "multicast", query={"network": self.name})
+            .multicast_groups
+        )
+        return next((one for one in found if one.address == group), None)
 
     def members(self, host: int, group: str) -> set[str]:
         """Hosts that have members, as a host knows it."""
@@ -313,7 +317,7 @@ def until_asked(site: Site) -> None:
     api = site.apis[1]
 
     def is_answered() -> bool:
-        found = api.get(GroupList, "multicast").statistics
+        found = api.get(MulticastGroupList, "multicast").statistics
         return found["queries"] >= 2 and found["reports"] >= 1
 
     until("h2 asks and is answered", is_answered)
@@ -332,11 +336,13 @@ def test_what_is_joined_while_weftd_is_away_is_learnt_when_it_starts(site: Site)
 
 def test_a_port_is_asked_soon_after_it_was_plugged_in(site: Site) -> None:
     """Whatever it joined before anybody listened."""
-    before = site.apis[2].get(GroupList, "multicast").statistics["queries"]
+    before = site.apis[2].get(MulticastGroupList, "multicast").statistics["queries"]
     site.workload(2)
     until(
         "the new port is asked",
-        lambda: site.apis[2].get(GroupList, "multicast").statistics["queries"] >= before + 2,
+        lambda: (
+            site.apis[2].get(MulticastGroupList, "multicast").statistics["queries"] >= before + 2
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from tests.system.overlay_workload import Workload, until
 from weft.kernel.bpf.layouts import DropReason
 from weft.model.addresses import ip_address
 from weft.model.ids import host_place_id
-from weft.model.records import ForgottenHost, Owner, PortGroups
+from weft.model.records import ForgottenHost, MulticastMembership, Owner
 from weft.store.interface import Put
 
 pytestmark = pytest.mark.root
@@ -135,8 +135,10 @@ def test_a_group_reaches_its_members_on_another_host(
     a.reaches(b)
     groups = (ip_address("239.1.2.3"), ip_address("ff05::1:2:3"))
     overlay.write(
-        PortGroups(id=b.port.id, network_id=FOO.id, host_id=two.id, groups=groups),
-        msgspec.structs.replace(a.port, groups=groups),
+        MulticastMembership(
+            id=b.port.id, network_id=FOO.id, host_id=two.id, multicast_groups=groups
+        ),
+        msgspec.structs.replace(a.port, multicast_groups=groups),
     )
     b.run("sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0")
     with contextlib.ExitStack() as stack:

@@ -55,7 +55,7 @@ PURE = (
     "topology",
     "engine/compiler.py",
     "engine/ebpf/compile.py",
-    "engine/ebpf/groups.py",
+    "engine/ebpf/multicast_groups.py",
     "engine/ebpf/tunnels.py",
     "mesh/ledger.py",
     "mesh/replica.py",

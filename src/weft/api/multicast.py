@@ -7,37 +7,37 @@ from weft.api.render import network_name
 from weft.api.route import AnyRoute, Call, Route
 from weft.api.schema import (
     Empty,
-    GroupInfo,
-    GroupList,
-    GroupMember,
-    GroupRequest,
+    MulticastGroupInfo,
+    MulticastGroupList,
+    MulticastGroupRequest,
+    MulticastMember,
     NetworkQuery,
-    RemoveGroupQuery,
+    RemoveMulticastGroupQuery,
 )
-from weft.control.multicast import GroupReport
+from weft.control.multicast import MulticastGroupReport
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.model.addresses import ip_address
 from weft.model.records import Host, Port
 
 
-async def list_groups(context: Context, call: Call[None, NetworkQuery]) -> GroupList:
+async def list_groups(context: Context, call: Call[None, NetworkQuery]) -> MulticastGroupList:
     """All groups that have members."""
     found = context.control.multicast.groups(call.query.network)
-    return GroupList(
-        groups=tuple(group_info(context, report) for report in found),
+    return MulticastGroupList(
+        multicast_groups=tuple(group_info(context, report) for report in found),
         statistics=dict(context.multicast.statistics()),
     )
 
 
-async def add(context: Context, call: Call[GroupRequest, Empty]) -> GroupInfo:
+async def add(context: Context, call: Call[MulticastGroupRequest, Empty]) -> MulticastGroupInfo:
     """Make somebody a member."""
     multicast, network = context.control.multicast, call.path["network"]
-    await multicast.add(network, call.body.group, call.body.port)
-    (report,) = (one for one in multicast.groups(network) if one.group == call.body.group)
+    await multicast.add(network, call.body.address, call.body.port)
+    (report,) = (one for one in multicast.groups(network) if one.group == call.body.address)
     return group_info(context, report)
 
 
-async def remove(context: Context, call: Call[None, RemoveGroupQuery]) -> None:
+async def remove(context: Context, call: Call[None, RemoveMulticastGroupQuery]) -> None:
     """Undo that."""
     try:
         group = ip_address(call.path["group"])
@@ -46,13 +46,13 @@ async def remove(context: Context, call: Call[None, RemoveGroupQuery]) -> None:
     await context.control.multicast.remove(call.path["network"], group, call.query.port)
 
 
-def group_info(context: Context, report: GroupReport) -> GroupInfo:
+def group_info(context: Context, report: MulticastGroupReport) -> MulticastGroupInfo:
     """A group."""
     joined = {port.id for port in report.joined}
     static = {port.id for port in report.static}
     ports = {port.id: port for port in (*report.joined, *report.static)}
     members = [
-        GroupMember(
+        MulticastMember(
             port_id=port.id,
             names=port.names,
             host=_host_name(context, port),
@@ -62,10 +62,10 @@ def group_info(context: Context, report: GroupReport) -> GroupInfo:
         )
         for port in ports.values()
     ]
-    return GroupInfo(
+    return MulticastGroupInfo(
         network=network_name(context, report.network.id),
         network_id=report.network.id,
-        group=str(report.group),
+        address=str(report.group),
         is_static=report.is_static,
         members=tuple(sorted(members, key=lambda one: (one.host, one.names, one.port_id))),
     )
@@ -83,26 +83,26 @@ ROUTES: tuple[AnyRoute, ...] = (
         handler=list_groups,
         summary="List the multicast groups that have members",
         query=NetworkQuery,
-        answer=GroupList,
+        answer=MulticastGroupList,
         errors=(InvalidError, NotFoundError),
     ),
     Route(
         method="POST",
-        path="/v1/networks/{network}/groups",
+        path="/v1/networks/{network}/multicast-groups",
         handler=add,
         summary="Make a port of this host, or all ports, members of a multicast group",
         query=Empty,
-        body=GroupRequest,
-        answer=GroupInfo,
+        body=MulticastGroupRequest,
+        answer=MulticastGroupInfo,
         status=201,
         errors=(InvalidError, NotFoundError, ConflictError),
     ),
     Route(
         method="DELETE",
-        path="/v1/networks/{network}/groups/{group}",
+        path="/v1/networks/{network}/multicast-groups/{group}",
         handler=remove,
         summary="Undo that; what ports have joined by themselves stays",
-        query=RemoveGroupQuery,
+        query=RemoveMulticastGroupQuery,
         status=204,
         errors=(InvalidError, NotFoundError),
     ),

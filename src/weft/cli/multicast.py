@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 import click
 
-from weft.api.schema import GroupInfo, GroupList, GroupMember, GroupRequest
+from weft.api.schema import (
+    MulticastGroupInfo,
+    MulticastGroupList,
+    MulticastGroupRequest,
+    MulticastMember,
+)
 from weft.cli import types
 from weft.cli.output import json_option, print_json, print_table
 from weft.cli.session import connect
@@ -33,12 +38,14 @@ def add(network: str, group: IPAddress, port: str | None, as_json: bool) -> None
       weft multicast add foo 239.1.1.1 web
       weft multicast add foo ff05::1:3
     """
-    body = GroupRequest(group=group, port=port)
-    made = connect().send(GroupInfo, "POST", "networks", network, "groups", body=body)
+    body = MulticastGroupRequest(address=group, port=port)
+    made = connect().send(
+        MulticastGroupInfo, "POST", "networks", network, "multicast-groups", body=body
+    )
     if as_json:
         print_json(made)
     else:
-        click.echo(f"group {made.group} on {made.network}: {port or 'all ports'} added")
+        click.echo(f"group {made.address} on {made.network}: {port or 'all ports'} added")
 
 
 @multicast.command()
@@ -54,7 +61,7 @@ def rm(network: str, group: IPAddress, port: str | None, as_json: bool) -> None:
       weft multicast rm foo 239.1.1.1 web
       weft multicast rm foo ff05::1:3
     """
-    connect().delete("networks", network, "groups", str(group), query={"port": port})
+    connect().delete("networks", network, "multicast-groups", str(group), query={"port": port})
     if as_json:
         print_json({"removed": [str(group)]})
     else:
@@ -77,13 +84,13 @@ def list_(network: str | None, as_json: bool) -> None:
 
 def show_groups(network: str | None, as_json: bool) -> None:
     """The same for `weft status multicast`."""
-    answer = connect().get(GroupList, "multicast", query={"network": network})
+    answer = connect().get(MulticastGroupList, "multicast", query={"network": network})
     if as_json:
         print_json(answer)
         return
     rows = []
-    for one in answer.groups:
-        cells = [one.network, one.group]
+    for one in answer.multicast_groups:
+        cells = [one.network, one.address]
         for host, names, how in _rows(one):
             rows.append([*cells, host, names, how])
             cells = ["", ""]
@@ -92,7 +99,7 @@ def show_groups(network: str | None, as_json: bool) -> None:
         click.echo(text)
 
 
-def _rows(one: GroupInfo) -> list[tuple[str, str, str]]:
+def _rows(one: MulticastGroupInfo) -> list[tuple[str, str, str]]:
     """Host, ports on it, and by what they are members."""
     rows = [("all", "all", "weft multicast add")] if one.is_static else []
     by_host: dict[tuple[str, str], list[str]] = {}
@@ -103,7 +110,7 @@ def _rows(one: GroupInfo) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _how(member: GroupMember) -> str:
+def _how(member: MulticastMember) -> str:
     hows = [("report", member.is_joined), ("weft multicast add", member.is_static)]
     return ", ".join(how for how, is_so in hows if is_so)
 

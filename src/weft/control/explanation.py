@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
 from weft.control.references import network_label, users_of, workload_name
-from weft.model.groups import in_order
 from weft.model.ids import HostId
-from weft.model.records import Host, Network, Port, PortGroups
+from weft.model.multicast_groups import in_order
+from weft.model.records import Host, MulticastMembership, Network, Port
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings
 
@@ -55,7 +55,8 @@ def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
         yield "its network was removed"
     if port.device is None and not port.is_host:
         yield "nothing is plugged into it yet"
-    groups = {*port.groups, *(joined.groups if (joined := view.get(PortGroups, port.id)) else ())}
+    joined = view.get(MulticastMembership, port.id)
+    groups = {*port.multicast_groups, *(joined.multicast_groups if joined is not None else ())}
     if groups:
         names = users_of([str(group) for group in sorted(groups, key=in_order)])
         yield f"it is a member of {names}"

@@ -12,12 +12,12 @@ from weft.control.context import Context
 from weft.control.references import find_network, find_port, host_name, port_label
 from weft.errors import InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
-from weft.model.groups import in_order, is_flooded, is_group
-from weft.model.records import Network, Port, PortGroups
+from weft.model.multicast_groups import in_order, is_flooded, is_multicast_group
+from weft.model.records import MulticastMembership, Network, Port
 from weft.store.interface import Put, View
 
 
-class GroupReport(NamedTuple):
+class MulticastGroupReport(NamedTuple):
     """A group of a network, and its members."""
 
     network: Network
@@ -36,7 +36,7 @@ class Multicast:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def groups(self, reference: str | None = None) -> Sequence[GroupReport]:
+    def groups(self, reference: str | None = None) -> Sequence[MulticastGroupReport]:
         """Groups with members, of all networks or one, by network. Linear in their ports."""
         view = self._context.view
         networks = view.list(Network) if reference is None else [find_network(view, reference)]
@@ -46,14 +46,14 @@ class Multicast:
             for report in self._of_network(network)
         ]
 
-    def group_counts(self) -> Mapping[Network, int]:
+    def multicast_group_counts(self) -> Mapping[Network, int]:
         """How many groups have members, for each network that has such."""
         view = self._context.view
         found: dict[Network, int] = {}
         for network in view.list(Network):
-            groups = set(network.groups)
-            for kind in (PortGroups, Port):
-                places = view.beginning(kind, "group_places", network.id)
+            groups = set(network.multicast_groups)
+            for kind in (MulticastMembership, Port):
+                places = view.beginning(kind, "multicast_places", network.id)
                 groups.update(place[1] for place in places)  # type: ignore[index]
             if groups:
                 found[network] = len(groups)
@@ -66,22 +66,22 @@ class Multicast:
             found = find_network(self._context.view, network)
             _check_group(group)
             record = self._holder(found, port)
-            groups = tuple(sorted({*record.groups, group}, key=in_order))
-            if groups != record.groups:
-                await self._context.commit([Put(replace(record, groups=groups))])
+            groups = tuple(sorted({*record.multicast_groups, group}, key=in_order))
+            if groups != record.multicast_groups:
+                await self._context.commit([Put(replace(record, multicast_groups=groups))])
 
     async def remove(self, network: str, group: IPAddress, port: str | None = None) -> None:
         """Undo `add`; what a port has joined by itself stays. NotFoundError: nobody added it."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
             record = self._holder(found, port)
-            if group not in record.groups:
+            if group not in record.multicast_groups:
                 label = f"network {found.name}"
                 if isinstance(record, Port):
                     label = f"port {port_label(self._context.view, record)}"
                 raise NotFoundError(f"group {group}: nobody added it to {label}")
-            left = tuple(each for each in record.groups if each != group)
-            await self._context.commit([Put(replace(record, groups=left))])
+            left = tuple(each for each in record.multicast_groups if each != group)
+            await self._context.commit([Put(replace(record, multicast_groups=left))])
 
     def _holder(self, network: Network, reference: str | None) -> Network | Port:
         if reference is None:
@@ -98,19 +98,21 @@ class Multicast:
             raise InvalidError(f"port {label}: is a host's own place, which gets no multicast")
         return port
 
-    def _of_network(self, network: Network) -> Sequence[GroupReport]:
+    def _of_network(self, network: Network) -> Sequence[MulticastGroupReport]:
         view = self._context.view
         joined: dict[IPAddress, list[Port]] = defaultdict(list)
         static: dict[IPAddress, list[Port]] = defaultdict(list)
         for port in sorted(view.by(Port, "network_id", network.id), key=lambda each: each.id):
-            learnt = view.get(PortGroups, port.id)
-            for group in learnt.groups if learnt is not None else ():
+            learnt = view.get(MulticastMembership, port.id)
+            for group in learnt.multicast_groups if learnt is not None else ():
                 joined[group].append(port)
-            for group in port.groups:
+            for group in port.multicast_groups:
                 static[group].append(port)
         return [
-            GroupReport(network, group, group in network.groups, joined[group], static[group])
-            for group in sorted({*network.groups, *joined, *static}, key=in_order)
+            MulticastGroupReport(
+                network, group, group in network.multicast_groups, joined[group], static[group]
+            )
+            for group in sorted({*network.multicast_groups, *joined, *static}, key=in_order)
         ]
 
 
@@ -124,7 +126,7 @@ def _port_on(view: View, network: Network, reference: str) -> Port:
 def _check_group(group: IPAddress) -> None:
     if is_flooded(group):
         raise InvalidError(f"group {group}: every port of a network gets what is sent to it anyway")
-    if not is_group(group):
+    if not is_multicast_group(group):
         raise InvalidError(
             f"group {group}: no multicast address that goes beyond one interface, such as "
             "239.1.1.1 or ff05::1:3"

@@ -22,9 +22,9 @@ from weft.errors import InvalidError, KernelError, WeftError
 from weft.kernel.group_wire import Reported
 from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting
-from weft.model.groups import is_group
 from weft.model.ids import HostId, NetworkId, PortId
-from weft.model.records import Network, Port, PortGroups, Subnet
+from weft.model.multicast_groups import is_multicast_group
+from weft.model.records import MulticastMembership, Network, Port, Subnet
 from weft.multicast import messages
 from weft.multicast.messages import Verb
 from weft.multicast.pace import Pace
@@ -164,8 +164,8 @@ class Snooper:
     def _recall(self) -> None:
         """What was known before weftd started; who is a member still will say so."""
         until_s = self._now_s() + MEMBER_S
-        for known in self._store.by(PortGroups, "host_id", self._host_id):
-            for group in known.groups:
+        for known in self._store.by(MulticastMembership, "host_id", self._host_id):
+            for group in known.multicast_groups:
                 self._table.join(known.id, known.network_id, group, until_s)
             self._table.changed.add(known.id)
         self._expiry_s = until_s
@@ -247,7 +247,7 @@ class Snooper:
             log.debug("report not understood", port=port.id, reason=str(error))
             return
         for group, verb in said:
-            if is_group(group):
+            if is_multicast_group(group):
                 self._take(port, group, verb, now_s)
 
     def _take(self, port: Port, group: IPAddress, verb: Verb, now_s: float) -> None:
@@ -304,12 +304,12 @@ class Snooper:
             self._pace.told(port, now_s)
 
     def _change(self, port_id: PortId) -> Change | None:
-        known = self._store.get(PortGroups, port_id)
+        known = self._store.get(MulticastMembership, port_id)
         groups = self._table.groups(port_id)
         port = self._ports.get(port_id)
         if not groups or port is None:
-            return Delete(PortGroups, port_id) if known is not None else None
-        record = PortGroups(
-            id=port_id, network_id=port.network_id, host_id=self._host_id, groups=groups
+            return Delete(MulticastMembership, port_id) if known is not None else None
+        record = MulticastMembership(
+            id=port_id, network_id=port.network_id, host_id=self._host_id, multicast_groups=groups
         )
         return Put(record) if record != known else None

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Set
 
 from weft.model.addresses import IPAddress
-from weft.model.groups import in_order
 from weft.model.ids import NetworkId, PortId
+from weft.model.multicast_groups import in_order
 
 PORT_GROUPS = 256
 """Groups of one port."""

@@ -34,11 +34,11 @@ MAPS = [*(codec.map_name for codec in CODECS.values()), "tunnels_v1"]
 def desired(new_netns: Callable[[], str]) -> Rows:
     group = (ip_address("239.1.1.1"),)
     return rows_of(
-        port(1, path=new_netns(), groups=group),
+        port(1, path=new_netns(), multicast_groups=group),
         port(2, path=new_netns()),
         port(4, addresses=tuple(map(ip_address, ("10.5.0.5", "10.5.0.6")))),
         OTHER,
-        port(5, host_id=OTHER.id, groups=group),
+        port(5, host_id=OTHER.id, multicast_groups=group),
     )
 
 

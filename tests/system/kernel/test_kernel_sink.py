@@ -131,7 +131,7 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
     sink: Sink, new_netns: Callable[[], str]
 ) -> None:
     desired = rows_of(
-        port(1, path=new_netns(), groups=(ip_address("239.1.1.1"),)),
+        port(1, path=new_netns(), multicast_groups=(ip_address("239.1.1.1"),)),
         port(2),
         port(3, INNER, new_netns()),
         port(
@@ -151,7 +151,7 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
             ),
         ),
         OTHER,
-        port(5, host_id=OTHER.id, groups=(ip_address("ff05::1"),)),
+        port(5, host_id=OTHER.id, multicast_groups=(ip_address("ff05::1"),)),
         HostPrefixes(
             id=HOST.id,
             host_id=HOST.id,

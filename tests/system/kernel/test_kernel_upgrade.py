@@ -108,12 +108,12 @@ def desired(workloads: list[str]) -> Rows:
     group = (ip_address("239.1.1.1"),)
     return rows_of(
         SECOND,
-        port(1, path=workloads[0], groups=group),
+        port(1, path=workloads[0], multicast_groups=group),
         port(2, path=workloads[1]),
         port(3, path=workloads[2], addresses=(ip_address("10.7.0.4"),)),
-        port(4, addresses=tuple(map(ip_address, ("10.5.0.5", "10.5.0.6"))), groups=group),
+        port(4, addresses=tuple(map(ip_address, ("10.5.0.5", "10.5.0.6"))), multicast_groups=group),
         OTHER,
-        port(5, host_id=OTHER.id, groups=group),
+        port(5, host_id=OTHER.id, multicast_groups=group),
     )
 
 

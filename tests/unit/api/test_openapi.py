@@ -163,9 +163,11 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         },
     )
     attached = described("POST", "/v1/attachments", {"target": "web", "network": "foo"})
-    described("POST", "/v1/networks/foo/groups", {"group": "239.1.1.1"})
-    described("POST", "/v1/networks/foo/groups", {"group": "ff05::1", "port": port["id"]})
-    described("POST", "/v1/networks/foo/groups", {"group": "10.1.1.1"})
+    described("POST", "/v1/networks/foo/multicast-groups", {"address": "239.1.1.1"})
+    described(
+        "POST", "/v1/networks/foo/multicast-groups", {"address": "ff05::1", "port": port["id"]}
+    )
+    described("POST", "/v1/networks/foo/multicast-groups", {"address": "10.1.1.1"})
     described("PUT", "/v1/networks/foo/host", {})
     described("POST", "/v1/names", {"name": "n", "network": "foo", "services": ["0 0 80 web"]})
     weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
@@ -201,9 +203,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     ):
         described("GET", f"/v1/{path}")
     described("DELETE", "/v1/networks/foo")  # in use
-    described("DELETE", "/v1/networks/foo/groups/239.1.1.1")
-    described("DELETE", "/v1/networks/foo/groups/239.1.1.1")  # gone
-    described("DELETE", "/v1/networks/foo/groups/nonsense")
+    described("DELETE", "/v1/networks/foo/multicast-groups/239.1.1.1")
+    described("DELETE", "/v1/networks/foo/multicast-groups/239.1.1.1")  # gone
+    described("DELETE", "/v1/networks/foo/multicast-groups/nonsense")
     described("DELETE", "/v1/names/foo/n")
     described("DELETE", "/v1/networks/foo/host")
     described("DELETE", "/v1/attachments?target=web&network=foo")

@@ -7,12 +7,18 @@ from msgspec.structs import replace
 
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
-from weft.api.schema import GroupInfo, GroupList, NetworkInfo, PortInfo, PortRequest
+from weft.api.schema import (
+    MulticastGroupInfo,
+    MulticastGroupList,
+    NetworkInfo,
+    PortInfo,
+    PortRequest,
+)
 from weft.control.specs import NetworkSpec
 from weft.errors import NotFoundError
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, PortId
-from weft.model.records import Host, Network, Port, PortGroups
+from weft.model.records import Host, MulticastMembership, Network, Port
 from weft.store.interface import Put
 
 A, B = ip_address("239.1.1.1"), ip_address("ff05::1")
@@ -32,9 +38,9 @@ def port(weftd: Weftd) -> Port:
     return found
 
 
-def groups(weftd: Weftd, network: str = "foo") -> dict[str, GroupInfo]:
-    answer = weftd.client.get(GroupList, "multicast", query={"network": network})
-    return {one.group: one for one in answer.groups}
+def groups(weftd: Weftd, network: str = "foo") -> dict[str, MulticastGroupInfo]:
+    answer = weftd.client.get(MulticastGroupList, "multicast", query={"network": network})
+    return {one.address: one for one in answer.multicast_groups}
 
 
 def network_of(weftd: Weftd, port: Port) -> Network:
@@ -48,7 +54,7 @@ def test_a_port_is_made_a_member_and_is_none_again(weftd: Weftd, weft: Weft, por
     assert weft("multicast", "add", "foo", "ff05::1", port.id).code == 0
     assert weft("multicast", "add", "foo", "ff05::1", "web").code == 0
     found = weftd.store.get(Port, port.id)
-    assert found is not None and found.groups == (A, B)
+    assert found is not None and found.multicast_groups == (A, B)
     (member,) = groups(weftd)["ff05::1"].members
     assert (member.port_id, member.host, member.is_static, member.is_joined) == (
         *(port.id, "h1"),
@@ -60,12 +66,12 @@ def test_a_port_is_made_a_member_and_is_none_again(weftd: Weftd, weft: Weft, por
     assert weft("multicast", "rm", "foo", "239.1.1.1", "web").code == 0
     assert list(groups(weftd)) == ["ff05::1"]
     with pytest.raises(NotFoundError, match="nobody added it to port web on foo"):
-        weftd.client.delete("networks", "foo", "groups", "239.1.1.1", query={"port": "web"})
+        weftd.client.delete("networks", "foo", "multicast-groups", "239.1.1.1", query={"port": "web"})
 
 
 def test_all_ports_of_a_network_are_made_members(weftd: Weftd, weft: Weft, port: Port) -> None:
     assert "all ports" in weft("multicast", "add", "foo", "ff05::1").out
-    assert network_of(weftd, port).groups == (B,)
+    assert network_of(weftd, port).multicast_groups == (B,)
     assert groups(weftd)["ff05::1"].is_static
     assert weft("multicast", "rm", "foo", "ff05::1").code == 0
     assert groups(weftd) == {}
@@ -75,7 +81,9 @@ def test_all_ports_of_a_network_are_made_members(weftd: Weftd, weft: Weft, port:
 def test_who_joined_by_himself_is_shown_with_his_host(weftd: Weftd, weft: Weft, port: Port) -> None:
     far = replace(port, id=PortId("e" * 16), host_id=FAR.id, names=("db",), addresses=())
     joined = [
-        PortGroups(id=each.id, network_id=each.network_id, host_id=each.host_id, groups=(A,))
+        MulticastMembership(
+            id=each.id, network_id=each.network_id, host_id=each.host_id, multicast_groups=(A,)
+        )
         for each in (port, far, replace(port, id=PortId("d" * 16)))
     ]
     records = (FAR, far, *joined)
@@ -86,7 +94,7 @@ def test_who_joined_by_himself_is_shown_with_his_host(weftd: Weftd, weft: Weft, 
     text = weft("status", "multicast").out
     assert "far" in text and "db" in text and "report" in text
     assert "it is a member of 239.1.1.1" in weft("why", port.id).out
-    assert weftd.control.multicast.group_counts() == {network_of(weftd, port): 1}
+    assert weftd.control.multicast.multicast_group_counts() == {network_of(weftd, port): 1}
 
 
 @pytest.mark.parametrize(

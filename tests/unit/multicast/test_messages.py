@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress, ip_address
-from weft.model.groups import is_flooded, is_group
+from weft.model.multicast_groups import is_flooded, is_multicast_group
 from weft.multicast.messages import Said, Verb, igmp_query, mld_query, parse
 
 ALERT4 = bytes.fromhex("94040000")
@@ -231,4 +231,4 @@ def test_an_mld_query_asks_all_or_about_one_group() -> None:
 )
 def test_which_addresses_are_groups(address: str, flooded: bool, joined: bool) -> None:
     assert is_flooded(ip_address(address)) == flooded
-    assert is_group(ip_address(address)) == joined
+    assert is_multicast_group(ip_address(address)) == joined

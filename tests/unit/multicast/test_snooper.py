@@ -16,7 +16,15 @@ from weft.errors import UnavailableError
 from weft.kernel.group_wire import Reported
 from weft.model.addresses import IPAddress, ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
-from weft.model.records import AllowedAddress, Device, Network, Owner, Port, PortGroups, Subnet
+from weft.model.records import (
+    AllowedAddress,
+    Device,
+    MulticastMembership,
+    Network,
+    Owner,
+    Port,
+    Subnet,
+)
 from weft.multicast import querier, table
 from weft.multicast.snooper import Snooper
 from weft.store.interface import Change, Delete, Put
@@ -123,8 +131,8 @@ class World:
         return self.now_s
 
     def groups(self, of: Port = ONE) -> tuple[IPAddress, ...]:
-        found = self.store.get(PortGroups, of.id)
-        return found.groups if found is not None else ()
+        found = self.store.get(MulticastMembership, of.id)
+        return found.multicast_groups if found is not None else ()
 
     def passes(self, seconds: float) -> None:
         self.now_s += seconds
@@ -165,13 +173,13 @@ def test_what_a_port_joins_is_published_and_what_it_leaves_goes() -> None:
         async with running() as world:
             world.wire.report(1, old(0x16, A4), new((4, A6, 0)), old(0x16, A4))
             await world.until(lambda: world.groups() == (A4, A6))
-            assert world.store.get(PortGroups, ONE.id) == PortGroups(
-                id=ONE.id, network_id=FOO.id, host_id=HERE, groups=(A4, A6)
+            assert world.store.get(MulticastMembership, ONE.id) == MulticastMembership(
+                id=ONE.id, network_id=FOO.id, host_id=HERE, multicast_groups=(A4, A6)
             )
             world.wire.report(1, old(0x17, A4))
             await world.until(lambda: world.groups() == (A6,))
             world.wire.report(1, new((3, A6, 0)))
-            await world.until(lambda: world.store.get(PortGroups, ONE.id) is None)
+            await world.until(lambda: world.store.get(MulticastMembership, ONE.id) is None)
             assert world.snooper.statistics()["reports"] == 5
 
     run(test)
@@ -208,10 +216,12 @@ def test_who_is_silent_for_long_is_a_member_no_longer() -> None:
 def test_what_was_known_before_weftd_started_stays_until_it_is_not_confirmed() -> None:
     async def test() -> None:
         known = [
-            PortGroups(id=each.id, network_id=FOO.id, host_id=HERE, groups=(A4,))
+            MulticastMembership(id=each.id, network_id=FOO.id, host_id=HERE, multicast_groups=(A4,))
             for each in (ONE, TWO, port(3))
         ]
-        there = PortGroups(id=PortId("9" * 16), network_id=FOO.id, host_id=THERE, groups=(A4,))
+        there = MulticastMembership(
+            id=PortId("9" * 16), network_id=FOO.id, host_id=THERE, multicast_groups=(A4,)
+        )
         async with running(FOO, SUBNET, ONE, TWO, *known, there) as world:
             assert world.groups() == world.groups(TWO) == (A4,)
             await world.until(lambda: world.groups(port(3)) == ())
@@ -220,7 +230,7 @@ def test_what_was_known_before_weftd_started_stays_until_it_is_not_confirmed() -
             world.passes(querier.MEMBER_S - 1)
             await world.until(lambda: world.groups() == ())
             assert world.groups(TWO) == (A4,)
-            assert world.store.get(PortGroups, there.id) == there
+            assert world.store.get(MulticastMembership, there.id) == there
 
     run(test)
 
@@ -299,7 +309,7 @@ def test_a_port_that_is_unplugged_or_removed_is_a_member_of_nothing() -> None:
             world.wire.report(2, old(0x16, A4))
             await world.until(lambda: world.groups() == world.groups(TWO) == (A4,))
             await world.write(Put(msgspec.structs.replace(ONE, device=None)), Delete(Port, TWO.id))
-            await world.until(lambda: not list(world.store.list(PortGroups)))
+            await world.until(lambda: not list(world.store.list(MulticastMembership)))
 
     run(test)
 
@@ -333,7 +343,7 @@ def test_rubbish_and_strangers_change_nothing() -> None:
             world.wire.report(1, *flooded, old(131, ip_address("ff02::1:ff00:1")))
             world.wire.report(1, old(0x16, B4))
             await world.until(lambda: world.groups() == (B4,))
-            assert [each.id for each in world.store.list(PortGroups)] == [ONE.id]
+            assert [each.id for each in world.store.list(MulticastMembership)] == [ONE.id]
             assert world.snooper.statistics()["malformed"] == 4
 
     run(test)

@@ -14,11 +14,11 @@ from weft.api.schema.encryption import EncryptedHostInfo, EncryptionInfo, Encryp
 from weft.api.schema.hosts import AttemptInfo, HostInfo, HostList, LeaveInfo, RotationInfo, WhyInfo
 from weft.api.schema.ipam import IpamInfo, LeaseInfo, ShareInfo, SubnetShares
 from weft.api.schema.multicast import (
-    GroupInfo,
-    GroupList,
-    GroupMember,
-    GroupRequest,
-    RemoveGroupQuery,
+    MulticastGroupInfo,
+    MulticastGroupList,
+    MulticastGroupRequest,
+    MulticastMember,
+    RemoveMulticastGroupQuery,
 )
 from weft.api.schema.names import (
     LookupInfo,
@@ -80,10 +80,6 @@ __all__ = [
     "ExposeRequest",
     "FactsInfo",
     "ForceQuery",
-    "GroupInfo",
-    "GroupList",
-    "GroupMember",
-    "GroupRequest",
     "HostInfo",
     "HostList",
     "IpamInfo",
@@ -93,6 +89,10 @@ __all__ = [
     "LookupInfo",
     "LookupQuery",
     "LookupRecord",
+    "MulticastGroupInfo",
+    "MulticastGroupList",
+    "MulticastGroupRequest",
+    "MulticastMember",
     "NameInfo",
     "NameList",
     "NetworkChanges",
@@ -110,7 +110,7 @@ __all__ = [
     "PublishedInfo",
     "RangeInfo",
     "ReconcileInfo",
-    "RemoveGroupQuery",
+    "RemoveMulticastGroupQuery",
     "RemoveNameQuery",
     "RotationInfo",
     "Scalar",

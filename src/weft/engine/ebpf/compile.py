@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import cast
 
 from weft.engine.compiler import CompileFunction
-from weft.engine.ebpf import encryption, groups, rows, tunnels
+from weft.engine.ebpf import encryption, multicast_groups, rows, tunnels
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.choices import Multicasting, TransportProtocol
@@ -19,11 +19,11 @@ from weft.model.ids import HostId, HostTag, host_place_id, host_tag
 from weft.model.records import (
     Host,
     HostPrefixes,
+    MulticastMembership,
     Neighbours,
     Network,
     Place,
     Port,
-    PortGroups,
     Record,
     Subnet,
 )
@@ -51,7 +51,7 @@ def functions(
         Network: partial(compile_network, host_id),
         Subnet: partial(compile_subnet, host_id),
         Port: partial(compile_port, host_id),
-        PortGroups: partial(groups.compile_port_groups, host_id),
+        MulticastMembership: partial(multicast_groups.compile_multicast_membership, host_id),
     }
 
 
@@ -110,7 +110,7 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
         ),
     )
     if ports:
-        yield from groups.groups_of_network(host_id, network, view)
+        yield from multicast_groups.groups_of_network(host_id, network, view)
 
 
 def _tags_on(network: Network, host_id: HostId, view: View) -> list[HostTag]:
@@ -215,7 +215,7 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
         if not is_replaced:
             yield from _reached_at(port, network, ifname=port.device.ifname)
         yield from _sender(port, network, view)
-        yield from groups.member_rows(host_id, port, network, port.groups)
+        yield from multicast_groups.member_rows(host_id, port, network, port.multicast_groups)
     yield from _published(port, view)
 
 

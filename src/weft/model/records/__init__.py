@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from weft.model.records.base import Part, Record
 from weft.model.records.blocks import AddressBlocks, Block, BlockRequest
-from weft.model.records.groups import GroupPlace, PortGroups
 from weft.model.records.hosts import (
     Cluster,
     ForgottenHost,
@@ -29,6 +28,7 @@ from weft.model.records.leases import (
     LeaseReturn,
     LeaseVote,
 )
+from weft.model.records.multicast import MulticastMembership, MulticastPlace
 from weft.model.records.names import Name, ServiceTarget
 from weft.model.records.networks import (
     AddressRange,
@@ -51,7 +51,6 @@ __all__ = [
     "Device",
     "DockerNetwork",
     "ForgottenHost",
-    "GroupPlace",
     "Host",
     "HostPrefixes",
     "Lease",
@@ -60,6 +59,8 @@ __all__ = [
     "LeaseMember",
     "LeaseReturn",
     "LeaseVote",
+    "MulticastMembership",
+    "MulticastPlace",
     "Name",
     "Neighbour",
     "Neighbours",
@@ -68,7 +69,6 @@ __all__ = [
     "Part",
     "Place",
     "Port",
-    "PortGroups",
     "PublishedPort",
     "Record",
     "Reservation",
@@ -86,7 +86,7 @@ KINDS: tuple[type[Record], ...] = (
     Network,
     Subnet,
     Port,
-    PortGroups,
+    MulticastMembership,
     Name,
     Reservation,
     DockerNetwork,

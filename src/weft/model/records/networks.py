@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
 from weft.model.choices import Allocator, Multicasting, ReservationReason
-from weft.model.groups import check_groups
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
+from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
 from weft.model.reserved import why_reserved
 from weft.model.values import Id, LongText, MtuBytes, NetworkName, Text, UnixSeconds, Words
@@ -37,12 +37,12 @@ class Network(Record, frozen=True, kw_only=True):
     """None: what the underlay carries, less the encapsulation."""
     labels: tuple[tuple[Words, Words], ...] = ()
     multicast: Multicasting = Multicasting.SNOOP
-    groups: tuple[IPAddress, ...] = ()
+    multicast_groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which all its ports are members, whatever they report. Ascending."""
 
     def check(self) -> None:
         """See `Record.check`."""
-        check_groups(self.groups)
+        check_multicast_groups(self.multicast_groups)
 
 
 class AddressRange(Part, frozen=True, kw_only=True):

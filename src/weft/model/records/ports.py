@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import LivesWith, TransportProtocol
-from weft.model.groups import check_groups
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
+from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
-from weft.model.records.groups import GroupPlace
+from weft.model.records.multicast import MulticastPlace
 from weft.model.values import (
     DeviceName,
     Inode,
@@ -121,12 +121,12 @@ class Port(Record, frozen=True, kw_only=True):
     replaces: tuple[PortId, ...] = ()
     """Ports of dead hosts whose addresses it took over: should they live after all, what is sent to
     these addresses is for this port."""
-    groups: tuple[IPAddress, ...] = ()
+    multicast_groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which it is a member, whatever it reports. Ascending."""
 
     def check(self) -> None:
         """See `Record.check`."""
-        check_groups(self.groups)
+        check_multicast_groups(self.multicast_groups)
 
     @property
     def is_host(self) -> bool:
@@ -149,11 +149,13 @@ class Port(Record, frozen=True, kw_only=True):
         return (self.network_id,) if self.replaces else ()
 
     @property
-    def group_places(self) -> tuple[GroupPlace, ...]:
-        """Of `groups`, while something is plugged in."""
-        if not self.groups or self.device is None:
+    def multicast_places(self) -> tuple[MulticastPlace, ...]:
+        """Of `multicast_groups`, while something is plugged in."""
+        if not self.multicast_groups or self.device is None:
             return ()
-        return tuple(GroupPlace(self.network_id, each, self.host_id) for each in self.groups)
+        return tuple(
+            MulticastPlace(self.network_id, each, self.host_id) for each in self.multicast_groups
+        )
 
 
 class Place(NamedTuple):

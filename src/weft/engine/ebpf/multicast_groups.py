@@ -13,7 +13,7 @@ from weft.engine.ebpf import rows
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, host_tag
-from weft.model.records import GroupPlace, Network, Port, PortGroups
+from weft.model.records import MulticastMembership, MulticastPlace, Network, Port
 from weft.store.interface import View
 
 
@@ -21,23 +21,25 @@ def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator
     """Groups with members anywhere, and the other hosts of each. Linear in both."""
     if network.multicast != "snoop":
         return
-    for group in network.groups:
+    for group in network.multicast_groups:
         yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue(is_flooded=True))
     for group, hosts in _hosts_by_group(network, view).items():
-        if group not in network.groups:
+        if group not in network.multicast_groups:
             yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue())
         for tag in (host_tag(host) for host in hosts if host != host_id):
             yield Row(rows.GROUP_HOSTS, rows.MemberKey(network.vni, group, tag), tag)
 
 
-def compile_port_groups(host_id: HostId, joined: PortGroups, view: View) -> Iterator[Row]:
+def compile_multicast_membership(
+    host_id: HostId, joined: MulticastMembership, view: View
+) -> Iterator[Row]:
     """What a port has joined by itself."""
     if joined.host_id != host_id:
         return
     port = view.get(Port, joined.id)
     network = view.get(Network, joined.network_id)
     if port is not None and network is not None and port.network_id == network.id:
-        yield from member_rows(host_id, port, network, joined.groups)
+        yield from member_rows(host_id, port, network, joined.multicast_groups)
 
 
 def member_rows(
@@ -55,8 +57,8 @@ def member_rows(
 
 def _hosts_by_group(network: Network, view: View) -> dict[IPAddress, set[HostId]]:
     found: dict[IPAddress, set[HostId]] = {}
-    for kind in (PortGroups, Port):
-        for place in view.beginning(kind, "group_places", network.id):
-            _, group, host = cast("GroupPlace", place)
+    for kind in (MulticastMembership, Port):
+        for place in view.beginning(kind, "multicast_places", network.id):
+            _, group, host = cast("MulticastPlace", place)
             found.setdefault(group, set()).add(host)
     return found

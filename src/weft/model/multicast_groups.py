@@ -26,17 +26,17 @@ def is_flooded(group: IPAddress) -> bool:
     return group in ALL_NODES or group in SOLICITED
 
 
-def is_group(address: IPAddress) -> bool:
+def is_multicast_group(address: IPAddress) -> bool:
     """Whether it is an address that has members."""
     if not address.is_multicast or is_flooded(address):
         return False
     return address.version == 4 or address.packed[1] & 15 >= _LINK_SCOPE
 
 
-def check_groups(groups: Iterable[IPAddress]) -> None:
+def check_multicast_groups(groups: Iterable[IPAddress]) -> None:
     """ValueError: one is no address that has members."""
     for group in groups:
-        if not is_group(group):
+        if not is_multicast_group(group):
             raise ValueError(f"group {group}: no multicast address that has members")
 
 
