@@ -1,4 +1,4 @@
-"""A host that starts: who it is, what it had, and what it makes of what an older weft left."""
+"""A host that starts: who it is, and what it had."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,27 +15,14 @@ import pytest
 
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh import continuity
-from weft.mesh.entry import Key, Origin
+from weft.mesh.entry import Origin
 from weft.mesh.opening import Opened, Places, open_mesh
-from weft.model import codec
-from weft.model.ids import HostId, NetworkId, Vni
+from weft.model.ids import NetworkId, Vni
 from weft.model.records import Host, Network, Subnet
 from weft.store.interface import Delete, Put
 
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
 HOST_ID = "00112233445566aa"
-OLD_SCHEMA = """
-CREATE TABLE records (
-    kind TEXT NOT NULL, id TEXT NOT NULL, clock INTEGER NOT NULL, host TEXT NOT NULL,
-    body BLOB NOT NULL, PRIMARY KEY (kind, id)
-) WITHOUT ROWID;
-CREATE TABLE quarantine (
-    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (kind, id)
-) WITHOUT ROWID;
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-"""Of a host that knew no mesh."""
 
 
 def places(folder: Path) -> Places:
@@ -120,50 +106,6 @@ async def test_a_directory_that_cannot_be_made_is_an_error_with_a_way_out(tmp_pa
             lambda: 1000.0,
             random.Random(1).randbytes,
         )
-
-
-async def test_the_database_of_a_host_that_knew_no_mesh_is_taken_over_once(tmp_path: Path) -> None:
-    host = Host(id=HostId(HOST_ID), name="one")
-    with sqlite3.connect(tmp_path / "weft.db") as database:
-        database.executescript(OLD_SCHEMA)
-        database.execute("INSERT INTO facts VALUES ('host_id', ?)", (HOST_ID,))
-        for record in (NETWORK, host):
-            row = (record.KIND, record.id, 7, "one", codec.encode(record))
-            database.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", row)
-        database.execute("INSERT INTO records VALUES ('comet', 'c1', 1, 'one', '{}')")
-        database.execute("INSERT INTO quarantine VALUES ('network', 'bad', '{\"id\":1}', 'id')")
-    database.close()
-    mesh = await opened(tmp_path)
-    assert mesh.host_id == HOST_ID
-    assert mesh.store.get(Host, HOST_ID) == host
-    assert mesh.replica.get(Key("comet", "c1", "")) is not None
-    assert [(bad.kind, bad.id) for bad in mesh.store.quarantined.values()] == [("network", "bad")]
-    await mesh.store.write([Delete(Network, "n1")])
-    await mesh.store.close()
-    again = await opened(tmp_path, seed=2)
-    assert again.host_id == HOST_ID
-    assert again.store.get(Network, "n1") is None
-    assert again.store.get(Host, HOST_ID) == host
-    assert len(again.store.quarantined) == 1
-    await again.store.close()
-
-
-async def test_a_takeover_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "weft.db") as database:
-        database.executescript(OLD_SCHEMA)
-        row = (NETWORK.KIND, NETWORK.id, 7, "one", codec.encode(NETWORK))
-        database.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", row)
-    database.close()
-    shutil.copy(tmp_path / "weft.db", tmp_path / "before.db")
-    mesh = await opened(tmp_path)
-    await mesh.store.close()
-    with sqlite3.connect(tmp_path / "weft.db") as database:
-        database.execute("ATTACH ? AS before", (str(tmp_path / "before.db"),))
-        database.execute("CREATE TABLE records AS SELECT * FROM before.records")
-    database.close()
-    again = await opened(tmp_path, seed=2)
-    assert tuple(again.store.list(Network)) == (NETWORK,)
-    await again.store.close()
 
 
 async def test_a_cancelled_writer_leaves_memory_and_disk_alike(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
 from weft.model.addresses import ip_address
 from weft.model.choices import ReservationReason
-from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
-from weft.model.records import Host, Network, Reservation
+from weft.model.ids import BindingId, HostId, NetworkId, ReservationId, SubnetId, Vni
+from weft.model.records import Binding, Host, Network, Reservation
 from weft.store.interface import Changed, Delete, Put
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
@@ -44,6 +44,18 @@ async def new_cluster(request: pytest.FixtureRequest) -> AsyncIterator[NewCluste
 
 def host(name: str) -> Host:
     return Host(id=HostId(name), name=name)
+
+
+def binding(host: str | None) -> Binding:
+    return Binding(
+        id=BindingId("b1"),
+        system="docker",
+        foreign_kind="network",
+        foreign_id="f1",
+        host_id=HostId(host) if host is not None else None,
+        record_kind="network",
+        record_id="n1",
+    )
 
 
 def reservation(owner: str, second: float | None = None) -> Reservation:
@@ -90,12 +102,42 @@ async def test_what_another_host_owns_is_not_written(new_cluster: NewCluster) ->
     assert b.store.get(Network, "n1") is None
 
 
+async def test_a_record_may_become_a_hosts_own_and_nobodys_again(new_cluster: NewCluster) -> None:
+    mesh = await new_cluster(A, B)
+    a, b = mesh.members
+    await a.store.write([Put(binding(None))])
+    await mesh.settle()
+    await b.store.write([Put(binding(B))])
+    await mesh.settle()
+    await a.inject(Draft("binding", "b1", codec.encode(binding(None)), False))
+    await mesh.settle()  # what anybody may write hides nothing that a host owns
+    for member in mesh.members:
+        assert member.store.get(Binding, "b1") == binding(B)
+    with pytest.raises(ConflictError, match=f"belongs to host {B}"):
+        await a.store.write([Delete(Binding, "b1")])
+    await b.store.write([Put(binding(None))])
+    await mesh.settle()
+    assert a.store.get(Binding, "b1") == binding(None)
+    await b.store.write([Put(binding(B))])
+    await mesh.settle()
+    await a.inject(Draft("binding", "b1", codec.encode(binding(None)), False))
+    await mesh.settle()
+    await b.store.write([Delete(Binding, "b1")])
+    await mesh.settle()
+    for member in mesh.members:
+        assert member.store.get(Binding, "b1") is None  # the shared one does not come back
+        assert not member.store.quarantined
+
+
 @pytest.mark.parametrize(
     ("draft", "reason"),
     [
         (Draft("reservation", "r1", codec.encode(reservation(B)), True), f"belongs to host {B}"),
         (Draft("host", B, codec.encode(host(B)), True), f"belongs to host {B}"),
         (Draft("host", B, codec.encode(host(B)), False), "belonged to nobody"),
+        (Draft("binding", "b1", codec.encode(binding(B)), False), "belonged to nobody"),
+        (Draft("binding", "b1", codec.encode(binding(None)), True), "belongs to nobody"),
+        (Draft("network", "n1", codec.encode(NETWORK), True), "belongs to nobody"),
         (Draft("network", "n1", b'{"id":"n1","name":7}', False), "name"),
         (Draft("network", "n1", b"\xff", False), "network record"),
         (Draft("network", "n2", codec.encode(NETWORK), False), "its id inside is n1"),

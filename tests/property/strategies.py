@@ -29,11 +29,11 @@ from weft.model.records import (
     AddressRange,
     AllowedAddress,
     Ballot,
+    Binding,
     Block,
     BlockRequest,
     Cluster,
     Device,
-    DockerNetwork,
     ForgottenHost,
     Host,
     HostPrefixes,
@@ -236,8 +236,16 @@ reservations = st.builds(
     reason=st.sampled_from(ReservationReason),
     expires_s=st.none() | st.floats(0, 1e10),
 )
-docker_networks = st.builds(
-    DockerNetwork, id=_tokens, network_id=_network_ids, host_id=st.sampled_from(HOSTS), name=_texts
+bindings = st.builds(
+    Binding,
+    id=_tokens,
+    system=st.sampled_from(["docker", "moon"]),
+    foreign_kind=st.just("network"),
+    foreign_id=_tokens,
+    host_id=st.none() | st.sampled_from(HOSTS),
+    record_kind=st.just("network"),
+    record_id=_network_ids,
+    facts=st.lists(st.tuples(st.sampled_from(["name", "engine"]), _texts), max_size=2).map(tuple),
 )
 _hosts = st.sampled_from(HOSTS)
 _subnet_ids = st.builds(lambda n: SubnetId(f"sub{n}"), _few)
@@ -334,7 +342,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     multicast_memberships,
     names,
     reservations,
-    docker_networks,
+    bindings,
     address_blocks,
     block_requests,
     leases,

@@ -27,7 +27,8 @@ from weft.control.networks import Networks
 from weft.control.notices import Notices
 from weft.control.ports import Ports
 from weft.model.addresses import IPAddress
-from weft.model.records import DockerNetwork, Host, Network, Record
+from weft.model.ids import BindingId
+from weft.model.records import Binding, Host, Network, Record
 from weft.store.interface import Delete, Listener, Put, View
 
 
@@ -72,15 +73,15 @@ class Control:
         """See `Store.watch`."""
         return self._context.store.watch(listener)
 
-    async def put_docker_network(self, record: DockerNetwork) -> None:
-        """Remember which network one of Docker's is."""
+    async def bind(self, record: Binding) -> None:
+        """Remember which record an object of another system is."""
         async with self._context.lock:
             await self._context.commit([Put(record)])
 
-    async def remove_docker_network(self, docker_id: str) -> None:
+    async def unbind(self, binding_id: BindingId) -> None:
         """Forget it."""
         async with self._context.lock:
-            await self._context.commit([Delete(DockerNetwork, docker_id)])
+            await self._context.commit([Delete(Binding, binding_id)])
 
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
         """Ports and reservations that hold an address."""

@@ -26,7 +26,7 @@ from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting, ReservationReason
 from weft.model.ids import NetworkId, SubnetId, new_id
 from weft.model.records import (
-    DockerNetwork,
+    Binding,
     ForgottenHost,
     Name,
     Network,
@@ -146,9 +146,9 @@ class Networks:
             self._check_unused(network)
             cidrs = {subnet.cidr for subnet in self.subnets(other)}
             changes: list[Change] = []
-            for docker in view.by(DockerNetwork, "network_id", network.id):
-                if docker.host_id == self._context.host_id:
-                    changes.append(Put(replace(docker, network_id=other.id)))
+            for binding in view.by(Binding, "record_id", network.id):
+                if binding.host_id in (None, self._context.host_id):
+                    changes.append(Put(replace(binding, record_id=other.id)))
             for change in self._removal(network):
                 subnet = _subnet_of(change, view)
                 if subnet is not None and subnet.cidr not in cidrs:

@@ -89,7 +89,7 @@ class EtcdStore(RecordSet):
 
         A caller that is cancelled leaves its write to finish whole.
         """
-        await self._whole(self._write([self._shown.draft(change) for change in changes]))
+        await self._whole(self._write(self._shown.drafts(changes)))
 
     def watch(self, listener: Listener) -> Callable[[], None]:
         """See `Store.watch`."""

@@ -18,7 +18,7 @@ from weft.mesh import continuity
 from weft.mesh.exchange import Exchange
 from weft.mesh.replica import Replica
 from weft.mesh.shown import Quarantined
-from weft.mesh.sqlite_journal import SqliteJournal, drafts_of
+from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.store import MeshStore
 from weft.mesh.transport import Transport
 from weft.model.ids import ID_LENGTH, HostId, RandomBytes, new_id
@@ -115,7 +115,6 @@ async def open_mesh(
         begun = await begin(places, journal, random_bytes)
         saved = journal.load(begun.is_continued)
         replica = Replica(begun.host_id, wall_s, random_bytes, saved)
-        await _take_over(journal, replica)
         store = MeshStore(replica, journal)
         return Opened(begun.host_id, replica, store, journal, begun.is_put_back)
     except BaseException:
@@ -180,13 +179,3 @@ def _read_id(path: Path) -> HostId | None:
             "and this host takes another id"
         )
     return HostId(text)
-
-
-async def _take_over(journal: SqliteJournal, replica: Replica) -> None:
-    """Records of a database that has no journal yet; ended in the middle, it is done again."""
-    old = await journal.old_records()
-    if old:
-        entries = replica.compose(drafts_of(old))
-        await journal.append(replica.drain_with(entries))
-        replica.commit(entries, is_saved=True)
-    await journal.drop_old_records()

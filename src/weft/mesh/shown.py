@@ -13,12 +13,13 @@ from typing import Protocol, SupportsBytes
 import msgspec
 
 from weft.errors import ConflictError, InvalidError
-from weft.mesh.entry import Entry, Key
+from weft.mesh.entry import Entry, Key, Rank
 from weft.mesh.ownership import OWNED_KINDS, objection, owner_of
 from weft.mesh.replica import Draft
 from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
 from weft.model.records import KINDS, ForgottenHost, Record
+from weft.store.clock import Version
 from weft.store.interface import Change, Delete, Put, View
 
 _KINDS = {kind.KIND: kind for kind in KINDS}
@@ -92,23 +93,37 @@ class Shown:
             if key.kind in _KINDS and (change := self._change_of(key)) is not None:
                 yield change
 
-    def draft(self, change: Change) -> Draft:
-        """What is to be written for a change. ConflictError: the record is another host's."""
-        host = self._holder.host
-        if isinstance(change, Delete):
-            if change.kind is ForgottenHost:
-                raise InvalidError(f"host {change.id}: was removed, and its id never comes back")
-            kind, is_owned = change.kind.KIND, change.kind.KIND in OWNED_KINDS
-            shown = self._owner_shown(kind, change.id)
-            if shown is not None and is_owned and shown != host:
-                raise belongs_to(kind, change.id, shown)
-            return Draft(kind, change.id, None, is_owned)
-        record = change.record
+    def drafts(self, changes: Iterable[Change]) -> list[Draft]:
+        """What is to be written for some changes. ConflictError: a record is another host's."""
+        drafts: list[Draft] = []
+        for change in changes:
+            drafts += self._removal(change) if isinstance(change, Delete) else self._put(change)
+        return drafts
+
+    def _removal(self, change: Delete) -> Iterator[Draft]:
+        if change.kind is ForgottenHost:
+            raise InvalidError(f"host {change.id}: was removed, and its id never comes back")
+        kind, host = change.kind.KIND, self._holder.host
+        shown = self._owner_shown(kind, change.id)
+        if shown not in (None, "", host):
+            raise belongs_to(kind, change.id, shown)
+        usual = host if kind in OWNED_KINDS else ""
+        for owner in ("", host):  # what is hidden behind this host's own goes as well
+            held = self._holder.get(Key(kind, change.id, owner))
+            if owner == usual or (held is not None and held.body is not None):
+                yield Draft(kind, change.id, None, bool(owner))
+
+    def _put(self, change: Put) -> Iterator[Draft]:
+        """A record that begins or ceases to be this host's own moves to another key."""
+        record, host = change.record, self._holder.host
         owner = owner_of(record)
         if owner is not None and owner != host:
             raise belongs_to(record.KIND, record.id, owner)
+        former = self._owner_shown(record.KIND, record.id)
+        if former in ("", host) and former != (owner or ""):
+            yield Draft(record.KIND, record.id, None, bool(former))
         body = self._encode(record, Key(record.KIND, record.id, owner or ""))
-        return Draft(record.KIND, record.id, body, owner is not None)
+        yield Draft(record.KIND, record.id, body, owner is not None)
 
     def _encode(self, record: Record, key: Key) -> bytes:
         """The record's body, and in it whatever this host does not change as it was: a newer weft
@@ -130,16 +145,14 @@ class Shown:
         return None if record is None else self._owners.get((kind, id), owner_of(record) or "")
 
     def _change_of(self, key: Key) -> Change | None:
-        """Of all that is held for a kind and id, show what can be used and was written last."""
+        """Of all that is held for a kind and id, show what can be used and was written last; but
+        what a host owns goes before what anybody may write."""
         owner = self._owner_shown(key.kind, key.id)
         best = self._usable(key)
         if owner not in (None, key.owner) or (best is None and owner == key.owner):
             others = {Key(key.kind, key.id, owner) for owner in {"", *self._holder.owners()}}
             for entry in filter(None, map(self._usable, others - {key})):
-                if best is None or (entry[0].version, entry[0].rank) > (
-                    best[0].version,
-                    best[0].rank,
-                ):
+                if best is None or _precedence(entry[0]) > _precedence(best[0]):
                     best = entry
         self._owners.pop(key[:2], None)
         if best is not None:
@@ -167,6 +180,10 @@ class Shown:
         if bytes(encoded) == entry.body:
             self._holder.hold_as(key, entry, encoded)
         return entry, record
+
+
+def _precedence(entry: Entry) -> tuple[bool, Version, Rank]:
+    return entry.is_owned, entry.version, entry.rank
 
 
 def _read(entry: Entry) -> tuple[Record | None, str | None]:

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +21,6 @@ from weft.disk import why_not_written, with_fix
 from weft.errors import InvalidError, UnavailableError
 from weft.mesh.entry import Entry, Origin
 from weft.mesh.ledger import Batch, Saved
-from weft.mesh.ownership import OWNED_KINDS
-from weft.mesh.replica import Draft
 from weft.model.records import AddressBlocks, Lease, LeaseVote
 
 T = TypeVar("T")
@@ -40,8 +38,6 @@ CREATE TABLE IF NOT EXISTS marks (
 CREATE TABLE IF NOT EXISTS mesh_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_OLD_TABLES = ("records", "quarantine")
-"""Of a host that was alone, before it had a journal: what decodes, and what did not."""
 _PUT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
 _PUT = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE = "DELETE FROM entries WHERE kind = ? AND id = ? AND owner = ?"
@@ -96,14 +92,6 @@ class SqliteJournal:
                 database.execute(_PUT_FACT, (name, value))
 
         await self._in_thread(work)
-
-    async def old_records(self) -> list[tuple[str, str, bytes]]:
-        """(kind, id, body) of what was written here before there was a journal."""
-        return await self._in_thread(self._old_records)
-
-    async def drop_old_records(self) -> None:
-        """They are in the journal now."""
-        await self._in_thread(self._drop_old_tables)
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -174,23 +162,6 @@ class SqliteJournal:
     def _read_fact(self, name: str) -> str | None:
         row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
-
-    def _old_tables(self) -> list[str]:
-        query = "SELECT name FROM sqlite_master WHERE type = 'table'"
-        there = {name for (name,) in self._database.execute(query)}
-        return [table for table in _OLD_TABLES if table in there]
-
-    def _old_records(self) -> list[tuple[str, str, bytes]]:
-        return [
-            (kind, id, body if isinstance(body, bytes) else str(body).encode())
-            for table in self._old_tables()
-            for kind, id, body in self._database.execute(f"SELECT kind, id, body FROM {table}")
-        ]
-
-    def _drop_old_tables(self) -> None:
-        with self._database as database:
-            for table in self._old_tables():
-                database.execute(f"DROP TABLE {table}")
 
     def _append(self, batch: Batch) -> None:
         """A batch in which others may already have put their trust outlasts a power cut too, with
@@ -267,14 +238,6 @@ def _entry(
     if origin is None:
         origin = origins[host, incarnation] = Origin(sys.intern(host), incarnation)
     return Entry(sys.intern(kind), id, clock, origin, sequence, body, bool(owner))
-
-
-def drafts_of(rows: Iterable[tuple[str, str, bytes]]) -> list[Draft]:
-    """The records of a host that was alone until now (kind, id, body), as its writes in the mesh.
-
-    Kinds that this weft does not know are taken as shared.
-    """
-    return [Draft(kind, id, body, kind in OWNED_KINDS) for kind, id, body in rows]
 
 
 def drop_unshared(path: Path, kind: str) -> None:

@@ -101,7 +101,7 @@ class MeshStore(RecordSet):
 
     async def _write(self, changes: list[Change]) -> None:
         async with self._order:
-            changed = await self._commit([self._shown.draft(change) for change in changes])
+            changed = await self._commit(self._shown.drafts(changes))
         self._tell(changed)
 
     def _tell(self, changed: Sequence[Changed]) -> None:

@@ -19,6 +19,7 @@ SubnetId = NewType("SubnetId", Id)
 PortId = NewType("PortId", Id)
 NameId = NewType("NameId", Id)
 ReservationId = NewType("ReservationId", Id)
+BindingId = NewType("BindingId", Id)
 HostTag = NewType("HostTag", int)
 """A host in BPF maps and in the header of relayed packets: 1 .. 2**32-1."""
 Vni = NewType("Vni", VniNumber)

@@ -13,8 +13,8 @@ import structlog
 
 from weft.model.records import (
     AddressBlocks,
+    Binding,
     BlockRequest,
-    DockerNetwork,
     Host,
     LeaseVote,
     MulticastMembership,
@@ -55,7 +55,7 @@ INDEXED: dict[type[Record], tuple[str, ...]] = {
     MulticastMembership: ("network_id", "host_id", "multicast_places"),
     Name: ("network_id", "name", "addresses"),
     Reservation: ("subnet_id",),
-    DockerNetwork: ("network_id",),
+    Binding: ("record_id",),
     AddressBlocks: ("subnet_id", "host_id"),
     BlockRequest: ("owner", "subnet_id"),
     LeaseVote: ("subject",),

@@ -66,7 +66,9 @@ def test_a_port_is_made_a_member_and_is_none_again(weftd: Weftd, weft: Weft, por
     assert weft("multicast", "rm", "foo", "239.1.1.1", "web").code == 0
     assert list(groups(weftd)) == ["ff05::1"]
     with pytest.raises(NotFoundError, match="nobody added it to port web on foo"):
-        weftd.client.delete("networks", "foo", "multicast-groups", "239.1.1.1", query={"port": "web"})
+        weftd.client.delete(
+            "networks", "foo", "multicast-groups", "239.1.1.1", query={"port": "web"}
+        )
 
 
 def test_all_ports_of_a_network_are_made_members(weftd: Weftd, weft: Weft, port: Port) -> None:

@@ -23,7 +23,7 @@ from weft.control.control import Control
 from weft.frontends.docker.service import DockerFrontend
 from weft.model.addresses import ip_network
 from weft.model.ids import HostId
-from weft.model.records import DockerNetwork, Network, Port, PublishedPort, Reservation, Subnet
+from weft.model.records import Binding, Network, Port, PublishedPort, Reservation, Subnet
 from weft.store.interface import Store
 from weft.store.memory import MemoryStore
 
@@ -175,7 +175,7 @@ class Plugin:
         return await self.network(method, NetworkID=NETWORK, EndpointID=id, **more)
 
     def records(self) -> dict[str, int]:
-        kinds = (Network, Subnet, Port, Reservation, DockerNetwork)
+        kinds = (Network, Subnet, Port, Reservation, Binding)
         return {kind.KIND: n for kind in kinds if (n := len(tuple(self.store.list(kind))))}
 
     def port(self, id: str = ENDPOINT) -> Port | None:

@@ -19,7 +19,7 @@ from tests.unit.docker.plugin import (
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.frontends.docker.plugin_socket import ABSENT
 from weft.model.addresses import ip_network
-from weft.model.records import DockerNetwork, Subnet
+from weft.model.records import Subnet
 
 CONTAINER = "c" * 64
 
@@ -48,7 +48,7 @@ async def test_a_network_takes_dockers_name_when_docker_tells_it() -> None:
         engine.add_network(NETWORK, "foo")
         await engine.say("network", "create", NETWORK, name="foo", type="weft")
         await until(lambda: names(docker) == ["foo"])
-        record = docker.store.get(DockerNetwork, NETWORK)
+        record = docker.frontend.state.docker_network(NETWORK)
         assert record is not None and record.name == "foo"
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from tests.unit.docker.machines import CLI, machines, net, quiet, until
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
+from weft.frontends.docker.bindings import docker_network_id
 from weft.model.addresses import ip_network
-from weft.model.records import DockerNetwork, Network, Port
+from weft.model.records import Binding, Network, Port
 from weft.store.interface import Delete
 
 
@@ -27,7 +28,7 @@ async def test_a_network_made_on_one_engine_is_on_all_and_goes_from_all() -> Non
         assert made["Labels"]["weft.network"] == a.host.control.networks.find("foo").id
         await b.engine.remove_network("foo")
         await until(a.cluster, lambda: a.names == b.names == c.names == [])
-        await until(a.cluster, lambda: not list(a.host.store.list(DockerNetwork)))
+        await until(a.cluster, lambda: not list(a.host.store.list(Binding)))
         assert a.weft == []
 
 
@@ -171,12 +172,14 @@ async def test_a_host_whose_records_are_lost_takes_its_mirrored_networks_up_agai
         async with b.engine.served(b.docker.settings.docker_socket):
             await until(a.cluster, lambda: b.names == ["foo"])
             (docker_id,) = [
-                r.id for r in b.host.store.list(DockerNetwork) if r.host_id == b.host.id
+                r.foreign_id for r in b.host.store.list(Binding) if r.host_id == b.host.id
             ]
-        await b.host.store.write([Delete(DockerNetwork, docker_id)])
+        await b.host.store.write([Delete(Binding, docker_network_id(docker_id, b.host.id))])
         b.docker.frontend.state._clock = lambda: time.monotonic() + 1000
         async with b.engine.served(b.docker.settings.docker_socket):
-            await until(a.cluster, lambda: b.host.store.get(DockerNetwork, docker_id) is not None)
+            await until(
+                a.cluster, lambda: b.docker.frontend.state.docker_network(docker_id) is not None
+            )
             await quiet(a.cluster)
             assert a.names == b.names == ["foo"] and a.weft == ["foo"]
 
@@ -187,9 +190,9 @@ async def test_what_weft_made_in_docker_of_a_network_that_is_gone_is_removed() -
         async with b.engine.served(b.docker.settings.docker_socket):
             await until(a.cluster, lambda: b.names == ["foo"])
             (docker_id,) = [
-                r.id for r in b.host.store.list(DockerNetwork) if r.host_id == b.host.id
+                r.foreign_id for r in b.host.store.list(Binding) if r.host_id == b.host.id
             ]
-        await b.host.store.write([Delete(DockerNetwork, docker_id)])
+        await b.host.store.write([Delete(Binding, docker_network_id(docker_id, b.host.id))])
         await a.engine.remove_network("foo")
         await until(a.cluster, lambda: not list(b.host.store.list(Network)))
         b.docker.frontend.state._clock = lambda: time.monotonic() + 1000

@@ -13,7 +13,7 @@ from tests.unit.docker.plugin import NETWORK, plugin
 from weft.control.references import check_network_name
 from weft.frontends.docker.names import labels, network_name, one_line
 from weft.model import codec
-from weft.model.records import DockerNetwork, Network, Port, Subnet
+from weft.model.records import Binding, Network, Port, Subnet
 
 STRANGE = (
     "my net",
@@ -124,7 +124,7 @@ async def test_hostile_labels_and_names_keep_nobody_from_being_learnt() -> None:
                 while any(name.startswith("docker-") for name in names(docker)):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         assert {"plain", "last"} < set(names(docker))
-        for kind in (Network, Subnet, Port, DockerNetwork):
+        for kind in (Network, Subnet, Port, Binding):
             for record in docker.store.list(kind):
                 assert codec.decode(record.KIND, codec.encode(record)) == record
         made = next(n for n in docker.control.networks.list() if n.name == "plain")

@@ -17,8 +17,9 @@ from tests.unit.docker.plugin import (
     plugin,
 )
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
+from weft.frontends.docker.bindings import docker_network_id
 from weft.model.addresses import ip_address, ip_network
-from weft.model.records import DockerNetwork, Owner, Subnet
+from weft.model.records import Binding, Owner, Subnet
 from weft.store.interface import Delete, Put
 
 
@@ -68,9 +69,11 @@ async def test_every_call_may_come_twice() -> None:
 async def test_a_call_repeated_to_a_weftd_that_died_in_it(options: dict[str, Any]) -> None:
     async with plugin() as docker:
         await docker.create_network(**options)
-        await docker.store.write([Delete(DockerNetwork, NETWORK)])
+        await docker.store.write(
+            [Delete(Binding, docker_network_id(NETWORK, docker.control.host.id))]
+        )
         assert await docker.create_network(**options) == {}
-        assert docker.records() == {"network": 1, "subnet": 1, "docker-network": 1}
+        assert docker.records() == {"network": 1, "subnet": 1, "binding": 1}
 
 
 async def test_delete_endpoint_without_leave() -> None:
@@ -281,7 +284,7 @@ async def test_a_network_that_others_use_outlives_dockers() -> None:
         await docker.control.ports.add(PortSpec(network="foo", owner=owner))
         assert await docker.network("DeleteNetwork", NetworkID=NETWORK) == {}
         assert docker.control.networks.find("foo")
-        assert not tuple(docker.store.list(DockerNetwork))
+        assert not tuple(docker.store.list(Binding))
 
 
 async def test_endpoints_are_refused_with_a_sentence() -> None:

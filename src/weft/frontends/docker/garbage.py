@@ -85,7 +85,7 @@ class Reconciler:
         async with self._networks.lock:
             record = self._state.docker_network(docker_id)
             if record is not None and record.engine != self._state.engine:
-                await self._control.put_docker_network(replace(record, engine=self._state.engine))
+                await self._state.keep(replace(record, engine=self._state.engine))
             own = carried({key: v for key, v in (labels or {}).items() if key != LABEL})
             await self._networks.naming.learn(docker_id, name, own)
 
@@ -157,13 +157,13 @@ class Reconciler:
         alive = set(known)
         async with self._networks.lock:
             for record in list(self._state.docker_networks()):
-                if record.id in alive or self._state.is_fresh(record.id):
+                if record.docker_id in alive or self._state.is_fresh(record.docker_id):
                     continue
-                log.info("docker network is gone", name=record.name or record.id[:12])
+                log.info("docker network is gone", name=record.name or record.docker_id[:12])
                 if record.engine == self._state.engine:
-                    await self._networks.remove(record.id)
+                    await self._networks.remove(record.docker_id)
                 else:  # another engine than the one that had it: nobody removed it
-                    await self._networks.forget(record.id)
+                    await self._networks.forget(record.docker_id)
             for network in list(self._control.view.list(Network)):
                 await self._networks.remove_leftover(network)
 

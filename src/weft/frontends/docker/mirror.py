@@ -16,6 +16,7 @@ import structlog
 from weft.cancellation import raise_if_cancelled
 from weft.control.notices import Notice
 from weft.errors import UnavailableError, WeftError
+from weft.frontends.docker.bindings import DockerNetwork
 from weft.frontends.docker.dockerd import (
     DRIVER,
     Dockerd,
@@ -34,14 +35,14 @@ from weft.frontends.docker.state import (
     DockerState,
     is_name_provisional,
 )
-from weft.model.records import DockerNetwork, Network, Subnet
+from weft.model.records import Binding, Network, Subnet
 from weft.store.interface import Changed
 
 log = structlog.get_logger()
 
 SOURCE = "docker"
 DEFAULT_TENANT = "default"
-_FOLLOWED = frozenset({Network, Subnet, DockerNetwork})
+_FOLLOWED = frozenset({Network, Subnet, Binding})
 
 
 class Mirror:
@@ -114,9 +115,12 @@ class Mirror:
         have = {facts.name: facts for facts in await docker.all_networks()}
         ids = {facts.id for facts in have.values()}
         for record in list(self._state.docker_networks()):
-            if record.id in ids and self._control.view.get(Network, record.network_id) is None:
+            if (
+                record.docker_id in ids
+                and self._control.view.get(Network, record.network_id) is None
+            ):
                 await self._remove(docker, record)
-            elif record.id in ids:
+            elif record.docker_id in ids:
                 await self._rename(docker, record, have)
         for facts in have.values():
             if facts.driver == DRIVER and self._state.docker_network(facts.id) is None:
@@ -179,22 +183,22 @@ class Mirror:
         )
 
     async def _remove(self, docker: Dockerd, record: DockerNetwork) -> None:
-        with_name = record.name or record.id[:12]
+        with_name = record.name or record.docker_id[:12]
         try:
-            await self._take_out(docker, record.id)
+            await self._take_out(docker, record.docker_id)
         except UnavailableError as error:
             self._control.notices.put(
                 SOURCE,
                 Notice(
                     kind="docker-network",
-                    id=record.id,
+                    id=record.docker_id,
                     name=with_name,
                     reason=f"network {with_name}: was removed, but Docker keeps it: {error}",
                     fix=f"remove what is on it, then: docker network rm {with_name}",
                 ),
             )
         else:
-            self._control.notices.take_back(SOURCE, record.id)
+            self._control.notices.take_back(SOURCE, record.docker_id)
             log.info("network removed from docker", network=with_name)
 
     async def _remove_stale(self, docker: Dockerd, facts: NetworkFacts) -> None:
@@ -217,9 +221,9 @@ class Mirror:
             return
         if docker_name(network) in (record.name, *have) or is_name_provisional(network):
             return
-        inspected = await docker.network(record.id)
+        inspected = await docker.network(record.docker_id)
         if inspected is not None and not inspected.containers:
-            await self._take_out(docker, record.id)
+            await self._take_out(docker, record.docker_id)
 
     async def _take_out(self, docker: Dockerd, docker_id: str) -> None:
         self._state.leaving.add(docker_id)

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from weft.control.notices import Notice
 from weft.control.references import networks_named
 from weft.errors import ConflictError, InUseError, InvalidError, UnavailableError
+from weft.frontends.docker.bindings import DockerNetwork
 from weft.frontends.docker.difference import difference, wanted_by
 from weft.frontends.docker.names import network_name, one_line
 from weft.frontends.docker.state import (
@@ -26,7 +27,7 @@ from weft.frontends.docker.state import (
     provisional_name,
 )
 from weft.model.ids import NetworkId
-from weft.model.records import DockerNetwork, Network
+from weft.model.records import Network
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class Naming:
         name = one_line(name)
         if record.name != name:
             record = replace(record, name=name)
-            await self._control.put_docker_network(record)
+            await self._state.keep(record)
         await self.settle(record, labels or {})
 
     async def settle(self, record: DockerNetwork, labels: Mapping[str, str] | None = None) -> None:
@@ -74,7 +75,7 @@ class Naming:
     async def _settle(
         self, record: DockerNetwork, network: Network, labels: Mapping[str, str]
     ) -> None:
-        if is_made_for(network, record.id):
+        if is_made_for(network, record.docker_id):
             contradiction = await self._settle_own(record, network, labels)
         elif record.is_name_awaited or record.contradiction:
             if is_name_provisional(network):
@@ -103,7 +104,7 @@ class Naming:
     ) -> str:
         """Of a network that was made for Docker's. Returns the contradiction, if any."""
         name = network_name(record.name)
-        is_provisional = network.name == provisional_name(record.id)
+        is_provisional = network.name == provisional_name(record.docker_id)
         if not is_provisional and network.name != name:
             return ""
         others = [n for n in networks_named(self._control.view, name) if n.id != network.id]
@@ -164,11 +165,11 @@ class Naming:
 
     def _tell_of_another_name(self, record: DockerNetwork) -> None:
         """Of a network that Weft calls otherwise, for it takes no such name."""
-        current = self._state.docker_network(record.id)
-        network = self._state.network(record.id)
+        current = self._state.docker_network(record.docker_id)
+        network = self._state.network(record.docker_id)
         name = network_name(record.name)
         if current is None or network is None or name == record.name or network.name != name:
-            self._control.notices.take_back(_OTHERWISE, record.id)
+            self._control.notices.take_back(_OTHERWISE, record.docker_id)
             return
         reason = (
             f"network {record.name}: Weft takes no such name; in Weft, and in the Docker of other "
@@ -178,22 +179,22 @@ class Naming:
             "to call it alike everywhere, remove it in Docker and make it under a name of 1 to 63 "
             "letters, digits, '_', '.' and '-'"
         )
-        notice = Notice("docker-network", record.id, record.name, reason, fix)
+        notice = Notice("docker-network", record.docker_id, record.name, reason, fix)
         self._control.notices.put(_OTHERWISE, notice)
 
     async def _note(self, record: DockerNetwork, contradiction: str) -> None:
-        current = self._state.docker_network(record.id)
+        current = self._state.docker_network(record.docker_id)
         if current is None:
             return
         noted = replace(current, is_name_awaited=False, contradiction=contradiction)
         if noted != current:
-            await self._control.put_docker_network(noted)
+            await self._state.keep(noted)
         if contradiction:
             fix = f"docker network rm {record.name}; the cluster's network then comes by itself"
-            notice = Notice("docker-network", record.id, record.name, contradiction, fix)
+            notice = Notice("docker-network", record.docker_id, record.name, contradiction, fix)
             self._control.notices.put(SOURCE, notice)
         else:
-            self._control.notices.take_back(SOURCE, record.id)
+            self._control.notices.take_back(SOURCE, record.docker_id)
         async with self._settled:
             self._settled.notify_all()
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from weft.control.references import networks_named
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
+from weft.frontends.docker.bindings import DockerNetwork
 from weft.frontends.docker.difference import Wanted, difference
 from weft.frontends.docker.naming import Naming
 from weft.frontends.docker.options import (
@@ -41,7 +42,7 @@ from weft.frontends.docker.state import (
     provisional_name,
 )
 from weft.model.ids import SubnetId
-from weft.model.records import AddressRange, DockerNetwork, Network, Subnet
+from weft.model.records import AddressRange, Network, Subnet
 
 log = structlog.get_logger()
 
@@ -79,9 +80,9 @@ class NetworkCalls:
                 or await self._make(request.network, options, pools)
             )
             try:
-                await self._control.put_docker_network(
+                await self._state.keep(
                     DockerNetwork(
-                        id=request.network,
+                        docker_id=request.network,
                         network_id=network.id,
                         host_id=self._control.host.id,
                         engine=self._state.engine,
@@ -113,7 +114,7 @@ class NetworkCalls:
         record = self._state.docker_network(docker_id)
         if record is None:
             return
-        await self._control.remove_docker_network(docker_id)
+        await self._state.drop(docker_id)
         self.naming.forget(docker_id)
         network = self._control.view.get(Network, record.network_id)
         if network is None or docker_id in self._state.leaving or self._is_here(network):
@@ -124,7 +125,7 @@ class NetworkCalls:
 
     async def forget(self, docker_id: str) -> None:
         """Docker has lost a network without anybody's wish. With `lock` held."""
-        await self._control.remove_docker_network(docker_id)
+        await self._state.drop(docker_id)
         self.naming.forget(docker_id)
 
     async def remove_leftover(self, network: Network) -> None:
@@ -133,14 +134,13 @@ class NetworkCalls:
         With `lock` held.
         """
         if is_made_by_docker(network, self._control.host.id) and not any(
-            self._control.view.by(DockerNetwork, "network_id", network.id)
+            self._state.anywhere(network)
         ):
             await self._remove_unused(network)
 
     def _is_here(self, network: Network) -> bool:
         here = self._control.host.id
-        records = self._control.view.by(DockerNetwork, "network_id", network.id)
-        return any(record.host_id == here for record in records)
+        return any(record.host_id == here for record in self._state.anywhere(network))
 
     async def _remove_unused(self, network: Network) -> None:
         for port in list(self._state.ports()):

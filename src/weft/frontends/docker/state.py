@@ -13,10 +13,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import structlog
 
 from weft.control.control import Control
+from weft.frontends.docker.bindings import (
+    DockerNetwork,
+    docker_network_id,
+    docker_network_of,
+)
 from weft.model.addresses import IPAddress
 from weft.model.choices import Allocator
 from weft.model.ids import HostId, PortId, SubnetId, derived_id
-from weft.model.records import DockerNetwork, Network, Port, Subnet
+from weft.model.records import Binding, Network, Port, Subnet
 
 log = structlog.get_logger()
 
@@ -91,7 +96,21 @@ class DockerState:
 
     def docker_network(self, docker_id: str) -> DockerNetwork | None:
         """By Docker's id."""
-        return self.control.view.get(DockerNetwork, docker_id)
+        id = docker_network_id(docker_id, self.control.host.id)
+        return docker_network_of(self.control.view.get(Binding, id))
+
+    async def keep(self, network: DockerNetwork) -> None:
+        """Remember what is known of a network of this host's Docker."""
+        await self.control.bind(network.record)
+
+    async def drop(self, docker_id: str) -> None:
+        """It is Docker's no more."""
+        await self.control.unbind(docker_network_id(docker_id, self.control.host.id))
+
+    def anywhere(self, network: Network) -> Iterator[DockerNetwork]:
+        """All networks of any host's Docker that are this one."""
+        found = self.control.view.by(Binding, "record_id", network.id)
+        return filter(None, map(docker_network_of, found))
 
     def network(self, docker_id: str) -> Network | None:
         """The Weft network that a Docker network is."""
@@ -100,8 +119,8 @@ class DockerState:
 
     def docker_networks(self) -> Iterator[DockerNetwork]:
         """All networks of this host's Docker."""
-        for record in self.control.view.list(DockerNetwork):
-            if record.host_id == self.control.host.id:
+        for record in map(docker_network_of, self.control.view.list(Binding)):
+            if record is not None and record.host_id == self.control.host.id:
                 yield record
 
     def is_in_docker(self, network: Network) -> bool:
@@ -110,7 +129,7 @@ class DockerState:
             record.host_id == self.control.host.id
             and not record.contradiction
             and not record.is_name_awaited
-            for record in self.control.view.by(DockerNetwork, "network_id", network.id)
+            for record in self.anywhere(network)
         )
 
     def port(self, endpoint_id: str) -> Port | None:

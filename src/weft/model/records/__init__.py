@@ -9,6 +9,7 @@ records may depend on them.
 from __future__ import annotations
 
 from weft.model.records.base import Part, Record
+from weft.model.records.bindings import Binding
 from weft.model.records.blocks import AddressBlocks, Block, BlockRequest
 from weft.model.records.hosts import (
     Cluster,
@@ -32,7 +33,6 @@ from weft.model.records.multicast import MulticastMembership, MulticastPlace
 from weft.model.records.names import Name, ServiceTarget
 from weft.model.records.networks import (
     AddressRange,
-    DockerNetwork,
     Network,
     Reservation,
     Subnet,
@@ -45,11 +45,11 @@ __all__ = [
     "AddressRange",
     "AllowedAddress",
     "Ballot",
+    "Binding",
     "Block",
     "BlockRequest",
     "Cluster",
     "Device",
-    "DockerNetwork",
     "ForgottenHost",
     "Host",
     "HostPrefixes",
@@ -89,7 +89,7 @@ KINDS: tuple[type[Record], ...] = (
     MulticastMembership,
     Name,
     Reservation,
-    DockerNetwork,
+    Binding,
     AddressBlocks,
     BlockRequest,
     Lease,

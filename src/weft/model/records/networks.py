@@ -12,7 +12,7 @@ from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
 from weft.model.reserved import why_reserved
-from weft.model.values import Id, LongText, MtuBytes, NetworkName, Text, UnixSeconds, Words
+from weft.model.values import MtuBytes, NetworkName, UnixSeconds, Words
 
 MAX_RANGES = 1024
 LEAST_PREFIX = {4: 8, 6: 16}
@@ -110,21 +110,3 @@ class Reservation(Record, frozen=True, kw_only=True):
     reason: ReservationReason
     expires_s: UnixSeconds | None = None
     """Wall clock, Unix time. None: until released."""
-
-
-class DockerNetwork(Record, frozen=True, kw_only=True):
-    """Says which Weft network a network of this host's Docker engine is."""
-
-    KIND = "docker-network"
-    id: Id
-    """Docker's network id, 64 hexadecimal digits."""
-    network_id: NetworkId
-    host_id: HostId
-    name: Text = ""
-    """Docker's name for it, learnt from its event stream; empty until then."""
-    engine: Text = ""
-    """Tells the engine that had it from one that was set up anew; empty: not known."""
-    is_name_awaited: bool = False
-    """It was taken for this Weft network by its subnets alone; its name will tell."""
-    contradiction: LongText = ""
-    """Why nothing may be put on it: its name is that of another network, from which it differs."""
