@@ -198,7 +198,7 @@ class Metrics:
 
     def _plugged(self) -> Iterator[tuple[list[str], Counters]]:
         for port in self._control.ports.list():
-            counters = self._counters.get(port.device.ifname) if port.device else None
+            counters = self._counters.get(port.ifname) if port.ifname else None
             if counters is not None:
                 yield self._labels(port), counters
 

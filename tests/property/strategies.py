@@ -33,7 +33,6 @@ from weft.model.records import (
     Block,
     BlockRequest,
     Cluster,
-    Device,
     ForgottenHost,
     Host,
     HostPrefixes,
@@ -55,6 +54,7 @@ from weft.model.records import (
     Reservation,
     ServiceTarget,
     Subnet,
+    Veth,
     WireGuardEnd,
 )
 
@@ -164,7 +164,7 @@ subnets = st.builds(
     )
 )
 _devices = st.builds(
-    Device,
+    Veth,
     ifname=st.builds(lambda n: f"weft{n:011x}", _few),
     peer_ifname=st.just("eth0"),
     netns=st.none() | st.just("/run/netns/x"),

@@ -20,7 +20,6 @@ from weft.kernel import netns
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import (
-    Device,
     Host,
     Neighbour,
     Neighbours,
@@ -29,6 +28,7 @@ from weft.model.records import (
     Port,
     Record,
     Subnet,
+    Veth,
 )
 from weft.store.interface import Delete, Put
 
@@ -177,7 +177,7 @@ def port_on(host: OverlayHost, name: str, number: int, **fields: object) -> Port
         "slot": number,
         "addresses": (ip_address(f"10.5.0.{number}"), ip_address(f"fd05::{number:x}")),
         "owner": Owner(frontend="cli"),
-        "device": Device(
+        "device": Veth(
             ifname=f"weft{number:011x}",
             peer_ifname="eth0",
             netns=path,

@@ -24,7 +24,7 @@ from weft.kernel.bpf import tcx
 from weft.kernel.bpf.layouts import DropReason, Mark
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, PortId, host_tag
-from weft.model.records import Device, Host, Owner, Port
+from weft.model.records import Host, Owner, Port, Veth
 
 pytestmark = pytest.mark.root
 
@@ -253,7 +253,7 @@ def test_a_plain_linux_vxlan_device_takes_part(overlay: Overlay) -> None:
         slot=1,
         addresses=(ip_address("10.5.0.99"), ip_address("fd05::99")),
         owner=Owner(frontend="cli"),
-        device=Device(ifname="weft00000000009", peer_ifname="eth0"),
+        device=Veth(ifname="weft00000000009", peer_ifname="eth0"),
     )
     overlay.write(there, port)
     assert host_tag(there.id) != one.tag

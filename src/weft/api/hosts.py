@@ -43,8 +43,8 @@ async def why(context: Context, call: Call[None, Empty]) -> WhyInfo:
     host, port = _meant(context, call.path["reference"])
     standing = _standing(context, host)
     drops: Mapping[str, int] = {}
-    if port is not None and port.device is not None and port.host_id == context.control.host.id:
-        counters = (await context.engine.counters()).get(port.device.ifname)
+    if port is not None and port.ifname is not None and port.host_id == context.control.host.id:
+        counters = (await context.engine.counters()).get(port.ifname)
         drops = counters.drops if counters is not None else {}
     members = context.control.hosts.members
     found = explain(context.control.view, standing, port, members, drops)

@@ -24,7 +24,6 @@ from weft.cluster.standing import Standing
 from weft.model.records import (
     AddressRange,
     AllowedAddress,
-    Device,
     Host,
     Name,
     Network,
@@ -33,6 +32,7 @@ from weft.model.records import (
     PublishedPort,
     ServiceTarget,
     Subnet,
+    Veth,
 )
 from weft.semantics.guest import mtu_bytes_of
 
@@ -186,7 +186,7 @@ def _port_info(context: Context, port: Port, problems: Sequence[str]) -> PortInf
         names=port.names,
         allowed=tuple(_allowed(allowed) for allowed in port.allowed),
         is_spoof_checked=port.is_spoof_checked,
-        device=_device(port.device) if port.device else None,
+        device=_device(port.veth) if port.veth is not None else None,
         owner=_owner(port.owner),
         published=tuple(_published(published) for published in port.published),
         problems=tuple(problems),
@@ -217,7 +217,7 @@ def _allowed(allowed: AllowedAddress) -> AllowedInfo:
     return AllowedInfo(cidr=str(allowed.cidr), mac=allowed.mac)
 
 
-def _device(device: Device) -> DeviceInfo:
+def _device(device: Veth) -> DeviceInfo:
     return DeviceInfo(ifname=device.ifname, peer_ifname=device.peer_ifname, netns=device.netns)
 
 

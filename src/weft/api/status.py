@@ -78,11 +78,11 @@ async def list_counters(context: Context, call: Call[None, Empty]) -> CountersLi
     """Counters of all plugged ports of this host."""
     counters = await context.engine.counters()
     infos = [
-        _counters_info(context, port, counters[port.device.ifname])
+        _counters_info(context, port, counters[port.ifname])
         for port in context.control.ports.list()
         if port.host_id == context.control.host.id
-        and port.device is not None
-        and port.device.ifname in counters
+        and port.ifname is not None
+        and port.ifname in counters
     ]
     return CountersList(
         counters=tuple(sorted(infos, key=lambda info: (info.network, info.names, info.port_id))),

@@ -10,7 +10,7 @@ from weft.mesh.ownership import owner_of
 from weft.mesh.replica import Draft
 from weft.model import codec
 from weft.model.ids import HostId, NetworkId, PortId, SubnetId, Vni, derived_mac, new_id
-from weft.model.records import Device, Host, Network, Owner, Port, Record, Subnet
+from weft.model.records import Host, Network, Owner, Port, Record, Subnet, Veth
 
 PORTS_PER_NETWORK = 1000
 _POOL = IPv4Network("10.0.0.0/8")
@@ -91,7 +91,7 @@ class SyntheticCluster:
             slot=index // self._hosts_a_network,
             addresses=(IPv4Address(self._prefix(on) + 2 + index),),
             names=(f"container-{number}", endpoint[:12]),
-            device=Device(ifname=f"weft{id[:11]}", peer_ifname=f"wefc{id[:11]}"),
+            device=Veth(ifname=f"weft{id[:11]}", peer_ifname=f"wefc{id[:11]}"),
             owner=Owner(
                 frontend="docker",
                 reference=endpoint,

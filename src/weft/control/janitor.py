@@ -15,7 +15,7 @@ from weft.control.context import Context
 from weft.control.ports import Ports
 from weft.control.references import port_label
 from weft.model.choices import LivesWith
-from weft.model.records import Device, Port
+from weft.model.records import Port, Veth
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class Janitor:
         context: Context,
         ports: Ports,
         addresses: Addresses,
-        is_namespace_there: Callable[[Device], bool],
+        is_namespace_there: Callable[[Veth], bool],
     ) -> None:
         self._context = context
         self._ports = ports
@@ -38,7 +38,7 @@ class Janitor:
     async def sweep(self) -> None:
         """Remove what is over. Linear in this host's ports."""
         for port in self._context.view.by(Port, "host_id", self._context.host_id):
-            device = port.device
+            device = port.veth
             if port.owner.lives_with is not LivesWith.NAMESPACE or device is None:
                 continue
             if device.netns is None:

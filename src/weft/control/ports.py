@@ -22,7 +22,7 @@ from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
 from weft.model.choices import LivesWith
 from weft.model.ids import MacAddress, PortId, derived_mac, new_id
-from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet
+from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet, Veth
 from weft.store.interface import Change, Delete, Put
 
 
@@ -66,7 +66,7 @@ class Ports:
             if port.device is not None:
                 raise ConflictError(
                     f"port {port_label(self._context.view, port)}: is plugged in already, "
-                    f"as {port.device.ifname}"
+                    f"as {port.ifname}"
                 )
             plugged = replace(port, device=device)
             await self._context.commit([Put(plugged)], must_hold=plugged)
@@ -139,7 +139,7 @@ class Ports:
                     names=names,
                     allowed=spec.allowed,
                     is_spoof_checked=spec.is_spoof_checked,
-                    device=Device(
+                    device=Veth(
                         ifname=ifname,
                         peer_ifname=_free_ifname(spec.ifname, target.ifnames, spec.target),
                         netns=target.netns,
@@ -323,9 +323,9 @@ class Ports:
     def _attached(self, network: Network, target: Target) -> Port | None:
         """The place that a target has on a network already, whoever gave it."""
         for port in self._on_network(network):
-            if port.device is None:
+            if port.veth is None:
                 continue
-            if port.device.netns_inode == target.inode:
+            if port.veth.netns_inode == target.inode:
                 return port
             if target.container_id and port.owner.container_id == target.container_id:
                 return port

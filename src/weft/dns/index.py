@@ -165,8 +165,8 @@ class NameIndex:
             return
         if port.owner.container_id:
             yield port.owner.container_id
-        if port.device is not None and port.device.netns:
-            yield port.device.netns
+        if port.veth is not None and port.veth.netns:
+            yield port.veth.netns
 
     def _count_above(self, network: NetworkId, name: str, count: int) -> None:
         _, dot, rest = name.partition(".")

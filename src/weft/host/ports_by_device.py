@@ -43,4 +43,4 @@ class PortsByDevice:
         """None: no port that is here."""
         if not isinstance(record, Port) or record.host_id != self._host_id:
             return None
-        return record.device.ifname if record.device is not None else None
+        return record.ifname

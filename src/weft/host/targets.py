@@ -10,7 +10,7 @@ from weft.control.context import Target
 from weft.errors import InvalidError, NotFoundError, UnavailableError
 from weft.kernel import netns
 from weft.kernel.links import links
-from weft.model.records import Device
+from weft.model.records import Veth
 
 
 class Container(NamedTuple):
@@ -78,7 +78,7 @@ def _target(path: str, container_id: str, name: str) -> Target:
         )
 
 
-def is_namespace_there(device: Device) -> bool:
+def is_namespace_there(device: Veth) -> bool:
     """Whether the namespace that a device leads into still lives, and is still the one meant."""
     if device.netns is None:
         return True

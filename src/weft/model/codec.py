@@ -19,7 +19,8 @@ from weft.model.addresses import (
     plain_address,
     plain_network,
 )
-from weft.model.records import KINDS, Port, Record
+from weft.model.records import KINDS, OtherDevice, Port, Record
+from weft.model.records.devices import KINDS as DEVICE_KINDS
 
 R = TypeVar("R")
 
@@ -76,7 +77,7 @@ def decode(kind: str, data: bytes) -> Record:
         raise InvalidError(f"record kind {kind!r}: unknown to this version of weft")
     check_nesting(data, f"{kind} record")
     try:
-        record = decoder.decode(data)
+        record = _decoded(decoder, data)
         record.check()
     except Exception as error:
         # Whatever a record holds and whatever that makes fail, it is the record that is wrong.
@@ -88,6 +89,21 @@ def decode(kind: str, data: bytes) -> Record:
     if isinstance(record, Port):
         _share_name(record)
     return record
+
+
+def _decoded(decoder: msgspec.json.Decoder[Record], data: bytes) -> Record:
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        if decoder.type is not Port:
+            raise
+        body = msgspec.json.decode(data)
+        device = body.get("device") if isinstance(body, dict) else None
+        named = device.get("kind") if isinstance(device, dict) else None
+        if not isinstance(named, str) or named in DEVICE_KINDS:
+            raise
+        # The fallback for what `choices` cannot say: a kind that only a newer weft knows.
+        return decoder.decode(msgspec.json.encode(body | {"device": OtherDevice()}))
 
 
 def _share_name(port: Port) -> None:

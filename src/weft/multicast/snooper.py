@@ -198,7 +198,7 @@ class Snooper:
 
     def _snooped(self) -> Iterator[Port]:
         for port in self._store.by(Port, "host_id", self._host_id):
-            if port.device is None or port.is_host:
+            if port.ifname is None or port.is_host:
                 continue
             network = self._store.get(Network, port.network_id)
             if network is not None and network.multicast is Multicasting.SNOOP:
@@ -271,9 +271,9 @@ class Snooper:
     def _query(self, now_s: float) -> None:
         for port_id, frames in self._querier.take(now_s, _BATCH):
             port = self._ports.get(port_id)
-            if port is not None and port.device is not None:
+            if port is not None and port.ifname is not None:
                 for frame in frames:
-                    self._counts["queries"] += self._wire.send(port.device.ifname, frame)
+                    self._counts["queries"] += self._wire.send(port.ifname, frame)
 
     def _expire(self, now_s: float) -> None:
         if now_s >= self._expiry_s:

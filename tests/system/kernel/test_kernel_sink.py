@@ -23,7 +23,6 @@ from weft.model.choices import TransportProtocol
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import (
     AllowedAddress,
-    Device,
     Host,
     HostPrefixes,
     Network,
@@ -32,6 +31,7 @@ from weft.model.records import (
     PublishedPort,
     Record,
     Subnet,
+    Veth,
 )
 from weft.store.memory import MemoryStore
 
@@ -81,7 +81,7 @@ def port(number: int, network: Network = FOO, path: str | None = None, **fields:
         "slot": number,
         "addresses": tuple(ip_address(f"{start}{number + 1}") for start in text),
         "owner": Owner(frontend="cli"),
-        "device": Device(
+        "device": Veth(
             ifname=f"weft{number:011x}",
             peer_ifname="eth0" if path else f"wefc{number:011x}",
             netns=path,

@@ -15,13 +15,13 @@ from weft.model.choices import ReservationReason, TransportProtocol
 from weft.model.ids import HostId
 from weft.model.records import (
     AddressRange,
-    Device,
     Owner,
     Port,
     PublishedPort,
     Record,
     Reservation,
     Subnet,
+    Veth,
 )
 from weft.store.memory import MemoryStore
 
@@ -283,8 +283,8 @@ async def test_attach_is_idempotent_and_detach_undoes_it() -> None:
     desk = Desk()
     await desk.network("foo", "192.168.1.0/24")
     port = await desk.control.ports.attach(AttachSpec(target="web", network="foo"))
-    assert port.device is not None
-    assert (port.device.peer_ifname, port.names) == ("eth1", ("web",))
+    assert port.veth is not None
+    assert (port.veth.peer_ifname, port.names) == ("eth1", ("web",))
     assert await desk.control.ports.attach(AttachSpec(target="7", network="foo")) == port
     await desk.control.ports.detach("7", "foo")
     await desk.control.ports.detach("web", "foo")
@@ -295,7 +295,7 @@ async def test_what_docker_put_on_a_network_is_not_attached_again_nor_detached()
     desk = Desk()
     await desk.network("foo", "192.168.1.0/24")
     owner = Owner(frontend="docker", container_id="c" * 64, container_name="web")
-    device = Device(ifname="weft0123456789a", peer_ifname="wefc0123456789a")
+    device = Veth(ifname="weft0123456789a", peer_ifname="wefc0123456789a")
     port = await desk.control.ports.add(PortSpec(network="foo", owner=owner, device=device))
     assert await desk.control.ports.attach(AttachSpec(target="web", network="foo")) == port
     with pytest.raises(InUseError, match="docker network disconnect foo web"):

@@ -15,7 +15,15 @@ from weft.engine.ebpf.rows import AddressKey
 from weft.errors import ConflictError, InUseError, InvalidError, WeftError
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId
-from weft.model.records import Device, ForgottenHost, Network, Owner, Port, Reservation, Subnet
+from weft.model.records import (
+    ForgottenHost,
+    Network,
+    Owner,
+    Port,
+    Reservation,
+    Subnet,
+    Veth,
+)
 from weft.store.interface import Put
 
 OWNER = Owner(frontend="cli", reference="test")
@@ -28,7 +36,7 @@ async def make(host: ClusterHost, name: str, cidr: str) -> Network:
 
 async def plug(host: ClusterHost, network: str, *addresses: str, name: str = "web") -> Port:
     wanted = tuple(ip_address(text) for text in addresses)
-    device = Device(ifname="weft00000000001", peer_ifname="wefc00000000001")
+    device = Veth(ifname="weft00000000001", peer_ifname="wefc00000000001")
     spec = PortSpec(network=network, addresses=wanted, names=(name,), device=device, owner=OWNER)
     return await host.control.ports.add(spec)
 

@@ -15,7 +15,6 @@ from weft.dns.zone import Scope, Zone
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NameId, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import (
-    Device,
     Name,
     Network,
     Owner,
@@ -23,10 +22,11 @@ from weft.model.records import (
     Record,
     ServiceTarget,
     Subnet,
+    Veth,
 )
 
 HOST = HostId("a" * 16)
-DEVICE = Device(ifname="weft0001", peer_ifname="wefc0001")
+DEVICE = Veth(ifname="weft0001", peer_ifname="wefc0001")
 MAC = MacAddress("02:00:00:00:00:01")
 DEADLINE_S = 10.0
 

@@ -211,8 +211,8 @@ async def test_while_docker_cannot_be_asked_the_kernel_tells_the_dead() -> None:
 
 def put_into_container(docker: Plugin) -> None:
     port = docker.port()
-    assert port is not None and port.device is not None
-    docker.ifnames.add(port.device.ifname)
+    assert port is not None and port.ifname is not None
+    docker.ifnames.add(port.ifname)
 
 
 async def test_an_endpoint_that_docker_has_no_more_gives_its_address_up() -> None:

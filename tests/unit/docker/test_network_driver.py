@@ -35,7 +35,7 @@ async def test_a_network_and_a_container_from_birth_to_death() -> None:
         assert "GatewayIPv6" not in joined
         assert "DisableGatewayService" not in joined
         port = docker.port()
-        assert port is not None and port.device is not None and port.device.netns is None
+        assert port is not None and port.veth is not None and port.veth.netns is None
         assert await docker.about("Leave") == {}
         assert docker.port() is not None
         assert await docker.about("DeleteEndpoint") == {}

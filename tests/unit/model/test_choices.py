@@ -8,6 +8,7 @@ from enum import Enum
 import pytest
 from msgspec.structs import replace
 
+from weft.errors import InvalidError
 from weft.mesh.shown import carry_unchanged
 from weft.model import codec
 from weft.model.choices import (
@@ -18,7 +19,7 @@ from weft.model.choices import (
     ReservationReason,
     TransportProtocol,
 )
-from weft.model.records import Host, Network, Port, Reservation, Subnet
+from weft.model.records import Host, Network, OtherDevice, Port, Reservation, Subnet
 
 HOST = "0123456789abcdef"
 BODIES: dict[str, dict[str, object]] = {
@@ -37,6 +38,7 @@ BODIES: dict[str, dict[str, object]] = {
         "host_id": HOST,
         "mac": "02:00:00:00:00:01",
         "slot": 0,
+        "device": {"kind": "moonbeam", "phase": [1, {"x": 2}]},
         "owner": {"frontend": "moon", "lives_with": "the-moon"},
         "published": [{"protocol": "moonlight", "host_port": 1, "port": 1}],
     },
@@ -60,11 +62,20 @@ def test_unknown_words_are_taken_for_what_does_least_harm() -> None:
     assert isinstance(reservation, Reservation)
     assert reservation.reason is ReservationReason.OTHER
     assert isinstance(port, Port) and isinstance(host, Host)
+    assert port.device == OtherDevice() and port.ifname is None
     assert port.owner.frontend == "moon"
     assert port.owner.lives_with is LivesWith.FRONTEND
     assert port.published[0].protocol is TransportProtocol.OTHER
     assert host.wireguard is not None
     assert host.wireguard.stage is EncryptionStage.REFUSES
+
+
+@pytest.mark.parametrize(
+    "device", [{"ifname": "weft00000000001"}, {"kind": "veth"}, {"kind": 7}, 7]
+)
+def test_a_device_that_is_wrong_is_not_taken_for_a_new_kind(device: object) -> None:
+    with pytest.raises(InvalidError, match="device"):
+        codec.decode("port", json.dumps(BODIES["port"] | {"device": device}).encode())
 
 
 @pytest.mark.parametrize(

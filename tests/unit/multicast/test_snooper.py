@@ -18,12 +18,12 @@ from weft.model.addresses import IPAddress, ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import (
     AllowedAddress,
-    Device,
     MulticastMembership,
     Network,
     Owner,
     Port,
     Subnet,
+    Veth,
 )
 from weft.multicast import querier, table
 from weft.multicast.snooper import Snooper
@@ -49,7 +49,7 @@ def port(number: int, host: HostId = HERE, **fields: object) -> Port:
         "mac": MacAddress(f"02:00:00:00:00:{number:02x}"),
         "slot": number,
         "owner": Owner(frontend="cli"),
-        "device": Device(ifname=f"weft{number}", peer_ifname="eth0"),
+        "device": Veth(ifname=f"weft{number}", peer_ifname="eth0"),
     }
     return Port(**(values | fields))  # type: ignore[arg-type]
 

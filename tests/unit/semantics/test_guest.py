@@ -11,7 +11,7 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import functions
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
-from weft.model.records import Device, Host, Network, Owner, Port, Subnet
+from weft.model.records import Host, Network, Owner, Port, Subnet, Veth
 from weft.semantics.guest import Guest, Route, guest_of
 from weft.store.interface import Put
 
@@ -134,7 +134,7 @@ async def test_an_attached_port_and_a_container_are_told_the_same() -> None:
         )
         attached = await control.ports.add(spec)
         await control.ports.plug(
-            attached.id, Device(ifname="weft1", peer_ifname="eth0", netns="/run/netns/x")
+            attached.id, Veth(ifname="weft1", peer_ifname="eth0", netns="/run/netns/x")
         )
         compiled = Compiler(functions(control.host.id), docker.store).rows()
         value = compiled[rows.DEVICES]["weft1"]

@@ -22,8 +22,10 @@ class AllowedInfo(Answer, frozen=True, kw_only=True):
 
 
 class DeviceInfo(Answer, frozen=True, kw_only=True):
-    """The veth pair of a port."""
+    """How a port is plugged in."""
 
+    kind: str = "veth"
+    """A pair of devices that Weft made."""
     ifname: str
     """The host's end."""
     peer_ifname: str

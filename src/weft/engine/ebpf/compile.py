@@ -211,9 +211,9 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
         return
     if port.is_host:
         yield from _host_place(port, network, view)
-    elif port.device is not None:
+    elif port.veth is not None:
         if not is_replaced:
-            yield from _reached_at(port, network, ifname=port.device.ifname)
+            yield from _reached_at(port, network, ifname=port.veth.ifname)
         yield from _sender(port, network, view)
         yield from multicast_groups.member_rows(host_id, port, network, port.multicast_groups)
     yield from _published(port, view)
@@ -230,7 +230,7 @@ def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0
 
 
 def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
-    device = port.device
+    device = port.veth
     assert device is not None
     subnets = tuple(view.by(Subnet, "network_id", network.id))
     guest = guest_of(port, network, subnets, view.get(Host, port.host_id))
@@ -284,9 +284,9 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
 def _namespace(port: Port) -> str:
     """Where the workload's end is for sure; empty: not known. In a container's namespace it is when
     Docker has connected it, and only then its id is learned."""
-    assert port.device is not None
+    assert port.veth is not None
     owner = port.owner
-    return port.device.netns or (owner.sandbox if owner.container_id else "")
+    return port.veth.netns or (owner.sandbox if owner.container_id else "")
 
 
 def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, IPAddress], ...]:

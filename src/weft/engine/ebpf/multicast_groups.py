@@ -46,13 +46,13 @@ def member_rows(
     host_id: HostId, port: Port, network: Network, groups: Iterable[IPAddress]
 ) -> Iterator[Row]:
     """A port of this host as a member."""
-    if port.host_id != host_id or port.device is None or port.is_host:
+    if port.host_id != host_id or port.ifname is None or port.is_host:
         return
     if network.multicast != "snoop":
         return
     for group in groups:
         key = rows.MemberKey(network.vni, group, port.slot)
-        yield Row(rows.GROUP_PORTS, key, port.device.ifname)
+        yield Row(rows.GROUP_PORTS, key, port.ifname)
 
 
 def _hosts_by_group(network: Network, view: View) -> dict[IPAddress, set[HostId]]:

@@ -34,7 +34,7 @@ from weft.frontends.docker.state import DockerState, port_id_of
 from weft.model.addresses import IPAddress
 from weft.model.choices import Allocator
 from weft.model.ids import MacAddress
-from weft.model.records import Device, Network, Owner, Port
+from weft.model.records import Network, Owner, Port, Veth
 from weft.semantics.guest import Route, guest_of
 
 
@@ -97,7 +97,7 @@ class EndpointCalls:
         self._state.touch(request.endpoint)
         network = self._network(request.network)
         ifname, peer_ifname = self._control.ports.device_names(port.id)
-        await self._control.ports.plug(port.id, Device(ifname=ifname, peer_ifname=peer_ifname))
+        await self._control.ports.plug(port.id, Veth(ifname=ifname, peer_ifname=peer_ifname))
         subnets = self._control.networks.subnets(network)
         guest = guest_of(port, network, subnets, self._control.host)
         gateways = {gateway.version: gateway for gateway in guest.gateways}

@@ -194,7 +194,7 @@ class DockerState:
             return False
         if self._endpoints is not None:
             return port.owner.reference not in self._endpoints
-        device, ifnames = port.device, self._ifnames()
+        device, ifnames = port.veth, self._ifnames()
         return device is None or device.ifname not in ifnames or device.peer_ifname in ifnames
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from weft.model.records.base import Part, Record
 from weft.model.records.bindings import Binding
 from weft.model.records.blocks import AddressBlocks, Block, BlockRequest
+from weft.model.records.devices import Device, OtherDevice, Veth
 from weft.model.records.hosts import (
     Cluster,
     ForgottenHost,
@@ -37,7 +38,7 @@ from weft.model.records.networks import (
     Reservation,
     Subnet,
 )
-from weft.model.records.ports import AllowedAddress, Device, Owner, Place, Port, PublishedPort
+from weft.model.records.ports import AllowedAddress, Owner, Place, Port, PublishedPort
 
 __all__ = [
     "KINDS",
@@ -65,6 +66,7 @@ __all__ = [
     "Neighbour",
     "Neighbours",
     "Network",
+    "OtherDevice",
     "Owner",
     "Part",
     "Place",
@@ -74,6 +76,7 @@ __all__ = [
     "Reservation",
     "ServiceTarget",
     "Subnet",
+    "Veth",
     "WireGuardEnd",
 ]
 

@@ -11,14 +11,12 @@ from weft.model.choices import LivesWith, TransportProtocol
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
+from weft.model.records.devices import Device, Veth
 from weft.model.records.multicast import MulticastPlace
 from weft.model.values import (
-    DeviceName,
-    Inode,
     Label,
     LongText,
     PortCount,
-    PortDevice,
     PortNumber,
     Slot,
     Text,
@@ -61,24 +59,6 @@ class PublishedPort(Part, frozen=True, kw_only=True):
     def one(self, number: int) -> PublishedPort:
         """What port `number` of the host leads to."""
         return replace(self, host_port=number, port=self.port + number - self.host_port, count=1)
-
-
-class Device(Part, frozen=True, kw_only=True):
-    """How a local port's traffic reaches its workload: a veth pair that Weft makes."""
-
-    ifname: PortDevice
-    """The host's end. Begins with ``weft``."""
-    peer_ifname: DeviceName
-    """The workload's end. With `netns` its final name; without, the name that it has until
-    somebody else (dockerd, a CNI runtime) moves and renames it."""
-    netns: LongText | None = None
-    """Path of the workload's network namespace; Weft moves the peer there and gives it MAC,
-    addresses and routes. None: the asker does so."""
-    netns_inode: Inode | None = None
-    """With `netns`: inode of the namespace that is meant, so that a path that has come to mean
-    another one (a pid given again) is never plugged into."""
-    is_default_route: bool = True
-    """With `netns`: the subnet's gateways become default routes there, if there are none yet."""
 
 
 class Owner(Part, frozen=True, kw_only=True):
@@ -132,6 +112,17 @@ class Port(Record, frozen=True, kw_only=True):
     def is_host(self) -> bool:
         """Whether this is the host's own place on the network (`weft expose`)."""
         return self.owner.frontend == "host"
+
+    @property
+    def veth(self) -> Veth | None:
+        """The veth pair by which it is plugged in, if that is how."""
+        return self.device if isinstance(self.device, Veth) else None
+
+    @property
+    def ifname(self) -> str | None:
+        """The device of its host by which it sends and receives, as far as this version of weft
+        knows such devices; None: there is none."""
+        return self.device.ifname if isinstance(self.device, Veth) else None
 
     @property
     def place(self) -> Place:
