@@ -57,6 +57,7 @@ from weft.model.records import (
     Veth,
     WireGuardEnd,
 )
+from weft.model.records.tenants import Tenant, tenant_id
 
 HOSTS = (HostId("a" * 16), HostId("b" * 16), HostId("c" * 16))
 _few = st.integers(0, 3)
@@ -142,6 +143,8 @@ _groups = st.lists(
     unique=True,
 ).map(tuple)
 forgotten_hosts = st.builds(ForgottenHost, id=_host_ids, name=_texts)
+_tenant_ids = st.sampled_from(["default", "acme"]).map(tenant_id)
+tenants = st.builds(Tenant, id=_tenant_ids, name=_network_names)
 networks = st.builds(
     Network,
     id=_network_ids,
@@ -149,6 +152,7 @@ networks = st.builds(
     vni=st.integers(1, 4).map(Vni),
     is_internal=st.booleans(),
     mtu_bytes=st.none() | st.integers(576, 9000),
+    tenant_id=_tenant_ids,
     multicast=st.sampled_from(Multicasting),
     multicast_groups=_groups,
 )
@@ -336,6 +340,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     neighbours,
     forgotten_hosts,
     clusters,
+    tenants,
     networks,
     subnets,
     ports,

@@ -16,16 +16,17 @@ from tests.system.test_beside_bridges import HOST, OUTSIDE, Server, ask
 from weft.model.choices import TransportProtocol
 from weft.model.ids import MacAddress, NetworkId, SubnetId, Vni
 from weft.model.records import Network, PublishedPort, Subnet
+from weft.model.records.tenants import tenant_id
 
 pytestmark = pytest.mark.root
 
-BAR = Network(id=NetworkId("z" * 16), name="bar", tenant="other", vni=Vni(78))
+BAR = Network(id=NetworkId("z" * 16), name="bar", tenant_id=tenant_id("other"), vni=Vni(78))
 BARS = tuple(
     Subnet(
         id=SubnetId(f"b{subnet.id[1:]}"),
         cidr=subnet.cidr,
         network_id=BAR.id,
-        tenant="other",
+        tenant_id=tenant_id("other"),
         gateway=subnet.gateway,
     )
     for subnet in SUBNETS

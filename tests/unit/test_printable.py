@@ -107,6 +107,7 @@ NETWORK = NetworkInfo(
     id="1",
     name=HOSTILE,
     tenant=HOSTILE,
+    tenant_id=HOSTILE,
     vni=7,
     is_internal=False,
     is_exposed=False,

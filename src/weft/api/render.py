@@ -35,6 +35,7 @@ from weft.model.records import (
     Veth,
 )
 from weft.semantics.guest import mtu_bytes_of
+from weft.semantics.tenants import tenant_of
 
 
 def host_info(standing: Standing) -> HostInfo:
@@ -107,7 +108,8 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
     return NetworkInfo(
         id=network.id,
         name=network.name,
-        tenant=network.tenant,
+        tenant=tenant_of(context.control.view, network),
+        tenant_id=network.tenant_id,
         vni=network.vni,
         is_internal=network.is_internal,
         is_exposed=any(port.is_host for port in ports),

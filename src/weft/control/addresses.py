@@ -20,7 +20,7 @@ from weft.ipam.allocation import next_address, next_subnet, overlapping
 from weft.ipam.intervals import range_within, usable
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import Allocator, ReservationReason
-from weft.model.ids import ReservationId, SubnetId, derived_id, new_id
+from weft.model.ids import ReservationId, SubnetId, TenantId, derived_id, new_id
 from weft.model.records import (
     AddressBlocks,
     ForgottenHost,
@@ -31,7 +31,9 @@ from weft.model.records import (
     Reservation,
     Subnet,
 )
+from weft.model.records.tenants import DEFAULT_TENANT
 from weft.model.reserved import why_reserved
+from weft.semantics.tenants import tenant_name
 from weft.store.interface import Change, Delete, Put
 from weft.topology.prefixes import is_in_the_way
 
@@ -48,7 +50,7 @@ MAX_WAITS = 4
 class _SubnetOwner(NamedTuple):
     """For whom a subnet is made."""
 
-    tenant: str
+    tenant_id: TenantId
     is_internal: bool
 
 
@@ -59,7 +61,7 @@ class Addresses:
         self._context = context
 
     async def request_pool(
-        self, spec: SubnetSpec, *, family: int, tenant: str = "default"
+        self, spec: SubnetSpec, *, family: int, tenant_id: TenantId = DEFAULT_TENANT
     ) -> Subnet:
         """A subnet that waits for its network. The same cidr again, while it waits here or while
         it belongs to a network, returns the one that is there when ranges agree; else
@@ -69,12 +71,12 @@ class Addresses:
             alike = [
                 subnet
                 for subnet in self._context.view.list(Subnet)
-                if subnet.cidr == spec.cidr and subnet.tenant == tenant
+                if subnet.cidr == spec.cidr and subnet.tenant_id == tenant_id
             ]
             for subnet in alike:
                 if not self.is_anothers(subnet):
                     return self._same_pool(subnet, spec)
-            subnet = self.new_subnet(spec, tenant=tenant, family=family, beside=alike)
+            subnet = self.new_subnet(spec, tenant_id=tenant_id, family=family, beside=alike)
             await self._context.commit([Put(subnet), *self._context.space.created(subnet)])
             return subnet
 
@@ -181,7 +183,7 @@ class Addresses:
         self,
         spec: SubnetSpec,
         *,
-        tenant: str,
+        tenant_id: TenantId,
         family: int = 4,
         is_internal: bool = False,
         is_forced: bool = False,
@@ -192,12 +194,12 @@ class Addresses:
         avoided as well."""
         cidr = spec.cidr or self._cut(family, others)
         _check_usable(cidr)
-        owner = _SubnetOwner(tenant, is_internal)
+        owner = _SubnetOwner(tenant_id, is_internal)
         self._check_overlap(cidr, owner, others, beside, is_forced=is_forced)
         return Subnet(
             id=SubnetId(new_id(self._context.random_bytes)),
             cidr=cidr,
-            tenant=tenant,
+            tenant_id=tenant_id,
             gateway=spec.gateway,
             ranges=tuple(range_within(cidr, r.first, r.last, "range") for r in spec.ranges),
             excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
@@ -386,8 +388,9 @@ class Addresses:
             if self._may_overlap(subnet, owner):
                 continue
             holder = self._pool_label(subnet)
-            if subnet.tenant != owner.tenant:
-                holder += f" of tenant {subnet.tenant}, and outside of them nobody tells them apart"
+            if subnet.tenant_id != owner.tenant_id:
+                tenant = tenant_name(self._context.view, subnet.tenant_id)
+                holder += f" of tenant {tenant}, and outside of them nobody tells them apart"
             raise ConflictError(
                 f"subnet {cidr}: overlaps {subnet.cidr} of {holder}; choose another"
             )
@@ -406,7 +409,7 @@ class Addresses:
 
     def _may_overlap(self, subnet: Subnet, owner: _SubnetOwner) -> bool:
         """Networks of different tenants may, when neither has a way out."""
-        if subnet.tenant == owner.tenant or not owner.is_internal:
+        if subnet.tenant_id == owner.tenant_id or not owner.is_internal:
             return False
         network = self._context.view.get(Network, subnet.network_id or "")
         return network is not None and network.is_internal

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from weft.control.references import host_name, network_label, workload_and_host
 from weft.model.addresses import IPAddress
-from weft.model.ids import NetworkId
+from weft.model.ids import NetworkId, TenantId
 from weft.model.records import ForgottenHost, Network, Port, Subnet
 from weft.store.interface import View
 from weft.topology.prefixes import contests, goes_before
@@ -45,9 +45,9 @@ def conflicts(view: View) -> tuple[Conflict, ...]:
 
 
 def _names(view: View) -> Iterator[Conflict]:
-    called: dict[tuple[str, str], list[Network]] = defaultdict(list)
+    called: dict[tuple[TenantId, str], list[Network]] = defaultdict(list)
     for network in view.list(Network):
-        called[network.tenant, network.name].append(network)
+        called[network.tenant_id, network.name].append(network)
     for (_, name), networks in sorted(called.items()):
         if len(networks) > 1:
             ids = tuple(sorted(network.id for network in networks))
@@ -101,7 +101,7 @@ def _overlapping(view: View, subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet
 def _may_overlap(view: View, one: Subnet, other: Subnet) -> bool:
     """Networks of different tenants, of which neither has a way out."""
     networks = [view.get(Network, _network_of(subnet)) for subnet in (one, other)]
-    return one.tenant != other.tenant and all(
+    return one.tenant_id != other.tenant_id and all(
         network is not None and network.is_internal for network in networks
     )
 

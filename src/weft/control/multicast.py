@@ -14,6 +14,7 @@ from weft.errors import InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
 from weft.model.multicast_groups import in_order, is_flooded, is_multicast_group
 from weft.model.records import MulticastMembership, Network, Port
+from weft.semantics.tenants import tenant_of
 from weft.store.interface import Put, View
 
 
@@ -42,7 +43,9 @@ class Multicast:
         networks = view.list(Network) if reference is None else [find_network(view, reference)]
         return [
             report
-            for network in sorted(networks, key=lambda each: (each.tenant, each.name, each.id))
+            for network in sorted(
+                networks, key=lambda each: (tenant_of(view, each), each.name, each.id)
+            )
             for report in self._of_network(network)
         ]
 

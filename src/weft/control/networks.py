@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -11,10 +11,10 @@ from weft.control.addresses import Addresses
 from weft.control.context import Context
 from weft.control.references import (
     check_network_name,
+    check_tenant_name,
     find_network,
     host_name,
     network_label,
-    networks_named,
     users_of,
     workload_and_host,
 )
@@ -24,7 +24,7 @@ from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
 from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting, ReservationReason
-from weft.model.ids import NetworkId, SubnetId, new_id
+from weft.model.ids import NetworkId, SubnetId, TenantId, new_id
 from weft.model.records import (
     Binding,
     ForgottenHost,
@@ -34,6 +34,8 @@ from weft.model.records import (
     Reservation,
     Subnet,
 )
+from weft.model.records.tenants import Tenant, tenant_id
+from weft.semantics.tenants import tenant_of, tenants_named
 from weft.store.interface import Change, Delete, Put, View
 from weft.topology.routes import routes
 
@@ -55,7 +57,10 @@ class Networks:
 
     def list(self) -> Sequence[Network]:
         """All networks, by name."""
-        return sorted(self._context.view.list(Network), key=lambda n: (n.tenant, n.name))
+        return sorted(
+            self._context.view.list(Network),
+            key=lambda n: (tenant_of(self._context.view, n), n.name),
+        )
 
     def subnets(self, network: Network) -> Sequence[Subnet]:
         """Its subnets, IPv4 first."""
@@ -69,11 +74,13 @@ class Networks:
         """
         async with self._context.lock:
             check_network_name(spec.name)
-            self._check_name_is_free(spec.name, spec.tenant)
+            changes: list[Change] = []
+            tenant_id = self._tenant(spec.tenant, changes)
+            self._check_name_is_free(spec.name, tenant_id)
             network = Network(
                 id=NetworkId(new_id(self._context.random_bytes)),
                 name=spec.name,
-                tenant=spec.tenant,
+                tenant_id=tenant_id,
                 vni=free_vni(self._context.view, self._context.random_bytes),
                 is_internal=spec.is_internal,
                 mtu_bytes=spec.mtu_bytes,
@@ -82,11 +89,11 @@ class Networks:
             )
             subnets = self._subnets_for(network, spec, adopt)
             _check_mtu(spec.mtu_bytes, subnets)
-            puts: list[Change] = [Put(network), *(Put(subnet) for subnet in subnets)]
+            changes += [Put(network), *(Put(subnet) for subnet in subnets)]
             for subnet in subnets:
                 if subnet.id not in adopt:
-                    puts += self._context.space.created(subnet)
-            await self._context.commit(puts, must_hold=network)
+                    changes += self._context.space.created(subnet)
+            await self._context.commit(changes, must_hold=network)
             return network
 
     async def rename(
@@ -103,7 +110,7 @@ class Networks:
                 return network
             check_network_name(name)
             if name != network.name:
-                self._check_name_is_free(name, network.tenant)
+                self._check_name_is_free(name, network.tenant_id)
             await self._context.commit([Put(renamed)])
             return renamed
 
@@ -158,9 +165,22 @@ class Networks:
             await self._context.commit(changes)
             return other
 
-    def _check_name_is_free(self, name: str, tenant: str) -> None:
-        for network in networks_named(self._context.view, f"{tenant}/{name}"):
-            raise ConflictError(f"network {name}: exists already (id {network.id})")
+    def _tenant(self, name: str, changes: MutableSequence[Change]) -> TenantId:
+        """The tenant of a name, which its first network makes."""
+        view = self._context.view
+        found = tenants_named(view, name)
+        if found:
+            return found[0]
+        tenant = Tenant(id=tenant_id(name), name=check_tenant_name(name))
+        if view.get(Tenant, tenant.id) is not None:
+            raise ConflictError(f"tenant {name}: another tenant was called so; choose another name")
+        changes.append(Put(tenant))
+        return tenant.id
+
+    def _check_name_is_free(self, name: str, tenant_id: TenantId) -> None:
+        for network in self._context.view.by(Network, "name", name):
+            if network.tenant_id == tenant_id:
+                raise ConflictError(f"network {name}: exists already (id {network.id})")
 
     def _check_unused(self, network: Network) -> None:
         view = self._context.view
@@ -205,7 +225,7 @@ class Networks:
                 continue
             subnet = self._addresses.new_subnet(
                 wanted,
-                tenant=spec.tenant,
+                tenant_id=network.tenant_id,
                 family=family,
                 is_internal=spec.is_internal,
                 is_forced=spec.is_forced,

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.model.ids import ID_LENGTH, HostId, MacAddress, NetworkId
 from weft.model.records import Host, Network, Port
+from weft.model.records.tenants import DEFAULT_TENANT_NAME
 from weft.model.service_addresses import GATEWAY_MAC
+from weft.semantics.tenants import tenants_named
 from weft.store.interface import View
 
 MIN_PREFIX = 4
@@ -42,7 +44,8 @@ def find_network(view: View, reference: str) -> Network:
 def networks_named(view: View, reference: str) -> list[Network]:
     """Networks of a name or ``tenant/name``: one, or several after a partition, by id."""
     tenant, _, name = reference.rpartition("/")
-    found = [n for n in view.by(Network, "name", name) if n.tenant == (tenant or "default")]
+    tenants = tenants_named(view, tenant or DEFAULT_TENANT_NAME)
+    found = [n for n in view.by(Network, "name", name) if n.tenant_id in tenants]
     return sorted(found, key=lambda network: network.id)
 
 
@@ -79,6 +82,16 @@ def check_network_name(name: str) -> str:
     if not _NETWORK_NAME.fullmatch(name):
         raise InvalidError(
             f"network name {name!r}: use 1 to 63 letters, digits, '_', '.' and '-', "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
+def check_tenant_name(name: str) -> str:
+    """Likewise for a tenant, which is one label of its networks' full names."""
+    if not _NETWORK_NAME.fullmatch(name) or "." in name:
+        raise InvalidError(
+            f"tenant {name!r}: use 1 to 63 letters, digits, '_' and '-', "
             "beginning with a letter or digit"
         )
     return name
@@ -144,7 +157,7 @@ def network_label(view: View, network_id: NetworkId) -> str:
     network = view.get(Network, network_id)
     if network is None:
         return network_id
-    others = [n for n in view.by(Network, "name", network.name) if n.tenant == network.tenant]
+    others = [n for n in view.by(Network, "name", network.name) if n.tenant_id == network.tenant_id]
     return f"{network.name} ({network_id})" if len(others) > 1 else network.name
 
 

@@ -14,8 +14,9 @@ from typing import Generic, TypeVar
 
 from weft.dns.liveness import Liveness
 from weft.model.addresses import IPAddress
-from weft.model.ids import NetworkId, PortId
+from weft.model.ids import NetworkId, PortId, TenantId
 from weft.model.records import Name, Network, Port, Record, Subnet
+from weft.model.records.tenants import Tenant
 from weft.store.interface import Changed, View
 
 K = TypeVar("K")
@@ -51,10 +52,10 @@ class NameIndex:
     def __init__(self, view: View, live: Liveness) -> None:
         self._view = view
         self._live = live
-        self._networks: _Multimap[tuple[str, str], NetworkId] = _Multimap()
+        self._networks: _Multimap[tuple[TenantId, str], NetworkId] = _Multimap()
         self._workloads: _Multimap[str, PortId] = _Multimap()
         self._above: Counter[tuple[NetworkId, str]] = Counter()
-        self._tenants: defaultdict[str, set[NetworkId]] = defaultdict(set)
+        self._tenants: defaultdict[TenantId, set[NetworkId]] = defaultdict(set)
         for network in view.list(Network):
             self._add_network(network)
         for port in view.list(Port):
@@ -71,11 +72,11 @@ class NameIndex:
             is_relevant = is_relevant or changed.key[0] in _RELEVANT
         return is_relevant
 
-    def networks(self, tenant: str, name: str) -> Collection[NetworkId]:
+    def networks(self, tenant: TenantId, name: str) -> Collection[NetworkId]:
         """The tenant's network of this (lower case) name; several when only case differs."""
         return self._networks[tenant, name]
 
-    def of_tenant(self, tenant: str) -> Collection[NetworkId]:
+    def of_tenant(self, tenant: TenantId) -> Collection[NetworkId]:
         """All networks of a tenant."""
         return self._tenants.get(tenant, frozenset())
 
@@ -139,12 +140,12 @@ class NameIndex:
             self._count_above(record.network_id, record.name, -1)
 
     def _add_network(self, network: Network) -> None:
-        self._networks.add((network.tenant, network.name.lower()), network.id)
-        self._tenants[network.tenant].add(network.id)
+        self._networks.add((network.tenant_id, network.name.lower()), network.id)
+        self._tenants[network.tenant_id].add(network.id)
 
     def _remove_network(self, network: Network) -> None:
-        self._networks.remove((network.tenant, network.name.lower()), network.id)
-        self._tenants[network.tenant].discard(network.id)
+        self._networks.remove((network.tenant_id, network.name.lower()), network.id)
+        self._tenants[network.tenant_id].discard(network.id)
 
     def _add_port(self, port: Port) -> None:
         for name in port.names:
@@ -178,4 +179,4 @@ class NameIndex:
             _, dot, rest = rest.partition(".")
 
 
-_RELEVANT = frozenset({Network, Subnet, Port, Name})
+_RELEVANT = frozenset({Tenant, Network, Subnet, Port, Name})

@@ -36,15 +36,16 @@ from weft.dns.reverse import PrefixSet, address_of
 from weft.dns.wire import Answer
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress
-from weft.model.ids import HostId, NetworkId
+from weft.model.ids import HostId, NetworkId, TenantId
 from weft.model.records import Name, Network, Port, Subnet
+from weft.model.records.tenants import DEFAULT_TENANT
+from weft.semantics.tenants import tenant_name, tenant_of
 from weft.store.interface import Changed, View
 
 PORT_TTL_S = 1
 """Of names that ports hold: they move with their workload."""
 NEGATIVE_TTL_S = 1
 """How long "there is no such name" may be kept; the name may come with the next container."""
-DEFAULT_TENANT = "default"
 ORDERS = ("random", "local")
 MAX_KEPT = 20_000
 """Answers kept in all scopes together, about 10 MB; past that, all are dropped and made anew."""
@@ -56,7 +57,7 @@ class Scope:
     __slots__ = ("answers", "is_outside_seen", "networks", "prefixes", "tenants")
 
     def __init__(
-        self, networks: frozenset[NetworkId], tenants: frozenset[str], is_outside_seen: bool
+        self, networks: frozenset[NetworkId], tenants: frozenset[TenantId], is_outside_seen: bool
     ) -> None:
         self.networks = networks
         """Those whose names it may use alone."""
@@ -144,7 +145,7 @@ class Zone:
         if scope is None:
             records = [self._view.get(Network, id) for id in networks or ()]
             there = [network for network in records if network is not None]
-            tenants = {network.tenant for network in there}
+            tenants = {network.tenant_id for network in there}
             scope = Scope(
                 networks or frozenset(),
                 frozenset({DEFAULT_TENANT} if networks is None else tenants),
@@ -190,10 +191,10 @@ class Zone:
                 best = found
         return best
 
-    def _in_tenant(self, tenant: str, labels: list[str]) -> Facts | None:
+    def _in_tenant(self, tenant: TenantId, labels: list[str]) -> Facts | None:
         """A full name less the domain; network names may have dots, so each division is tried."""
         if tenant != DEFAULT_TENANT:
-            if labels[-1] != tenant.lower():
+            if labels[-1] != tenant_name(self._view, tenant).lower():
                 return None
             labels = labels[:-1]
             if not labels:
@@ -239,7 +240,7 @@ class Zone:
         elsewhere: dict[str, int] = {}
         for network_id, name, ttl_s in self._holders(address):
             network = self._view.get(Network, network_id)
-            if network is not None and network.tenant in scope.tenants:
+            if network is not None and network.tenant_id in scope.tenants:
                 names = pointers if network_id in scope.networks else elsewhere
                 names.setdefault(f"{name}.{self._full_name(network)}", ttl_s)
         if pointers or elsewhere:
@@ -262,7 +263,8 @@ class Zone:
         return scope.prefixes
 
     def _full_name(self, network: Network) -> str:
-        tenant = "" if network.tenant == DEFAULT_TENANT else f".{network.tenant}"
+        is_default = network.tenant_id == DEFAULT_TENANT
+        tenant = "" if is_default else f".{tenant_of(self._view, network)}"
         return f"{network.name}{tenant}.{self._domain}".lower()
 
     def _make(self, scope: Scope, place: Place, name: bytes, type: int) -> Answer:

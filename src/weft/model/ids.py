@@ -14,6 +14,7 @@ from typing import NewType
 from weft.model.values import HostIdText, Id, MacText, VniNumber
 
 HostId = NewType("HostId", HostIdText)
+TenantId = NewType("TenantId", Id)
 NetworkId = NewType("NetworkId", Id)
 SubnetId = NewType("SubnetId", Id)
 PortId = NewType("PortId", Id)

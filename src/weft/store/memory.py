@@ -25,6 +25,7 @@ from weft.model.records import (
     Record,
     Reservation,
     Subnet,
+    Tenant,
 )
 from weft.store.interface import Change, Changed, Delete, Listener, Put
 
@@ -39,6 +40,7 @@ Found = Record | dict[str, Record]
 INDEXED: dict[type[Record], tuple[str, ...]] = {
     Host: ("underlay_links",),
     Neighbours: ("broken",),
+    Tenant: ("name",),
     Network: ("name", "vni"),
     Subnet: ("network_id", "place", "places"),
     Port: (

@@ -24,6 +24,7 @@ from weft.errors import ConflictError
 from weft.model.addresses import ip_network
 from weft.model.ids import HostId, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import Host, HostPrefixes, Network, Port, Subnet
+from weft.model.records.tenants import tenant_id
 from weft.store.interface import Put
 
 FAR = Host(id=HostId("f" * 16), name="far")
@@ -86,9 +87,12 @@ def test_a_network_whose_prefix_another_has_is_a_problem_and_has_no_way_to_the_h
 ) -> None:
     made = make(weftd)
     (subnet,) = made.subnets
-    other = Network(id=NetworkId("0" * 16), name="old", tenant="other", vni=Vni(9999))
+    other = Network(id=NetworkId("0" * 16), name="old", tenant_id=tenant_id("other"), vni=Vni(9999))
     twin = Subnet(
-        id=SubnetId("0" * 16), cidr=ip_network(subnet.cidr), network_id=other.id, tenant="other"
+        id=SubnetId("0" * 16),
+        cidr=ip_network(subnet.cidr),
+        network_id=other.id,
+        tenant_id=tenant_id("other"),
     )
     weftd.run(lambda: weftd.store.write([Put(other), Put(twin)]))
     (problem,) = weftd.client.get(ProblemList, "problems").problems

@@ -12,7 +12,7 @@ from weft.control.space import WholeSpace
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.engine.ebpf.compile import compile_port
 from weft.engine.ebpf.rows import AddressKey
-from weft.errors import ConflictError, InUseError, InvalidError, WeftError
+from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, WeftError
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId
 from weft.model.records import (
@@ -24,6 +24,7 @@ from weft.model.records import (
     Subnet,
     Veth,
 )
+from weft.model.records.tenants import Tenant
 from weft.store.interface import Put
 
 OWNER = Owner(frontend="cli", reference="test")
@@ -50,6 +51,30 @@ async def test_a_network_is_there_on_all_hosts_and_goes_from_all() -> None:
     await c.control.networks.remove("foo")
     cluster.settle()
     assert [host.control.networks.list() for host in cluster.hosts] == [[], [], []]
+
+
+async def test_hosts_that_make_a_tenants_first_network_apart_make_the_same_tenant() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    one = await a.control.networks.create(NetworkSpec(name="foo", tenant="acme"))
+    other = await b.control.networks.create(NetworkSpec(name="bar", tenant="acme"))
+    assert one.tenant_id == other.tenant_id
+    cluster.settle()
+    (tenant,) = a.store.list(Tenant)
+    assert (tenant.id, tenant.name) == (one.tenant_id, "acme")
+    assert a.control.networks.find("acme/bar") == other
+    with pytest.raises(NotFoundError):
+        a.control.networks.find("bar")
+    with pytest.raises(ConflictError, match="network foo: exists already"):
+        await b.control.networks.create(NetworkSpec(name="foo", tenant="acme"))
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a/b", "-a", "x" * 64])
+async def test_a_tenants_name_is_a_label(name: str) -> None:
+    cluster = await Cluster.of("a")
+    with pytest.raises(InvalidError, match="tenant"):
+        await cluster.hosts[0].control.networks.create(NetworkSpec(name="foo", tenant=name))
+    assert not list(cluster.hosts[0].store.list(Network))
 
 
 async def test_a_network_in_use_elsewhere_stays_and_its_holders_are_named() -> None:

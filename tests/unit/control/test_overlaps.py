@@ -15,6 +15,7 @@ from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.errors import ConflictError
 from weft.model.ids import HostId, NetworkId, SubnetId, Vni
 from weft.model.records import Host, HostPrefixes, Network, Subnet
+from weft.model.records.tenants import tenant_id
 from weft.store.interface import Put
 from weft.store.memory import MemoryStore
 
@@ -161,9 +162,15 @@ async def test_a_pool_is_cut_beside_the_networks_of_all_tenants() -> None:
 def network(id: str, cidr: str, tenant: str, *, is_internal: bool = False) -> list[Put]:
     """Records as an older weftd, or another half of the cluster, may have written them."""
     made = Network(
-        id=NetworkId(id * 16), name=f"net{id}", tenant=tenant, vni=Vni(5), is_internal=is_internal
+        id=NetworkId(id * 16),
+        name=f"net{id}",
+        tenant_id=tenant_id(tenant),
+        vni=Vni(5),
+        is_internal=is_internal,
     )
-    subnet = Subnet(id=SubnetId(id * 16), cidr=ip_network(cidr), network_id=made.id, tenant=tenant)
+    subnet = Subnet(
+        id=SubnetId(id * 16), cidr=ip_network(cidr), network_id=made.id, tenant_id=made.tenant_id
+    )
     return [Put(made), Put(subnet)]
 
 

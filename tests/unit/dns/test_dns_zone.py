@@ -15,6 +15,7 @@ from weft.dns.zone import Scope, Zone
 from weft.errors import InvalidError
 from weft.model.ids import NetworkId
 from weft.model.records import Host, Network, Owner, Port, Record
+from weft.model.records.tenants import Tenant
 from weft.store.interface import Delete, Put
 from weft.store.memory import MemoryStore
 
@@ -76,6 +77,18 @@ def test_names_of_a_tenant_carry_it() -> None:
     assert data(ask(zone, asker, "2.1.168.192.in-addr.arpa", "PTR")) == [
         "web.foo.acme.weft.internal."
     ]
+
+
+async def test_a_tenants_name_may_come_after_its_networks() -> None:
+    records = two_tenants()
+    acme = next(each for each in records if isinstance(each, Tenant))
+    store = MemoryStore(each for each in records if each is not acme)
+    zone = Zone(store, DOMAIN, HOST)
+    store.watch(zone.changed)
+    name = "web.foo.acme.weft.internal"
+    assert rcode(ask(zone, on(zone, "acme/foo"), name)) == "NXDOMAIN"
+    await store.write([Put(acme)])
+    assert data(ask(zone, on(zone, "acme/foo"), name)) == ["192.168.1.2"]
 
 
 def test_host_sees_full_names_of_the_default_tenant_only() -> None:

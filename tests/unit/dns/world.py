@@ -24,6 +24,7 @@ from weft.model.records import (
     Subnet,
     Veth,
 )
+from weft.model.records.tenants import Tenant, tenant_id
 
 HOST = HostId("a" * 16)
 DEVICE = Veth(ifname="weft0001", peer_ifname="wefc0001")
@@ -40,9 +41,9 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 def network(name: str, **fields: Any) -> Network:
     """Id = the name, with the tenant before it when it is not the default."""
-    tenant = fields.get("tenant", "default")
+    tenant = fields.pop("tenant", "default")
     id = name if tenant == "default" else f"{tenant}/{name}"
-    return Network(id=NetworkId(id), name=name, vni=Vni(100), **fields)
+    return Network(id=NetworkId(id), name=name, vni=Vni(100), tenant_id=tenant_id(tenant), **fields)
 
 
 def subnet(network_id: str, cidr: str) -> Subnet:
@@ -96,6 +97,7 @@ def added(
 def two_tenants() -> list[Record]:
     """`foo` and the internal `bar` of the default tenant; `acme/foo` with the same addresses."""
     return [
+        Tenant(id=tenant_id("acme"), name="acme"),
         network("foo"),
         network("bar", is_internal=True),
         network("foo", tenant="acme"),

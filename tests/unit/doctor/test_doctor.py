@@ -34,6 +34,7 @@ from weft.kernel import underlay
 from weft.kernel.underlay import Underlay
 from weft.model.addresses import ip_address
 from weft.model.choices import Allocator
+from weft.model.records.tenants import DEFAULT_TENANT
 
 
 def running(*problems: Problem, version: str = weft.__version__) -> Daemon:
@@ -122,6 +123,7 @@ def network(name: str, *cidrs: str) -> NetworkInfo:
         id=name,
         name=name,
         tenant="default",
+        tenant_id=DEFAULT_TENANT,
         vni=1,
         is_internal=False,
         is_exposed=False,

@@ -45,6 +45,8 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     id: str
     name: str
     tenant: str
+    """The tenant's name."""
+    tenant_id: str
     vni: int
     is_internal: bool
     """Whether nothing leads from it to the outside of the host."""

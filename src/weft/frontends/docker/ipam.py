@@ -28,6 +28,7 @@ from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import ReservationReason
 from weft.model.ids import SubnetId
 from weft.model.records import AddressRange, Network, Reservation, Subnet
+from weft.model.records.tenants import DEFAULT_TENANT
 
 UNUSED_S = 120.0
 """An address asked for on a network that exists is taken by an endpoint within a moment, or was
@@ -169,7 +170,7 @@ class IpamCalls:
             return subnet
         prefix = parse_prefix("pool", cidr)
         subnets = self._control.view.list(Subnet)
-        alike = [s for s in subnets if s.cidr == prefix and s.tenant == "default"]
+        alike = [s for s in subnets if s.cidr == prefix and s.tenant_id == DEFAULT_TENANT]
         if subnet is None:
             return next(iter(alike), None)
         return next((s for s in alike if self._is_in_docker(s)), subnet)

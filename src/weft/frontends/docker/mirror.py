@@ -36,13 +36,14 @@ from weft.frontends.docker.state import (
     is_name_provisional,
 )
 from weft.model.records import Binding, Network, Subnet
-from weft.store.interface import Changed
+from weft.model.records.tenants import DEFAULT_TENANT, Tenant
+from weft.semantics.tenants import tenant_of
+from weft.store.interface import Changed, View
 
 log = structlog.get_logger()
 
 SOURCE = "docker"
-DEFAULT_TENANT = "default"
-_FOLLOWED = frozenset({Network, Subnet, Binding})
+_FOLLOWED = frozenset({Tenant, Network, Subnet, Binding})
 
 
 class Mirror:
@@ -138,7 +139,7 @@ class Mirror:
         for network in sorted(self._control.networks.list(), key=lambda one: one.id):
             if is_name_provisional(network):
                 continue
-            name = docker_name(network)
+            name = docker_name(network, self._control.view)
             is_first = name not in names
             names.add(name)
             if self._state.is_in_docker(network):
@@ -150,7 +151,8 @@ class Mirror:
         self, docker: Dockerd, network: Network, have: Mapping[str, NetworkFacts]
     ) -> None:
         subnets = self._control.networks.subnets(network)
-        request = request_for(network, subnets)
+        name = docker_name(network, self._control.view)
+        request = request_for(network, name, subnets)
         other = have.get(request.name) or _same_network(have.values(), request.name)
         if other is not None and other.driver == DRIVER:
             return  # on its way in or out of Docker, or contradicting: `naming` has told
@@ -219,7 +221,9 @@ class Mirror:
         network = self._control.view.get(Network, record.network_id)
         if network is None or facts is None or LABEL not in (facts.labels or {}):
             return
-        if docker_name(network) in (record.name, *have) or is_name_provisional(network):
+        if docker_name(network, self._control.view) in (record.name, *have) or is_name_provisional(
+            network
+        ):
             return
         inspected = await docker.network(record.docker_id)
         if inspected is not None and not inspected.containers:
@@ -241,17 +245,17 @@ def _same_network(have: Iterable[NetworkFacts], name: str) -> NetworkFacts | Non
     )
 
 
-def docker_name(network: Network) -> str:
+def docker_name(network: Network, view: View) -> str:
     """What a network of Weft's is called in Docker."""
-    is_default = network.tenant == DEFAULT_TENANT
-    return network.name if is_default else f"{network.name}.{network.tenant}"
+    is_default = network.tenant_id == DEFAULT_TENANT
+    return network.name if is_default else f"{network.name}.{tenant_of(view, network)}"
 
 
-def request_for(network: Network, subnets: Sequence[Subnet]) -> NetworkRequest:
+def request_for(network: Network, name: str, subnets: Sequence[Subnet]) -> NetworkRequest:
     """What makes a network of Weft's one of Docker's."""
     labels = {key: value for key, value in network.labels if key not in (MADE_BY, MADE_FOR)}
     return NetworkRequest(
-        name=docker_name(network),
+        name=name,
         is_internal=network.is_internal,
         is_ipv6=any(subnet.cidr.version == 6 for subnet in subnets),
         options={"network": network.id},

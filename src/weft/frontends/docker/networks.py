@@ -43,6 +43,7 @@ from weft.frontends.docker.state import (
 )
 from weft.model.ids import SubnetId
 from weft.model.records import AddressRange, Network, Subnet
+from weft.model.records.tenants import DEFAULT_TENANT
 
 log = structlog.get_logger()
 
@@ -251,7 +252,7 @@ class NetworkCalls:
     def _waiting_pool(self, pool: Pool) -> SubnetId:
         cidr = parse_prefix("subnet", pool.pool)
         subnets = self._control.view.list(Subnet)
-        alike = [s for s in subnets if s.cidr == cidr and s.tenant == "default"]
+        alike = [s for s in subnets if s.cidr == cidr and s.tenant_id == DEFAULT_TENANT]
         networks = [self._control.view.get(Network, s.network_id or "") for s in alike]
         for subnet, network in zip(alike, networks, strict=True):
             if network is None and not self._control.addresses.is_anothers(subnet):

@@ -39,6 +39,7 @@ from weft.model.records.networks import (
     Subnet,
 )
 from weft.model.records.ports import AllowedAddress, Owner, Place, Port, PublishedPort
+from weft.model.records.tenants import Tenant
 
 __all__ = [
     "KINDS",
@@ -76,6 +77,7 @@ __all__ = [
     "Reservation",
     "ServiceTarget",
     "Subnet",
+    "Tenant",
     "Veth",
     "WireGuardEnd",
 ]
@@ -86,6 +88,7 @@ KINDS: tuple[type[Record], ...] = (
     Neighbours,
     ForgottenHost,
     Cluster,
+    Tenant,
     Network,
     Subnet,
     Port,

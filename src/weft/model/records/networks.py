@@ -8,9 +8,10 @@ from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
 from weft.model.choices import Allocator, Multicasting, ReservationReason
-from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
+from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, TenantId, Vni
 from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
+from weft.model.records.tenants import DEFAULT_TENANT
 from weft.model.reserved import why_reserved
 from weft.model.values import MtuBytes, NetworkName, UnixSeconds, Words
 
@@ -30,7 +31,7 @@ class Network(Record, frozen=True, kw_only=True):
     id: NetworkId
     name: NetworkName
     vni: Vni
-    tenant: NetworkName = "default"
+    tenant_id: TenantId = DEFAULT_TENANT
     is_internal: bool = False
     """True: no way to the outside of the host."""
     mtu_bytes: MtuBytes | None = None
@@ -59,7 +60,7 @@ class Subnet(Record, frozen=True, kw_only=True):
     id: SubnetId
     cidr: IPNetwork
     network_id: NetworkId | None = None
-    tenant: NetworkName = "default"
+    tenant_id: TenantId = DEFAULT_TENANT
     gateway: IPAddress | None = None
     """The same address and MAC on every host. None: the subnet has no way out."""
     ranges: Annotated[tuple[AddressRange, ...], Meta(max_length=MAX_RANGES)] = ()
