@@ -35,6 +35,7 @@ from weft.model.records import (
     Cluster,
     ForgottenHost,
     Host,
+    HostKeys,
     HostPrefixes,
     Lease,
     LeaseAck,
@@ -55,7 +56,6 @@ from weft.model.records import (
     ServiceTarget,
     Subnet,
     Veth,
-    WireGuardEnd,
 )
 from weft.model.records.tenants import Tenant, tenant_id
 
@@ -81,8 +81,9 @@ _ordered = st.tuples(addresses, addresses).map(
 _ranges = st.builds(lambda ends: AddressRange(first=ends[0], last=ends[1]), _ordered)
 
 _stages = st.sampled_from(EncryptionStage)
-_wireguard_ends = st.builds(
-    WireGuardEnd,
+host_keys = st.builds(
+    lambda host, **facts: HostKeys(id=host, host_id=host, **facts),
+    st.sampled_from(HOSTS),
     public_key=st.sampled_from([f"{letter * 43}=" for letter in "AEI"]),
     port=st.integers(1, 3),
     stage=_stages,
@@ -105,7 +106,6 @@ hosts = st.builds(
     mtu_bytes=st.sampled_from([1400, 1500, 9000]),
     network_mtu_bytes=st.integers(576, 9000),
     resolvers=st.lists(addresses, max_size=2, unique=True).map(tuple),
-    wireguard=st.none() | _wireguard_ends,
 )
 _host_ids = st.sampled_from(HOSTS)
 _some_prefixes = st.lists(prefixes, max_size=2, unique=True).map(tuple)
@@ -336,6 +336,7 @@ lease_votes = st.builds(
 lease_returns = st.builds(LeaseReturn, id=_hosts, host_id=_hosts, generation=_few)
 records: st.SearchStrategy[Record] = st.one_of(
     hosts,
+    host_keys,
     host_prefixes,
     neighbours,
     forgotten_hosts,

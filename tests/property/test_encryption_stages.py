@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from ipaddress import IPv4Address, IPv4Network
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 from weft.model.addresses import IPNetwork
 from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, Host, WireGuardEnd
+from weft.model.records import Cluster, Host, HostKeys
 from weft.topology.encryption import (
+    Party,
     Way,
     is_settled,
     knows_key,
@@ -38,7 +38,7 @@ def a(number: int) -> IPv4Address:
 class Kernel:
     """What one host's kernel sends to and takes from the others."""
 
-    def __init__(self, cluster: Cluster, me: Host, others: list[Host]) -> None:
+    def __init__(self, cluster: Cluster, me: Party, others: list[Party]) -> None:
         mine = me.underlay[0]
         self.ways = {o.id: way_between(cluster, me, o, mine, o.underlay[0]) for o in others}
         self.plain = {o.id for o in others if takes_plain(cluster, me, o, o.underlay[0])}
@@ -54,17 +54,16 @@ class Simulation:
         self.seen: list[list[int]] = []
         """By host: the version that it has of each host's record, and last of the settings."""
         self.kernels: list[Kernel] = []
-        self.applied: list[tuple[Host, Cluster]] = []
+        self.applied: list[tuple[Party, Cluster]] = []
         for number in range(count):
             self.seen.append([0] * (count + 1))
             self.kernels.append(self._kernel(number))
             self.applied.append((self.records[number][-1], self.clusters[0]))
 
-    def _host(self, number: int) -> Host:
-        end = WireGuardEnd(public_key=f"key{number}", port=1)
-        return Host(
-            id=HostId(f"{number:016x}"), name=f"h{number}", underlay=(a(number),), wireguard=end
-        )
+    def _host(self, number: int) -> Party:
+        id = HostId(f"{number:016x}")
+        end = HostKeys(id=id, host_id=id, public_key=f"key{number}", port=1)
+        return Party(Host(id=id, name=f"h{number}", underlay=(a(number),)), end)
 
     def join(self) -> None:
         """A host that nobody knows and that knows nobody."""
@@ -79,7 +78,7 @@ class Simulation:
     def cluster(self, number: int) -> Cluster:
         return self.clusters[self.seen[number][-1]]
 
-    def others(self, number: int) -> list[Host]:
+    def others(self, number: int) -> list[Party]:
         return [
             self.records[other][version]
             for other, version in enumerate(self.seen[number][:-1])
@@ -134,7 +133,7 @@ class Simulation:
         is_in_force = self.applied[number] == (me, cluster)
         end = next_end(cluster, me, self.others(number), is_in_force=is_in_force)
         if end != me.wireguard:
-            self.records[number].append(msgspec.structs.replace(me, wireguard=end))
+            self.records[number].append(me._replace(wireguard=end))
             self.seen[number][number] = len(self.records[number]) - 1
 
     def check(self, count: int) -> None:

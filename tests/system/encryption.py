@@ -30,7 +30,7 @@ from weft.kernel.wireguard import device, process
 from weft.model.addresses import IPAddress, ip_network
 from weft.model.choices import EncryptionStage
 from weft.model.ids import new_id
-from weft.model.records import Cluster, Host, Neighbour, Neighbours, Record
+from weft.model.records import Cluster, Host, HostKeys, Neighbour, Neighbours, Record
 from weft.store.interface import Changed, Put
 from weft.topology.encryption import cluster_settings
 
@@ -48,8 +48,7 @@ class EncryptedHost(OverlayHost):
     @property
     def stage(self) -> EncryptionStage:
         """Where it is, its kernel included."""
-        me = self.store.get(Host, self.id)
-        end = me.wireguard if me is not None else None
+        end = self.store.get(HostKeys, self.id)
         if end is None or end.stage != end.in_force:
             return EncryptionStage.OFF if end is None else EncryptionStage.SENDS
         return end.in_force
@@ -57,8 +56,8 @@ class EncryptedHost(OverlayHost):
     @property
     def follows(self) -> str:
         """The settings that are in force."""
-        me = self.store.get(Host, self.id)
-        return me.wireguard.follows if me is not None and me.wireguard is not None else ""
+        end = self.store.get(HostKeys, self.id)
+        return end.follows if end is not None else ""
 
     @property
     def pid(self) -> int | None:
@@ -68,9 +67,9 @@ class EncryptedHost(OverlayHost):
     @property
     def public_key(self) -> str:
         """That others encrypt to."""
-        me = self.store.get(Host, self.id)
-        assert me is not None and me.wireguard is not None
-        return me.wireguard.public_key
+        end = self.store.get(HostKeys, self.id)
+        assert end is not None
+        return end.public_key
 
     def rotate(self) -> str:
         """Take new keys."""
@@ -87,7 +86,7 @@ class EncryptedHost(OverlayHost):
 
     def _tell(self, changes: Sequence[Changed]) -> None:
         for change in changes:
-            if isinstance(change.new, Host) and change.new.id == self.id:
+            if isinstance(change.new, Host | HostKeys) and change.new.id == self.id:
                 for peer in self.peers:
                     assert isinstance(peer, EncryptedHost)
                     peer.heard(change.new)
@@ -141,7 +140,7 @@ class EncryptedOverlay(Overlay):
 
     def write(self, *records: Record) -> None:
         """See `Overlay.write`; a host's own record is its own to write."""
-        super().write(*(record for record in records if not isinstance(record, Host)))
+        super().write(*(record for record in records if not isinstance(record, Host | HostKeys)))
 
     def beside(self, *pairs: tuple[OverlayHost, OverlayHost], broken: bool = False) -> None:
         """These reach each other; all other pairs do not."""

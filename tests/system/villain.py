@@ -96,11 +96,14 @@ class Villain:
                 made.append(self.entry(kind, _id_in(own), own, len(made) + 1))
 
         collect()
-        for body in (
-            {"id": self.me, "name": "h3", "mesh_port": 2**40},
-            {"id": self.me, "name": "h3", "wireguard": {"public_key": "zz", "port": 6783}},
+        for kind, body in (
+            ("host", {"id": self.me, "name": "h3", "mesh_port": 2**40}),
+            (
+                "host-keys",
+                {"id": self.me, "host_id": self.me, "public_key": "zz", "port": 6783},
+            ),
         ):
-            made.append(self.entry("host", self.me, json.dumps(body).encode(), len(made) + 1))
+            made.append(self.entry(kind, self.me, json.dumps(body).encode(), len(made) + 1))
         deep = b'{"id":"deep","name":"deep","vni":9,"x":' + b"[" * 1000 + b"]" * 1000 + b"}"
         made.append(self.entry("network", "deep", deep, len(made) + 1))
         return made

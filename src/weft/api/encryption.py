@@ -13,8 +13,7 @@ from weft.api.schema import (
 )
 from weft.errors import ConflictError, InvalidError, UnavailableError
 from weft.model.choices import EncryptionStage
-from weft.model.records import Host
-from weft.topology.encryption import cluster_settings, is_settled, others
+from weft.topology.encryption import Party, cluster_settings, is_settled, others, party
 
 
 async def show(context: Context, call: Call[None, Empty]) -> EncryptionInfo:
@@ -40,7 +39,7 @@ def _info(context: Context) -> EncryptionInfo:
     view = context.control.view
     cluster = cluster_settings(view)
     me = context.control.host
-    hosts = [me, *others(me.id, view)]
+    hosts = [party(view, me), *others(me.id, view)]
     local = context.encryption
     return EncryptionInfo(
         is_encrypted=cluster.is_encrypted,
@@ -59,7 +58,7 @@ def _waits_for(context: Context) -> tuple[str, ...]:
     return (*context.encryption.waits_for, *hindrances)
 
 
-def _host(host: Host) -> EncryptedHostInfo:
+def _host(host: Party) -> EncryptedHostInfo:
     end = host.wireguard
     return EncryptedHostInfo(
         id=host.id,

@@ -17,7 +17,7 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Host, Neighbour, Neighbours
 from weft.store.interface import View
-from weft.topology.encryption import Way, cluster_settings, way_between
+from weft.topology.encryption import Way, cluster_settings, party, way_between
 from weft.topology.routes import Route, routes
 
 State = Literal["local", "connected", "indirect", "lost"]
@@ -190,7 +190,7 @@ def _way(me: HostId, host: Host, view: View, remote: IPAddress | None) -> Way | 
     local = next((one for one in own.underlay if one.version == remote.version), None)
     if local is None:
         return None
-    return way_between(cluster_settings(view), own, host, local, remote)
+    return way_between(cluster_settings(view), party(view, own), party(view, host), local, remote)
 
 
 def _reason(host: Host, state: State, members: Members) -> tuple[str, str]:

@@ -14,10 +14,12 @@ from weft.model.records import Cluster, Host
 from weft.store.interface import Put, View
 from weft.topology.encryption import (
     CLUSTER_ID,
+    Party,
     cluster_settings,
     is_pair_exempt,
     is_settled,
     others,
+    party,
 )
 
 
@@ -45,7 +47,8 @@ class Encryption:
             return wanted
 
     def _check(self, now: Cluster, wanted: Cluster) -> None:
-        hosts = [self._context.host, *others(self._context.host_id, self._context.view)]
+        view = self._context.view
+        hosts = [party(view, self._context.host), *others(self._context.host_id, view)]
         if wanted.is_encrypted:
             unable = _unable(wanted, hosts)
             if unable:
@@ -79,7 +82,7 @@ def may_begin_encrypted(view: View) -> bool:
     return view.get(Cluster, CLUSTER_ID) is None and len(list(view.list(Host))) <= 1
 
 
-def _unable(cluster: Cluster, hosts: Sequence[Host]) -> list[Host]:
+def _unable(cluster: Cluster, hosts: Sequence[Party]) -> list[Party]:
     """Hosts without WireGuard that have somebody to encrypt to, or are alone."""
     return [
         host
@@ -92,5 +95,5 @@ def _unable(cluster: Cluster, hosts: Sequence[Host]) -> list[Host]:
     ]
 
 
-def _names(hosts: Sequence[Host]) -> str:
+def _names(hosts: Sequence[Party]) -> str:
     return " and ".join(f"host {host.name}" for host in hosts)

@@ -23,13 +23,13 @@ from weft.mesh.opening import Health, StoreHealth
 from weft.mesh.ownership import owner_of
 from weft.mesh.removed import KEPT_KINDS
 from weft.model.ids import HostId
-from weft.model.records import KINDS, ForgottenHost, Host, Neighbours
+from weft.model.records import KINDS, ForgottenHost, Host, HostKeys, Neighbours
 from weft.store.interface import Change, Delete, Put
 
 PASS_ON_S = 20.0
 """How long a host that leaves waits until another one has its last word."""
 _POLL_S = 0.02
-_LAST = (Host, Neighbours)
+_LAST = (Host, HostKeys, Neighbours)
 """What of its own a host gives up last."""
 
 

@@ -34,18 +34,20 @@ from weft.model.records import (
     Cluster,
     ForgottenHost,
     Host,
+    HostKeys,
     Neighbours,
-    WireGuardEnd,
 )
-from weft.store.interface import Changed, Put, Store
+from weft.store.interface import Changed, Delete, Put, Store
 from weft.topology.encryption import (
     Hindrance,
+    Party,
     cluster_settings,
     hindrances,
     is_settled,
     knows_key,
     next_end,
     others,
+    party,
 )
 from weft.topology.routes import routes
 
@@ -83,7 +85,7 @@ class Kernel(Protocol):
 
 
 class Encryption:
-    """Runs beside the engine. Writes one field of this host's record, `wireguard`."""
+    """Runs beside the engine. Writes this host's `HostKeys`."""
 
     def __init__(
         self,
@@ -141,21 +143,28 @@ class Encryption:
         if not self.obstacle:
             self._pair = await asyncio.to_thread(self._keys.current)
 
-    def _own_end(self) -> WireGuardEnd | None:
+    def _own_end(self) -> HostKeys | None:
         """What the record should say of keys and port; the rest as it is."""
         if self._pair is None:
             return None
-        me = self._store.get(Host, self._host_id)
-        before = me.wireguard if me is not None else None
-        facts = {"public_key": self._pair.public_key, "port": self._settings.wireguard_port}
+        before = self._store.get(HostKeys, self._host_id)
+        key, port = self._pair.public_key, self._settings.wireguard_port
         if before is None:
-            return WireGuardEnd(**facts)  # type: ignore[arg-type]
-        return msgspec.structs.replace(before, **facts)
+            me = self._host_id
+            return HostKeys(id=me, host_id=me, public_key=key, port=port)
+        return msgspec.structs.replace(before, public_key=key, port=port)
 
-    async def _write(self, end: WireGuardEnd | None) -> None:
+    async def _write(self, end: HostKeys | None) -> None:
+        before = self._store.get(HostKeys, self._host_id)
+        if end is not None and end != before:
+            await self._store.write([Put(end)])
+        elif end is None and before is not None:
+            await self._store.write([Delete(HostKeys, self._host_id)])
+
+    def _me(self) -> Party | None:
+        """This host as the records have it; None: there is none yet."""
         me = self._store.get(Host, self._host_id)
-        if me is not None and me.wireguard != end:
-            await self._store.write([Put(msgspec.structs.replace(me, wireguard=end))])
+        return None if me is None else party(self._store, me)
 
     async def run(self) -> None:
         """Take steps as the records allow, until cancelled."""
@@ -172,7 +181,7 @@ class Encryption:
             end_watch()
 
     def _on_change(self, changes: Sequence[Changed]) -> None:
-        kinds = (Cluster, Host, Neighbours, ForgottenHost)
+        kinds = (Cluster, Host, HostKeys, Neighbours, ForgottenHost)
         if any(change.key[0] in kinds for change in changes):
             self._changed.set()
 
@@ -187,16 +196,13 @@ class Encryption:
         """Take one step, if there is one; True: what it waits for is told by no record."""
         async with self._turn:
             await self._write(self._own_end())
-            me = self._store.get(Host, self._host_id)
+            me = self._me()
             if me is None or me.wireguard is None:
                 return False
             cluster = cluster_settings(self._store)
             known = others(self._host_id, self._store)
             is_in_force = await self._is_in_force(cluster, me, known)
-            if (cluster, me) != (
-                cluster_settings(self._store),
-                self._store.get(Host, self._host_id),
-            ):
+            if (cluster, me) != (cluster_settings(self._store), self._me()):
                 self._changed.set()
                 return False
             end = next_end(cluster, me, known, is_in_force=is_in_force)
@@ -205,7 +211,7 @@ class Encryption:
                 await self._write(end)
             return not is_in_force
 
-    async def _is_in_force(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> bool:
+    async def _is_in_force(self, cluster: Cluster, me: Party, known: Sequence[Party]) -> bool:
         end = me.wireguard
         assert end is not None
         if end.in_force == end.stage and end.follows == cluster.encryption_id:
@@ -225,7 +231,7 @@ class Encryption:
             await asyncio.sleep(LINGER_S)
         return not self.waits_for
 
-    def _failed(self, me: Host, known: Sequence[Host]) -> list[Failure]:
+    def _failed(self, me: Party, known: Sequence[Party]) -> list[Failure]:
         """What stops this host's step. A row about some other host that the device refuses, by
         what that host says of itself, leaves out that host and nobody else."""
         failed = [each for each in self._kernel.failures() if each.row.table in _TABLES]
@@ -235,7 +241,7 @@ class Encryption:
             return failed
         return [each for each in failed if each.row.table != rows.WIREGUARD_PEERS]
 
-    async def _silent(self, cluster: Cluster, me: Host, known: Sequence[Host]) -> list[str]:
+    async def _silent(self, cluster: Cluster, me: Party, known: Sequence[Party]) -> list[str]:
         """The hosts beside this one with which it has shaken no hands. All follow the setting by
         now, so all have their devices."""
         done = await asyncio.to_thread(self._handshakes)
@@ -282,7 +288,7 @@ class Encryption:
 
     def hindrances(self) -> Sequence[Hindrance]:
         """The hosts for which this one must wait."""
-        me = self._store.get(Host, self._host_id)
+        me = self._me()
         if me is None or me.wireguard is None:
             return ()
         known = others(self._host_id, self._store)
@@ -311,7 +317,7 @@ class Encryption:
         return self._pair.public_key
 
     def _unfit_to_rotate(self) -> str:
-        me = self._store.get(Host, self._host_id)
+        me = self._me()
         if me is None or me.wireguard is None or me.wireguard.stage == EncryptionStage.OFF:
             return ""
         known = others(self._host_id, self._store)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-import msgspec
 import structlog
 
 import weft
@@ -34,7 +33,6 @@ class HostRecord:
         secret_id: Callable[[], str] = str,
         former_resolvers: Callable[[], Sequence[IPAddress]] = tuple,
     ) -> None:
-        """Others may write further fields of the record, which stay as they are."""
         self._store = store
         self._settings = settings
         self._host_id = host_id
@@ -50,8 +48,8 @@ class HostRecord:
         found = await asyncio.to_thread(
             underlay.find, self._settings.underlay_device, self._settings.underlay_address
         )
-        host = msgspec.structs.replace(
-            self._store.get(Host, self._host_id) or Host(id=self._host_id, name=""),
+        host = Host(
+            id=self._host_id,
             name=self._settings.name,
             underlay=found.addresses,
             mtu_bytes=found.mtu_bytes,
@@ -77,8 +75,8 @@ class HostRecord:
         self._changed.set()
 
     def _on_records(self, changes: Sequence[Changed]) -> None:
-        """Somebody who writes another field may have read the record before it was written here;
-        and encryption takes a part of what fits into a packet."""
+        """A restored backup may have brought an older record back; and encryption takes a part of
+        what fits into a packet."""
         for change in changes:
             if change.key == (Host, self._host_id) and change.new != self._written:
                 self._changed.set()

@@ -18,7 +18,7 @@ from weft.kernel.bpf.layouts import Overlay
 from weft.kernel.probe_wire import Answer
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, RandomBytes, host_tag
-from weft.model.records import Cluster, ForgottenHost, Host, Neighbours, Port
+from weft.model.records import Cluster, ForgottenHost, Host, HostKeys, Neighbours, Port
 from weft.paths.agenda import Agenda
 from weft.paths.interface import PathState
 from weft.paths.message import request
@@ -119,7 +119,7 @@ class Prober:
         return self._now_ns() / 1e9
 
     def _on_records(self, changed: Sequence[Changed]) -> None:
-        kinds = (Host, ForgottenHost, Neighbours, Port, Cluster)
+        kinds = (Host, HostKeys, ForgottenHost, Neighbours, Port, Cluster)
         if not self._is_stale and any(change.key[0] in kinds for change in changed):
             self._is_stale = True
             self._wake.set()

@@ -15,7 +15,7 @@ from weft.model.ids import HostId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours, Place, Port
 from weft.model.service_addresses import wireguard_address
 from weft.store.interface import View
-from weft.topology.encryption import Way, cluster_settings, way_between
+from weft.topology.encryption import Way, cluster_settings, party, way_between
 
 
 class Target(NamedTuple):
@@ -65,7 +65,9 @@ def destination(me: HostId, target: Target, address: IPAddress, view: View) -> D
     sources = _of_family(here.underlay, address.version)
     if not sources:
         return None
-    how = way_between(cluster_settings(view), here, there, sources[0], address)
+    how = way_between(
+        cluster_settings(view), party(view, here), party(view, there), sources[0], address
+    )
     if how is Way.NONE:
         return None
     if how is Way.ENCRYPTED:

@@ -28,7 +28,7 @@ import msgspec
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, ForgottenHost, Host, WireGuardEnd
+from weft.model.records import Cluster, ForgottenHost, Host, HostKeys
 from weft.store.interface import View
 
 CLUSTER_ID = "cluster"
@@ -41,6 +41,29 @@ class Way(Enum):
     ENCRYPTED = "encrypted"
     NONE = "none"
     """One of the two must encrypt, and the other cannot."""
+
+
+class Party(NamedTuple):
+    """A host, and its end of what is encrypted."""
+
+    host: Host
+    wireguard: HostKeys | None
+    """None: it cannot encrypt."""
+
+    @property
+    def id(self) -> HostId:
+        """The host's."""
+        return self.host.id
+
+    @property
+    def name(self) -> str:
+        """The host's."""
+        return self.host.name
+
+    @property
+    def underlay(self) -> tuple[IPAddress, ...]:
+        """The host's addresses for others."""
+        return self.host.underlay
 
 
 class Hindrance(NamedTuple):
@@ -56,8 +79,13 @@ def cluster_settings(view: View) -> Cluster:
     return view.get(Cluster, CLUSTER_ID) or Cluster()
 
 
+def party(view: View, host: Host) -> Party:
+    """A host with what it says of its keys."""
+    return Party(host, view.get(HostKeys, host.id))
+
+
 def way_between(
-    cluster: Cluster, me: Host, other: Host, local: IPAddress, remote: IPAddress
+    cluster: Cluster, me: Party, other: Party, local: IPAddress, remote: IPAddress
 ) -> Way:
     """How `me` sends to `other` between these underlay addresses."""
     mine, theirs = me.wireguard, other.wireguard
@@ -72,7 +100,7 @@ def way_between(
     return Way.NONE if theirs is None else Way.ENCRYPTED
 
 
-def takes_plain(cluster: Cluster, me: Host, other: Host, source: IPAddress) -> bool:
+def takes_plain(cluster: Cluster, me: Party, other: Party, source: IPAddress) -> bool:
     """Whether `me` takes plain packets that come from this underlay address of `other`."""
     theirs = other.wireguard
     if _stage_towards(cluster, me.wireguard, theirs) < EncryptionStage.REFUSES:
@@ -83,7 +111,7 @@ def takes_plain(cluster: Cluster, me: Host, other: Host, source: IPAddress) -> b
     return is_late and _is_any_exempt(cluster.former_plain_underlays, me, source)
 
 
-def knows_key(cluster: Cluster, me: Host, other: Host) -> bool:
+def knows_key(cluster: Cluster, me: Party, other: Party) -> bool:
     """Whether the WireGuard device of `me`, which it then has, holds `other` as a peer."""
     mine, theirs = me.wireguard, other.wireguard
     if mine is None or theirs is None:
@@ -91,7 +119,7 @@ def knows_key(cluster: Cluster, me: Host, other: Host) -> bool:
     return needs_device(cluster, me) or _is_newcomer(cluster, mine, theirs)
 
 
-def needs_device(cluster: Cluster, me: Host) -> bool:
+def needs_device(cluster: Cluster, me: Party) -> bool:
     """Whether `me` has a WireGuard device, whoever else there is."""
     mine = me.wireguard
     return mine is not None and (cluster.is_encrypted or mine.stage >= EncryptionStage.ACCEPTS)
@@ -102,12 +130,12 @@ def is_exempt(prefixes: Iterable[IPNetwork], one: IPAddress, other: IPAddress) -
     return any(one in prefix and other in prefix for prefix in prefixes)
 
 
-def _is_any_exempt(prefixes: Sequence[IPNetwork], me: Host, source: IPAddress) -> bool:
+def _is_any_exempt(prefixes: Sequence[IPNetwork], me: Party, source: IPAddress) -> bool:
     return any(is_exempt(prefixes, own, source) for own in me.underlay)
 
 
 def _stage_towards(
-    cluster: Cluster, mine: WireGuardEnd | None, theirs: WireGuardEnd | None
+    cluster: Cluster, mine: HostKeys | None, theirs: HostKeys | None
 ) -> EncryptionStage:
     """The stage of `me`; a newcomer does to each host what that host demands."""
     if mine is None:
@@ -117,7 +145,7 @@ def _stage_towards(
     return mine.stage
 
 
-def _is_newcomer(cluster: Cluster, mine: WireGuardEnd, theirs: WireGuardEnd) -> bool:
+def _is_newcomer(cluster: Cluster, mine: HostKeys, theirs: HostKeys) -> bool:
     """Whether the other host has gone all the way without this one, so did not know it yet."""
     if not _refuses(theirs):
         return False
@@ -129,19 +157,18 @@ def _wanted_id(cluster: Cluster) -> str | None:
     return cluster.encryption_id if cluster.is_encrypted else None
 
 
-def _refuses(end: WireGuardEnd | None) -> bool:
+def _refuses(end: HostKeys | None) -> bool:
     return end is not None and end.stage == EncryptionStage.REFUSES
 
 
-def others(me: HostId, view: View) -> list[Host]:
+def others(me: HostId, view: View) -> list[Party]:
     """All other hosts of the cluster, by id, reached or not."""
     known = (host for host in view.list(Host) if view.get(ForgottenHost, host.id) is None)
-    return sorted((host for host in known if host.id != me), key=lambda host: host.id)
+    found = (party(view, host) for host in known if host.id != me)
+    return sorted(found, key=lambda each: each.id)
 
 
-def next_end(
-    cluster: Cluster, me: Host, known: Sequence[Host], *, is_in_force: bool
-) -> WireGuardEnd:
+def next_end(cluster: Cluster, me: Party, known: Sequence[Party], *, is_in_force: bool) -> HostKeys:
     """What `me` shall publish next; the same as now when there is nothing to say or to do.
 
     is_in_force: the kernel does what `cluster` and `me` say.
@@ -156,7 +183,7 @@ def next_end(
     return mine
 
 
-def _next_stage(cluster: Cluster, me: Host, known: Sequence[Host]) -> EncryptionStage:
+def _next_stage(cluster: Cluster, me: Party, known: Sequence[Party]) -> EncryptionStage:
     mine = me.wireguard
     assert mine is not None
     if any(_is_newcomer(cluster, mine, end) for end in _ends(known)):
@@ -173,11 +200,11 @@ def target_stage(cluster: Cluster) -> EncryptionStage:
     return EncryptionStage.REFUSES if cluster.is_encrypted else EncryptionStage.OFF
 
 
-def _ends(hosts: Iterable[Host]) -> list[WireGuardEnd]:
+def _ends(hosts: Iterable[Party]) -> list[HostKeys]:
     return [host.wireguard for host in hosts if host.wireguard is not None]
 
 
-def hindrances(cluster: Cluster, me: Host, known: Iterable[Host]) -> list[Hindrance]:
+def hindrances(cluster: Cluster, me: Party, known: Iterable[Party]) -> list[Hindrance]:
     """The hosts for which `me` must wait before its next step towards the target."""
     found = []
     for host in known:
@@ -187,7 +214,7 @@ def hindrances(cluster: Cluster, me: Host, known: Iterable[Host]) -> list[Hindra
     return found
 
 
-def _hindrance(cluster: Cluster, me: Host, host: Host) -> str:
+def _hindrance(cluster: Cluster, me: Party, host: Party) -> str:
     mine, theirs = me.wireguard, host.wireguard
     assert mine is not None
     target = target_stage(cluster)
@@ -205,12 +232,12 @@ def _hindrance(cluster: Cluster, me: Host, host: Host) -> str:
     return ""
 
 
-def is_pair_exempt(cluster: Cluster, one: Host, other: Host) -> bool:
+def is_pair_exempt(cluster: Cluster, one: Party, other: Party) -> bool:
     """Whether two hosts have a way to each other that need not be encrypted."""
     return any(_is_any_exempt(cluster.plain_underlays, one, source) for source in other.underlay)
 
 
-def is_settled(cluster: Cluster, known: Iterable[Host]) -> bool:
+def is_settled(cluster: Cluster, known: Iterable[Party]) -> bool:
     """Whether every host that can encrypt follows the settings and is where it should be."""
     target = target_stage(cluster)
     return all(

@@ -6,29 +6,28 @@ import json
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import PUBLIC_KEY, Weftd
 from weft.cli import encrypt
 from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, Host, WireGuardEnd
-from weft.store.interface import Put
+from weft.model.records import Cluster, Host, HostKeys
+from weft.store.interface import Change, Delete, Put
 
-END = WireGuardEnd(public_key=PUBLIC_KEY, port=6783)
+ID = HostId("a" * 16)
+END = HostKeys(id=ID, host_id=ID, public_key=PUBLIC_KEY, port=6783)
 
 
-def write(weftd: Weftd, *ends: WireGuardEnd | None) -> None:
-    hosts = [
-        Host(
-            id=HostId("ab"[number] * 16),
-            name=f"h{number + 1}",
-            underlay=(IPv4Address(f"192.0.2.{number + 1}"),),
-            wireguard=end,
-        )
-        for number, end in enumerate(ends)
-    ]
-    weftd.run(lambda: weftd.store.write([Put(host) for host in hosts]))
+def write(weftd: Weftd, *ends: HostKeys | None) -> None:
+    changes: list[Change] = []
+    for number, end in enumerate(ends):
+        id, address = HostId("ab"[number] * 16), IPv4Address(f"192.0.2.{number + 1}")
+        changes.append(Put(Host(id=id, name=f"h{number + 1}", underlay=(address,))))
+        keys = None if end is None else replace(end, id=id, host_id=id)
+        changes.append(Delete(HostKeys, id) if keys is None else Put(keys))
+    weftd.run(lambda: weftd.store.write(changes))
 
 
 def test_it_is_turned_on_and_says_what_is_waited_for(
@@ -56,7 +55,7 @@ def test_exceptions_stay_until_they_are_taken_back(
     assert weft("encrypt", "off").code == 0
     made = Cluster(is_encrypted=False, plain_underlays=(), encryption_id="x")
     weftd.run(lambda: weftd.store.write([Put(made)]))
-    there = WireGuardEnd(public_key=PUBLIC_KEY, port=6783, follows="x")
+    there = HostKeys(id=ID, host_id=ID, public_key=PUBLIC_KEY, port=6783, follows="x")
     write(weftd, there)
     assert weft("encrypt", "on", "--plain", "10.9.0.0/24").code == 0
     assert weft("encrypt", "off").code == 0
@@ -78,7 +77,9 @@ def test_new_keys_are_shown_by_the_public_one(weftd: Weftd, weft: Weft) -> None:
 
 
 def test_a_host_on_its_way_is_shown_so(weftd: Weftd, weft: Weft) -> None:
-    moving = WireGuardEnd(public_key=PUBLIC_KEY, port=6783, stage=EncryptionStage.ACCEPTS)
+    moving = HostKeys(
+        id=ID, host_id=ID, public_key=PUBLIC_KEY, port=6783, stage=EncryptionStage.ACCEPTS
+    )
     write(weftd, moving)
 
     assert "accepts (on its way)" in " ".join(weft("encrypt", "status").out.split())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from ipaddress import IPv4Address
+from itertools import chain
 
 import pytest
+from msgspec.structs import replace
 
 from weft.config import Settings
 from weft.control.context import Context, NullSettler
@@ -14,28 +16,34 @@ from weft.errors import ConflictError, UnavailableError
 from weft.model.addresses import ip_network
 from weft.model.choices import EncryptionStage
 from weft.model.ids import HostId
-from weft.model.records import Cluster, Host, WireGuardEnd
+from weft.model.records import Cluster, Host, HostKeys, Record
 from weft.store.memory import MemoryStore
 
 ME = HostId("a" * 16)
 EXEMPT = ip_network("192.0.2.0/24")
 
 
-def host(letter: str, number: int, end: WireGuardEnd | None) -> Host:
-    return Host(
-        id=HostId(letter * 16),
-        name=f"h{number}",
-        underlay=(IPv4Address(f"192.0.2.{number}"),),
-        wireguard=end,
+def host(letter: str, number: int, end: HostKeys | None) -> list[Record]:
+    id = HostId(letter * 16)
+    address = IPv4Address(f"192.0.2.{number}")
+    keys = [] if end is None else [replace(end, id=id, host_id=id)]
+    return [Host(id=id, name=f"h{number}", underlay=(address,)), *keys]
+
+
+def end(stage: EncryptionStage = EncryptionStage.OFF, follows: str = "") -> HostKeys:
+    return HostKeys(
+        id=ME,
+        host_id=ME,
+        public_key="key",
+        port=1,
+        stage=stage,
+        in_force=stage,
+        follows=follows,
     )
 
 
-def end(stage: EncryptionStage = EncryptionStage.OFF, follows: str = "") -> WireGuardEnd:
-    return WireGuardEnd(public_key="key", port=1, stage=stage, in_force=stage, follows=follows)
-
-
-def control_of(*hosts: Host, cluster: Cluster | None = None) -> Control:
-    records = [*hosts, *([cluster] if cluster is not None else [])]
+def control_of(*hosts: list[Record], cluster: Cluster | None = None) -> Control:
+    records = [*chain.from_iterable(hosts), *([cluster] if cluster is not None else [])]
     return Control(
         Context(
             store=MemoryStore(records),

@@ -19,7 +19,7 @@ from weft.model.choices import (
     ReservationReason,
     TransportProtocol,
 )
-from weft.model.records import Host, Network, OtherDevice, Port, Reservation, Subnet
+from weft.model.records import HostKeys, Network, OtherDevice, Port, Reservation, Subnet
 
 HOST = "0123456789abcdef"
 BODIES: dict[str, dict[str, object]] = {
@@ -42,10 +42,13 @@ BODIES: dict[str, dict[str, object]] = {
         "owner": {"frontend": "moon", "lives_with": "the-moon"},
         "published": [{"protocol": "moonlight", "host_port": 1, "port": 1}],
     },
-    "host": {
+    "host-keys": {
         "id": HOST,
-        "name": "h1",
-        "wireguard": {"public_key": "A" * 43 + "=", "port": 1, "stage": 9, "in_force": 9},
+        "host_id": HOST,
+        "public_key": "A" * 43 + "=",
+        "port": 1,
+        "stage": 9,
+        "in_force": 9,
     },
 }
 
@@ -56,18 +59,17 @@ def _decoded(kind: str) -> object:
 
 def test_unknown_words_are_taken_for_what_does_least_harm() -> None:
     network, subnet, reservation = map(_decoded, ("network", "subnet", "reservation"))
-    port, host = _decoded("port"), _decoded("host")
+    port, keys = _decoded("port"), _decoded("host-keys")
     assert isinstance(network, Network) and network.multicast is Multicasting.FLOOD
     assert isinstance(subnet, Subnet) and subnet.allocator is Allocator.OTHER
     assert isinstance(reservation, Reservation)
     assert reservation.reason is ReservationReason.OTHER
-    assert isinstance(port, Port) and isinstance(host, Host)
+    assert isinstance(port, Port) and isinstance(keys, HostKeys)
     assert port.device == OtherDevice() and port.ifname is None
     assert port.owner.frontend == "moon"
     assert port.owner.lives_with is LivesWith.FRONTEND
     assert port.published[0].protocol is TransportProtocol.OTHER
-    assert host.wireguard is not None
-    assert host.wireguard.stage is EncryptionStage.REFUSES
+    assert keys.stage is EncryptionStage.REFUSES
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
 from weft.semantics.guest import Guest, guest_of
 from weft.semantics.proxied import proxied_ports
 from weft.store.interface import View
-from weft.topology.encryption import cluster_settings
+from weft.topology.encryption import cluster_settings, party
 from weft.topology.prefixes import (
     addresses_with_a_way_out,
     is_around,
@@ -64,7 +64,7 @@ def compile_host(
     if host.id != host_id:
         yield from tunnels.direct(host_id, host, view, is_device=is_device)
         return
-    yield from encryption.device(cluster_settings(view), host)
+    yield from encryption.device(cluster_settings(view), party(view, host))
     yield Row(rows.FILTERS, rows.FilterKey(rows.WEFT1), rows.FilterValue("from_host"))
     for address in (DNS4, DNS6):
         yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))

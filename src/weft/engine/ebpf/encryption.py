@@ -11,9 +11,9 @@ from weft.engine.ebpf import rows
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress
 from weft.model.ids import host_tag
-from weft.model.records import Cluster, Host
+from weft.model.records import Cluster
 from weft.model.service_addresses import wireguard_address
-from weft.topology.encryption import knows_key, needs_device, takes_plain
+from weft.topology.encryption import Party, knows_key, needs_device, takes_plain
 
 OVERHEAD_BYTES = {4: 60, 6: 80}
 """What WireGuard puts around a packet, by the family of the underlay: outer IP, UDP, its header
@@ -23,13 +23,13 @@ VXLAN6_BYTES = 70
 _PADDING_BYTES = 16
 
 
-def device(cluster: Cluster, me: Host) -> Iterator[Row]:
+def device(cluster: Cluster, me: Party) -> Iterator[Row]:
     """The device of this host, when its own stage wants one."""
     if needs_device(cluster, me):
         yield from _device(me)
 
 
-def peers(cluster: Cluster, me: Host, host: Host) -> Iterator[Row]:
+def peers(cluster: Cluster, me: Party, host: Party) -> Iterator[Row]:
     """From which addresses packets of another host come, and which of them are taken."""
     tag = host_tag(host.id)
     for address in host.underlay:
@@ -39,7 +39,7 @@ def peers(cluster: Cluster, me: Host, host: Host) -> Iterator[Row]:
         yield Row(rows.PEERS, wireguard_address(host.id), rows.PeerValue(tag, is_encrypted=True))
 
 
-def known(cluster: Cluster, me: Host, host: Host, remote: IPAddress) -> Iterator[Row]:
+def known(cluster: Cluster, me: Party, host: Party, remote: IPAddress) -> Iterator[Row]:
     """Another host in the WireGuard device, and with the first one the device itself."""
     if host.wireguard is None or not knows_key(cluster, me, host):
         return
@@ -61,7 +61,7 @@ def encrypted_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
     return inner_mtu_bytes(underlay_mtu_bytes, remote) - VXLAN6_BYTES
 
 
-def _device(me: Host) -> Iterator[Row]:
+def _device(me: Party) -> Iterator[Row]:
     """The device, the program on it, and its address as one at which VXLAN is this host's."""
     assert me.wireguard is not None
     inside = wireguard_address(me.id)
@@ -70,7 +70,7 @@ def _device(me: Host) -> Iterator[Row]:
         public_key=me.wireguard.public_key,
         port=me.wireguard.port,
         address=inside,
-        mtu_bytes=me.mtu_bytes - OVERHEAD_BYTES[first.version if first is not None else 6],
+        mtu_bytes=me.host.mtu_bytes - OVERHEAD_BYTES[first.version if first is not None else 6],
     )
     yield Row(rows.WIREGUARD, rows.WEFTWG, value)
     yield Row(rows.WIRES, inside, rows.WireValue())

@@ -18,7 +18,7 @@ from weft.model.ids import HostId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
 from weft.model.service_addresses import wireguard_address
 from weft.store.interface import View
-from weft.topology.encryption import Way, cluster_settings, way_between
+from weft.topology.encryption import Party, Way, cluster_settings, party, way_between
 from weft.topology.routes import Route, routes
 
 OVERHEAD_BYTES = {4: 50, 6: 70}
@@ -33,22 +33,22 @@ def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
         return
     for address in host.underlay:
         yield Row(rows.NFTABLES, rows.NftKey("hosts", ip_network(address)), True)
-        for protocol, port in _doors(host):
+        for protocol, port in _doors(party(view, host)):
             door = rows.Door(address, protocol, port)
             yield Row(rows.NFTABLES, rows.NftKey("doors", door), True)
         if host.id == host_id:
             yield Row(rows.NFTABLES, rows.NftKey("underlay", ip_network(address)), True)
     me = view.get(Host, host_id)
     if me is not None and host.id != host_id:
-        yield from encryption.peers(cluster_settings(view), me, host)
+        yield from encryption.peers(cluster_settings(view), party(view, me), party(view, host))
         return
     for address in host.underlay:
         yield Row(rows.PEERS, address, rows.PeerValue(host_tag(host.id)))
 
 
-def _doors(host: Host) -> Iterator[tuple[str, int]]:
+def _doors(host: Party) -> Iterator[tuple[str, int]]:
     """(protocol, port) where the host waits for others."""
-    yield "tcp", host.mesh_port
+    yield "tcp", host.host.mesh_port
     if host.wireguard is not None:
         yield "udp", host.wireguard.port
 
@@ -134,7 +134,7 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
     me, other, remote, underlay_mtu_bytes = hop
     sources = _sources(me, remote)
     cluster = cluster_settings(view)
-    how = way_between(cluster, me, other, sources[0], remote)
+    how = way_between(cluster, party(view, me), party(view, other), sources[0], remote)
     if how is Way.NONE:
         return
     inside = wireguard_address(other.id)
@@ -166,7 +166,8 @@ def _known(host_id: HostId, host: Host, view: View, there: Neighbour | None) -> 
         return
     remote = _remote(me, host, there)
     if remote is not None:
-        yield from encryption.known(cluster_settings(view), me, host, remote)
+        ends = party(view, me), party(view, host)
+        yield from encryption.known(cluster_settings(view), *ends, remote)
 
 
 def mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:

@@ -16,10 +16,10 @@ from weft.model.records.hosts import (
     Cluster,
     ForgottenHost,
     Host,
+    HostKeys,
     HostPrefixes,
     Neighbour,
     Neighbours,
-    WireGuardEnd,
 )
 from weft.model.records.leases import (
     Ballot,
@@ -54,6 +54,7 @@ __all__ = [
     "Device",
     "ForgottenHost",
     "Host",
+    "HostKeys",
     "HostPrefixes",
     "Lease",
     "LeaseAck",
@@ -79,11 +80,11 @@ __all__ = [
     "Subnet",
     "Tenant",
     "Veth",
-    "WireGuardEnd",
 ]
 
 KINDS: tuple[type[Record], ...] = (
     Host,
+    HostKeys,
     HostPrefixes,
     Neighbours,
     ForgottenHost,

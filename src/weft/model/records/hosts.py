@@ -48,8 +48,6 @@ class Host(Record, frozen=True, kw_only=True):
     """TCP port of its links to other hosts."""
     secret_id: Text = ""
     """Names the cluster's secret that it has confirmed: a hash, nothing to hide."""
-    wireguard: WireGuardEnd | None = None
-    """How others encrypt to it; None: it cannot."""
 
     @property
     def underlay_links(self) -> tuple[IPNetwork, ...]:
@@ -68,11 +66,15 @@ def link_of(address: IPAddress) -> IPNetwork:
     return ip_network((address, 24 if address.version == 4 else 64), strict=False)
 
 
-class WireGuardEnd(Part, frozen=True, kw_only=True):
-    """A host's end of the encrypted underlay."""
+class HostKeys(Record, frozen=True, kw_only=True):
+    """A host's end of the encrypted underlay. Written by that host alone; its id is the host's. A
+    host without one cannot encrypt."""
 
+    KIND = "host-keys"
+    id: HostId
+    host_id: HostId
     public_key: PublicKey
-    """Base64, as wg(8) shows it."""
+    """Of WireGuard: base64, as wg(8) shows it."""
     port: PortNumber
     """UDP, on the addresses of the host's underlay."""
     stage: EncryptionStage = EncryptionStage.OFF
