@@ -190,6 +190,7 @@ ports = st.builds(
     slot=st.integers(0, 5),
     addresses=st.lists(addresses, max_size=3, unique=True).map(tuple),
     names=st.lists(_labels, max_size=2).map(tuple),
+    labels=st.lists(st.tuples(_tokens, _texts), max_size=2).map(tuple),
     allowed=st.lists(
         st.builds(AllowedAddress, cidr=prefixes, mac=st.none() | macs), max_size=2
     ).map(tuple),

@@ -186,6 +186,7 @@ def _port_info(context: Context, port: Port, problems: Sequence[str]) -> PortInf
         mac=port.mac,
         addresses=tuple(str(address) for address in port.addresses),
         names=port.names,
+        labels=dict(port.labels),
         allowed=tuple(_allowed(allowed) for allowed in port.allowed),
         is_spoof_checked=port.is_spoof_checked,
         device=_device(port.veth) if port.veth is not None else None,

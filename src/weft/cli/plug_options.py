@@ -19,6 +19,9 @@ _OPTIONS = (
     click.option(
         "--name", "names", multiple=True, help="DNS name; repeatable [a container's own]."
     ),
+    click.option(
+        "--label", "labels", multiple=True, type=types.LABEL, help="KEY=VALUE; repeatable."
+    ),
     click.option("--ifname", help="Interface's name inside [first free of eth0, eth1 …]."),
     click.option(
         "--allow-address",

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from weft.control.addresses import Addresses
 from weft.control.context import Context
 from weft.control.references import (
+    check_labels,
     check_network_name,
     check_tenant_name,
     find_network,
@@ -84,7 +85,7 @@ class Networks:
                 vni=free_vni(self._context.view, self._context.random_bytes),
                 is_internal=spec.is_internal,
                 mtu_bytes=spec.mtu_bytes,
-                labels=spec.labels,
+                labels=check_labels(spec.labels),
                 multicast=Multicasting(spec.multicast),
             )
             subnets = self._subnets_for(network, spec, adopt)

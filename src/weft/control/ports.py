@@ -11,6 +11,7 @@ from weft.control.context import Context, Target
 from weft.control.held_ports import HeldPorts
 from weft.control.references import (
     check_dns_names,
+    check_labels,
     check_mac,
     find_network,
     find_port,
@@ -137,6 +138,7 @@ class Ports:
                     addresses=spec.addresses,
                     mac=spec.mac,
                     names=names,
+                    labels=spec.labels,
                     allowed=spec.allowed,
                     is_spoof_checked=spec.is_spoof_checked,
                     device=Veth(
@@ -201,6 +203,7 @@ class Ports:
             slot=self._free_slot(network),
             addresses=addresses,
             names=check_dns_names(spec.names),
+            labels=check_labels(spec.labels),
             allowed=tuple(
                 replace(pair, mac=check_mac(pair.mac)) if pair.mac else pair
                 for pair in spec.allowed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.model.ids import ID_LENGTH, HostId, MacAddress, NetworkId
@@ -109,6 +110,18 @@ def check_dns_names(names: Iterable[str]) -> tuple[str, ...]:
             )
         checked[lower] = None
     return tuple(checked)
+
+
+def check_labels(labels: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Labels by key; InvalidError: a key is there twice, or is empty."""
+    checked = tuple(sorted(labels))
+    for key, value in checked:
+        if not key:
+            raise InvalidError(f"label {key}={value}: has no key")
+    for (key, _), (following, _) in pairwise(checked):
+        if key == following:
+            raise InvalidError(f"label {key}: given twice")
+    return checked
 
 
 def check_mac(mac: str) -> MacAddress:

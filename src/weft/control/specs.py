@@ -66,6 +66,7 @@ class PortSpec(Spec, frozen=True, kw_only=True):
     is_exact: bool = False
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     device: Device | None = None
@@ -83,6 +84,7 @@ class AttachSpec(Spec, frozen=True, kw_only=True):
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
     """Empty: the container's name, if it is one."""
+    labels: tuple[tuple[str, str], ...] = ()
     ifname: str | None = None
     """None: the first free of eth0, eth1, …"""
     allowed: tuple[AllowedAddress, ...] = ()

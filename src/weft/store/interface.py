@@ -72,8 +72,8 @@ class View(Protocol):
     def by(self, kind: type[R], field: str, value: object) -> Iterable[R]:
         """Records whose `field` is (or, for a tuple, contains) `value`.
 
-        Constant in the size of the store for the fields in `store.memory.INDEXED`; KeyError for
-        any other.
+        Constant in the size of the store for the fields in `Record.INDEXED`; KeyError for any
+        other.
         """
         ...
 

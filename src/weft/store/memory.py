@@ -11,22 +11,7 @@ from typing import TypeVar, cast
 
 import structlog
 
-from weft.model.records import (
-    AddressBlocks,
-    Binding,
-    BlockRequest,
-    Host,
-    LeaseVote,
-    MulticastMembership,
-    Name,
-    Neighbours,
-    Network,
-    Port,
-    Record,
-    Reservation,
-    Subnet,
-    Tenant,
-)
+from weft.model.records import Record
 from weft.store.interface import Change, Changed, Delete, Listener, Put
 
 log = structlog.get_logger()
@@ -37,37 +22,10 @@ T = TypeVar("T")
 Found = Record | dict[str, Record]
 """What one value of an indexed field leads to: most lead to one record, which needs no dict."""
 
-INDEXED: dict[type[Record], tuple[str, ...]] = {
-    Host: ("underlay_links",),
-    Neighbours: ("broken",),
-    Tenant: ("name",),
-    Network: ("name", "vni"),
-    Subnet: ("network_id", "place", "places"),
-    Port: (
-        "network_id",
-        "host_id",
-        "place",
-        "unknown_on",
-        "addresses",
-        "names",
-        "replaces",
-        "replaces_on",
-        "multicast_places",
-    ),
-    MulticastMembership: ("network_id", "host_id", "multicast_places"),
-    Name: ("network_id", "name", "addresses"),
-    Reservation: ("subnet_id",),
-    Binding: ("record_id",),
-    AddressBlocks: ("subnet_id", "host_id"),
-    BlockRequest: ("owner", "subnet_id"),
-    LeaseVote: ("subject",),
-}
-"""What `View.by` finds by. A tuple is found by each of its items, a NamedTuple whole."""
-
 
 def index_entries(record: Record) -> Iterator[tuple[str, object]]:
     """The (field, value) pairs under which a record is found."""
-    for field in INDEXED.get(type(record), ()):
+    for field in record.INDEXED:
         value = getattr(record, field)
         if type(value) is tuple:
             for item in value:
@@ -98,14 +56,14 @@ class RecordSet:
 
     def by(self, kind: type[R], field: str, value: object) -> Iterable[R]:
         """See `View.by`."""
-        if field not in INDEXED.get(kind, ()):
+        if field not in kind.INDEXED:
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
         found = self._index.get(_part(kind, field, value), {}).get(value, {})
         return cast("Iterable[R]", tuple(found.values()) if isinstance(found, dict) else (found,))
 
     def any(self, kind: type[Record], field: str, value: object) -> bool:
         """See `View.any`."""
-        if field not in INDEXED.get(kind, ()):
+        if field not in kind.INDEXED:
             raise KeyError(f"{kind.__name__} is not indexed by {field}")
         return value in self._index.get(_part(kind, field, value), {})
 

@@ -189,6 +189,24 @@ async def test_ranges_and_excludes_bound_what_is_given() -> None:
     assert (await desk.port(addresses=(ip_address("10.1.0.9"),))).addresses
 
 
+async def test_ports_are_found_by_their_labels() -> None:
+    desk = Desk()
+    await desk.control.networks.create(NetworkSpec(name="foo"))
+    owner = Owner(frontend="cli")
+    spec = PortSpec(network="foo", labels=(("tier", "web"), ("app", "shop")), owner=owner)
+    port = await desk.control.ports.add(spec)
+    await desk.control.ports.add(PortSpec(network="foo", labels=(("tier", "db"),), owner=owner))
+    view = desk.control.view
+    assert port.labels == (("app", "shop"), ("tier", "web"))
+    assert tuple(view.by(Port, "labels", ("tier", "web"))) == (port,)
+    assert set(view.beginning(Port, "labels", "tier")) == {("tier", "web"), ("tier", "db")}
+    for labels in ((("", "x"),), (("a", "b"), ("a", "c"))):
+        with pytest.raises(InvalidError, match="label"):
+            await desk.control.ports.add(PortSpec(network="foo", labels=labels, owner=owner))
+    with pytest.raises(InvalidError, match="label"):
+        await desk.control.networks.create(NetworkSpec(name="bar", labels=(("", "x"),)))
+
+
 async def test_docker_pool_becomes_a_networks_subnet() -> None:
     desk = Desk()
     addresses = desk.control.addresses

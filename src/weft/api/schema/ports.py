@@ -72,6 +72,7 @@ class PortInfo(Answer, frozen=True, kw_only=True):
     mac: str
     addresses: tuple[str, ...]
     names: tuple[str, ...]
+    labels: dict[str, str]
     allowed: tuple[AllowedInfo, ...]
     is_spoof_checked: bool
     device: DeviceInfo | None
@@ -112,6 +113,7 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     """Families of the network that none is named for get one each."""
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
     ifname: str | None = None
     """Needs a target. null: the first free of eth0, eth1, …"""
     allowed: tuple[AllowedAddress, ...] = ()

@@ -30,6 +30,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     """
 
     KIND: ClassVar[str]
+    INDEXED: ClassVar[tuple[str, ...]] = ()
+    """Fields and properties by whose values records are found (`store.interface.View.by`). A tuple
+    is found by each of its items, a NamedTuple whole."""
     id: Id
 
     def check(self) -> None:

@@ -14,6 +14,7 @@ class Binding(Record, frozen=True, kw_only=True):
     """
 
     KIND = "binding"
+    INDEXED = ("record_id",)
     id: BindingId
     """See `binding_id`."""
     system: Word

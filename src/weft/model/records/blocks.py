@@ -31,6 +31,7 @@ class AddressBlocks(Record, frozen=True, kw_only=True):
     until their new owner says the same. `ipam.blocks` finds the one owner of every address."""
 
     KIND = "address-blocks"
+    INDEXED = ("subnet_id", "host_id")
     id: Id
     """Derived from subnet and host."""
     subnet_id: SubnetId
@@ -50,6 +51,7 @@ class BlockRequest(Record, frozen=True, kw_only=True):
     """A host asks another for addresses of a subnet. It goes when the asker has taken them."""
 
     KIND = "block-request"
+    INDEXED = ("owner", "subnet_id")
     id: Id
     """Derived from subnet and asker."""
     subnet_id: SubnetId

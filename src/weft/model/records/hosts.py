@@ -31,6 +31,7 @@ class Host(Record, frozen=True, kw_only=True):
     """A machine that runs weftd. It alone writes its record."""
 
     KIND = "host"
+    INDEXED = ("underlay_links",)
     id: HostId
     name: Text
     underlay: Annotated[tuple[IPAddress, ...], Meta(max_length=MAX_ADDRESSES)] = ()
@@ -103,6 +104,7 @@ class Neighbours(Record, frozen=True, kw_only=True):
     """Which other hosts one can reach. Written by that host alone; its id is the host's."""
 
     KIND = "neighbours"
+    INDEXED = ("broken",)
     id: HostId
     host_id: HostId
     neighbours: tuple[Neighbour, ...] = ()

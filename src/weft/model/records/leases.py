@@ -72,6 +72,7 @@ class LeaseVote(Record, frozen=True, kw_only=True):
     """One host's part in deciding how another's (or its own) term ends. See `ipam.ballots`."""
 
     KIND = "lease-vote"
+    INDEXED = ("subject",)
     id: Id
     """Derived from subject and voter."""
     host_id: HostId

@@ -15,6 +15,7 @@ class MulticastMembership(Record, frozen=True, kw_only=True):
     while it has joined none. Written by the port's host alone."""
 
     KIND = "multicast-membership"
+    INDEXED = ("network_id", "host_id", "multicast_places")
     id: PortId
     network_id: NetworkId
     host_id: HostId

@@ -12,6 +12,7 @@ class Name(Record, frozen=True, kw_only=True):
     """A DNS name that somebody added by hand."""
 
     KIND = "name"
+    INDEXED = ("network_id", "name", "addresses")
     id: NameId
     name: Label
     """Lower case, without the domain: ``db`` or ``_http._tcp.web``."""

@@ -28,6 +28,7 @@ class Network(Record, frozen=True, kw_only=True):
     """A logical switch: its ports share broadcast, and nothing enters or leaves but by rule."""
 
     KIND = "network"
+    INDEXED = ("name", "vni")
     id: NetworkId
     name: NetworkName
     vni: Vni
@@ -57,6 +58,7 @@ class Subnet(Record, frozen=True, kw_only=True):
     """An address prefix on a network, or (network_id None) a pool that waits for its network."""
 
     KIND = "subnet"
+    INDEXED = ("network_id", "place", "places")
     id: SubnetId
     cidr: IPNetwork
     network_id: NetworkId | None = None
@@ -104,6 +106,7 @@ class Reservation(Record, frozen=True, kw_only=True):
     """An address of a subnet that may not be given: held by a frontend, or at rest after use."""
 
     KIND = "reservation"
+    INDEXED = ("subnet_id",)
     id: ReservationId
     subnet_id: SubnetId
     host_id: HostId

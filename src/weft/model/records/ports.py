@@ -21,6 +21,7 @@ from weft.model.values import (
     Slot,
     Text,
     Word,
+    Words,
 )
 
 LAST_PORT = 65535
@@ -83,6 +84,18 @@ class Port(Record, frozen=True, kw_only=True):
     """A workload's place on a network. Written by its host alone."""
 
     KIND = "port"
+    INDEXED = (
+        "network_id",
+        "host_id",
+        "place",
+        "unknown_on",
+        "addresses",
+        "names",
+        "labels",
+        "replaces",
+        "replaces_on",
+        "multicast_places",
+    )
     id: PortId
     network_id: NetworkId
     host_id: HostId
@@ -92,6 +105,8 @@ class Port(Record, frozen=True, kw_only=True):
     addresses: tuple[IPAddress, ...] = ()
     names: tuple[Label, ...] = ()
     """DNS labels inside the network: container name, hostname, aliases."""
+    labels: tuple[tuple[Words, Words], ...] = ()
+    """What others call it by, to choose ports: (key, value), ascending, each key once."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     device: Device | None = None

@@ -11,6 +11,7 @@ class Tenant(Record, frozen=True, kw_only=True):
     """Somebody with networks of his own, whose names no other tenant sees."""
 
     KIND = "tenant"
+    INDEXED = ("name",)
     id: TenantId
     name: NetworkName
 
