@@ -9,7 +9,16 @@ from ipaddress import IPv4Address, IPv4Network
 from weft.mesh.ownership import owner_of
 from weft.mesh.replica import Draft
 from weft.model import codec
-from weft.model.ids import HostId, NetworkId, PortId, SubnetId, Vni, derived_mac, new_id
+from weft.model.ids import (
+    HostId,
+    NetworkId,
+    PortId,
+    SubnetId,
+    Vni,
+    derived_mac,
+    new_host_id,
+    new_id,
+)
 from weft.model.records import Host, Network, Owner, Port, Record, Subnet, Veth
 
 PORTS_PER_NETWORK = 1000
@@ -30,7 +39,7 @@ class SyntheticCluster:
         self.ports = ports
         self._hosts_a_network = min(hosts_a_network or hosts, hosts)
         self.random_bytes: Callable[[int], bytes] = random.Random(seed).randbytes
-        self.hosts = [HostId(new_id(self.random_bytes)) for _ in range(hosts)]
+        self.hosts = [new_host_id(self.random_bytes) for _ in range(hosts)]
         self._places = {host: place for place, host in enumerate(self.hosts)}
         self._numbers: list[list[int]] = [[] for _ in self.hosts]
         for number in range(ports):
@@ -83,6 +92,7 @@ class SyntheticCluster:
         on, index = divmod(number, PORTS_PER_NETWORK)
         network = self.networks[on]
         endpoint = self.random_bytes(32).hex()
+        digits = id.replace("-", "")[:11]
         return Port(
             id=id,
             network_id=network,
@@ -91,7 +101,7 @@ class SyntheticCluster:
             slot=index // self._hosts_a_network,
             addresses=(IPv4Address(self._prefix(on) + 2 + index),),
             names=(f"container-{number}", endpoint[:12]),
-            device=Veth(ifname=f"weft{id[:11]}", peer_ifname=f"wefc{id[:11]}"),
+            device=Veth(ifname=f"weft{digits}", peer_ifname=f"wefc{digits}"),
             owner=Owner(
                 frontend="docker",
                 reference=endpoint,

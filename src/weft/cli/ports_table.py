@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from weft.api.schema import PortInfo, PublishedInfo
 from weft.cli.output import print_table
 
+_SHORT = 8
+
 
 def print_ports(ports: Sequence[PortInfo]) -> None:
     """A table of ports."""
+    length = enough_of([port.id for port in ports])
     print_table(
         ["ID", "NETWORK", "HOST", "ADDRESSES", "NAMES", "PUBLISHED", "STATE"],
         [
             [
-                port.id,
+                port.id[:length],
                 port.network,
                 port.host,
                 "\n".join(port.addresses) or "-",
@@ -26,6 +29,14 @@ def print_ports(ports: Sequence[PortInfo]) -> None:
             for port in ports
         ],
     )
+
+
+def enough_of(ids: Sequence[str]) -> int:
+    """How many characters tell all of them apart; at least the first group of a UUID."""
+    length = _SHORT
+    while len({id[:length] for id in ids}) < len(set(ids)):
+        length += 1
+    return length
 
 
 def state(port: PortInfo) -> str:

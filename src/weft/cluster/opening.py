@@ -22,7 +22,7 @@ from weft.cluster.tls_transport import TlsTransport
 from weft.config import Settings
 from weft.mesh.continuity import boot_id
 from weft.mesh.transport import Transport
-from weft.model.ids import HostId, new_id
+from weft.model.ids import HostId
 from weft.model.records import ForgottenHost
 from weft.store.interface import Store, View
 
@@ -57,7 +57,7 @@ def open_membership(settings: Settings, records: Records, secrets: Secrets) -> M
             host_id=records.host_id,
             name=settings.name,
             version=weft.__version__,
-            instance=new_id(os.urandom),
+            instance=os.urandom(8).hex(),
             boot_id=boot_id(),
         ),
         secrets,

@@ -185,7 +185,8 @@ class Ports:
     def device_names(self, port_id: PortId) -> tuple[str, str]:
         """Names for a port's two device ends, derived from its id: (host's, peer's). 15
         characters each, the most that Linux takes."""
-        return f"weft{port_id[:11]}", f"wefc{port_id[:11]}"
+        digits = port_id.replace("-", "")[:11]
+        return f"weft{digits}", f"wefc{digits}"
 
     async def _add(self, spec: PortSpec, port_id: PortId | None = None) -> Port:
         network = find_network(self._context.view, spec.network)

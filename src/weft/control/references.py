@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from weft.errors import ConflictError, InvalidError, NotFoundError
-from weft.model.ids import ID_LENGTH, HostId, MacAddress, NetworkId
+from weft.model.ids import HostId, MacAddress, NetworkId
 from weft.model.records import Host, Network, Port
 from weft.model.records.tenants import DEFAULT_TENANT_NAME
 from weft.model.service_addresses import GATEWAY_MAC
@@ -188,9 +188,7 @@ def _ports_named(view: View, reference: str) -> list[Port]:
 
 
 def _is_id(reference: str, id: str) -> bool:
-    return reference == id or (
-        MIN_PREFIX <= len(reference) < ID_LENGTH and id.startswith(reference)
-    )
+    return reference == id or (len(reference) >= MIN_PREFIX and id.startswith(reference))
 
 
 def _near(reference: str, names: Iterable[str]) -> str:

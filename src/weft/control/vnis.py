@@ -13,7 +13,7 @@ from itertools import count
 from msgspec.structs import replace
 
 from weft.errors import ExhaustedError
-from weft.model.ids import RandomBytes, Vni, derived_id
+from weft.model.ids import RandomBytes, Vni, derived_number
 from weft.model.records import Network
 from weft.store.interface import View
 
@@ -53,4 +53,4 @@ def renumbered(view: View) -> tuple[Network, ...]:
 
 
 def _derived_vni(network: Network, attempt: int) -> Vni:
-    return Vni(FIRST_VNI + int(derived_id("vni", network.id, str(attempt)), 16) % _SPACE)
+    return Vni(FIRST_VNI + derived_number("vni", network.id, str(attempt)) % _SPACE)

@@ -21,7 +21,7 @@ from weft.mesh.shown import Quarantined
 from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.store import MeshStore
 from weft.mesh.transport import Transport
-from weft.model.ids import ID_LENGTH, HostId, RandomBytes, new_id
+from weft.model.ids import HOST_ID_LENGTH, HostId, RandomBytes, new_host_id
 
 _DIGITS = frozenset("0123456789abcdef")
 
@@ -146,7 +146,7 @@ async def _host_id(path: Path, journal: SqliteJournal, random_bytes: RandomBytes
     kept = _read_id(path)
     if kept is not None:
         return kept
-    chosen = HostId(await journal.read_fact("host_id") or _fresh_id(random_bytes))
+    chosen = HostId(await journal.read_fact("host_id") or new_host_id(random_bytes))
     partial = path.with_name(f"{path.name}.partial")
     try:
         with partial.open("w") as file:
@@ -159,13 +159,6 @@ async def _host_id(path: Path, journal: SqliteJournal, random_bytes: RandomBytes
     return chosen
 
 
-def _fresh_id(random_bytes: RandomBytes) -> str:
-    """One whose tag is not 0 (see `model.ids.host_tag`)."""
-    while not int((chosen := new_id(random_bytes))[: ID_LENGTH // 2], 16):
-        continue
-    return chosen
-
-
 def _read_id(path: Path) -> HostId | None:
     try:
         text = path.read_text().strip()
@@ -173,9 +166,9 @@ def _read_id(path: Path) -> HostId | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidError(f"host id {path}: {error}") from error
-    if len(text) != ID_LENGTH or not _DIGITS.issuperset(text):
+    if len(text) != HOST_ID_LENGTH or not _DIGITS.issuperset(text):
         raise InvalidError(
-            f"host id {path}: {text[:40]!r} is not {ID_LENGTH} hexadecimal digits; remove the file "
-            "and this host takes another id"
+            f"host id {path}: {text[:40]!r} is not {HOST_ID_LENGTH} hexadecimal digits; remove the "
+            "file and this host takes another id"
         )
     return HostId(text)

@@ -1,13 +1,14 @@
 """Identifiers: distinct types, so that a port's id is never taken for a network's.
 
-An id is 16 lower-case hexadecimal digits, random, chosen by whoever creates the record, unique
-without asking anybody.
+An id is a UUID (RFC 9562) as text, random or derived, chosen by whoever creates the record, unique
+without asking anybody; so records of other systems that have one (Neutron's, OVN's, Kubernetes')
+keep it. A host's is half as long: it is the half of an address that is the host's own.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NewType
 
@@ -28,20 +29,39 @@ Vni = NewType("Vni", VniNumber)
 MacAddress = NewType("MacAddress", MacText)
 """Six octets, lower case, colons: ``0a:57:45:46:54:01``."""
 
-ID_LENGTH = 16
+HOST_ID_LENGTH = 16
+"""Lower-case hexadecimal digits."""
+_RANDOM, _DERIVED = 4, 8
+"""Versions of UUIDs: of random numbers, and of whatever its maker likes."""
 
 RandomBytes = Callable[[int], bytes]
 """A source of randomness, passed in so that tests and simulations can seed it."""
 
 
 def new_id(random_bytes: RandomBytes) -> str:
-    """A fresh id."""
-    return random_bytes(ID_LENGTH // 2).hex()
+    """A fresh id.
+
+    >>> new_id(bytes)
+    '00000000-0000-4000-8000-000000000000'
+    """
+    return _uuid(random_bytes(16), _RANDOM)
 
 
 def derived_id(*parts: str) -> str:
     """An id that everybody who knows `parts` computes alike."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:ID_LENGTH]
+    return _uuid(_digest(parts), _DERIVED)
+
+
+def new_host_id(random_bytes: RandomBytes) -> HostId:
+    """A fresh id of a host: one whose tag is not 0."""
+    while not int((chosen := random_bytes(HOST_ID_LENGTH // 2).hex())[: HOST_ID_LENGTH // 2], 16):
+        continue
+    return HostId(chosen)
+
+
+def derived_number(*parts: str) -> int:
+    """64 bits that everybody who knows `parts` computes alike."""
+    return int.from_bytes(_digest(parts)[:8], "big")
 
 
 def derived_mac(*parts: str) -> MacAddress:
@@ -50,7 +70,7 @@ def derived_mac(*parts: str) -> MacAddress:
     An address that is given again in the same network gets its old MAC again, so neighbours'
     caches stay true.
     """
-    octets = bytearray(hashlib.sha256("\0".join(parts).encode()).digest()[:6])
+    octets = bytearray(_digest(parts)[:6])
     octets[0] = 0x02
     return MacAddress(octets.hex(":"))
 
@@ -67,6 +87,19 @@ def host_tag(host_id: HostId) -> HostTag:
     An id that is no number, which no weftd chooses, has a tag all the same.
     """
     try:
-        return HostTag(int(host_id[: ID_LENGTH // 2], 16))
+        return HostTag(int(host_id[: HOST_ID_LENGTH // 2], 16))
     except ValueError:
-        return HostTag(int(derived_id("host-tag", host_id)[: ID_LENGTH // 2], 16))
+        return HostTag(derived_number("host-tag", host_id) >> 32)
+
+
+def _digest(parts: Iterable[str]) -> bytes:
+    return hashlib.sha256("\0".join(parts).encode()).digest()
+
+
+def _uuid(random: bytes, version: int) -> str:
+    """Variant and version are in bits of their own (RFC 9562 section 4)."""
+    octets = bytearray(random[:16])
+    octets[6] = octets[6] & 0x0F | version << 4
+    octets[8] = octets[8] & 0x3F | 0x80
+    digits = octets.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from weft.model.ids import derived_id
+from weft.model.ids import derived_number
 
 GATEWAY_MAC = "0a:57:45:46:54:01"
 """Of every subnet's gateway, on every host."""
@@ -53,4 +53,4 @@ def wireguard_address(host_id: str) -> IPv6Address:
         return WIREGUARD6[int(host_id, 16)]
     except (ValueError, IndexError):
         # An id that is no number, which no weftd chooses (see `ids.host_tag`).
-        return WIREGUARD6[int(derived_id("wireguard-address", host_id), 16)]
+        return WIREGUARD6[derived_number("wireguard-address", host_id)]

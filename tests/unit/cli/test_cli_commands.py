@@ -13,6 +13,7 @@ import pytest
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import FakeCounters, Weftd
 from weft.cli.main import COMMANDS, cli
+from weft.cli.ports_table import enough_of
 from weft.engine.engine import Failure
 from weft.engine.rows import RowKey
 
@@ -335,3 +336,8 @@ def test_names_of_networks_and_ports_are_completed(busy: Weft) -> None:
 def test_completion_is_quietly_empty_without_weftd(weft: Weft) -> None:
     assert complete("network", "inspect", "f") == []
     assert complete("port", "rm", "") == []
+
+
+def test_ports_are_listed_by_as_much_of_their_ids_as_tells_them_apart() -> None:
+    assert enough_of([]) == enough_of(["0a1b2c3d-1", "0a1b2c3e-1"]) == 8
+    assert enough_of(["0a1b2c3d-1", "0a1b2c3d-2", "0a1b2c3d-2"]) == 10
