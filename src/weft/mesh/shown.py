@@ -83,6 +83,9 @@ class Shown:
         self._owners: dict[tuple[str, str], str] = {}
         """By kind and id: the owner in the key of the entry that is shown, where its record does
         not say the same."""
+        self._contested: set[tuple[str, str]] = set()
+        """Kinds and ids of which several entries can be used: when one of them changes, another may
+        be the one to show. What waited for etcd even turns out to be older than was thought."""
 
     def changes(self, keys: Iterable[Key]) -> Iterator[Change]:
         """What it means for the records that other entries than before are held under `keys`.
@@ -149,11 +152,9 @@ class Shown:
         what a host owns goes before what anybody may write."""
         owner = self._owner_shown(key.kind, key.id)
         best = self._usable(key)
-        if owner not in (None, key.owner) or (best is None and owner == key.owner):
-            others = {Key(key.kind, key.id, owner) for owner in {"", *self._holder.owners()}}
-            for entry in filter(None, map(self._usable, others - {key})):
-                if best is None or _precedence(entry[0]) > _precedence(best[0]):
-                    best = entry
+        is_contested = owner not in (None, key.owner) or key[:2] in self._contested
+        if is_contested or (best is None and owner == key.owner):
+            best = self._first(key, best)
         self._owners.pop(key[:2], None)
         if best is not None:
             shown, record = best
@@ -161,6 +162,16 @@ class Shown:
                 self._owners[key[:2]] = shown.owner
             return Put(record)
         return None if owner is None else Delete(_KINDS[key.kind], key.id)
+
+    def _first(self, key: Key, own: tuple[Entry, Record] | None) -> tuple[Entry, Record] | None:
+        """Of what is held under a key and under all others of its kind and id."""
+        keys = {Key(key.kind, key.id, owner) for owner in {"", *self._holder.owners()}} - {key}
+        found = [each for each in (own, *map(self._usable, keys)) if each is not None]
+        if len(found) > 1:
+            self._contested.add(key[:2])
+        else:
+            self._contested.discard(key[:2])
+        return max(found, key=lambda each: _precedence(each[0]), default=None)
 
     def _usable(self, key: Key) -> tuple[Entry, Record] | None:
         """The entry held under a key and its record; sets it aside when it cannot be used."""
