@@ -110,7 +110,7 @@ class Site:
     def members(self, host: int, group: str) -> set[str]:
         """Hosts that have members, as a host knows it."""
         found = self.group(host, group)
-        return {one.host for one in found.members} if found is not None else set()
+        return {one.host or "" for one in found.members} if found is not None else set()
 
     def has(self, group: str, *hosts: str) -> None:
         """All hosts come to know that these have members, and no others, and go by it."""

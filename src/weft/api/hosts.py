@@ -113,6 +113,8 @@ def _meant(context: Context, reference: str) -> tuple[Host, Port | None]:
         raise NotFoundError(
             f"{reference}: neither a host nor a port; see weft status hosts and weft port ls"
         ) from None
+    if port.host_id is None:
+        raise NotFoundError(f"port {reference}: is on no host yet")
     host = control.view.get(Host, port.host_id)
     if host is None:
         raise NotFoundError(f"port {reference}: its host {port.host_id} is not known (yet)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.api.context import Context
-from weft.api.render import network_name
+from weft.api.render import host_of, network_name
 from weft.api.route import AnyRoute, Call, Route
 from weft.api.schema import (
     Empty,
@@ -17,7 +17,6 @@ from weft.api.schema import (
 from weft.control.multicast import MulticastGroupReport
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.model.addresses import ip_address
-from weft.model.records import Host, Port
 
 
 async def list_groups(context: Context, call: Call[None, NetworkQuery]) -> MulticastGroupList:
@@ -55,7 +54,7 @@ def group_info(context: Context, report: MulticastGroupReport) -> MulticastGroup
         MulticastMember(
             port_id=port.id,
             names=port.names,
-            host=_host_name(context, port),
+            host=host_of(context, port),
             host_id=port.host_id,
             is_joined=port.id in joined,
             is_static=port.id in static,
@@ -67,13 +66,8 @@ def group_info(context: Context, report: MulticastGroupReport) -> MulticastGroup
         network_id=report.network.id,
         address=str(report.group),
         is_static=report.is_static,
-        members=tuple(sorted(members, key=lambda one: (one.host, one.names, one.port_id))),
+        members=tuple(sorted(members, key=lambda one: (one.host or "", one.names, one.port_id))),
     )
-
-
-def _host_name(context: Context, port: Port) -> str:
-    host = context.control.view.get(Host, port.host_id)
-    return host.name if host is not None else port.host_id
 
 
 ROUTES: tuple[AnyRoute, ...] = (

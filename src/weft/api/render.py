@@ -21,10 +21,10 @@ from weft.api.schema import (
 )
 from weft.cluster.interface import Problem as LinkProblem
 from weft.cluster.standing import Standing
+from weft.control.references import host_name
 from weft.model.records import (
     AddressRange,
     AllowedAddress,
-    Host,
     Name,
     Network,
     Owner,
@@ -133,11 +133,20 @@ def problems_by_record(context: Context) -> Mapping[tuple[str, str], Sequence[st
     return problems
 
 
+def host_of(context: Context, port: Port) -> str | None:
+    """The name of the host that a port is on; None: it is on none."""
+    if port.host_id is None:
+        return None
+    return host_name(context.control.view, port.host_id)
+
+
 def port_infos(context: Context, ports: Iterable[Port]) -> tuple[PortInfo, ...]:
     """Ports, by network and name."""
     problems = problems_by_record(context)
     infos = [_port_info(context, port, problems.get((Port.KIND, port.id), ())) for port in ports]
-    return tuple(sorted(infos, key=lambda info: (info.network, info.names, info.host, info.id)))
+    return tuple(
+        sorted(infos, key=lambda info: (info.network, info.names, info.host or "", info.id))
+    )
 
 
 def port_info(context: Context, port: Port) -> PortInfo:
@@ -176,12 +185,11 @@ def network_name(context: Context, network_id: str) -> str:
 
 
 def _port_info(context: Context, port: Port, problems: Sequence[str]) -> PortInfo:
-    host = context.control.view.get(Host, port.host_id)
     return PortInfo(
         id=port.id,
         network=network_name(context, port.network_id),
         network_id=port.network_id,
-        host=host.name if host else port.host_id,
+        host=host_of(context, port),
         host_id=port.host_id,
         mac=port.mac,
         addresses=tuple(str(address) for address in port.addresses),

@@ -105,7 +105,7 @@ def _rows(one: MulticastGroupInfo) -> list[tuple[str, str, str]]:
     by_host: dict[tuple[str, str], list[str]] = {}
     for member in one.members:
         name = member.names[0] if member.names else member.port_id
-        by_host.setdefault((member.host, _how(member)), []).append(name)
+        by_host.setdefault((member.host or "-", _how(member)), []).append(name)
     rows.extend((host, "\n".join(names), how) for (host, how), names in by_host.items())
     return rows
 

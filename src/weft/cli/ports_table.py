@@ -20,7 +20,7 @@ def print_ports(ports: Sequence[PortInfo]) -> None:
             [
                 port.id[:length],
                 port.network,
-                port.host,
+                port.host or "-",
                 "\n".join(port.addresses) or "-",
                 "\n".join(port.names) or "-",
                 published(port),

@@ -32,7 +32,7 @@ def ps(network: str | None, as_json: bool) -> None:
         [
             [
                 holder(port),
-                port.host,
+                port.host or "-",
                 port.network,
                 "\n".join(port.addresses) or "-",
                 "\n".join(port.names) or "-",

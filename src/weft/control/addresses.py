@@ -321,6 +321,8 @@ class Addresses:
         """Whether its host is away for so long that others take what it held: then an address of it
         is given to who asks for that very one. By itself none is given that a port has."""
         view, space = self._context.view, self._context.space
+        if port.host_id is None:
+            return False
         if view.get(ForgottenHost, port.host_id) is not None:
             return True
         lost_since_s = space.lost_since_s(port.host_id)
@@ -331,7 +333,7 @@ class Addresses:
 
     def _where(self, port: Port) -> str:
         """For messages: the host, if it is another, and when it can be taken over from there."""
-        if port.host_id == self._context.host_id:
+        if port.host_id is None or port.host_id == self._context.host_id:
             return ""
         host = host_name(self._context.view, port.host_id)
         if self._context.space.lost_since_s(port.host_id) is None:

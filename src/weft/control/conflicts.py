@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from weft.control.references import host_name, network_label, workload_and_host
+from weft.ipam.records import is_forgotten
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId, TenantId
-from weft.model.records import ForgottenHost, Network, Port, Subnet
+from weft.model.records import Network, Port, Subnet
 from weft.store.interface import View
 from weft.topology.prefixes import contests, goes_before
 
@@ -150,7 +151,7 @@ def _taken_over(
     """Should the host live, its workload is cut off."""
     (holder,) = (port for port in ports if port not in replaced)
     for port in replaced:
-        if view.get(ForgottenHost, port.host_id) is None:
+        if not is_forgotten(view, port.host_id):
             yield Conflict(
                 "address",
                 tuple(sorted((holder.id, port.id))),

@@ -94,7 +94,7 @@ class Multicast:
         label = port_label(view, port)
         if port.network_id != network.id:
             raise InvalidError(f"port {label}: is not on network {network.name}")
-        if port.host_id != self._context.host_id:
+        if port.host_id not in (None, self._context.host_id):
             host = host_name(view, port.host_id)
             raise InvalidError(f"port {label}: is on host {host}; change it there")
         if port.is_host:

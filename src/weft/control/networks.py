@@ -23,12 +23,12 @@ from weft.control.specs import MulticastWord, NetworkSpec, SubnetSpec
 from weft.control.vnis import free_vni
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
+from weft.ipam.records import is_forgotten
 from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting, ReservationReason
 from weft.model.ids import NetworkId, SubnetId, TenantId, new_id
 from weft.model.records import (
     Binding,
-    ForgottenHost,
     Name,
     Network,
     Port,
@@ -142,7 +142,7 @@ class Networks:
         return [
             port
             for port in view.by(Port, "network_id", network.id)
-            if not port.is_host and view.get(ForgottenHost, port.host_id) is None
+            if not port.is_host and not is_forgotten(view, port.host_id)
         ]
 
     async def merge(self, network_id: NetworkId, into: NetworkId) -> Network:
@@ -190,7 +190,8 @@ class Networks:
             return
         holders = users_of(sorted(workload_and_host(view, port) for port in users))
         reached = {self._context.host_id, *routes(self._context.host_id, view)}
-        away = sorted({host_name(view, p.host_id) for p in users if p.host_id not in reached})
+        holding = {port.host_id for port in users} - reached
+        away = sorted(host_name(view, host) for host in holding if host is not None)
         hint = f"; {away[0]} is not reached, if it is gone: weft forget {away[0]}" if away else ""
         label = network_label(view, network.id)
         raise InUseError(f"network {label}: in use by {holders}{hint}")
@@ -199,7 +200,7 @@ class Networks:
         """What other hosts own there they remove themselves (see `healing`)."""
         view = self._context.view
         for port in view.by(Port, "network_id", network.id):
-            if port.host_id == self._context.host_id:
+            if port.host_id in (None, self._context.host_id):
                 yield Delete(Port, port.id)
         for name in view.by(Name, "network_id", network.id):
             yield Delete(Name, name.id)

@@ -318,7 +318,7 @@ class Ports:
         port = self._context.view.get(Port, port_id)
         if port is None:
             raise NotFoundError(f"port {port_id}: not found")
-        if port.host_id != self._context.host_id:
+        if port.host_id not in (None, self._context.host_id):
             label = port_label(self._context.view, port)
             host = host_name(self._context.view, port.host_id)
             raise InvalidError(f"port {label}: is on host {host}; change it there")

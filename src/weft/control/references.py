@@ -156,6 +156,8 @@ def workload_name(port: Port) -> str:
 
 def workload_and_host(view: View, port: Port) -> str:
     """What is behind a port, and where: ``web on host h2``."""
+    if port.host_id is None:
+        return f"{workload_name(port)}, which is on no host yet"
     return f"{workload_name(port)} on host {host_name(view, port.host_id)}"
 
 

@@ -106,7 +106,9 @@ class NameIndex:
     def is_live(self, port: Port) -> bool:
         """Whether something is plugged in that can answer, on a host that is there, and nothing
         else has taken its place."""
-        is_there = (port.device is not None or port.is_host) and port.host_id in self._live
+        if port.host_id is None or port.host_id not in self._live:
+            return False
+        is_there = port.device is not None or port.is_host
         return is_there and not self._view.any(Port, "replaces", port.id)
 
     def added_at(self, address: IPAddress) -> Iterator[Name]:

@@ -42,9 +42,9 @@ def vote_id(subject: HostId, voter: HostId) -> str:
     return derived_id("lease-vote", subject, voter)
 
 
-def is_forgotten(view: Records, host_id: HostId) -> bool:
-    """Whether a host was removed from the cluster for good."""
-    return view.get(ForgottenHost, host_id) is not None
+def is_forgotten(view: Records, host_id: HostId | None) -> bool:
+    """Whether a host was removed from the cluster for good; None: no host at all was."""
+    return host_id is not None and view.get(ForgottenHost, host_id) is not None
 
 
 def is_returning(view: Records, host_id: HostId) -> bool:

@@ -87,6 +87,7 @@ def test_who_joined_by_himself_is_shown_with_his_host(weftd: Weftd, weft: Weft, 
             id=each.id, network_id=each.network_id, host_id=each.host_id, multicast_groups=(A,)
         )
         for each in (port, far, replace(port, id=PortId("d" * 16)))
+        if each.host_id is not None
     ]
     records = (FAR, far, *joined)
     weftd.run(lambda: weftd.store.write(Put(record) for record in records))

@@ -14,7 +14,7 @@ from weft.engine.ebpf.compile import compile_port
 from weft.engine.ebpf.rows import AddressKey
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, WeftError
 from weft.model.addresses import ip_address, ip_network
-from weft.model.ids import HostId
+from weft.model.ids import HostId, MacAddress, PortId
 from weft.model.records import (
     ForgottenHost,
     Network,
@@ -67,6 +67,42 @@ async def test_hosts_that_make_a_tenants_first_network_apart_make_the_same_tenan
         a.control.networks.find("bar")
     with pytest.raises(ConflictError, match="network foo: exists already"):
         await b.control.networks.create(NetworkSpec(name="foo", tenant="acme"))
+
+
+async def test_a_port_on_no_host_holds_its_address_and_anybody_may_take_it_away() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    network = await make(a, "foo", "192.168.1.0/24")
+    cluster.settle()
+    address = ip_address("192.168.1.9")
+    waiting = Port(
+        id=PortId("00000000-0000-4000-8000-000000000001"),
+        network_id=network.id,
+        mac=MacAddress("02:00:00:00:00:09"),
+        addresses=(address,),
+        names=("late",),
+        owner=OWNER,
+    )
+    await a.store.write([Put(waiting)])
+    cluster.settle()
+    for host in (a, b):
+        assert host.control.ports.find("late") == waiting
+        assert not list(compile_port(host.id, waiting, host.store))
+        with pytest.raises(ConflictError, match="late"):
+            await plug(host, "foo", "192.168.1.9")
+        with pytest.raises(InUseError, match=r"late, which is on no host yet$"):
+            await host.control.networks.remove("foo")
+    bound = replace(waiting, host_id=b.id, slot=0)
+    await b.store.write([Put(bound)])
+    cluster.settle()
+    assert a.control.ports.find("late") == bound
+    with pytest.raises(InvalidError, match="is on host b"):
+        await a.control.ports.remove(waiting.id)
+    await b.store.write([Put(waiting)])
+    cluster.settle()
+    await a.control.ports.remove(waiting.id)
+    cluster.settle()
+    assert not b.control.ports.list() and not a.control.ports.list()
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "a/b", "-a", "x" * 64])

@@ -84,7 +84,7 @@ class Length:
 
     def __call__(self, port: Port, view: View) -> Iterator[Row]:
         self.calls += 1
-        yield Row("lengths", port.slot, view.detail(Network, FOO.id, letters, port.slot))
+        yield Row("lengths", port.slot, view.detail(Network, FOO.id, letters, port.slot or 0))
 
 
 def letters(network: Network | None, least: int) -> bool:

@@ -12,8 +12,9 @@ class MulticastMember(Answer, frozen=True, kw_only=True):
 
     port_id: str
     names: tuple[str, ...]
-    host: str
-    host_id: str
+    host: str | None
+    """null: it is on no host (yet)."""
+    host_id: str | None
     is_joined: bool
     """Whether it has joined by itself."""
     is_static: bool

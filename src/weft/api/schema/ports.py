@@ -66,9 +66,9 @@ class PortInfo(Answer, frozen=True, kw_only=True):
     network: str
     """The network's name."""
     network_id: str
-    host: str
-    """The name of the host that it lives on."""
-    host_id: str
+    host: str | None
+    """The name of the host that it lives on; null: it is on none (yet)."""
+    host_id: str | None
     mac: str
     addresses: tuple[str, ...]
     names: tuple[str, ...]

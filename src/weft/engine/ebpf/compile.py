@@ -104,7 +104,7 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
         network.vni,
         rows.NetworkValue(
             is_internal=network.is_internal,
-            slot_count=1 + max((port.slot for port in ports), default=-1),
+            slot_count=1 + max((port.slot for port in ports if port.slot is not None), default=-1),
             has_unknown=view.any(Port, "unknown_on", network.id),
             is_snooping=network.multicast is Multicasting.SNOOP,
         ),
@@ -204,6 +204,8 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
         return
     # The first question is one for all ports of a network, and its answer is mostly no.
     is_replaced = view.any(Port, "replaces_on", network.id) and view.any(Port, "replaces", port.id)
+    if port.host_id is None:
+        return
     if port.host_id != host_id:
         is_plugged = (port.is_host or port.device is not None) and not is_replaced
         if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
@@ -211,10 +213,10 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
         return
     if port.is_host:
         yield from _host_place(port, network, view)
-    elif port.veth is not None:
+    elif port.veth is not None and port.slot is not None:
         if not is_replaced:
             yield from _reached_at(port, network, ifname=port.veth.ifname)
-        yield from _sender(port, network, view)
+        yield from _sender(host_id, port, network, view)
         yield from multicast_groups.member_rows(host_id, port, network, port.multicast_groups)
     yield from _published(port, view)
 
@@ -229,11 +231,11 @@ def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0
         yield Row(rows.MACS, rows.MacKey(network.vni, mac), there)
 
 
-def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
-    device = port.veth
-    assert device is not None
+def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterator[Row]:
+    device, slot = port.veth, port.slot
+    assert device is not None and slot is not None
     subnets = tuple(view.by(Subnet, "network_id", network.id))
-    guest = guest_of(port, network, subnets, view.get(Host, port.host_id))
+    guest = guest_of(port, network, subnets, view.get(Host, host_id))
     ifname = device.ifname
     ipv4 = _first_of_family(4, port.addresses)
     ipv6 = _first_of_family(6, port.addresses)
@@ -257,7 +259,7 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
         rows.PortValue(
             vni=network.vni,
             mac=port.mac,
-            slot=port.slot,
+            slot=slot,
             is_spoof_checked=port.is_spoof_checked,
             ipv4=ipv4,
             ipv6=ipv6,
@@ -269,7 +271,7 @@ def _sender(port: Port, network: Network, view: View) -> Iterator[Row]:
     if netns and guest.resolver_routes:
         routes = tuple((route.prefix, route.gateway) for route in guest.resolver_routes)
         yield Row(rows.QUERY_ROUTES, ifname, rows.QueryRouteValue(netns, port.mac, routes))
-    yield Row(rows.FLOOD, rows.FloodKey(network.vni, port.slot), ifname)
+    yield Row(rows.FLOOD, rows.FloodKey(network.vni, slot), ifname)
     yield Row(rows.FILTERS, rows.FilterKey(ifname), rows.FilterValue("from_port"))
     for address in port.addresses:
         if address not in (ipv4, ipv6):

@@ -46,7 +46,7 @@ def member_rows(
     host_id: HostId, port: Port, network: Network, groups: Iterable[IPAddress]
 ) -> Iterator[Row]:
     """A port of this host as a member."""
-    if port.host_id != host_id or port.ifname is None or port.is_host:
+    if port.host_id != host_id or port.ifname is None or port.slot is None or port.is_host:
         return
     if network.multicast != "snoop":
         return

@@ -81,7 +81,7 @@ class Owner(Part, frozen=True, kw_only=True):
 
 
 class Port(Record, frozen=True, kw_only=True):
-    """A workload's place on a network. Written by its host alone."""
+    """A workload's place on a network. Written by its host alone, once it has one."""
 
     KIND = "port"
     INDEXED = (
@@ -98,9 +98,10 @@ class Port(Record, frozen=True, kw_only=True):
     )
     id: PortId
     network_id: NetworkId
-    host_id: HostId
+    host_id: HostId | None = None
+    """None: it is on no host (yet), and any host may write it."""
     mac: MacAddress
-    slot: Slot
+    slot: Slot | None = None
     """Smallest number that was free among the ports of this network on this host."""
     addresses: tuple[IPAddress, ...] = ()
     names: tuple[Label, ...] = ()
@@ -140,9 +141,9 @@ class Port(Record, frozen=True, kw_only=True):
         return self.device.ifname if isinstance(self.device, Veth) else None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Place | None:
         """By which `View.any` tells whether a host has a port on a network."""
-        return Place(self.network_id, self.host_id)
+        return None if self.host_id is None else Place(self.network_id, self.host_id)
 
     @property
     def unknown_on(self) -> tuple[NetworkId, ...]:
@@ -157,11 +158,10 @@ class Port(Record, frozen=True, kw_only=True):
     @property
     def multicast_places(self) -> tuple[MulticastPlace, ...]:
         """Of `multicast_groups`, while something is plugged in."""
-        if not self.multicast_groups or self.device is None:
+        host = self.host_id
+        if not self.multicast_groups or self.device is None or host is None:
             return ()
-        return tuple(
-            MulticastPlace(self.network_id, each, self.host_id) for each in self.multicast_groups
-        )
+        return tuple(MulticastPlace(self.network_id, each, host) for each in self.multicast_groups)
 
 
 class Place(NamedTuple):
