@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from weft.api.context import Context
 from weft.api.route import AnyRoute, Call, Route, plain
 from weft.api.schema import (
@@ -25,7 +27,7 @@ async def change(context: Context, call: Call[EncryptRequest, Empty]) -> Encrypt
     """Turn it on or off; hosts follow step by step."""
     asked = call.body
     now = cluster_settings(context.control.view)
-    exceptions = now.plain_underlays if asked.plain is None else asked.plain
+    exceptions = now.plain_underlays if asked.plain is msgspec.UNSET else asked.plain
     await context.control.encryption.set(asked.is_encrypted, exceptions)
     return _info(context)
 

@@ -70,10 +70,10 @@ async def change(context: Context, call: Call[NetworkChanges, Empty]) -> Network
     """Give a network another name, or send multicast on it to others."""
     networks = context.control.networks
     network, wanted = networks.find(call.path["network"]), call.body
-    if wanted.name is not None:
+    if wanted.name is not msgspec.UNSET:
         network = await networks.rename(network.id, wanted.name)
         await context.control.followers.settle()
-    if wanted.multicast is not None:
+    if wanted.multicast is not msgspec.UNSET:
         network = await networks.set_multicast(network.id, wanted.multicast)
     return network_info(context, network)
 

@@ -83,7 +83,8 @@ async def detach(context: Context, call: Call[None, DetachQuery]) -> None:
 def _port_spec(asked: PortRequest) -> PortSpec:
     return PortSpec(
         network=asked.network,
-        addresses=asked.addresses,
+        addresses=asked.addresses or (),
+        is_exact=asked.addresses == (),
         mac=asked.mac,
         names=asked.names,
         labels=asked.labels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from msgspec import UNSET
 
 from weft.api.schema import PortInfo
 from weft.cli import types
@@ -49,7 +50,7 @@ def attach(
     spec = AttachSpec(
         target=target,
         network=network,
-        addresses=addresses,
+        addresses=addresses or UNSET,
         mac=mac,
         names=names,
         labels=labels,

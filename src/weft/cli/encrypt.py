@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import click
+from msgspec import UNSET
 
 from weft.api.schema import EncryptionInfo, EncryptRequest, KeyInfo
 from weft.cli.output import (
@@ -57,7 +58,7 @@ def on(plain: tuple[IPNetwork, ...], no_plain: bool, as_json: bool) -> None:
     """
     if plain and no_plain:
         raise click.UsageError("--plain and --no-plain contradict each other")
-    exceptions = plain if plain or no_plain else None
+    exceptions = plain if plain or no_plain else UNSET
     _set(EncryptRequest(is_encrypted=True, plain=exceptions), as_json)
 
 

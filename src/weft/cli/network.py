@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import click
+from msgspec import UNSET
 
 from weft.api.schema import (
     NetworkChanges,
@@ -289,8 +290,7 @@ def subnet_specs(
     return tuple(
         SubnetSpec(
             cidr=one.cidr,
-            gateway=one.gateway,
-            has_gateway=not no_gateway,
+            gateway=None if no_gateway else one.gateway or UNSET,
             ranges=tuple(one.ranges),
             excludes=tuple(one.excludes),
         )

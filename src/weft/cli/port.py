@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from msgspec import UNSET
 
 from weft.api.schema import PortInfo, PortList, PortRequest, PublishRequest
 from weft.cli import types
@@ -63,7 +64,7 @@ def add(
     request = PortRequest(
         network=network,
         target=_target(netns, pid, container),
-        addresses=addresses,
+        addresses=addresses or UNSET,
         mac=mac,
         names=names,
         labels=labels,

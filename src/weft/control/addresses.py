@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+from msgspec import UNSET
+
 from weft.control.address_report import (
     LeaseReport,
     SubnetReport,
@@ -200,7 +202,7 @@ class Addresses:
             id=SubnetId(new_id(self._context.random_bytes)),
             cidr=cidr,
             tenant_id=tenant_id,
-            gateway=spec.gateway,
+            gateway=None if spec.gateway is UNSET else spec.gateway,
             ranges=tuple(range_within(cidr, r.first, r.last, "range") for r in spec.ranges),
             excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
             allocator=Allocator(spec.allocator),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from types import MappingProxyType
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from weft.control.addresses import Addresses
@@ -255,13 +256,15 @@ class Networks:
         if subnet.network_id is not None:
             raise ConflictError(f"address pool {subnet.cidr}: belongs to another network already")
         wanted = next((s for s in spec.subnets if s.cidr == subnet.cidr), SubnetSpec())
-        gateway = wanted.gateway or subnet.gateway or self._reserved_gateway(subnet)
+        gateway = wanted.gateway
+        if gateway is UNSET:
+            gateway = subnet.gateway or self._reserved_gateway(subnet)
         if gateway is not None:
             _check_gateway(gateway, subnet)
         return replace(
             subnet,
             network_id=network.id,
-            gateway=gateway if wanted.has_gateway else None,
+            gateway=gateway,
             ranges=wanted.ranges or subnet.ranges,
             excludes=wanted.excludes or subnet.excludes,
             is_forced=spec.is_forced,
@@ -280,11 +283,9 @@ def _subnet_of(change: Change, view: View) -> Subnet | None:
 
 
 def _checked_gateway(subnet: Subnet, spec: SubnetSpec) -> IPAddress | None:
-    if not spec.has_gateway:
-        if spec.gateway is not None:
-            raise InvalidError(f"gateway {spec.gateway}: given together with 'no gateway'")
+    if spec.gateway is None:
         return None
-    if spec.gateway is not None:
+    if spec.gateway is not UNSET:
         _check_gateway(spec.gateway, subnet)
         return spec.gateway
     first, last = usable(subnet.cidr)

@@ -135,7 +135,8 @@ class Ports:
             return await self._add(
                 PortSpec(
                     network=network.id,
-                    addresses=spec.addresses,
+                    addresses=spec.addresses or (),
+                    is_exact=spec.addresses == (),
                     mac=spec.mac,
                     names=names,
                     labels=spec.labels,

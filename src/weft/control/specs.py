@@ -1,10 +1,14 @@
-"""What a frontend asks of control: one struct a request, checked by its types at the edge."""
+"""What a frontend asks of control: one struct a request, checked by its types at the edge.
+
+Where null says something, a field that is left out says something else: it is `UNSET`.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import MacAddress
@@ -28,9 +32,8 @@ class SubnetSpec(Spec, frozen=True, kw_only=True):
     """A subnet to make. `cidr` None: the next free one of the pool that the settings name."""
 
     cidr: IPNetwork | None = None
-    gateway: IPAddress | None = None
-    """None: the first usable address (unless `has_gateway` is False)."""
-    has_gateway: bool = True
+    gateway: IPAddress | UnsetType | None = UNSET
+    """None: there is none. Left out: the first usable address."""
     ranges: tuple[AddressRange, ...] = ()
     excludes: tuple[AddressRange, ...] = ()
     allocator: Literal["weft", "docker"] = "weft"
@@ -80,7 +83,9 @@ class AttachSpec(Spec, frozen=True, kw_only=True):
     target: str
     """A container's name or id, a pid, or the path of a network namespace."""
     network: str
-    addresses: tuple[IPAddress, ...] = ()
+    addresses: tuple[IPAddress, ...] | UnsetType = UNSET
+    """Families of the network that none is named for get one each; but an empty list is no address
+    at all."""
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
     """Empty: the container's name, if it is one."""

@@ -21,6 +21,7 @@ from weft.api.schema import (
     LookupInfo,
     NameInfo,
     NameList,
+    NetworkChanges,
     NetworkDetail,
     NetworkInfo,
     NetworkList,
@@ -453,3 +454,23 @@ def test_file_in_place_of_the_socket_is_left_alone(folder: Path) -> None:
     with pytest.raises(ConflictError, match="no socket"):
         listen(path)
     assert path.read_text() == "precious"
+
+
+def test_null_is_told_from_what_is_left_out(weftd: Weftd) -> None:
+    make_network(weftd, "one", cidr="10.7.0.0/24")
+    subnet = SubnetSpec(cidr=ip_network("10.8.0.0/24"), gateway=None)
+    spec = NetworkSpec(name="two", subnets=(subnet,))
+    weftd.client.send(NetworkInfo, "POST", "networks", body=spec)
+    gateways = {
+        name: weftd.client.get(NetworkDetail, "networks", name).subnets[0].gateway
+        for name in ("one", "two")
+    }
+    assert gateways == {"one": "10.7.0.1", "two": None}
+    none = PortRequest(network="one", addresses=())
+    assert weftd.client.send(PortInfo, "POST", "ports", body=none).addresses == ()
+    some = PortRequest(network="one")
+    assert weftd.client.send(PortInfo, "POST", "ports", body=some).addresses == ("10.7.0.2",)
+    plugged = AttachSpec(network="one", target="web", addresses=())
+    assert weftd.client.send(PortInfo, "POST", "attachments", body=plugged).addresses == ()
+    same = weftd.client.send(NetworkInfo, "PATCH", "networks", "one", body=NetworkChanges())
+    assert same.name == "one"

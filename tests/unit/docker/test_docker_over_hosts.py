@@ -48,8 +48,7 @@ async def test_a_network_of_wefts_own_is_in_every_engine_until_weft_removes_it()
 async def test_subnets_of_both_families_and_none_with_a_gateway() -> None:
     async with machines("a", "b") as (a, b):
         subnets = tuple(
-            SubnetSpec(cidr=ip_network(cidr), has_gateway=False)
-            for cidr in ("10.1.0.0/24", "fd01::/64")
+            SubnetSpec(cidr=ip_network(cidr), gateway=None) for cidr in ("10.1.0.0/24", "fd01::/64")
         )
         await a.host.control.networks.create(NetworkSpec(name="lan", subnets=subnets))
         await until(a.cluster, lambda: a.names == b.names == ["lan"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from tests.unit.docker.plugin import (
@@ -345,7 +346,7 @@ async def test_gateways_are_skipped_only_where_a_network_has_none() -> None:
     async with plugin() as docker:
         for name, has_gateway in (("with", True), ("without", False)):
             cidr = ip_network("10.1.0.0/24" if has_gateway else "10.2.0.0/24")
-            subnet = SubnetSpec(cidr=cidr, has_gateway=has_gateway)
+            subnet = SubnetSpec(cidr=cidr, gateway=UNSET if has_gateway else None)
             await docker.control.networks.create(NetworkSpec(name=name, subnets=(subnet,)))
             generic = {"com.docker.network.generic": {"network": name}}
             answer = await docker.network("GwAllocCheck", Options=generic)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET, UnsetType
+
 from weft.api.schema.base import Answer
 from weft.control.specs import Spec
 from weft.model.addresses import IPNetwork
@@ -57,5 +59,5 @@ class EncryptRequest(Spec, frozen=True, kw_only=True):
     """How it shall be."""
 
     is_encrypted: bool
-    plain: tuple[IPNetwork, ...] | None = None
-    """Exceptions; null: as they are."""
+    plain: tuple[IPNetwork, ...] | UnsetType = UNSET
+    """Exceptions. Left out: as they are."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET, UnsetType
+
 from weft.api.schema.base import Answer
 from weft.api.schema.names import NameInfo
 from weft.api.schema.ports import PortInfo
@@ -80,10 +82,10 @@ class NetworkDetail(NetworkInfo, frozen=True, kw_only=True):
 
 
 class NetworkChanges(Spec, frozen=True, kw_only=True):
-    """What shall be another way of a network; null: stays as it is."""
+    """What shall be another way of a network; what is left out stays as it is."""
 
-    name: str | None = None
-    multicast: MulticastWord | None = None
+    name: str | UnsetType = UNSET
+    multicast: MulticastWord | UnsetType = UNSET
     """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from weft.api.schema.base import Answer
 from weft.control.specs import Spec
 from weft.model.addresses import IPAddress
@@ -109,8 +111,9 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     """Name, ``tenant/name``, id, or the unambiguous beginning of an id."""
     target: str | None = None
     """A container's name or id, a pid, or the path of a network namespace, to plug it into."""
-    addresses: tuple[IPAddress, ...] = ()
-    """Families of the network that none is named for get one each."""
+    addresses: tuple[IPAddress, ...] | UnsetType = UNSET
+    """Families of the network that none is named for get one each; but an empty list is no address
+    at all."""
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()

@@ -66,7 +66,7 @@ class IpamCalls:
             subnet = await self._control.addresses.request_pool(
                 SubnetSpec(
                     cidr=cidr,
-                    has_gateway=False,
+                    gateway=None,
                     ranges=_ranges(cidr, request.sub_pool) if cidr is not None else (),
                     excludes=options.excludes,
                 ),

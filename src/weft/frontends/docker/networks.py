@@ -341,7 +341,6 @@ def _subnet_specs(pools: Sequence[Pool], excludes: Sequence[AddressRange]) -> It
         yield SubnetSpec(
             cidr=cidr,
             gateway=parse_address("gateway", pool.gateway) if pool.gateway else None,
-            has_gateway=bool(pool.gateway),
             excludes=(*inside, *kept),
             allocator="weft" if is_ours else "docker",
         )
