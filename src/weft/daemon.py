@@ -60,12 +60,13 @@ from weft.kernel.events import ALL_DEVICES, KernelEvent, KernelEvents
 from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
-from weft.mesh.opening import Opened, Places, open_mesh
+from weft.mesh.opening import Opened, open_mesh
 from weft.metrics import Metrics
 from weft.multicast.snooper import Snooper
 from weft.paths.prober import Prober
 from weft.printable import printable_lines
 from weft.proxy.keeper import ProxyKeeper
+from weft.store.beginning import Places
 
 if TYPE_CHECKING:
     from weft.etcd.opening import EtcdOpened

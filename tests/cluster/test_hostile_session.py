@@ -15,15 +15,15 @@ from tests.cluster.hosts import Nursery, TestHost, until
 from weft.mesh import wire
 from weft.mesh.delta import Delta, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.exchange import Exchange
-from weft.mesh.journal import MemoryJournal
 from weft.mesh.messages import DigestMessage, Hello, Message, Part
 from weft.mesh.replica import Replica
 from weft.mesh.store import MeshStore
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network
+from weft.store.entry import Entry, Origin
 from weft.store.interface import Put
+from weft.store.journal import MemoryJournal
 
 HUGE = 2**62 - 1
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))

@@ -22,12 +22,14 @@ from weft.cluster.opening import refusals
 from weft.cluster.remembered import Remembered
 from weft.cluster.secret import Secrets
 from weft.mesh.exchange import Exchange
-from weft.mesh.opening import Opened, Places, open_mesh
-from weft.mesh.replica import Draft, Replica
+from weft.mesh.opening import Opened, open_mesh
+from weft.mesh.replica import Replica
 from weft.model import codec
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
+from weft.store.beginning import Places
+from weft.store.draft import Draft
 from weft.store.interface import Put
 
 B, C = HostId("b" * 16), HostId("c" * 16)

@@ -16,12 +16,12 @@ from weft.etcd import client
 from weft.etcd.keys import Keys
 from weft.etcd.known import Known
 from weft.etcd.wire import MAX_OPERATIONS
-from weft.mesh.entry import Key
-from weft.mesh.replica import Draft
 from weft.model.addresses import ip_address
 from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import ForgottenHost, Host, Network, Reservation
+from weft.store.draft import Draft
+from weft.store.entry import Key
 from weft.store.interface import Delete, Put
 
 A, B, C, X = "a" * 16, "b" * 16, "c" * 16, "e" * 16

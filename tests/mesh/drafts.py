@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.mesh.simulation import Cluster, live
-from weft.mesh.entry import Key
-from weft.mesh.ledger import Saved
-from weft.mesh.replica import Draft, Limits, Replica
+from weft.mesh.replica import Limits, Replica
+from weft.store.batch import Saved
+from weft.store.draft import Draft
+from weft.store.entry import Key
 
 SHORT = Limits(tombstone_lifetime_s=10.0)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from tests.mesh.simulation import DAY_S, Cluster, SimulatedHost
 from weft.mesh.fake_transport import Weather
-from weft.mesh.replica import Draft
 from weft.model.records import ForgottenHost
+from weft.store.draft import Draft
 
 Step = Callable[[Cluster, random.Random], None]
 

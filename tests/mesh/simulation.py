@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from weft.mesh import incarnations
 from weft.mesh.delta import Difference
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.fake_transport import FakeNetwork, Weather
-from weft.mesh.journal import MemoryJournal
 from weft.mesh.links import Links
-from weft.mesh.replica import Draft, Limits, Replica
+from weft.mesh.replica import Limits, Replica
 from weft.mesh.session import Pace
 from weft.model.records import ForgottenHost
+from weft.store.draft import Draft
+from weft.store.entry import Entry, Key, Origin
+from weft.store.journal import MemoryJournal
 
 WALL_S = 1_800_000_000.0
 DAY_S = 86400.0

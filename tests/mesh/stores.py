@@ -14,16 +14,17 @@ from weft.etcd.follower import Follower
 from weft.etcd.keys import Keys
 from weft.etcd.known import NOBODY, Known
 from weft.etcd.store import EtcdStore
-from weft.mesh.entry import Key
 from weft.mesh.fake_transport import FakeNetwork
-from weft.mesh.journal import MemoryJournal
-from weft.mesh.ledger import Batch
 from weft.mesh.links import Links
-from weft.mesh.replica import Draft, Replica
+from weft.mesh.replica import Replica
 from weft.mesh.session import Pace
-from weft.mesh.shown import Quarantined
 from weft.mesh.store import MeshStore
+from weft.store.batch import Batch
+from weft.store.draft import Draft
+from weft.store.entry import Key
 from weft.store.interface import Changed, Store
+from weft.store.journal import MemoryJournal
+from weft.store.shown import Quarantined
 
 DEADLINE_S = 10.0
 Holds = Mapping[tuple[str, str, str], bytes]

@@ -22,7 +22,6 @@ from weft.engine.ebpf.compile import functions
 from weft.mesh import incarnations, wire
 from weft.mesh.delta import Delta, Scope, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.ledger import MAX_ORIGINS
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
 from weft.mesh.replica import MAX_REINCARNATIONS, Replica
@@ -33,6 +32,7 @@ from weft.model.addresses import ip_address
 from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import Host, Network, Reservation
+from weft.store.entry import MAX_BODY_BYTES, Entry, Origin
 from weft.store.interface import Changed, Put
 
 A, B, V = "a" * 16, "b" * 16, "f" * 16
@@ -317,7 +317,7 @@ def test_a_forged_statement_that_is_well_formed_is_overtaken() -> None:
         entry("network", "x", b"{}", origin=Origin("", 1)),
         entry("network", "x", b"{}", origin=Origin("h" * 10_000, 1)),
         entry("network", "x", b"{}", origin=Origin("a\nb", 1)),
-        entry("hologram", "x", b"\xff" * wire.MAX_BODY_BYTES),
+        entry("hologram", "x", b"\xff" * MAX_BODY_BYTES),
     ],
 )
 def test_names_and_sizes_that_make_no_sense_cost_the_entry(bad: Entry) -> None:

@@ -8,9 +8,9 @@ from tests.mesh.drafts import SHORT, bodies, give, own, replica, shared
 from tests.mesh.simulation import DAY_S, PACE, Cluster, live, origins_of
 from weft.mesh import incarnations
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Key, Origin
-from weft.mesh.ledger import Saved
 from weft.mesh.replica import MAX_REINCARNATIONS
+from weft.store.batch import Saved
+from weft.store.entry import Key, Origin
 
 
 def test_a_lost_tail_comes_back_from_peers_and_no_number_is_given_twice() -> None:

@@ -13,15 +13,15 @@ import pytest
 from tests.mesh import schedules
 from tests.mesh.simulation import Cluster
 from weft.errors import InvalidError, UnavailableError
-from weft.mesh.journal import MemoryJournal
-from weft.mesh.ledger import Batch, Saved
 from weft.mesh.replica import Limits, Replica
-from weft.mesh.sqlite_journal import SqliteJournal, drop_unshared
 from weft.mesh.store import MeshStore
 from weft.model.ids import HostId, NetworkId, Vni
 from weft.model.records import Cluster as ClusterRecord
 from weft.model.records import Host, Network
+from weft.store.batch import Batch, Saved
 from weft.store.interface import Delete, Put
+from weft.store.journal import MemoryJournal
+from weft.store.sqlite_journal import SqliteJournal, drop_unshared
 
 H1 = "1" * 16
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))

@@ -13,9 +13,10 @@ from weft.mesh.delta import Delta
 from weft.mesh.digest import Digest
 from weft.mesh.fake_transport import Weather
 from weft.mesh.messages import Hello, Part
-from weft.mesh.replica import Draft, Replica
+from weft.mesh.replica import Replica
 from weft.mesh.session import Pace, Session
 from weft.mesh.transfer import Outgoing, size_bytes
+from weft.store.draft import Draft
 
 HOSTS = int(os.environ.get("WEFT_MESH_HOSTS", "200"))
 CALM = Pace(summary_s=1000.0, resend_s=30.0)

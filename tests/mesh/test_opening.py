@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from weft.errors import InvalidError, UnavailableError
-from weft.mesh import continuity
-from weft.mesh.entry import Origin
-from weft.mesh.opening import Opened, Places, open_mesh
+from weft.mesh.opening import Opened, open_mesh
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Host, Network, Subnet
+from weft.store import continuity
+from weft.store.beginning import Places
+from weft.store.entry import Origin
 from weft.store.interface import Delete, Put
 
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
@@ -127,7 +128,8 @@ async def test_a_cancelled_writer_leaves_memory_and_disk_alike(tmp_path: Path) -
 WRITER = """
 import asyncio, os, sys, time
 from pathlib import Path
-from weft.mesh.opening import Places, open_mesh
+from weft.mesh.opening import open_mesh
+from weft.store.beginning import Places
 from weft.model.addresses import ip_network
 from weft.model.records import Network, Subnet
 from weft.store.interface import Put

@@ -8,18 +8,19 @@ import pytest
 
 from tests.mesh.simulation import Cluster
 from weft.errors import InvalidError
-from weft.mesh.entry import Key
-from weft.mesh.journal import MemoryJournal
-from weft.mesh.ledger import Saved
-from weft.mesh.replica import Draft, Limits, Replica
-from weft.mesh.sqlite_journal import SqliteJournal
+from weft.mesh.replica import Limits, Replica
 from weft.mesh.store import MeshStore
 from weft.model import codec
 from weft.model.addresses import ip_address
 from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import ForgottenHost, Host, Network, Reservation
+from weft.store.batch import Saved
+from weft.store.draft import Draft
+from weft.store.entry import Key
 from weft.store.interface import Changed, Delete, Put
+from weft.store.journal import MemoryJournal
+from weft.store.sqlite_journal import SqliteJournal
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))

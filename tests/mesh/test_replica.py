@@ -7,8 +7,8 @@ from tests.mesh.simulation import DAY_S, Cluster, live, origins_of
 from weft.mesh import incarnations
 from weft.mesh.delta import Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Key, Origin
-from weft.mesh.ledger import Saved
+from weft.store.batch import Saved
+from weft.store.entry import Entry, Key, Origin
 
 
 def test_a_superseded_entry_leaves_the_log_and_marks_move() -> None:

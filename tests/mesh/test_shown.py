@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from weft.etcd.known import Known
-from weft.mesh.entry import Key
-from weft.mesh.replica import Draft
-from weft.mesh.shown import Shown
 from weft.model import codec
 from weft.model.addresses import ip_address
 from weft.model.choices import ReservationReason
 from weft.model.ids import HostId, ReservationId, SubnetId
 from weft.model.records import Reservation
+from weft.store.draft import Draft
+from weft.store.entry import Key
 from weft.store.memory import RecordSet
+from weft.store.shown import Shown
 
 A, B = HostId("a" * 16), HostId("b" * 16)
 

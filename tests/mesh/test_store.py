@@ -9,15 +9,15 @@ import pytest
 
 from tests.mesh.stores import EtcdCluster, MeshCluster, NewCluster, StoreCluster
 from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from weft.mesh.replica import Draft
-from weft.mesh.shown import carry_unchanged
-from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
 from weft.model.addresses import ip_address
 from weft.model.choices import ReservationReason
 from weft.model.ids import BindingId, HostId, NetworkId, ReservationId, SubnetId, Vni
 from weft.model.records import Binding, Host, Network, Reservation
+from weft.store.draft import Draft
+from weft.store.entry import MAX_BODY_BYTES
 from weft.store.interface import Changed, Delete, Put
+from weft.store.shown import carry_unchanged
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))

@@ -11,8 +11,8 @@ from weft.errors import InvalidError
 from weft.mesh import wire
 from weft.mesh.delta import Delta, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
+from weft.store.entry import Entry, Origin
 
 _hosts = st.sampled_from(["a", "b", "c" * 16])
 _numbers = st.integers(0, 2**64 - 1)

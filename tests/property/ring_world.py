@@ -16,9 +16,7 @@ from weft.ipam.lease import LeaseTimes
 from weft.ipam.occupancy import Occupancy
 from weft.ipam.ring import Need, Ring
 from weft.mesh.delta import Difference
-from weft.mesh.journal import MemoryJournal
-from weft.mesh.ownership import OWNED_KINDS
-from weft.mesh.replica import Draft, Replica
+from weft.mesh.replica import Replica
 from weft.mesh.store import MeshStore
 from weft.model import codec
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
@@ -33,6 +31,9 @@ from weft.model.records import (
     Record,
     Subnet,
 )
+from weft.store.draft import Draft
+from weft.store.journal import MemoryJournal
+from weft.store.ownership import OWNED_KINDS
 
 WALL_S = 1_800_000_000.0
 TIMES = LeaseTimes(taken_after_s=20.0, fenced_after_s=12.0, alone_s=10.0, retry_s=1.0)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from tests.property import other_release
 from tests.property.strategies import records
-from weft.mesh.shown import carry_unchanged
 from weft.model import codec
 from weft.model.records import OtherDevice, Port, Record
+from weft.store.shown import carry_unchanged
 
 HOST = "0123456789abcdef"
 NEWS: dict[str, dict[str, object]] = {

@@ -24,11 +24,12 @@ from weft.etcd.keys import Keys
 from weft.etcd.known import Known
 from weft.host.wireguard_keys import WireGuardKeys
 from weft.kernel.wireguard import key_file
-from weft.mesh.opening import Opened, Places, open_mesh
-from weft.mesh.sqlite_journal import SqliteJournal
+from weft.mesh.opening import Opened, open_mesh
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network
+from weft.store.beginning import Places
 from weft.store.interface import Put
+from weft.store.sqlite_journal import SqliteJournal
 
 NETWORK = Network(id=NetworkId("n1"), name="foo", vni=Vni(5000))
 DEEP = b'{"x":' + b"[" * 3000 + b"]" * 3000 + b"}"

@@ -16,12 +16,12 @@ from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.next_hops import NextHop
 from weft.errors import InvalidError
-from weft.mesh.shown import carry_unchanged
 from weft.model import codec
 from weft.model.ids import HostId
 from weft.model.records import KINDS, ForgottenHost, Record
 from weft.store.interface import Put
 from weft.store.memory import MemoryStore
+from weft.store.shown import carry_unchanged
 
 ME = HostId(HOSTS[0])
 several = st.lists(bodies, max_size=30)

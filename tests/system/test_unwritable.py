@@ -18,8 +18,9 @@ from weft.cluster.secret import Secrets
 from weft.config import load
 from weft.errors import WeftError
 from weft.host.instance import only_instance
-from weft.mesh.opening import Places, open_mesh
-from weft.mesh.sqlite_journal import SqliteJournal
+from weft.mesh.opening import open_mesh
+from weft.store.beginning import Places
+from weft.store.sqlite_journal import SqliteJournal
 
 state, fresh = Path(sys.argv[1]) / "state", Path(sys.argv[1]) / "fresh"
 settings = load({"state_dir": str(fresh), "run_dir": str(fresh / "run")}, {})

@@ -27,11 +27,11 @@ from weft.cluster.tls_transport import TlsTransport
 from weft.mesh import incarnations, wire
 from weft.mesh.delta import Delta, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import DigestMessage, Hello, Message, Part
-from weft.mesh.ownership import OWNED_KINDS
 from weft.model.ids import HostId
 from weft.model.records import Cluster, ForgottenHost
+from weft.store.entry import Entry, Origin
+from weft.store.ownership import OWNED_KINDS
 
 EXAMPLES = 400
 SETTLED_S = 1.0

@@ -14,7 +14,6 @@ from weft.control.context import Context, NullSettler
 from weft.control.control import Control
 from weft.control.healing import Healer
 from weft.mesh.fake_transport import FakeNetwork
-from weft.mesh.journal import MemoryJournal
 from weft.mesh.links import Links
 from weft.mesh.replica import Replica
 from weft.mesh.session import Pace
@@ -23,6 +22,7 @@ from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import Host, Neighbour, Neighbours, Port
 from weft.store.interface import Put
+from weft.store.journal import MemoryJournal
 
 PACE = Pace(coalesce_s=0.0)
 

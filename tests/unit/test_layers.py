@@ -62,7 +62,7 @@ PURE = (
     "mesh/upkeep.py",
     "mesh/session.py",
     "mesh/links.py",
-    "mesh/shown.py",
+    "store/shown.py",
     "etcd/known.py",
     "etcd/keys.py",
     "etcd/wire.py",
@@ -83,7 +83,7 @@ USERS_OF = {
     "matplotlib": {"bench"},
     "prometheus_client": {"metrics"},
     "rich": {"cli", "lab"},
-    "sqlite3": {"mesh"},
+    "sqlite3": {"store"},
 }
 """Third parties, and who may know them. ctypes is for the kernel's calls."""
 

@@ -33,9 +33,9 @@ from weft.cluster.standing import Standing
 from weft.engine.engine import Counters, Failure
 from weft.engine.wire_drops import wire_drops
 from weft.errors import UnavailableError
-from weft.mesh.opening import StoreHealth
 from weft.model.codec import to_builtins
 from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
+from weft.store.health import StoreHealth
 
 TRIES_AGAIN = "run weft doctor; weftd tries again by itself"
 ALIKE_SHOWN = 10

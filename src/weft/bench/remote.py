@@ -19,8 +19,8 @@ from weft.bench.plan import Plan
 from weft.bench.results import Check, Figure, Quantity, Results
 from weft.bench.simulated import Common
 from weft.bench.synthetic import SyntheticCluster
-from weft.mesh.ledger import Batch
-from weft.mesh.sqlite_journal import SqliteJournal
+from weft.store.batch import Batch
+from weft.store.sqlite_journal import SqliteJournal
 
 PORTS_A_HOST = 100
 _ALONE, _SOME, _ALL = "alone", "a tenth of nets", "all networks"

@@ -20,12 +20,12 @@ from weft.bench.simulated import INCARNATION, Common
 from weft.bench.synthetic import SyntheticCluster
 from weft.host import memory
 from weft.mesh.exchange import Exchange
-from weft.mesh.ledger import Saved
 from weft.mesh.links import Links
 from weft.mesh.replica import Replica
-from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.store import MeshStore
 from weft.model.records import Port
+from weft.store.batch import Saved
+from weft.store.sqlite_journal import SqliteJournal
 
 _RESYNC = Figure(
     "mesh_resync",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.held import Held, fingerprint
+from weft.store.entry import Entry, Key, Origin
 
 
 class SharedHeld(Held):

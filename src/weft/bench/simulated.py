@@ -16,15 +16,15 @@ from weft.bench.synthetic import SyntheticCluster, draft
 from weft.cluster.wanted import wanted
 from weft.errors import UnavailableError
 from weft.mesh.delta import Difference
-from weft.mesh.entry import Origin
 from weft.mesh.fake_transport import FakeNetwork, Weather
 from weft.mesh.held import Held
-from weft.mesh.ledger import Saved
 from weft.mesh.links import Links
 from weft.mesh.replica import Replica
 from weft.model.ids import HostId
 from weft.model.records import Port, Record
+from weft.store.batch import Saved
 from weft.store.clock import COUNTER_BITS
+from weft.store.entry import Origin
 
 Link = tuple[int, int]
 WALL_S = 1_800_000_000.0

@@ -6,8 +6,6 @@ import random
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from weft.mesh.ownership import owner_of
-from weft.mesh.replica import Draft
 from weft.model import codec
 from weft.model.ids import (
     HostId,
@@ -20,6 +18,8 @@ from weft.model.ids import (
     new_id,
 )
 from weft.model.records import Host, Network, Owner, Port, Record, Subnet, Veth
+from weft.store.draft import Draft
+from weft.store.ownership import owner_of
 
 PORTS_PER_NETWORK = 1000
 _POOL = IPv4Network("10.0.0.0/8")

@@ -17,8 +17,8 @@ from weft.cluster.remembered import Acquaintances, Remembered
 from weft.cluster.secret import Secret, Secrets
 from weft.config import Settings
 from weft.errors import ConflictError, InvalidError
-from weft.mesh.sqlite_journal import drop_unshared
 from weft.model.records import Cluster
+from weft.store.sqlite_journal import drop_unshared
 
 TOKEN_VARIABLE = "WEFT_JOIN_TOKEN"
 STANDARD_INPUT = "-"

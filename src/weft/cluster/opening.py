@@ -20,10 +20,10 @@ from weft.cluster.remembered import Remembered
 from weft.cluster.secret import Secrets
 from weft.cluster.tls_transport import TlsTransport
 from weft.config import Settings
-from weft.mesh.continuity import boot_id
 from weft.mesh.transport import Transport
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost
+from weft.store.continuity import boot_id
 from weft.store.interface import Store, View
 
 

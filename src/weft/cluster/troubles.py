@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
-from weft.mesh.opening import Health, StoreHealth
 from weft.model.ids import HostId
 from weft.model.records import Host
+from weft.store.health import Health, StoreHealth
 from weft.store.interface import View
 
 SKEW_S = 10.0

@@ -19,12 +19,12 @@ from weft.cluster.troubles import Trouble, troubles
 from weft.control.context import Context
 from weft.control.references import find_host
 from weft.errors import InUseError, InvalidError, NotFoundError, UnavailableError
-from weft.mesh.opening import Health, StoreHealth
-from weft.mesh.ownership import owner_of
-from weft.mesh.removed import KEPT_KINDS
 from weft.model.ids import HostId
 from weft.model.records import KINDS, ForgottenHost, Host, HostKeys, Neighbours
+from weft.store.health import Health, StoreHealth
 from weft.store.interface import Change, Delete, Put
+from weft.store.ownership import owner_of
+from weft.store.removed import KEPT_KINDS
 
 PASS_ON_S = 20.0
 """How long a host that leaves waits until another one has its last word."""

@@ -24,10 +24,10 @@ from weft.etcd.keys import Keys
 from weft.etcd.known import Known
 from weft.etcd.store import EtcdStore
 from weft.etcd.wire import KeyValue
-from weft.mesh.entry import Key
 from weft.model import codec
 from weft.model.ids import RandomBytes, new_id
 from weft.model.records import Host
+from weft.store.entry import Key
 
 log = structlog.get_logger()
 

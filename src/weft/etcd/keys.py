@@ -8,8 +8,8 @@ OWNER is the host that alone writes it, or `-`. So all that a host owns is one r
 
 from __future__ import annotations
 
-from weft.mesh.entry import Key
 from weft.mesh.screen import is_name
+from weft.store.entry import Key
 
 _NOBODY = "-"
 

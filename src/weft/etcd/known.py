@@ -13,11 +13,11 @@ from typing import NamedTuple, SupportsBytes
 
 import msgspec
 
-from weft.mesh.entry import Entry, Key, Origin
-from weft.mesh.ledger import Batch
-from weft.mesh.removed import RemovedHosts
-from weft.mesh.replica import Draft
 from weft.model.records import ForgottenHost
+from weft.store.batch import Batch
+from weft.store.draft import Draft
+from weft.store.entry import Entry, Key, Origin
+from weft.store.removed import RemovedHosts
 
 NOBODY = "etcd"
 """Who is said to have written what belongs to nobody: etcd does not tell."""
@@ -40,7 +40,7 @@ class Waiting(NamedTuple):
 
 
 class Known:
-    """All entries, and this host's writes that wait. Implements `mesh.shown.Holder`."""
+    """All entries, and this host's writes that wait. Implements `store.shown.Holder`."""
 
     def __init__(self, host: str) -> None:
         self.host = host

@@ -28,11 +28,11 @@ from weft.etcd.client import EtcdClient
 from weft.etcd.member_process import MemberProcess
 from weft.etcd.member_tls import MemberTls
 from weft.etcd.wire import Member, MembersAnswer, NoAnswer
-from weft.mesh.sqlite_journal import SqliteJournal
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost, Host
 from weft.store.interface import Changed, Store
+from weft.store.sqlite_journal import SqliteJournal
 
 log = structlog.get_logger()
 

@@ -25,12 +25,13 @@ from weft.etcd.known import NOBODY, Known
 from weft.etcd.managed import Managed
 from weft.etcd.store import EtcdStore
 from weft.mesh import incarnations
-from weft.mesh.entry import Entry, Origin
-from weft.mesh.opening import Begun, Health, Places, StoreHealth, begin
-from weft.mesh.sqlite_journal import SqliteJournal
 from weft.mesh.transport import Transport
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, RandomBytes
+from weft.store.beginning import Begun, Places, begin
+from weft.store.entry import Entry, Origin
+from weft.store.health import Health, StoreHealth
+from weft.store.sqlite_journal import SqliteJournal
 
 log = structlog.get_logger()
 

@@ -18,14 +18,14 @@ from weft.etcd import wire
 from weft.etcd.client import EtcdClient, UncertainError
 from weft.etcd.keys import Keys
 from weft.etcd.known import Known, Waiting
-from weft.mesh.entry import Key
-from weft.mesh.journal import Journal
-from weft.mesh.removed import KEPT_KINDS
-from weft.mesh.replica import Draft
-from weft.mesh.shown import Quarantined, Shown, belongs_to
 from weft.model.records import ForgottenHost
+from weft.store.draft import Draft
+from weft.store.entry import Key
 from weft.store.interface import Change, Changed, Listener
+from weft.store.journal import Journal
 from weft.store.memory import RecordSet, Watchers
+from weft.store.removed import KEPT_KINDS
+from weft.store.shown import Quarantined, Shown, belongs_to
 
 PATIENCE_S = 3.0
 """A shared write waits so long for an etcd that was there a moment ago."""

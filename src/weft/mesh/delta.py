@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from weft.mesh.entry import Entry, Origin
+from weft.store.entry import Entry, Origin
 
 Scope = Literal["increment", "full", "repair"]
 """increment: what the receiver has not seen.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 
-from weft.mesh.entry import Origin
+from weft.store.entry import Origin
 
 
 def _fingerprint(origin: Origin, mark: int) -> int:

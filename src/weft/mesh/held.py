@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from weft.mesh.entry import Entry, Key, Origin
+from weft.store.entry import Entry, Key, Origin
 
 
 def fingerprint(key: Key, entry: Entry) -> int:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import msgspec
 
 from weft.errors import InvalidError
-from weft.mesh.entry import Entry, Origin
 from weft.model.codec import check_nesting
+from weft.store.entry import INCARNATIONS, Entry, Origin
 
-KIND = "mesh-incarnations"
+KIND = INCARNATIONS
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -7,47 +7,19 @@ this host writes itself, is for `replica`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from weft.mesh.delta import Difference, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.held import Held
 from weft.mesh.incarnations import Incarnations
-from weft.mesh.removed import RemovedHosts
+from weft.store.batch import Batch, Saved
 from weft.store.clock import Version
+from weft.store.entry import Entry, Key, Origin
+from weft.store.removed import RemovedHosts
 
 MAX_ORIGINS = 20_000
 """A digest of so many still fits into a message. In a cluster of a thousand hosts, twenty
 incarnations of each count at once."""
-
-
-class Saved(NamedTuple):
-    """What a journal gives back."""
-
-    entries: Sequence[Entry] = ()
-    marks: Mapping[Origin, int] = {}
-    purged: Mapping[Origin, int] = {}
-    incarnation: int | None = None
-    """The one to go on with: only if nothing that was written under it can be missing here."""
-    since: int | None = None
-    """The first of those that led to it with nothing lost in between; None: it has no parent."""
-
-
-class Batch(NamedTuple):
-    """What changed since the last one, to be kept in one transaction."""
-
-    puts: Sequence[Entry] = ()
-    removes: Sequence[Key] = ()
-    marks: Mapping[Origin, int] = {}
-    """0: the origin is to be forgotten, its purged mark too."""
-    purged: Mapping[Origin, int] = {}
-    incarnation: int | None = None
-    since: int | None = None
-    """See `Saved.since`."""
-
-    def __bool__(self) -> bool:
-        return bool(self.puts or self.removes or self.marks or self.purged)
 
 
 class Ledger:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, SupportsBytes
+from typing import SupportsBytes
 
 import msgspec
 
 from weft.mesh import incarnations, upkeep
 from weft.mesh.delta import Delta, Difference, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.held import Held
-from weft.mesh.ledger import Batch, Ledger, Saved
+from weft.mesh.ledger import Ledger
 from weft.mesh.screen import Screen
 from weft.model.ids import RandomBytes
+from weft.store.batch import Batch, Saved
 from weft.store.clock import COUNTER_BITS, HybridClock, Version
+from weft.store.draft import Draft
+from weft.store.entry import Entry, Key, Origin
 
 MAX_REINCARNATIONS = 8
 """Within `TWIN_S`. More means that somebody else writes under this host's identity."""
@@ -41,15 +43,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead_s: float = 86400.0
     """How far ahead of this host's wall clock a version may push its logical clock. Versions
     beyond are ordered all the same and shown as skew."""
-
-
-class Draft(NamedTuple):
-    """A write of this host, before it has a version. `body` None deletes."""
-
-    kind: str
-    id: str
-    body: bytes | None
-    is_owned: bool
 
 
 class Replica:

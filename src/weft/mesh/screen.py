@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from weft.mesh.delta import Delta, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import DigestMessage, Hello, Message, Part
 from weft.store.clock import COUNTER_BITS
+from weft.store.entry import Entry, Origin
 
 V = TypeVar("V")
 

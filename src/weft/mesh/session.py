@@ -16,10 +16,10 @@ import msgspec
 from weft.errors import InvalidError
 from weft.mesh.delta import Delta, Difference
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
 from weft.mesh.replica import Replica
 from weft.mesh.transfer import Incoming, Outgoing
+from weft.store.entry import Origin
 
 MAX_BACKOFF = 5
 """Waiting doubles at most so often."""

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from weft.errors import NotFoundError, UnavailableError
 from weft.mesh.delta import Difference
-from weft.mesh.entry import Entry, Key
-from weft.mesh.journal import Journal
-from weft.mesh.replica import Draft, Replica
-from weft.mesh.shown import Quarantined, Shown, belongs_to
+from weft.mesh.replica import Replica
+from weft.store.draft import Draft
+from weft.store.entry import Entry, Key
 from weft.store.interface import Change, Changed, Listener
+from weft.store.journal import Journal
 from weft.store.memory import RecordSet, Watchers
+from weft.store.shown import Quarantined, Shown, belongs_to
 
 
 class MeshStore(RecordSet):

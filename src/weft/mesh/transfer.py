@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.mesh.delta import Delta
-from weft.mesh.entry import Entry, Key
 from weft.mesh.messages import Part
+from weft.store.entry import Entry, Key
 
 _OVERHEAD_BYTES = 48
 """Of an entry on the wire, about."""

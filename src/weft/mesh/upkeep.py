@@ -7,9 +7,9 @@ those still count.
 from __future__ import annotations
 
 from weft.mesh import incarnations
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.incarnations import Statement
 from weft.mesh.ledger import Ledger
+from weft.store.entry import Entry, Origin
 
 
 def spent_tombstones(ledger: Ledger, oldest: int, keeper: str | None) -> list[Entry]:

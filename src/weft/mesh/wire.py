@@ -16,12 +16,11 @@ from msgspec import Meta
 from weft.errors import InvalidError
 from weft.mesh.delta import Delta, Scope, Span
 from weft.mesh.digest import Digest
-from weft.mesh.entry import Entry, Origin
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
+from weft.store.entry import MAX_BODY_BYTES, Entry, Origin
 
 VERSION = 1
 MAX_BYTES = 8 * 1024 * 1024
-MAX_BODY_BYTES = 1024 * 1024
 
 Number: TypeAlias = int
 """As large as msgpack has them: which make sense is for `screen` to say, one by one."""

@@ -3,7 +3,7 @@
 During an upgrade hosts of two versions share records. A record with an unknown word must not be set
 aside, or a port would be unreachable because of a word that this host has no use for. So each list
 has a fallback: the member that does least harm where the word is not understood. The word itself
-is kept when a host changes another field of the record (`mesh.shown.carry_unchanged`).
+is kept when a host changes another field of the record (`store.shown.carry_unchanged`).
 
 Requests of users are no records: in those an unknown word is an error (`control.specs`).
 """

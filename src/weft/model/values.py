@@ -1,6 +1,6 @@
 """What the fields of records may hold: types with bounds, which decoding checks.
 
-A record with a value outside of them is set aside and shown (`mesh.shown`), so everything that
+A record with a value outside of them is set aside and shown (`store.shown`), so everything that
 reads records may rely on them. They are as wide as what Weft itself writes, and no wider than what
 the kernel's maps, DNS and a terminal can take.
 """

@@ -13,10 +13,10 @@ from weft.bench.results import Results
 from weft.bench.shared_held import SharedHeld
 from weft.bench.simulated import Common, SimulatedMesh, links_between
 from weft.bench.synthetic import PORTS_PER_NETWORK, SyntheticCluster
-from weft.mesh.entry import Entry, Key, Origin
 from weft.mesh.held import Held
 from weft.model import codec
 from weft.model.records import Network, Port, Subnet
+from weft.store.entry import Entry, Key, Origin
 
 
 def test_ports_of_a_synthetic_cluster_are_spread_over_hosts_and_fit_their_subnets() -> None:

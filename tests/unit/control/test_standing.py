@@ -17,8 +17,6 @@ from weft.control.context import Context, NullSettler
 from weft.control.control import Control
 from weft.control.explanation import explain
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, UnavailableError
-from weft.mesh.opening import Health
-from weft.mesh.shown import Quarantined
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records import (
@@ -33,8 +31,10 @@ from weft.model.records import (
     Port,
     Record,
 )
+from weft.store.health import Health
 from weft.store.interface import Delete
 from weft.store.memory import MemoryStore
+from weft.store.shown import Quarantined
 from weft.topology.routes import Route, routes
 
 A, B, C = (HostId(letter * 16) for letter in "abc")

@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from weft.errors import InvalidError
-from weft.mesh.shown import carry_unchanged
 from weft.model import codec
 from weft.model.choices import (
     Allocator,
@@ -20,6 +19,7 @@ from weft.model.choices import (
     TransportProtocol,
 )
 from weft.model.records import HostKeys, Network, OtherDevice, Port, Reservation, Subnet
+from weft.store.shown import carry_unchanged
 
 HOST = "0123456789abcdef"
 BODIES: dict[str, dict[str, object]] = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from weft.mesh.entry import Entry, Key, Origin
-from weft.mesh.ledger import Batch, Saved
+from weft.store.batch import Batch, Saved
+from weft.store.entry import Entry, Key, Origin
 
 
 class Journal(Protocol):

@@ -13,14 +13,13 @@ from typing import Protocol, SupportsBytes
 import msgspec
 
 from weft.errors import ConflictError, InvalidError
-from weft.mesh.entry import Entry, Key, Rank
-from weft.mesh.ownership import OWNED_KINDS, objection, owner_of
-from weft.mesh.replica import Draft
-from weft.mesh.wire import MAX_BODY_BYTES
 from weft.model import codec
 from weft.model.records import KINDS, ForgottenHost, Record
 from weft.store.clock import Version
+from weft.store.draft import Draft
+from weft.store.entry import MAX_BODY_BYTES, Entry, Key, Rank
 from weft.store.interface import Change, Delete, Put, View
+from weft.store.ownership import OWNED_KINDS, objection, owner_of
 
 _KINDS = {kind.KIND: kind for kind in KINDS}
 

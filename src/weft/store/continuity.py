@@ -12,8 +12,8 @@ from pathlib import Path
 
 from weft.disk import why_not_written
 from weft.errors import InvalidError, UnavailableError
-from weft.mesh.sqlite_journal import SqliteJournal
 from weft.model.ids import RandomBytes, new_id
+from weft.store.sqlite_journal import SqliteJournal
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FACT = "start"

@@ -19,9 +19,9 @@ from typing import TypeVar
 
 from weft.disk import why_not_written, with_fix
 from weft.errors import InvalidError, UnavailableError
-from weft.mesh.entry import Entry, Origin
-from weft.mesh.ledger import Batch, Saved
 from weft.model.records import AddressBlocks, Lease, LeaseVote
+from weft.store.batch import Batch, Saved
+from weft.store.entry import Entry, Origin
 
 T = TypeVar("T")
 

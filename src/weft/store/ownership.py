@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from weft.mesh.entry import Entry
 from weft.model.records import KINDS, Host, Record
+from weft.store.entry import Entry
 
 
 def _is_owned(kind: type[Record]) -> bool:

@@ -14,6 +14,10 @@ import msgspec
 
 from weft.store.clock import Version
 
+MAX_BODY_BYTES = 1024 * 1024
+INCARNATIONS = "mesh-incarnations"
+"""Kind of the entries by which replication keeps account of itself (`mesh.incarnations`)."""
+
 
 class Origin(NamedTuple):
     """One unbroken series of writes of a host.

@@ -9,11 +9,10 @@ those by which the others share out the addresses that were its own.
 
 from __future__ import annotations
 
-from weft.mesh import incarnations
-from weft.mesh.entry import Entry
 from weft.model.records import AddressBlocks, ForgottenHost, Lease, LeaseVote
+from weft.store.entry import INCARNATIONS, Entry
 
-KEPT_KINDS = frozenset({incarnations.KIND, AddressBlocks.KIND, Lease.KIND, LeaseVote.KIND})
+KEPT_KINDS = frozenset({INCARNATIONS, AddressBlocks.KIND, Lease.KIND, LeaseVote.KIND})
 """Of what a removed host owned, that which others still decide by."""
 
 
