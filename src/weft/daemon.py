@@ -34,9 +34,9 @@ from weft.cluster.secret import Secrets
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
 from weft.control.control import Control
-from weft.control.healing import Healer
-from weft.control.janitor import Janitor
-from weft.control.shared_space import SharedSpace
+from weft.control.upkeep.healing import Healer
+from weft.control.upkeep.janitor import Janitor
+from weft.control.upkeep.shared_space import SharedSpace
 from weft.disk import own_directory
 from weft.dns.service import DnsService
 from weft.engine.ebpf.compile import functions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.control.conflicts import conflicts
+from weft.control.answers.conflicts import conflicts
 from weft.control.vnis import renumbered
 from weft.model.addresses import ip_network
 from weft.model.ids import NetworkId, SubnetId, Vni

@@ -21,8 +21,8 @@ from tests.unit.api.test_openapi import Described, exchange
 from tests.unit.conftest import Weftd
 from weft.config import Settings
 from weft.control.context import Context, NullSettler
-from weft.control.healing import Healer
-from weft.control.shared_space import SharedSpace
+from weft.control.upkeep.healing import Healer
+from weft.control.upkeep.shared_space import SharedSpace
 from weft.dns import wire
 from weft.dns.zone import Scope, Zone
 from weft.model import codec

@@ -12,7 +12,7 @@ from itertools import combinations
 from weft.config import Settings
 from weft.control.context import Context, NullSettler
 from weft.control.control import Control
-from weft.control.healing import Healer
+from weft.control.upkeep.healing import Healer
 from weft.mesh.fake_transport import FakeNetwork
 from weft.mesh.links import Links
 from weft.mesh.replica import Replica

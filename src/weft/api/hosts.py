@@ -17,7 +17,7 @@ from weft.api.schema import (
     WhyInfo,
 )
 from weft.cluster.standing import Standing
-from weft.control.explanation import explain
+from weft.control.answers.explanation import explain
 from weft.errors import (
     ConflictError,
     InUseError,

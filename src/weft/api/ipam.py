@@ -6,7 +6,7 @@ from weft.api.context import Context
 from weft.api.render import network_name
 from weft.api.route import AnyRoute, Call, plain
 from weft.api.schema import Empty, IpamInfo, LeaseInfo, ShareInfo, SubnetShares
-from weft.control.address_report import LeaseReport, SubnetReport
+from weft.control.answers.address_report import LeaseReport, SubnetReport
 from weft.ipam.intervals import Interval
 from weft.ipam.report import Share
 from weft.model.ids import HostId

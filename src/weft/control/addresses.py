@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET
 
-from weft.control.address_report import (
+from weft.control.answers.address_report import (
     LeaseReport,
     SubnetReport,
     lease_reports,
@@ -15,8 +15,8 @@ from weft.control.address_report import (
 )
 from weft.control.context import Context
 from weft.control.references import host_name, port_label
-from weft.control.space import SpaceNeeded
 from weft.control.specs import SubnetSpec
+from weft.control.upkeep.space import SpaceNeeded
 from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError, UnavailableError
 from weft.ipam.allocation import next_address, next_subnet, overlapping
 from weft.ipam.intervals import range_within, usable

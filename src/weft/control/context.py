@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from weft.config import Settings
-from weft.control.space import Space, WholeSpace
 from weft.control.turn import Turn
+from weft.control.upkeep.space import Space, WholeSpace
 from weft.errors import UnavailableError
 from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId, RandomBytes

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from weft.cluster.standing import Members
 from weft.control.addresses import Addresses
-from weft.control.conflicts import Conflict, conflicts
+from weft.control.answers.conflicts import Conflict, conflicts
 from weft.control.context import Context
 from weft.control.encryption import Encryption
 from weft.control.followers import Followers

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from weft.config import Settings
-from weft.control.conflicts import conflicts
+from weft.control.answers.conflicts import conflicts
 from weft.control.context import Context, HostRoute, NullSettler
 from weft.control.control import Control
 from weft.control.specs import NetworkSpec, SubnetSpec

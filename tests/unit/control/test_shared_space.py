@@ -14,8 +14,8 @@ import pytest
 from weft.config import Settings
 from weft.control.context import Context, NullSettler
 from weft.control.control import Control
-from weft.control.shared_space import SharedSpace
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
+from weft.control.upkeep.shared_space import SharedSpace
 from weft.errors import ConflictError, ExhaustedError, UnavailableError
 from weft.ipam.lease import LeaseTimes
 from weft.model.ids import HostId

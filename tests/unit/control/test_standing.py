@@ -13,9 +13,9 @@ from weft.cluster.interface import Problem
 from weft.cluster.standing import Standing
 from weft.config import Settings
 from weft.control import hosts as hosts_module
+from weft.control.answers.explanation import explain
 from weft.control.context import Context, NullSettler
 from weft.control.control import Control
-from weft.control.explanation import explain
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, UnavailableError
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId

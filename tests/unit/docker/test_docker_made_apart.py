@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.docker.machines import Machine, machines, quiet, until
-from weft.control.space import WholeSpace
+from weft.control.upkeep.space import WholeSpace
 from weft.ipam.records import blocks_id
 from weft.model.ids import HostId
 from weft.model.records import AddressBlocks, Port, Subnet

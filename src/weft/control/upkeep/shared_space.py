@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from weft.control.context import Context
-from weft.control.shortage import shortage
-from weft.control.space import Fence, SpaceNeeded
+from weft.control.upkeep.shortage import shortage
+from weft.control.upkeep.space import Fence, SpaceNeeded
 from weft.errors import InvalidError, WeftError
 from weft.ipam.draft import Gone
 from weft.ipam.intervals import Interval

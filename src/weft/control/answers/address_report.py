@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from weft.control.context import Context
-from weft.control.shortage import names
+from weft.control.upkeep.shortage import names
 from weft.ipam.lease import heir_of
 from weft.ipam.quorum import TAKEABLE_FROM
 from weft.ipam.records import is_forgotten, is_returning

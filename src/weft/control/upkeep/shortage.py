@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from weft.control.space import Fence, SpaceNeeded, exhausted
+from weft.control.upkeep.space import Fence, SpaceNeeded, exhausted
 from weft.errors import UnavailableError, WeftError
 from weft.ipam.blocks import segments
 from weft.ipam.lease import heir_of

@@ -1,0 +1,1 @@
+"""What control says of the records when it is asked: conflicts, explanations, reports."""

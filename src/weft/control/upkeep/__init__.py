@@ -1,0 +1,1 @@
+"""What control does by itself: mends what hosts did apart, takes back what nobody gives back."""
