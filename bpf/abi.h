@@ -29,6 +29,14 @@ struct address {
 	__u32 words_be[4];
 };
 
+/* Devices that Weft makes have an ifindex of this range, so that an array can have them by a number of
+ * its own, their berth: how far the ifindex is behind the first. Other devices have no berth: those of
+ * others, those made before there was the range, and those for which it was full. */
+enum berth {
+	FIRST_IFINDEX = 0x570000,
+	BERTHS = 16384, /* half as many again as the ports that a host is measured with */
+};
+
 /* ports_v1: ifindex of the host's end -> the sender behind it. */
 enum port_flag {
 	PORT_SPOOF_CHECK = 1 << 0, /* sources must be the port's own or in allowed_v1 */

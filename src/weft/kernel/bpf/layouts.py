@@ -19,6 +19,7 @@ __all__ = [
     "Allowed",
     "AllowedKey",
     "AnswerLimit",
+    "Berth",
     "Constants",
     "Counters",
     "DnsFlow",
@@ -66,6 +67,13 @@ class Member(NamedTuple):
     name: str
     offset: int
     size: int
+
+
+class Berth(IntEnum):
+    """enum berth."""
+
+    FIRST_IFINDEX = 0x570000
+    BERTHS = 0x4000
 
 
 class PortFlag(IntFlag):
