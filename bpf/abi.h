@@ -286,7 +286,7 @@ enum service_address {
 	WEFT_DNS_PORT = 335, /* that weftd's DNS server listens on */
 };
 
-/* counters_v1 (per CPU): ifindex -> ; the workload's view: rx = what it received */
+/* drops_v1 (per CPU): (ifindex that the packet came by, reason) -> how many */
 enum drop_reason {
 	DROP_NONE = 0,
 	DROP_MALFORMED,		/* headers that do not parse or do not fit the packet */
@@ -314,12 +314,22 @@ enum drop_reason {
 	DROP_REASONS = 24, /* room */
 };
 
+struct drop_key {
+	__u32 ifindex;
+	__u32 reason; /* enum drop_reason */
+};
+
+struct drop_count {
+	__u64 packets;
+};
+
+/* counters_v2 (per CPU): berth -> ; other_counters_v1: ifindex -> ; the workload's view: rx = what it
+ * received */
 struct counters {
 	__u64 rx_packets;
 	__u64 rx_bytes;
 	__u64 tx_packets;
 	__u64 tx_bytes;
-	__u64 drops[DROP_REASONS];
 };
 
 /* What the loader sets once per host, in .rodata.weft of every program. */

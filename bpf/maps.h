@@ -3,8 +3,9 @@
  *
  * All are pinned by name and shared by all programs of a host. Unless a comment says otherwise a
  * map is written and read back by weftd, read by programs, and nothing is evicted: what weftd does
- * not delete stays, and when a map is full weftd is told so and says it. Entries are allocated as
- * they come (NO_PREALLOC), so a size costs 16 bytes an entry at most.
+ * not delete stays, and when a map is full weftd is told so and says it. Entries of hashes are allocated
+ * as they come (NO_PREALLOC), so a size costs 16 bytes an entry at most. An array is there whole, and
+ * what is all zero in it is no entry.
  */
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
@@ -221,16 +222,38 @@ struct {
 	__uint(max_entries, 16384);
 } dns_flows_v1 SEC(".maps");
 
-/* ifindex -> what the workload behind it sent, received and lost; for weft1 the host is the
- * workload. Made and written by programs, read by weftd, which deletes it with the port.
- * 65536: as ports_v1. */
+/* Berth -> what the workload behind the device sent and received; for weft1 the host is the workload.
+ * Read and written by programs for every packet, read by weftd, which zeroes it once the device is gone.
+ * 32 bytes for each berth and CPU: 1 MiB on a machine of 2 CPUs, 32 MiB on one of 64. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct counters);
+	__uint(max_entries, BERTHS);
+} counters_v2 SEC(".maps");
+
+/* ifindex -> the same of devices without a berth. Made by weftd with the port, for what has no entry is
+ * not counted, and deleted with it.
+ * 65536: as other_ports_v1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__type(key, __u32);
 	__type(value, struct counters);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} counters_v1 SEC(".maps");
+} other_counters_v1 SEC(".maps");
+
+/* (ifindex, reason) -> packets that came by the device and were dropped. Made and written by programs,
+ * apart from the counters, for most ports never drop anything, and 24 numbers for each berth would cost
+ * 192 MiB on 64 CPUs. Read by weftd, which deletes them once the device is gone. What does not fit is not counted.
+ * 131072: eight reasons for each berth. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__type(key, struct drop_key);
+	__type(value, struct drop_count);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} drops_v1 SEC(".maps");
 
 /* Facts of this host, set by the loader. Not a map to C: the verifier sees constants. */
 const volatile struct constants weft SEC(".rodata.weft");

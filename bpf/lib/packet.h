@@ -76,6 +76,12 @@ struct packet {
 	};
 };
 
+/* BERTHS or more: the device has none. */
+static __always_inline __u32 berth_of(__u32 ifindex)
+{
+	return ifindex - FIRST_IFINDEX;
+}
+
 static const struct mac gateway_mac = { {
 	(__u16)0x570a,
 	(__u16)0x4645,

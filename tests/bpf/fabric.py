@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
@@ -20,10 +20,9 @@ from tests.bpf.namespaces import Namespace
 from tests.bpf.streams import SMALL_BUFFERS
 from tests.own_addresses import await_addresses
 from weft.engine.ebpf.codecs import encode_address
-from weft.kernel.bpf import layouts, programs
+from weft.kernel.bpf import counters, layouts, programs
 from weft.kernel.bpf.counters import PortCounters
-from weft.kernel.bpf.counters import read as read_counters
-from weft.kernel.bpf.layouts import EndpointFlag, PortFlag, TunnelFlag
+from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag, TunnelFlag
 from weft.kernel.bpf.programs import DataPlane, HostDevices
 from weft.model.service_addresses import GATEWAY_MAC
 
@@ -123,8 +122,9 @@ class WireHost:
         run("ip link set weft0 arp off")
         run("ip link add weftx mtu 65485 type vxlan external dstport 4789 udp6zerocsumrx")
         for place, inside in zip(self.places, self.insides):
+            index = Berth.FIRST_IFINDEX + 1 + place.subnet
             run(
-                f"ip link add {place.device} mtu {mtu} type veth peer name eth0 "
+                f"ip link add {place.device} index {index} mtu {mtu} type veth peer name eth0 "
                 f"mtu {mtu} address {place.mac} netns {path(inside)}"
             )
         for name in ("weft0", "weft1", "weftx", *(place.device for place in self.places)):
@@ -147,6 +147,7 @@ class WireHost:
         self.plane = self.stack.enter_context(
             DataPlane.load(self.folder, self.devices, self._objects)
         )
+        counters.begin(self.plane.maps, self.ifindexes.values())
 
     def attach(self, underlays: Sequence[str]) -> None:
         # The wires first: of what they have not marked, `from_overlay` believes nothing.
@@ -268,10 +269,10 @@ class WireHost:
         self.put("tunnels_v1", struct.pack("<I", tag(host)), value.encode())
 
     def counters(self, device: str) -> PortCounters:
-        found = read_counters(self.plane.maps["counters_v1"])
-        return found.get(self.ifindexes[device], PortCounters(0, 0, 0, 0, {}))
+        found = counters.read(self.plane.maps)
+        return found.get(self.ifindexes[device], PortCounters())
 
-    def drops(self) -> dict[str, dict[str, int]]:
+    def drops(self) -> dict[str, Mapping[str, int]]:
         """By device."""
         return {name: each for name in self.ifindexes if (each := self.counters(name).drops)}
 

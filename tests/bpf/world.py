@@ -8,9 +8,8 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from weft.engine.ebpf.codecs import encode_address
-from weft.kernel.bpf import layouts, syscall
+from weft.kernel.bpf import counters, layouts, syscall
 from weft.kernel.bpf.counters import DROP_REASONS, PortCounters
-from weft.kernel.bpf.counters import read as read_counters
 from weft.kernel.bpf.layouts import EndpointFlag, PortFlag
 from weft.kernel.bpf.programs import DataPlane, HostDevices
 from weft.model.addresses import link_local_from_mac
@@ -56,6 +55,8 @@ INA = Workload(
     PortFlag.PORT_SPOOF_CHECK | PortFlag.PORT_INTERNAL,
 )
 WORKLOADS = (ANN, BOB, CYD, DAN, EVE, INA)
+WITHOUT_BERTH = (CYD, EVE)
+"""Whose devices others made, or Weft before there were berths."""
 
 HOST_MAC, HOST4, HOST6 = "02:00:00:00:00:99", "10.1.0.99", "fd00:1::99"
 """The host's own place on RED."""
@@ -116,6 +117,7 @@ class World:
         for name, each in self.plane.maps.items():
             each.delete(list(each.read()))
             assert not each.read(), name
+        counters.begin(self.plane.maps, self.ifindexes.values())
         for workload in WORKLOADS:
             self._add_port(workload)
         for (vni, cidr), gateway in SUBNETS.items():
@@ -171,9 +173,8 @@ class World:
         return self._run("from_wire", "uplink", packet, gso_size)
 
     def counters(self, device: str) -> PortCounters:
-        none = PortCounters(0, 0, 0, 0, {})
-        found = read_counters(self.plane.maps["counters_v1"])
-        return found.get(self.ifindexes[device], none)
+        found = counters.read(self.plane.maps)
+        return found.get(self.ifindexes[device], PortCounters())
 
     def ports_of(self, vni: int) -> set[str]:
         return {workload.device for workload in WORKLOADS if workload.vni == vni}

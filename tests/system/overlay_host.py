@@ -16,7 +16,8 @@ from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
 from weft.kernel import netns
-from weft.kernel.bpf.layouts import DropReason, Tunnel
+from weft.kernel.bpf.counters import DROPS
+from weft.kernel.bpf.layouts import DropKey, DropReason, Tunnel
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
@@ -111,8 +112,9 @@ class OverlayHost:
 
     def drops(self, reason: DropReason) -> int:
         """Packets that this host's programs dropped, on all devices."""
-        with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / "counters_v1") as counters:
-            return sum(numbers[4 + reason] for numbers in counters.read_summed().values())
+        with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / DROPS) as drops:
+            counts = drops.read_summed().items()
+        return sum(count for key, (count,) in counts if DropKey.decode(key).reason == reason)
 
     def purge(self) -> None:
         """Take all away."""

@@ -30,6 +30,8 @@ class Devices:
         self._names: dict[int, str] = {}
         self._taken: set[int] = set()
         """Ifindexes that some device had at the last look or since."""
+        self.gone: set[int] = set()
+        """Those that looks have found gone, for what cleans up behind them, and empties it."""
         self._given = 0
         """How many of the range were given, over and over again."""
 
@@ -37,7 +39,13 @@ class Devices:
         """Look at the kernel. Linear in the number of devices."""
         self._by_name = {link.name: link for link in links(self.netlink)}
         self._names = {link.ifindex: link.name for link in self._by_name.values()}
+        self.gone |= self._taken - self._names.keys()
+        self.gone -= self._names.keys()
         self._taken = set(self._names)
+
+    def is_there(self, ifindex: int) -> bool:
+        """Whether some device has it."""
+        return ifindex in self._names
 
     def spare(self, ifindexes: Iterable[int]) -> None:
         """Do not give these before the next look."""

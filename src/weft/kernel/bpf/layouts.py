@@ -24,6 +24,8 @@ __all__ = [
     "Counters",
     "DnsFlow",
     "DnsFlowKey",
+    "DropCount",
+    "DropKey",
     "DropReason",
     "Endpoint",
     "EndpointFlag",
@@ -730,29 +732,62 @@ class DnsFlow(NamedTuple):
 _DNS_FLOW = struct.Struct("<16s16s6s10x")
 
 
+class DropKey(NamedTuple):
+    """struct drop_key: 8 bytes."""
+
+    ifindex: int = 0
+    reason: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _DROP_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> DropKey:
+        """The opposite of `encode`."""
+        return cls._make(_DROP_KEY.unpack(raw))
+
+
+_DROP_KEY = struct.Struct("<II")
+
+
+class DropCount(NamedTuple):
+    """struct drop_count: 8 bytes."""
+
+    packets: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _DROP_COUNT.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> DropCount:
+        """The opposite of `encode`."""
+        return cls._make(_DROP_COUNT.unpack(raw))
+
+
+_DROP_COUNT = struct.Struct("<Q")
+
+
 class Counters(NamedTuple):
-    """struct counters: 224 bytes."""
+    """struct counters: 32 bytes."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
     tx_packets: int = 0
     tx_bytes: int = 0
-    drops: tuple[int, ...] = (0,) * 24
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
-        return _COUNTERS.pack(
-            self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes, *self.drops
-        )
+        return _COUNTERS.pack(*self)
 
     @classmethod
     def decode(cls, raw: bytes) -> Counters:
         """The opposite of `encode`."""
-        values = _COUNTERS.unpack(raw)
-        return cls._make((*values[:4], values[4:]))
+        return cls._make(_COUNTERS.unpack(raw))
 
 
-_COUNTERS = struct.Struct("<QQQQ24Q")
+_COUNTERS = struct.Struct("<QQQQ")
 
 
 class Constants(NamedTuple):
@@ -810,7 +845,9 @@ SIZES: dict[str, int] = {
     "resolver": 8,
     "dns_flow_key": 8,
     "dns_flow": 48,
-    "counters": 224,
+    "drop_key": 8,
+    "drop_count": 8,
+    "counters": 32,
     "constants": 52,
 }
 """Bytes of every struct."""
@@ -958,12 +995,16 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("mac", 32, 6),
         Member("spare", 38, 10),
     ),
+    "drop_key": (
+        Member("ifindex", 0, 4),
+        Member("reason", 4, 4),
+    ),
+    "drop_count": (Member("packets", 0, 8),),
     "counters": (
         Member("rx_packets", 0, 8),
         Member("rx_bytes", 8, 8),
         Member("tx_packets", 16, 8),
         Member("tx_bytes", 24, 8),
-        Member("drops", 32, 192),
     ),
     "constants": (
         Member("weft0_ifindex", 0, 4),

@@ -1,7 +1,8 @@
 """BPF maps as Python sees them: bytes to bytes, in batches.
 
 Every map is a cache of what weftd can say again at any time, so an entry that cannot be written is
-told to the caller and does not stop the others.
+told to the caller and does not stop the others. An array reads as if it were a hash: what is all
+zero is no entry.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from weft.errors import KernelError
 from weft.kernel.bpf import syscall
@@ -21,6 +22,27 @@ from weft.kernel.bpf.syscall import Command, MapType
 BATCH = 16384
 """Entries per system call: large enough that the call itself costs nothing."""
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
+_ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
+
+
+class Entries(Protocol):
+    """What one map holds, or several that are used as one; see `BpfMap`."""
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """One value."""
+        ...
+
+    def read(self) -> dict[bytes, bytes]:
+        """All entries."""
+        ...
+
+    def update(self, items: Mapping[bytes, bytes]) -> dict[bytes, KernelError]:
+        """Write entries; gives those that were refused."""
+        ...
+
+    def delete(self, keys: Iterable[bytes]) -> dict[bytes, KernelError]:
+        """Remove entries; gives those that were refused."""
+        ...
 
 
 class BpfMap:
@@ -39,6 +61,7 @@ class BpfMap:
         self.stride = (self.info.value_size + 7) // 8 * 8 if self.is_per_cpu else 0
         self.value_size = self.stride * cpu_count() if self.is_per_cpu else self.info.value_size
         self.name = name or self.info.name
+        self._none = bytes(self.value_size) if self.info.type in _ARRAYS else None
         self._has_batches = True
 
     @classmethod
@@ -65,16 +88,18 @@ class BpfMap:
         if error == errno.ENOENT:
             return None
         self._check(error, "read")
-        return bytes(value)
+        found = bytes(value)
+        return found if found != self._none else None
 
     def read(self) -> dict[bytes, bytes]:
         """All entries. Those that come or go meanwhile may be there or not."""
-        if self._has_batches:
-            entries = self._read_batches()
-            if entries is not None:
-                return entries
+        entries = self._read_batches() if self._has_batches else None
+        if entries is None:
             self._has_batches = False
-        return self._read_singly()
+            entries = self._read_singly()
+        if self._none is None:
+            return entries
+        return {key: value for key, value in entries.items() if value != self._none}
 
     def read_summed(self) -> dict[bytes, tuple[int, ...]]:
         """All entries of a per-CPU map whose value is 64-bit numbers, summed over the CPUs."""
@@ -92,6 +117,8 @@ class BpfMap:
 
     def delete(self, keys: Iterable[bytes]) -> dict[bytes, KernelError]:
         """Remove entries; one that is not there is none the worse. Gives those refused."""
+        if self._none is not None:
+            return self.update(dict.fromkeys(keys, self._none))
         return self._apply(Command.MAP_DELETE_BATCH, list(keys), b"")
 
     def _apply(
