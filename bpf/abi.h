@@ -37,21 +37,22 @@ enum berth {
 	BERTHS = 16384, /* half as many again as the ports that a host is measured with */
 };
 
-/* ports_v1: ifindex of the host's end -> the sender behind it. */
+/* ports_v2: berth -> the sender behind the device; other_ports_v1: ifindex of the host's end -> . A port
+ * that goes is zeroed while packets of its own are on their way, so zero is always the stricter. */
 enum port_flag {
-	PORT_SPOOF_CHECK = 1 << 0, /* sources must be the port's own or in allowed_v1 */
-	PORT_INTERNAL = 1 << 1,	   /* its network has no way to the outside */
+	PORT_ANY_SOURCE = 1 << 0, /* sources need not be the port's own, or in allowed_v1 */
+	PORT_OUTSIDE = 1 << 1,	  /* its network has a way to the outside */
 };
 
 struct port {
-	__u32 vni;
+	__u32 vni;   /* 0: no port */
 	__u32 flags; /* enum port_flag */
 	struct mac mac;
 	__u16 mtu;
 	__u32 slot;
 	struct address ipv4; /* first address of the family; all zero: none */
 	struct address ipv6;
-	__u8 spare[24];
+	__u8 spare[12];
 };
 
 /* addresses_v1: (VNI, address) -> where it lives. */

@@ -15,15 +15,24 @@
 
 #include "abi.h"
 
-/* ifindex of a port's device on the host -> the sender behind it. Read once a packet.
- * 65536: six times the ports that a host is measured with. */
+/* Berth -> the sender behind the device. Read once a packet.
+ * 64 bytes each, 1 MiB in all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct port);
+	__uint(max_entries, BERTHS);
+} ports_v2 SEC(".maps");
+
+/* ifindex of a port's device on the host -> the same of devices without a berth.
+ * 65536: four times what has one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
 	__type(value, struct port);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} ports_v1 SEC(".maps");
+} other_ports_v1 SEC(".maps");
 
 /* (VNI, address) -> where it lives. Read for ARP, ND and routed packets; link-local addresses are found
  * by their MACs.
@@ -58,7 +67,7 @@ struct {
 } networks_v1 SEC(".maps");
 
 /* (VNI, slot) -> a port that broadcast reaches; slots are dense, holes are skipped.
- * 65536: as ports_v1. */
+ * 65536: as other_ports_v1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct flood_key);
@@ -91,7 +100,7 @@ struct {
 } groups_v1 SEC(".maps");
 
 /* (VNI, multicast address, slot) -> a port of this host that is a member; holes are skipped.
- * 262144: four groups for each port of ports_v1. */
+ * 262144: four groups for each port of other_ports_v1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct member_key);

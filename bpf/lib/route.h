@@ -102,7 +102,7 @@ static __noinline int route_outside(struct packet *packet, const struct port *po
 	if (prefix)
 		return drop(packet,
 			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
-	if (port->flags & PORT_INTERNAL)
+	if (!(port->flags & PORT_OUTSIDE))
 		return drop(packet, DROP_INTERNAL);
 	return leave_network(packet);
 }

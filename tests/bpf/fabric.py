@@ -20,7 +20,7 @@ from tests.bpf.namespaces import Namespace
 from tests.bpf.streams import SMALL_BUFFERS
 from tests.own_addresses import await_addresses
 from weft.engine.ebpf.codecs import encode_address
-from weft.kernel.bpf import counters, layouts, programs
+from weft.kernel.bpf import berths, counters, layouts, programs
 from weft.kernel.bpf.counters import PortCounters
 from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag, TunnelFlag
 from weft.kernel.bpf.programs import DataPlane, HostDevices
@@ -198,7 +198,7 @@ class WireHost:
         for slot, place in enumerate(self.places):
             port = layouts.Port(
                 VNI,
-                PortFlag.PORT_SPOOF_CHECK,
+                PortFlag.PORT_OUTSIDE,
                 mac(place.mac),
                 mtu,
                 slot,
@@ -206,7 +206,7 @@ class WireHost:
                 encode(place.ipv6),
             )
             ifindex = self.ifindexes[place.device]
-            self.put("ports_v1", struct.pack("<I", ifindex), port.encode())
+            berths.ports(self.plane.maps).update({struct.pack("<I", ifindex): port.encode()})
             self.put(
                 "flood_v1", layouts.FloodKey(VNI, slot).encode(), layouts.Flood(ifindex).encode()
             )

@@ -117,7 +117,7 @@ def test_equal_rows_are_equal_bytes_of_the_maps_size(row: tuple[str, object, obj
     name, key, value = row
     codec = CODECS[name]
     sizes = {
-        rows.PORTS: (4, 76),
+        rows.PORTS: (4, 64),
         rows.ADDRESSES: (20, 32),
         rows.MACS: (12, 32),
         rows.NETWORKS: (4, 32),

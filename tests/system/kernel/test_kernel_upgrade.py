@@ -226,7 +226,7 @@ def test_a_map_that_loses_its_pin_loses_no_packet(
 ) -> None:
     settle(sink, desired)
     pings = Pings(workloads[0], ("10.5.0.3", "10.7.0.4"))
-    for name in ("macs_v1", "addresses_v1", "ports_v1"):
+    for name in ("macs_v1", "addresses_v1", "ports_v2"):
         (Path(settings.bpffs_dir) / "maps" / name).unlink()
         settle(sink, desired)
     assert set(pings.lost().values()) == {0}

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
-from weft.kernel.bpf import layouts
+from weft.kernel.bpf import berths, layouts
 from weft.kernel.bpf.layouts import EndpointFlag, GroupFlag, NetworkFlag, PeerFlag, PortFlag
 from weft.model.addresses import IPAddress, IPNetwork
 
@@ -77,10 +77,10 @@ def decode_mac(raw: bytes) -> str:
 
 def _encode_port(value: rows.PortValue, devices: Devices) -> bytes:
     flags = PortFlag(0)
-    if value.is_spoof_checked:
-        flags |= PortFlag.PORT_SPOOF_CHECK
-    if value.is_internal:
-        flags |= PortFlag.PORT_INTERNAL
+    if not value.is_spoof_checked:
+        flags |= PortFlag.PORT_ANY_SOURCE
+    if not value.is_internal:
+        flags |= PortFlag.PORT_OUTSIDE
     return layouts.Port(
         vni=value.vni,
         flags=flags,
@@ -98,10 +98,10 @@ def _decode_port(raw: bytes, devices: Devices) -> rows.PortValue:
         vni=port.vni,
         mac=decode_mac(port.mac),
         slot=port.slot,
-        is_spoof_checked=bool(port.flags & PortFlag.PORT_SPOOF_CHECK),
+        is_spoof_checked=not port.flags & PortFlag.PORT_ANY_SOURCE,
         ipv4=decode_address(port.ipv4),
         ipv6=decode_address(port.ipv6),
-        is_internal=bool(port.flags & PortFlag.PORT_INTERNAL),
+        is_internal=not port.flags & PortFlag.PORT_OUTSIDE,
         mtu_bytes=port.mtu,
     )
 
@@ -276,7 +276,7 @@ def _of_ifindex(raw: bytes, devices: Devices) -> str:
 
 
 PORTS: Codec[str, rows.PortValue] = Codec(
-    "ports_v1",
+    berths.PORTS,
     lambda key, devices: _u32(devices.ifindex(key), devices),
     _of_ifindex,
     _encode_port,

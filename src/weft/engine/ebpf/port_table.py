@@ -9,7 +9,7 @@ from weft.engine.ebpf.codecs import PORTS
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.rows import RowFailure
-from weft.kernel.bpf import counters
+from weft.kernel.bpf import berths, counters
 from weft.kernel.bpf.maps import BpfMap
 
 
@@ -18,7 +18,7 @@ class PortTable(MapTable):
 
     def __init__(self, open_maps: Callable[[], Mapping[str, BpfMap]], devices: Devices) -> None:
         """`open_maps` gives all maps that are in use now."""
-        super().__init__(rows.PORTS, PORTS, lambda: open_maps()[PORTS.map_name], devices)
+        super().__init__(rows.PORTS, PORTS, lambda: berths.ports(open_maps()), devices)
         self._open_maps = open_maps
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:

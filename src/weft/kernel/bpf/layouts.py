@@ -81,8 +81,8 @@ class Berth(IntEnum):
 class PortFlag(IntFlag):
     """enum port_flag."""
 
-    PORT_SPOOF_CHECK = 0x1
-    PORT_INTERNAL = 0x2
+    PORT_ANY_SOURCE = 0x1
+    PORT_OUTSIDE = 0x2
 
 
 class EndpointFlag(IntFlag):
@@ -202,7 +202,7 @@ class Trace(IntEnum):
 
 
 class Port(NamedTuple):
-    """struct port: 76 bytes."""
+    """struct port: 64 bytes."""
 
     vni: int = 0
     flags: int = 0
@@ -222,7 +222,7 @@ class Port(NamedTuple):
         return cls._make(_PORT.unpack(raw))
 
 
-_PORT = struct.Struct("<II6sHI16s16s24x")
+_PORT = struct.Struct("<II6sHI16s16s12x")
 
 
 class AddressKey(NamedTuple):
@@ -818,7 +818,7 @@ _CONSTANTS = struct.Struct("<II6sHIIIIB3x16s")
 
 
 SIZES: dict[str, int] = {
-    "port": 76,
+    "port": 64,
     "address_key": 20,
     "endpoint": 32,
     "mac_key": 12,
@@ -861,7 +861,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("slot", 16, 4),
         Member("ipv4", 20, 16),
         Member("ipv6", 36, 16),
-        Member("spare", 52, 24),
+        Member("spare", 52, 12),
     ),
     "address_key": (
         Member("vni", 0, 4),

@@ -93,13 +93,12 @@ class BpfMap:
 
     def read(self) -> dict[bytes, bytes]:
         """All entries. Those that come or go meanwhile may be there or not."""
-        entries = self._read_batches() if self._has_batches else None
-        if entries is None:
+        if self._has_batches:
+            entries = self._read_batches()
+            if entries is not None:
+                return entries
             self._has_batches = False
-            entries = self._read_singly()
-        if self._none is None:
-            return entries
-        return {key: value for key, value in entries.items() if value != self._none}
+        return self._read_singly()
 
     def read_summed(self) -> dict[bytes, tuple[int, ...]]:
         """All entries of a per-CPU map whose value is 64-bit numbers, summed over the CPUs."""
@@ -212,9 +211,12 @@ class BpfMap:
             if error not in (0, errno.ENOENT):
                 raise self._error(error, "read")
             count = struct.unpack_from("<I", attribute, 32)[0]
-            entries.update(
-                zip(_pieces(keys, self.key_size, count), _pieces(values, self.value_size, count))
-            )
+            found = _pieces(values, self.value_size, count)
+            pairs = zip(_pieces(keys, self.key_size, count), found)
+            if self._none is None:
+                entries.update(pairs)
+            else:
+                entries.update(pair for pair in pairs if pair[1] != self._none)
             is_first = False
             if error == errno.ENOENT or count == 0:
                 return entries
@@ -237,7 +239,8 @@ class BpfMap:
             error = self._element(Command.MAP_LOOKUP, key, value)
             if error != errno.ENOENT:
                 self._check(error, "read")
-                entries[key] = bytes(value)
+                if bytes(value) != self._none:
+                    entries[key] = bytes(value)
 
     def _check(self, error: int, verb: str) -> None:
         if error:
