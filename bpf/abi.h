@@ -344,7 +344,8 @@ struct constants {
 	__u32 wireguard_ifindex; /* 0: there is none */
 	__u32 query_every_ns;	 /* between two DNS queries of a port, on average; 0: as it likes */
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_* */
-	__u8 spare[3];
+	__u8 peer_resets_type;	 /* bpf_redirect_peer makes a packet one for this host */
+	__u8 spare[2];
 	__u8 build[16]; /* digest of the object file and of the fields above */
 };
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.bpf.namespaces import Namespace
-from tests.bpf.world import WEFT0_MAC, WITHOUT_BERTH, WORKLOADS, World, host_devices
+from tests.bpf.world import WEFT0_MAC, WORKLOADS, World, host_devices, index_option
 from weft.kernel.bpf import programs
-from weft.kernel.bpf.layouts import Berth
 from weft.kernel.bpf.programs import DataPlane
 
 _HERE = Path(__file__).parent
@@ -51,9 +50,8 @@ def host() -> Iterator[Namespace]:
     """Stands for the host: the devices of `WORKLOADS`, weft0 and weft1, an underlay and weftx."""
     with Namespace() as namespace:
         namespace.run(f"ip link add weft0 address {WEFT0_MAC} type veth peer name weft1")
-        for number, workload in enumerate(WORKLOADS, 1):
-            device = workload.device
-            index = "" if workload in WITHOUT_BERTH else f"index {Berth.FIRST_IFINDEX + number}"
+        for workload in WORKLOADS:
+            device, index = workload.device, index_option(workload)
             namespace.run(f"ip link add {device} {index} type veth peer name {device}c")
             namespace.run(f"ip link set {workload.device}c up")
             namespace.run(f"ip link set {workload.device} up")

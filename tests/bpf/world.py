@@ -10,7 +10,7 @@ from typing import NamedTuple
 from weft.engine.ebpf.codecs import encode_address
 from weft.kernel.bpf import berths, counters, layouts, syscall
 from weft.kernel.bpf.counters import DROP_REASONS, PortCounters
-from weft.kernel.bpf.layouts import EndpointFlag, PortFlag
+from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag
 from weft.kernel.bpf.programs import DataPlane, HostDevices
 from weft.model.addresses import link_local_from_mac
 from weft.model.service_addresses import GATEWAY_MAC
@@ -58,6 +58,14 @@ INA = Workload(
 WORKLOADS = (ANN, BOB, CYD, DAN, EVE, INA)
 WITHOUT_BERTH = (CYD, EVE)
 """Whose devices others made, or Weft before there were berths."""
+
+
+def index_option(workload: Workload) -> str:
+    """For `ip link add`: with the device's berth, if it has one."""
+    if workload in WITHOUT_BERTH:
+        return ""
+    return f"index {Berth.FIRST_IFINDEX + 1 + WORKLOADS.index(workload)}"
+
 
 HOST_MAC, HOST4, HOST6 = "02:00:00:00:00:99", "10.1.0.99", "fd00:1::99"
 """The host's own place on RED."""

@@ -802,6 +802,7 @@ class Constants(NamedTuple):
     wireguard_ifindex: int = 0
     query_every_ns: int = 0
     has_decap_l3: int = 0
+    peer_resets_type: int = 0
     build: bytes = bytes(16)
 
     def encode(self) -> bytes:
@@ -814,7 +815,7 @@ class Constants(NamedTuple):
         return cls._make(_CONSTANTS.unpack(raw))
 
 
-_CONSTANTS = struct.Struct("<II6sHIIIIB3x16s")
+_CONSTANTS = struct.Struct("<II6sHIIIIBB2x16s")
 
 
 SIZES: dict[str, int] = {
@@ -1016,7 +1017,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("wireguard_ifindex", 24, 4),
         Member("query_every_ns", 28, 4),
         Member("has_decap_l3", 32, 1),
-        Member("spare", 33, 3),
+        Member("peer_resets_type", 33, 1),
+        Member("spare", 34, 2),
         Member("build", 36, 16),
     ),
 }
