@@ -176,6 +176,17 @@ struct peer {
 	__u8 spare[24];
 };
 
+/* own_addresses_v1: 0 -> addresses of this host, as in peers_v1, the unused ones zero. If none is, there
+ * may be more in peers_v1. */
+enum own {
+	OWN_ADDRESSES =
+		4, /* of the underlay in both families, the one inside WireGuard, and one more */
+};
+
+struct own_addresses {
+	struct address addresses[OWN_ADDRESSES];
+};
+
 /* probes_v1 (LRU): (tag of who answered, slot) -> the last answer. */
 struct probe_key {
 	__u32 tag;

@@ -140,6 +140,15 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } peers_v1 SEC(".maps");
 
+/* 0 -> addresses of this host, so that what arrives needs a look-up in peers_v1 for its source alone.
+ * In a map, not among the constants, so that an address that comes loads no program anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct own_addresses);
+	__uint(max_entries, 1);
+} own_addresses_v1 SEC(".maps");
+
 /* (host, slot) -> its last answer to a probe. Written by from_wire and from_overlay, read by weftd.
  * The least recently used goes when it is full.
  * 16384: as tunnels_v1; weftd probes few at a time. */

@@ -31,11 +31,28 @@ struct overlay_start {
 
 #define OVERLAY_START_SIZE (offsetof(struct overlay_start, inner) + ETH_HLEN)
 
-static __always_inline bool is_own_address(const struct address *address)
+/* For hosts with many addresses. */
+static __cold bool is_own_peer(const struct address *address)
 {
 	const struct peer *peer = bpf_map_lookup_elem(&peers_v1, address);
 
 	return peer && weft.host_tag && peer->tag == weft.host_tag;
+}
+
+static __always_inline bool is_own_address(const struct address *address)
+{
+	__u32 all = 0;
+	const struct own_addresses *own = bpf_map_lookup_elem(&own_addresses_v1, &all);
+
+	if (!own)
+		return false;
+	for (int i = 0; i < OWN_ADDRESSES; i++) {
+		if (is_zero_address(&own->addresses[i]))
+			return false;
+		if (is_same_address(&own->addresses[i], address))
+			return true;
+	}
+	return is_own_peer(address);
 }
 
 /* Options and fragments: no host of the cluster sends them, and nobody shall get past the checks by

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tests.bpf import streams, wire
 from tests.bpf.namespaces import Namespace
+from tests.bpf.overlay import set_peer
 from tests.bpf.streams import SMALL_BUFFERS
 from tests.own_addresses import await_addresses
 from weft.engine.ebpf.codecs import encode_address
@@ -247,7 +248,8 @@ class WireHost:
         self.put("addresses_v1", key, endpoint.encode())
 
     def add_peer(self, host: int, address: str, flags: int = 0) -> None:
-        self.put("peers_v1", encode(address), layouts.Peer(tag(host), flags).encode())
+        peer = layouts.Peer(tag(host), flags)
+        set_peer(self.plane.maps, encode(address), peer, tag(self.number))
 
     def set_tunnel(self, host: int, link: Link, version: int, mtu: int, **more: object) -> None:
         """The way to `host` leads over `link`, whose far end relays if it is another one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from tests.bpf import wire
 from tests.bpf.world import HOST_TAG, RED, Workload, World
 from weft.engine.ebpf.codecs import encode_address
 from weft.kernel.bpf import layouts
-from weft.kernel.bpf.layouts import TunnelFlag
+from weft.kernel.bpf.layouts import Own, TunnelFlag
+from weft.kernel.bpf.maps import BpfMap
 
 PORT = 4789
 OWN4, OWN6 = "192.0.2.1", "2001:db8:1::1"
@@ -60,8 +62,16 @@ def connect(world: World, version: int = 4, **changes: object) -> None:
 
 
 def add_peer(world: World, address: str, tag: int, flags: int = 0) -> None:
-    value = layouts.Peer(tag, flags).encode()
-    world.put("peers_v1", encode(address), value)
+    set_peer(world.plane.maps, encode(address), layouts.Peer(tag, flags), HOST_TAG)
+
+
+def set_peer(maps: Mapping[str, BpfMap], address: bytes, peer: layouts.Peer, own_tag: int) -> None:
+    """Also where programs find the host's own addresses."""
+    assert not maps["peers_v1"].update({address: peer.encode()})
+    peers = maps["peers_v1"].read().items()
+    own = sorted(key for key, raw in peers if layouts.Peer.decode(raw).tag == own_tag)
+    raw = layouts.OwnAddresses(b"".join(own[: Own.OWN_ADDRESSES])).encode()
+    assert not maps["own_addresses_v1"].update({bytes(4): raw})
 
 
 def tunnel_to(world: World, peer: Peer, version: int = 4) -> layouts.Tunnel:

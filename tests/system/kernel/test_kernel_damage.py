@@ -14,6 +14,7 @@ from tests.system.kernel.test_kernel_sink import HOST, OTHER, Rows, port, rows_o
 from weft.config import Settings
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import CODECS
+from weft.engine.ebpf.peer_table import OWN_MAP
 from weft.engine.ebpf.sink import Sink
 from weft.engine.ebpf.tunnel_table import TunnelTable
 from weft.engine.engine import difference
@@ -29,7 +30,7 @@ from weft.model.addresses import ip_address
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
-MAPS = [*(codec.map_name for codec in CODECS.values()), OTHER_PORTS, "tunnels_v1"]
+MAPS = [*(codec.map_name for codec in CODECS.values()), OTHER_PORTS, OWN_MAP, "tunnels_v1"]
 
 
 @pytest.fixture

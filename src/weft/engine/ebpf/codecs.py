@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
 from weft.kernel.bpf import berths, layouts
-from weft.kernel.bpf.layouts import EndpointFlag, GroupFlag, NetworkFlag, PeerFlag, PortFlag
+from weft.kernel.bpf.layouts import (
+    EndpointFlag,
+    GroupFlag,
+    NetworkFlag,
+    Own,
+    PeerFlag,
+    PortFlag,
+)
 from weft.model.addresses import IPAddress, IPNetwork
 
 K = TypeVar("K")
@@ -63,6 +71,12 @@ def _decode_prefix(bits: int, raw: bytes) -> IPNetwork:
     if bits >= 96 and raw[:12] == _V4_MAPPED:
         return IPv4Network((raw[12:], bits - 96))
     return IPv6Network((raw, bits), strict=False)
+
+
+def encode_own_addresses(own: Iterable[IPAddress]) -> bytes:
+    """As many as there is room for; programs find the others among the peers."""
+    raw = b"".join(map(encode_address, islice(own, Own.OWN_ADDRESSES)))
+    return layouts.OwnAddresses(raw).encode()
 
 
 def encode_mac(mac: str) -> bytes:

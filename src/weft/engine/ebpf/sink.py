@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from weft.config import Settings
-from weft.engine.ebpf import rows, tunnel_table
+from weft.engine.ebpf import peer_table, rows, tunnel_table
 from weft.engine.ebpf.address_table import AddressTable
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
@@ -36,6 +36,7 @@ from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
 from weft.engine.ebpf.overlay_device import OverlayDeviceTable
+from weft.engine.ebpf.peer_table import PeerTable
 from weft.engine.ebpf.port_table import PortTable
 from weft.engine.ebpf.query_route_table import QueryRouteTable
 from weft.engine.ebpf.ruleset import HostPorts
@@ -113,6 +114,12 @@ class Sink:
             self._device_table,
             self._filter_table,
             PortTable(self._maps, devices),
+            PeerTable(
+                self._opener(CODECS[rows.PEERS].map_name),
+                self._opener(peer_table.OWN_MAP),
+                self._tag,
+                devices,
+            ),
             self._addresses,
             HostAddressTable(devices),
             *self._routes,
@@ -125,7 +132,7 @@ class Sink:
         tables += [
             MapTable(name, codec, self._opener(codec.map_name), devices)
             for name, codec in CODECS.items()
-            if name not in (rows.ADDRESSES, rows.PORTS)
+            if name not in (rows.ADDRESSES, rows.PEERS, rows.PORTS)
         ]
         self._tables = {table.name: table for table in tables}
         assert self._tables.keys() == set(rows.ORDER)

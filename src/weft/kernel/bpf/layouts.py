@@ -43,6 +43,8 @@ __all__ = [
     "Network",
     "NetworkFlag",
     "Overlay",
+    "Own",
+    "OwnAddresses",
     "Peer",
     "PeerFlag",
     "Port",
@@ -120,6 +122,12 @@ class PeerFlag(IntFlag):
 
     PEER_ENCRYPTED = 0x1
     PEER_REFUSED = 0x2
+
+
+class Own(IntEnum):
+    """enum own."""
+
+    OWN_ADDRESSES = 4
 
 
 class Overlay(IntEnum):
@@ -479,6 +487,24 @@ class Peer(NamedTuple):
 _PEER = struct.Struct("<II24x")
 
 
+class OwnAddresses(NamedTuple):
+    """struct own_addresses: 64 bytes."""
+
+    addresses: bytes = bytes(64)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _OWN_ADDRESSES.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> OwnAddresses:
+        """The opposite of `encode`."""
+        return cls._make(_OWN_ADDRESSES.unpack(raw))
+
+
+_OWN_ADDRESSES = struct.Struct("<64s")
+
+
 class ProbeKey(NamedTuple):
     """struct probe_key: 8 bytes."""
 
@@ -833,6 +859,7 @@ SIZES: dict[str, int] = {
     "member_key": 24,
     "tunnel": 80,
     "peer": 32,
+    "own_addresses": 64,
     "probe_key": 8,
     "probe": 32,
     "probe_message": 36,
@@ -932,6 +959,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("flags", 4, 4),
         Member("spare", 8, 24),
     ),
+    "own_addresses": (Member("addresses", 0, 64),),
     "probe_key": (
         Member("tag", 0, 4),
         Member("slot", 4, 4),
