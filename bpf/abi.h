@@ -75,7 +75,8 @@ struct endpoint {
 	__u8 spare0[2];
 	__u32 tunnel; /* tag of the host that it lives on; 0: this one */
 	__u32 group;  /* security group set */
-	__u8 spare[8];
+	__u32 way;    /* where tunnels_v2 has the way to that host */
+	__u8 spare[4];
 };
 
 /* macs_v1: (VNI, MAC) -> endpoint, the same value as addresses_v1 */
@@ -143,7 +144,18 @@ struct member_key {
 	__u32 member; /* slot of a port, or tag of a host */
 };
 
-/* tunnels_v1: tag of another host -> the way there. What is at `remote` unpacks, or passes on. */
+/* ways_v1: tag of another host -> where tunnels_v2 has the way there */
+enum ways {
+	WAYS = 16384, /* ten times the hosts that a mesh is made for; the first is nobody's */
+};
+
+struct way {
+	__u32 way;
+	__u8 spare[4];
+};
+
+/* tunnels_v2: way -> . What is at `remote` unpacks, or passes on. An endpoint may name a way that was
+ * another host's in the meantime, so who goes it compares the tag. */
 enum tunnel_flag {
 	TUNNEL_DEVICE = 1 << 0, /* weftx encapsulates: WireGuard, or the next hop is not known */
 	TUNNEL_IPV6 = 1 << 1,	/* of the outer header */
@@ -153,14 +165,18 @@ enum tunnel_flag {
 struct tunnel {
 	__u32 ifindex; /* of the underlay device; 0: none leads there */
 	__u32 flags;   /* enum tunnel_flag */
-	struct mac next_hop;
+	__u8 spare0[2];
+	struct mac next_hop; /* from here on the outer Ethernet header as it is */
 	struct mac source_mac;
+	__u16 type_be;
 	struct address local;  /* outer source; all zero with TUNNEL_DEVICE: the kernel's choice */
 	struct address remote; /* outer destination: the host's, or the relay's */
+	__u32 tag;	       /* of the host to which this leads; 0: there is none */
 	__u32 destination_tag; /* with TUNNEL_RELAY */
+	__u32 sum;	       /* of what no packet changes in an outer IPv4 header, RFC 1071 */
 	__u16 mtu;	       /* the largest inner IP packet */
-	__u8 spare[22];
-};
+	__u8 spare1[10];
+} __attribute__((aligned(8)));
 
 /* peers_v1: outer source -> the host that sends from it. This host's own addresses are here, too,
  * with its own tag: VXLAN is ours when it is sent to one of them, and forged when it comes from one.

@@ -120,18 +120,28 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } group_hosts_v1 SEC(".maps");
 
-/* Tag of a host -> the way there. Read for what leaves this host, and for what is relayed.
- * 16384: ten times the hosts that a mesh is made for. */
+/* Way -> how packets get to the host that it leads to. Read for what leaves this host; endpoints name the
+ * way, which is this host's own number for the other one.
+ * 80 bytes each, 1.25 MiB in all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct tunnel);
+	__uint(max_entries, WAYS);
+} tunnels_v2 SEC(".maps");
+
+/* Tag of a host -> the way there. Read for what is flooded or relayed: chains and headers say tags.
+ * 16384: as tunnels_v2. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
-	__type(value, struct tunnel);
-	__uint(max_entries, 16384);
+	__type(value, struct way);
+	__uint(max_entries, WAYS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} tunnels_v1 SEC(".maps");
+} ways_v1 SEC(".maps");
 
 /* Address on the underlay -> the host that has it. Read for all VXLAN that arrives.
- * 65536: four for every host of tunnels_v1. */
+ * 65536: four for every host of tunnels_v2. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct address);
@@ -151,7 +161,7 @@ struct {
 
 /* (host, slot) -> its last answer to a probe. Written by from_wire and from_overlay, read by weftd.
  * The least recently used goes when it is full.
- * 16384: as tunnels_v1; weftd probes few at a time. */
+ * 16384: as tunnels_v2; weftd probes few at a time. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct probe_key);

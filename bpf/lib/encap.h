@@ -12,6 +12,7 @@
 #include "outer.h"
 #include "packet.h"
 #include "too_big.h"
+#include "way.h"
 
 /* The sender's packets fit already: with its segments' size kept, they fit with the header, too. */
 #define PUSH_FLAGS                                                                              \
@@ -170,11 +171,11 @@ static __always_inline int send_by_tunnel(struct packet *packet, const struct tu
 static __noinline int send_to_host(struct packet *packet, const struct endpoint *endpoint,
 				   bool is_routed)
 {
-	__u32 tag = endpoint->tunnel;
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	const struct tunnel *tunnel;
 
-	if (!tag)
+	if (!endpoint->tunnel)
 		return drop(packet, DROP_NO_ROUTE);
+	tunnel = tunnel_on(endpoint->way, endpoint->tunnel);
 	if (!tunnel)
 		return drop(packet, DROP_NO_TUNNEL);
 	if (exceeds(packet, tunnel->mtu))

@@ -11,6 +11,7 @@
 #include "parse_outer.h"
 #include "rewrite.h"
 #include "too_big.h"
+#include "way.h"
 
 /* Headers of each segment of an inner packet that is still packed; 0: not to be told. */
 static __always_inline __u32 packed_segment_header(struct packet *packet,
@@ -106,8 +107,7 @@ static __cold int translate(struct packet *packet, bool is_ipv6)
 static __noinline int relay(struct packet *packet, const struct arrival *arrival)
 {
 	struct overlay_header header = arrival->header;
-	__u32 tag = header.tag;
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	const struct tunnel *tunnel = tunnel_to(header.tag);
 
 	if (!tunnel || !tunnel->ifindex || is_same_address(&tunnel->remote, &arrival->source))
 		return drop(packet, DROP_NO_TUNNEL);

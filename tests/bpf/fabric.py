@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tests.bpf import streams, wire
 from tests.bpf.namespaces import Namespace
-from tests.bpf.overlay import set_peer
+from tests.bpf.overlay import endpoint_at, put_tunnel, set_peer
 from tests.bpf.streams import SMALL_BUFFERS
 from tests.own_addresses import await_addresses
 from weft.engine.ebpf.codecs import encode_address
@@ -238,7 +238,7 @@ class WireHost:
         if place.host == self.number:
             endpoint = layouts.Endpoint(self.ifindexes[place.device], flags, mac(place.mac))
         else:
-            endpoint = layouts.Endpoint(mac=mac(place.mac), tunnel=tag(place.host))
+            endpoint = endpoint_at(tag(place.host), place.mac)
         for address in (place.ipv4, place.ipv6):
             self.add_address(address, endpoint)
         self.put("macs_v1", layouts.MacKey(VNI, mac(place.mac)).encode(), endpoint.encode())
@@ -259,16 +259,16 @@ class WireHost:
         tunnel = layouts.Tunnel(
             self.ifindexes[link.device],
             flags,
-            mac(link.mac(link.far)),
-            mac(link.mac(link.near)),
-            encode(link.address(link.near, version)),
-            encode(link.address(link.far, version)),
-            tag(host) if link.far != host else 0,
-            mtu,
+            next_hop=mac(link.mac(link.far)),
+            source_mac=mac(link.mac(link.near)),
+            local=encode(link.address(link.near, version)),
+            remote=encode(link.address(link.far, version)),
+            destination_tag=tag(host) if link.far != host else 0,
+            mtu=mtu,
         )
         more = {"flags": flags | int(str(more.pop("add_flags", 0)))} | more
         value = tunnel._replace(**more)  # type: ignore[arg-type]
-        self.put("tunnels_v1", struct.pack("<I", tag(host)), value.encode())
+        put_tunnel(self.plane.maps, tag(host), value)
 
     def counters(self, device: str) -> PortCounters:
         found = counters.read(self.plane.maps)

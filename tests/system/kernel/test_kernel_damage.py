@@ -16,7 +16,7 @@ from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.peer_table import OWN_MAP
 from weft.engine.ebpf.sink import Sink
-from weft.engine.ebpf.tunnel_table import TunnelTable
+from weft.engine.ebpf.tunnel_table import MAP, WAYS_MAP, TunnelTable
 from weft.engine.engine import difference
 from weft.engine.rows import RowFailure
 from weft.errors import KernelError
@@ -30,7 +30,7 @@ from weft.model.addresses import ip_address
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
-MAPS = [*(codec.map_name for codec in CODECS.values()), OTHER_PORTS, OWN_MAP, "tunnels_v1"]
+MAPS = [*(codec.map_name for codec in CODECS.values()), OTHER_PORTS, OWN_MAP, MAP, WAYS_MAP]
 
 
 @pytest.fixture

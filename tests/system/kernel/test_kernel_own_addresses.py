@@ -10,8 +10,7 @@ import pytest
 
 from tests.system.kernel.test_kernel_sink import HOST, OTHER, rows_of, settle
 from weft.config import Settings
-from weft.engine.ebpf.codecs import encode_own_addresses
-from weft.engine.ebpf.peer_table import OWN_MAP
+from weft.engine.ebpf.peer_table import OWN_MAP, encode_own_addresses
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import difference
 from weft.kernel.bpf.maps import BpfMap

@@ -32,7 +32,7 @@ from weft.model.records import Subnet
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
-FILLED = [tunnel_table.MAP, *(codec.map_name for codec in CODECS.values())]
+FILLED = [tunnel_table.MAP, tunnel_table.WAYS_MAP, *(codec.map_name for codec in CODECS.values())]
 """Maps that weftd fills, all of which carry forwarding."""
 SECOND = Subnet(
     id=SubnetId("4" * 16),

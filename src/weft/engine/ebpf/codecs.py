@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
 from weft.kernel.bpf import berths, layouts
-from weft.kernel.bpf.layouts import (
-    EndpointFlag,
-    GroupFlag,
-    NetworkFlag,
-    Own,
-    PeerFlag,
-    PortFlag,
-)
+from weft.kernel.bpf.layouts import EndpointFlag, GroupFlag, NetworkFlag, PeerFlag, PortFlag
 from weft.model.addresses import IPAddress, IPNetwork
 
 K = TypeVar("K")
@@ -73,12 +65,6 @@ def _decode_prefix(bits: int, raw: bytes) -> IPNetwork:
     return IPv6Network((raw, bits), strict=False)
 
 
-def encode_own_addresses(own: Iterable[IPAddress]) -> bytes:
-    """As many as there is room for; programs find the others among the peers."""
-    raw = b"".join(map(encode_address, islice(own, Own.OWN_ADDRESSES)))
-    return layouts.OwnAddresses(raw).encode()
-
-
 def encode_mac(mac: str) -> bytes:
     """Six octets; of an empty text zeros."""
     return bytes.fromhex(mac.replace(":", "")) if mac else _NO_MAC
@@ -128,12 +114,24 @@ def _encode_endpoint(value: rows.AddressValue, devices: Devices) -> bytes:
         flags |= EndpointFlag.ENDPOINT_HOST
     ifindex = devices.ifindex(value.ifname) if value.ifname else 0
     return layouts.Endpoint(
-        ifindex=ifindex, flags=flags, mac=encode_mac(value.mac), tunnel=value.host
+        ifindex=ifindex,
+        flags=flags,
+        mac=encode_mac(value.mac),
+        tunnel=value.host,
+        way=devices.ways.of(value.host),
     ).encode()
 
 
-def _decode_endpoint(raw: bytes, devices: Devices) -> rows.AddressValue:
+def _read_endpoint(raw: bytes, devices: Devices) -> layouts.Endpoint:
+    """ValueError: it names another way than the one to its host."""
     endpoint = layouts.Endpoint.decode(raw)
+    if endpoint.way != devices.ways.known(endpoint.tunnel):
+        raise ValueError(f"way {endpoint.way} does not lead to host {endpoint.tunnel:08x}")
+    return endpoint
+
+
+def _decode_endpoint(raw: bytes, devices: Devices) -> rows.AddressValue:
+    endpoint = _read_endpoint(raw, devices)
     return rows.AddressValue(
         mac=decode_mac(endpoint.mac),
         ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
@@ -155,11 +153,12 @@ def _decode_address_key(raw: bytes, devices: Devices) -> rows.AddressKey:
 def _encode_mac_value(value: rows.MacValue, devices: Devices) -> bytes:
     flags = EndpointFlag.ENDPOINT_HOST if value.is_host else EndpointFlag(0)
     ifindex = devices.ifindex(value.ifname) if value.ifname else 0
-    return layouts.Endpoint(ifindex=ifindex, flags=flags, tunnel=value.host).encode()
+    way = devices.ways.of(value.host)
+    return layouts.Endpoint(ifindex=ifindex, flags=flags, tunnel=value.host, way=way).encode()
 
 
 def _decode_mac_value(raw: bytes, devices: Devices) -> rows.MacValue:
-    endpoint = layouts.Endpoint.decode(raw)
+    endpoint = _read_endpoint(raw, devices)
     return rows.MacValue(
         ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
         is_host=bool(endpoint.flags & EndpointFlag.ENDPOINT_HOST),

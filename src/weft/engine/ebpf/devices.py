@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from weft.engine.ebpf.ways import Ways
 from weft.errors import NotFoundError
 from weft.kernel.bpf.layouts import Berth
 from weft.kernel.links import Link, find_link, links
@@ -26,6 +27,8 @@ class Devices:
 
     def __init__(self, netlink: Netlink) -> None:
         self.netlink = netlink
+        self.ways = Ways()
+        """To other hosts, for tables whose rows say tags."""
         self._by_name: dict[str, Link] = {}
         self._names: dict[int, str] = {}
         self._taken: set[int] = set()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
 
 from weft.engine.ebpf import rows
-from weft.engine.ebpf.codecs import PEERS, encode_own_addresses
+from weft.engine.ebpf.codecs import PEERS, encode_address
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.rows import RowFailure, RowKey
+from weft.kernel.bpf import layouts
+from weft.kernel.bpf.layouts import Own
 from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import IPAddress
 
@@ -73,3 +76,9 @@ class PeerTable(MapTable):
 def _entries(own: list[IPAddress]) -> dict[bytes, bytes]:
     """The one entry; zeros are none."""
     return {_ALL: encode_own_addresses(own)} if own else {}
+
+
+def encode_own_addresses(own: Iterable[IPAddress]) -> bytes:
+    """As many as there is room for; programs find the others among the peers."""
+    raw = b"".join(map(encode_address, islice(own, Own.OWN_ADDRESSES)))
+    return layouts.OwnAddresses(raw).encode()

@@ -95,7 +95,12 @@ class Sink:
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)
         self._next_hops = NextHops(devices.netlink)
-        self._tunnels = TunnelTable(self._next_hops, self._opener(tunnel_table.MAP))
+        self._tunnels = TunnelTable(
+            self._next_hops,
+            devices.ways,
+            self._opener(tunnel_table.MAP),
+            self._opener(tunnel_table.WAYS_MAP),
+        )
         self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
         state_dir = Path(self._settings.state_dir)
         self._wireguard = WireGuardTable(devices, self._run_dir, state_dir, self._tell_programs)

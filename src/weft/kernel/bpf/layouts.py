@@ -62,6 +62,8 @@ __all__ = [
     "Trace",
     "Tunnel",
     "TunnelFlag",
+    "Way",
+    "Ways",
 ]
 
 
@@ -107,6 +109,12 @@ class GroupFlag(IntFlag):
     """enum group_flag."""
 
     GROUP_FLOODED = 0x1
+
+
+class Ways(IntEnum):
+    """enum ways."""
+
+    WAYS = 0x4000
 
 
 class TunnelFlag(IntFlag):
@@ -260,6 +268,7 @@ class Endpoint(NamedTuple):
     mac: bytes = bytes(6)
     tunnel: int = 0
     group: int = 0
+    way: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -271,7 +280,7 @@ class Endpoint(NamedTuple):
         return cls._make(_ENDPOINT.unpack(raw))
 
 
-_ENDPOINT = struct.Struct("<II6s2xII8x")
+_ENDPOINT = struct.Struct("<II6s2xIII4x")
 
 
 class MacKey(NamedTuple):
@@ -443,6 +452,24 @@ class MemberKey(NamedTuple):
 _MEMBER_KEY = struct.Struct("<I16sI")
 
 
+class Way(NamedTuple):
+    """struct way: 8 bytes."""
+
+    way: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _WAY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Way:
+        """The opposite of `encode`."""
+        return cls._make(_WAY.unpack(raw))
+
+
+_WAY = struct.Struct("<I4x")
+
+
 class Tunnel(NamedTuple):
     """struct tunnel: 80 bytes."""
 
@@ -450,9 +477,12 @@ class Tunnel(NamedTuple):
     flags: int = 0
     next_hop: bytes = bytes(6)
     source_mac: bytes = bytes(6)
+    type_be: bytes = bytes(2)
     local: bytes = bytes(16)
     remote: bytes = bytes(16)
+    tag: int = 0
     destination_tag: int = 0
+    sum: int = 0
     mtu: int = 0
 
     def encode(self) -> bytes:
@@ -465,7 +495,7 @@ class Tunnel(NamedTuple):
         return cls._make(_TUNNEL.unpack(raw))
 
 
-_TUNNEL = struct.Struct("<II6s6s16s16sIH22x")
+_TUNNEL = struct.Struct("<II2x6s6s2s16s16sIIIH10x")
 
 
 class Peer(NamedTuple):
@@ -857,6 +887,7 @@ SIZES: dict[str, int] = {
     "group_key": 20,
     "group": 16,
     "member_key": 24,
+    "way": 8,
     "tunnel": 80,
     "peer": 32,
     "own_addresses": 64,
@@ -902,7 +933,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("spare0", 14, 2),
         Member("tunnel", 16, 4),
         Member("group", 20, 4),
-        Member("spare", 24, 8),
+        Member("way", 24, 4),
+        Member("spare", 28, 4),
     ),
     "mac_key": (
         Member("vni", 0, 4),
@@ -943,16 +975,24 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("address", 4, 16),
         Member("member", 20, 4),
     ),
+    "way": (
+        Member("way", 0, 4),
+        Member("spare", 4, 4),
+    ),
     "tunnel": (
         Member("ifindex", 0, 4),
         Member("flags", 4, 4),
-        Member("next_hop", 8, 6),
-        Member("source_mac", 14, 6),
-        Member("local", 20, 16),
-        Member("remote", 36, 16),
-        Member("destination_tag", 52, 4),
-        Member("mtu", 56, 2),
-        Member("spare", 58, 22),
+        Member("spare0", 8, 2),
+        Member("next_hop", 10, 6),
+        Member("source_mac", 16, 6),
+        Member("type_be", 22, 2),
+        Member("local", 24, 16),
+        Member("remote", 40, 16),
+        Member("tag", 56, 4),
+        Member("destination_tag", 60, 4),
+        Member("sum", 64, 4),
+        Member("mtu", 68, 2),
+        Member("spare1", 70, 10),
     ),
     "peer": (
         Member("tag", 0, 4),
