@@ -65,12 +65,13 @@ struct packet {
 	__be16 destination_port;
 	struct address source;
 	__u32 ifindex; /* of the device it came in by */
-	union {	       /* the keys of multicast need no room of their own */
+	union {	       /* keys of maps need no room of their own */
 		struct {
 			__u32 vni;
 			struct address destination;
 			__u32 receiver; /* slot or tag of a member */
 		};
+		struct address_key place; /* where the destination is */
 		struct group_key group;
 		struct member_key member;
 	};

@@ -56,7 +56,7 @@ static __always_inline int turn_outer(struct packet *packet, const struct arriva
 	    bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0))
 		return -1;
 	if (arrival->is_ipv6) {
-		struct address addresses[2] = { arrival->destination, arrival->source };
+		struct address addresses[2] = { packet->destination, arrival->source };
 
 		return bpf_skb_store_bytes(packet->skb,
 					   ETH_HLEN + offsetof(struct ipv6hdr, hop_limit),
@@ -64,7 +64,7 @@ static __always_inline int turn_outer(struct packet *packet, const struct arriva
 		       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct ipv6hdr, saddr),
 					   addresses, sizeof(addresses), BPF_F_RECOMPUTE_CSUM);
 	}
-	__be32 addresses[2] = { arrival->destination.words_be[3], arrival->source.words_be[3] };
+	__be32 addresses[2] = { packet->destination.words_be[3], arrival->source.words_be[3] };
 
 	return bpf_l3_csum_replace(packet->skb, ETH_HLEN + offsetof(struct iphdr, check),
 				   bpf_htons(arrival->header.hop_limit << 8),
@@ -106,7 +106,6 @@ static inline __cold int handle_unpacked_probe(struct packet *packet, const stru
 					       __u32 tag)
 {
 	struct probe_message message;
-	struct tunnel back = { .remote = *source };
 	__be16 answer = bpf_htons(OVERLAY_PROBE_ANSWER);
 	int kind;
 
@@ -117,11 +116,9 @@ static inline __cold int handle_unpacked_probe(struct packet *packet, const stru
 		return keep_answer(packet, &message, tag, unpacked_size(packet, source));
 	if (kind != OVERLAY_PROBE_REQUEST)
 		return drop(packet, DROP_MALFORMED);
-	if (!is_mapped(source))
-		back.flags = TUNNEL_IPV6;
 	if (bpf_skb_store_bytes(packet->skb, offsetof(struct probe_message, kind_be), &answer,
 				sizeof(answer), 0) ||
-	    set_tunnel(packet->skb, &back, OVERLAY_PROBE_VNI, 0))
+	    set_tunnel(packet->skb, source, NULL, OVERLAY_PROBE_VNI, 0))
 		return drop(packet, DROP_KERNEL);
 	packet->skb->mark = MARK_SENT;
 	return redirected(packet, packet->ifindex, bpf_redirect(packet->ifindex, 0));

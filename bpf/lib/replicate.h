@@ -87,7 +87,8 @@ static long replicate_by_device(__u32 round __unused, struct replication *replic
 			return 0;
 	}
 	if (!weft.weftx_ifindex || tunnel->flags & TUNNEL_RELAY ||
-	    set_tunnel(packet->skb, tunnel, packet->vni, replication->header.traffic_class) ||
+	    set_tunnel(packet->skb, &tunnel->remote, &tunnel->local, packet->vni,
+		       replication->header.traffic_class) ||
 	    bpf_clone_redirect(packet->skb, weft.weftx_ifindex, 0))
 		drop(packet, DROP_NO_TUNNEL);
 	return 0;
