@@ -21,6 +21,7 @@ from weft.kernel.bpf.syscall import Command, MapType
 
 BATCH = 16384
 """Entries per system call: large enough that the call itself costs nothing."""
+_BLOCK = 64
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
 _ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 
@@ -211,15 +212,28 @@ class BpfMap:
             if error not in (0, errno.ENOENT):
                 raise self._error(error, "read")
             count = struct.unpack_from("<I", attribute, 32)[0]
-            found = _pieces(values, self.value_size, count)
-            pairs = zip(_pieces(keys, self.key_size, count), found)
-            if self._none is None:
-                entries.update(pairs)
-            else:
-                entries.update(pair for pair in pairs if pair[1] != self._none)
+            entries.update(self._pairs(keys, values, count))
             is_first = False
             if error == errno.ENOENT or count == 0:
                 return entries
+
+    def _pairs(
+        self, keys: bytearray, values: bytearray, count: int
+    ) -> Iterable[tuple[bytes, bytes]]:
+        size = self.value_size
+        if self._none is None:
+            yield from zip(_pieces(keys, self.key_size, count), _pieces(values, size, count))
+            return
+        # Arrays are mostly empty, and what is empty is passed over by the block.
+        empty = self._none * _BLOCK
+        for first in range(0, count, _BLOCK):
+            length = min(_BLOCK, count - first)
+            block = values[first * size : (first + length) * size]
+            if empty.startswith(block):
+                continue
+            its_keys = keys[first * self.key_size : (first + length) * self.key_size]
+            pairs = zip(_pieces(its_keys, self.key_size, length), _pieces(block, size, length))
+            yield from (pair for pair in pairs if pair[1] != self._none)
 
     def _read_singly(self) -> dict[bytes, bytes]:
         entries: dict[bytes, bytes] = {}
