@@ -360,6 +360,11 @@ struct counters {
 	__u64 tx_bytes;
 };
 
+/* lost_events_v1 (per CPU): 0 -> events that found no room in events_v1 */
+struct lost_events {
+	__u64 events;
+};
+
 /* What the loader sets once per host, in .rodata.weft of every program. */
 struct constants {
 	__u32 weft0_ifindex; /* the host's end: what goes to the host is put on its ingress */

@@ -283,6 +283,22 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } drops_v1 SEC(".maps");
 
+/* What programs tell weftd as it happens, the oldest first. Written by programs, read by weftd; what finds
+ * no room is lost, and counted.
+ * 256 KiB: some thousand events, which weftd reads in milliseconds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 262144);
+} events_v1 SEC(".maps");
+
+/* 0 -> events that found no room. Written by programs, read by weftd. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct lost_events);
+	__uint(max_entries, 1);
+} lost_events_v1 SEC(".maps");
+
 /* Facts of this host, set by the loader. Not a map to C: the verifier sees constants. */
 const volatile struct constants weft SEC(".rodata.weft");
 

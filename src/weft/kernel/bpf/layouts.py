@@ -36,6 +36,7 @@ __all__ = [
     "GroupKey",
     "HostPrefix",
     "HostPrefixKey",
+    "LostEvents",
     "MacKey",
     "Mark",
     "Member",
@@ -846,6 +847,24 @@ class Counters(NamedTuple):
 _COUNTERS = struct.Struct("<QQQQ")
 
 
+class LostEvents(NamedTuple):
+    """struct lost_events: 8 bytes."""
+
+    events: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _LOST_EVENTS.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> LostEvents:
+        """The opposite of `encode`."""
+        return cls._make(_LOST_EVENTS.unpack(raw))
+
+
+_LOST_EVENTS = struct.Struct("<Q")
+
+
 class Constants(NamedTuple):
     """struct constants: 52 bytes."""
 
@@ -907,6 +926,7 @@ SIZES: dict[str, int] = {
     "drop_key": 8,
     "drop_count": 8,
     "counters": 32,
+    "lost_events": 8,
     "constants": 52,
 }
 """Bytes of every struct."""
@@ -1075,6 +1095,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("tx_packets", 16, 8),
         Member("tx_bytes", 24, 8),
     ),
+    "lost_events": (Member("events", 0, 8),),
     "constants": (
         Member("weft0_ifindex", 0, 4),
         Member("weft1_ifindex", 4, 4),

@@ -93,7 +93,9 @@ class BpfMap:
         return found if found != self._none else None
 
     def read(self) -> dict[bytes, bytes]:
-        """All entries. Those that come or go meanwhile may be there or not."""
+        """All entries. Those that come or go meanwhile may be there or not. A ring has none."""
+        if self.info.type == MapType.RINGBUF:
+            return {}
         if self._has_batches:
             entries = self._read_batches()
             if entries is not None:
