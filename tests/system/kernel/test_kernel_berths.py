@@ -91,13 +91,18 @@ def test_what_somebody_elses_device_has_is_passed_over(sink: Sink) -> None:
     settle(sink, desired)
 
 
-def test_the_hosts_own_pair_does_without(settings: Settings) -> None:
+def test_the_hosts_own_pair_does_without(settings: Settings, new_netns: Callable[[], str]) -> None:
+    """And what the host is sent is counted all the same."""
+    path = new_netns()
     run(f"ip link add theirs1 index {FIRST} type veth peer name theirs2")
     made = Sink(settings)
     try:
         made.start()
-        settle(made, rows_of(port(1)))
+        settle(made, rows_of(port(1, path=path)))
         assert socket.if_nametoindex("weft1") not in RANGE
+        with netns.entered(path):
+            run("ping -n -c 1 -W 2 192.0.2.10")
+        assert made.counters()["weft1"].rx_packets >= 1
     finally:
         made.purge()
 
