@@ -29,21 +29,30 @@ struct address {
 	__u32 words_be[4];
 };
 
-/* ports_v1: ifindex of the host's end -> the sender behind it. */
+/* Devices that Weft makes have an ifindex of this range, so that an array can have them by a number of
+ * its own, their berth: how far the ifindex is behind the first. Other devices have no berth: those of
+ * others, those made before there was the range, and those for which it was full. */
+enum berth {
+	FIRST_IFINDEX = 0x570000,
+	BERTHS = 16384, /* half as many again as the ports that a host is measured with */
+};
+
+/* ports_v2: berth -> the sender behind the device; other_ports_v1: ifindex of the host's end -> . A port
+ * that goes is zeroed while packets of its own are on their way, so zero is always the stricter. */
 enum port_flag {
-	PORT_SPOOF_CHECK = 1 << 0, /* sources must be the port's own or in allowed_v1 */
-	PORT_INTERNAL = 1 << 1,	   /* its network has no way to the outside */
+	PORT_ANY_SOURCE = 1 << 0, /* sources need not be the port's own, or in allowed_v1 */
+	PORT_OUTSIDE = 1 << 1,	  /* its network has a way to the outside */
 };
 
 struct port {
-	__u32 vni;
+	__u32 vni;   /* 0: no port */
 	__u32 flags; /* enum port_flag */
 	struct mac mac;
 	__u16 mtu;
 	__u32 slot;
 	struct address ipv4; /* first address of the family; all zero: none */
 	struct address ipv6;
-	__u8 spare[24];
+	__u8 spare[12];
 };
 
 /* addresses_v1: (VNI, address) -> where it lives. */
@@ -66,7 +75,8 @@ struct endpoint {
 	__u8 spare0[2];
 	__u32 tunnel; /* tag of the host that it lives on; 0: this one */
 	__u32 group;  /* security group set */
-	__u8 spare[8];
+	__u32 way;    /* where tunnels_v2 has the way to that host */
+	__u8 spare[4];
 };
 
 /* macs_v1: (VNI, MAC) -> endpoint, the same value as addresses_v1 */
@@ -134,7 +144,18 @@ struct member_key {
 	__u32 member; /* slot of a port, or tag of a host */
 };
 
-/* tunnels_v1: tag of another host -> the way there. What is at `remote` unpacks, or passes on. */
+/* ways_v1: tag of another host -> where tunnels_v2 has the way there */
+enum ways {
+	WAYS = 16384, /* ten times the hosts that a mesh is made for; the first is nobody's */
+};
+
+struct way {
+	__u32 way;
+	__u8 spare[4];
+};
+
+/* tunnels_v2: way -> . What is at `remote` unpacks, or passes on. An endpoint may name a way that was
+ * another host's in the meantime, so who goes it compares the tag. */
 enum tunnel_flag {
 	TUNNEL_DEVICE = 1 << 0, /* weftx encapsulates: WireGuard, or the next hop is not known */
 	TUNNEL_IPV6 = 1 << 1,	/* of the outer header */
@@ -144,14 +165,18 @@ enum tunnel_flag {
 struct tunnel {
 	__u32 ifindex; /* of the underlay device; 0: none leads there */
 	__u32 flags;   /* enum tunnel_flag */
-	struct mac next_hop;
+	__u8 spare0[2];
+	struct mac next_hop; /* from here on the outer Ethernet header as it is */
 	struct mac source_mac;
+	__u16 type_be;
 	struct address local;  /* outer source; all zero with TUNNEL_DEVICE: the kernel's choice */
 	struct address remote; /* outer destination: the host's, or the relay's */
+	__u32 tag;	       /* of the host to which this leads; 0: there is none */
 	__u32 destination_tag; /* with TUNNEL_RELAY */
+	__u32 sum;	       /* of what no packet changes in an outer IPv4 header, RFC 1071 */
 	__u16 mtu;	       /* the largest inner IP packet */
-	__u8 spare[22];
-};
+	__u8 spare1[10];
+} __attribute__((aligned(8)));
 
 /* peers_v1: outer source -> the host that sends from it. This host's own addresses are here, too,
  * with its own tag: VXLAN is ours when it is sent to one of them, and forged when it comes from one.
@@ -165,6 +190,17 @@ struct peer {
 	__u32 tag;
 	__u32 flags; /* enum peer_flag */
 	__u8 spare[24];
+};
+
+/* own_addresses_v1: 0 -> addresses of this host, as in peers_v1, the unused ones zero. If none is, there
+ * may be more in peers_v1. */
+enum own {
+	OWN_ADDRESSES =
+		4, /* of the underlay in both families, the one inside WireGuard, and one more */
+};
+
+struct own_addresses {
+	struct address addresses[OWN_ADDRESSES];
 };
 
 /* probes_v1 (LRU): (tag of who answered, slot) -> the last answer. */
@@ -278,7 +314,7 @@ enum service_address {
 	WEFT_DNS_PORT = 335, /* that weftd's DNS server listens on */
 };
 
-/* counters_v1 (per CPU): ifindex -> ; the workload's view: rx = what it received */
+/* drops_v1 (per CPU): (ifindex that the packet came by, reason) -> how many */
 enum drop_reason {
 	DROP_NONE = 0,
 	DROP_MALFORMED,		/* headers that do not parse or do not fit the packet */
@@ -306,12 +342,27 @@ enum drop_reason {
 	DROP_REASONS = 24, /* room */
 };
 
+struct drop_key {
+	__u32 ifindex;
+	__u32 reason; /* enum drop_reason */
+};
+
+struct drop_count {
+	__u64 packets;
+};
+
+/* counters_v2 (per CPU): berth -> ; other_counters_v1: ifindex -> ; the workload's view: rx = what it
+ * received */
 struct counters {
 	__u64 rx_packets;
 	__u64 rx_bytes;
 	__u64 tx_packets;
 	__u64 tx_bytes;
-	__u64 drops[DROP_REASONS];
+};
+
+/* lost_events_v1 (per CPU): 0 -> events that found no room in events_v1 */
+struct lost_events {
+	__u64 events;
 };
 
 /* What the loader sets once per host, in .rodata.weft of every program. */
@@ -325,7 +376,8 @@ struct constants {
 	__u32 wireguard_ifindex; /* 0: there is none */
 	__u32 query_every_ns;	 /* between two DNS queries of a port, on average; 0: as it likes */
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_* */
-	__u8 spare[3];
+	__u8 peer_resets_type;	 /* bpf_redirect_peer makes a packet one for this host */
+	__u8 spare[2];
 	__u8 build[16]; /* digest of the object file and of the fields above */
 };
 

@@ -12,17 +12,15 @@
 static __always_inline int into_network(struct packet *packet)
 {
 	const struct host_prefix *prefix = host_prefix_of(&packet->destination);
-	struct address_key key = { .address = packet->destination };
 	const struct endpoint *endpoint;
 
 	if (!prefix)
 		return drop(packet, DROP_NO_ROUTE);
-	key.vni = prefix->vni;
-	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	packet->vni = prefix->vni;
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &packet->place);
 	if (!endpoint || endpoint->flags & ENDPOINT_GATEWAY ||
 	    (endpoint->flags & ENDPOINT_HOST && !endpoint->tunnel))
 		return drop(packet, DROP_UNKNOWN_ADDRESS);
-	packet->vni = prefix->vni;
 	if (!endpoint->ifindex)
 		return send_to_host(packet, endpoint, true);
 	return send_to_port(packet, endpoint);

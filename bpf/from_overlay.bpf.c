@@ -48,7 +48,7 @@ static __always_inline int check_peer(struct packet *packet, const struct peer *
 /* To a sender behind the host that this came from. from_wire has counted the packet. */
 static __cold int answer_relayed(struct packet *packet, __u32 tag)
 {
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	const struct tunnel *tunnel = tunnel_to(tag);
 	__u32 mtu = packet->skb->mark & ~MARK_MASK;
 
 	packet->skb->mark = 0;

@@ -7,6 +7,7 @@
 #include "lib/nd.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
+#include "lib/port.h"
 #include "lib/route.h"
 #include "lib/spoof.h"
 #include "lib/stray.h"
@@ -94,8 +95,7 @@ static __always_inline int decide(struct __sk_buff *skb, const struct port *port
 SEC("tc")
 int from_port(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
-	const struct port *port = bpf_map_lookup_elem(&ports_v1, &ifindex);
+	const struct port *port = port_of(skb->ifindex);
 
 	skb->cb[TRACE_TARGET] = 0;
 	skb->cb[TRACE_REASON] = DROP_NONE;

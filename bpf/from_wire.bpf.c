@@ -10,7 +10,7 @@
 #include "lib/probe.h"
 #include "lib/relay.h"
 
-static __always_inline int handle_arrival(struct packet *packet, const struct arrival *arrival,
+static __always_inline int handle_arrival(struct packet *packet, struct arrival *arrival,
 					  const struct peer *peer)
 {
 	__u32 tag = arrival->header.tag;

@@ -125,7 +125,7 @@ class Generator:
             return FORMATS[size], "int", "0"
         if each["kind"] == "ARRAY":
             element = self.size(each["type_id"])
-            if element == 1:
+            if element == 1 or self.resolve(each["type_id"])["name"] in BYTES:
                 return f"{size}s", "bytes", f"bytes({size})"
             count = each["nr_elems"]
             return f"{count}{FORMATS[element]}", "tuple[int, ...]", f"(0,) * {count}"

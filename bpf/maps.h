@@ -3,8 +3,9 @@
  *
  * All are pinned by name and shared by all programs of a host. Unless a comment says otherwise a
  * map is written and read back by weftd, read by programs, and nothing is evicted: what weftd does
- * not delete stays, and when a map is full weftd is told so and says it. Entries are allocated as
- * they come (NO_PREALLOC), so a size costs 16 bytes an entry at most.
+ * not delete stays, and when a map is full weftd is told so and says it. Entries of hashes are allocated
+ * as they come (NO_PREALLOC), so a size costs 16 bytes an entry at most. An array is there whole, and
+ * what is all zero in it is no entry.
  */
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
@@ -14,15 +15,24 @@
 
 #include "abi.h"
 
-/* ifindex of a port's device on the host -> the sender behind it. Read once a packet.
- * 65536: six times the ports that a host is measured with. */
+/* Berth -> the sender behind the device. Read once a packet.
+ * 64 bytes each, 1 MiB in all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct port);
+	__uint(max_entries, BERTHS);
+} ports_v2 SEC(".maps");
+
+/* ifindex of a port's device on the host -> the same of devices without a berth.
+ * 65536: four times what has one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
 	__type(value, struct port);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} ports_v1 SEC(".maps");
+} other_ports_v1 SEC(".maps");
 
 /* (VNI, address) -> where it lives. Read for ARP, ND and routed packets; link-local addresses are found
  * by their MACs.
@@ -57,7 +67,7 @@ struct {
 } networks_v1 SEC(".maps");
 
 /* (VNI, slot) -> a port that broadcast reaches; slots are dense, holes are skipped.
- * 65536: as ports_v1. */
+ * 65536: as other_ports_v1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct flood_key);
@@ -90,7 +100,7 @@ struct {
 } groups_v1 SEC(".maps");
 
 /* (VNI, multicast address, slot) -> a port of this host that is a member; holes are skipped.
- * 262144: four groups for each port of ports_v1. */
+ * 262144: four groups for each port of other_ports_v1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct member_key);
@@ -110,18 +120,28 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } group_hosts_v1 SEC(".maps");
 
-/* Tag of a host -> the way there. Read for what leaves this host, and for what is relayed.
- * 16384: ten times the hosts that a mesh is made for. */
+/* Way -> how packets get to the host that it leads to. Read for what leaves this host; endpoints name the
+ * way, which is this host's own number for the other one.
+ * 80 bytes each, 1.25 MiB in all. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct tunnel);
+	__uint(max_entries, WAYS);
+} tunnels_v2 SEC(".maps");
+
+/* Tag of a host -> the way there. Read for what is flooded or relayed: chains and headers say tags.
+ * 16384: as tunnels_v2. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
-	__type(value, struct tunnel);
-	__uint(max_entries, 16384);
+	__type(value, struct way);
+	__uint(max_entries, WAYS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} tunnels_v1 SEC(".maps");
+} ways_v1 SEC(".maps");
 
 /* Address on the underlay -> the host that has it. Read for all VXLAN that arrives.
- * 65536: four for every host of tunnels_v1. */
+ * 65536: four for every host of tunnels_v2. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct address);
@@ -130,9 +150,18 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } peers_v1 SEC(".maps");
 
+/* 0 -> addresses of this host, so that what arrives needs a look-up in peers_v1 for its source alone.
+ * In a map, not among the constants, so that an address that comes loads no program anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct own_addresses);
+	__uint(max_entries, 1);
+} own_addresses_v1 SEC(".maps");
+
 /* (host, slot) -> its last answer to a probe. Written by from_wire and from_overlay, read by weftd.
  * The least recently used goes when it is full.
- * 16384: as tunnels_v1; weftd probes few at a time. */
+ * 16384: as tunnels_v2; weftd probes few at a time. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct probe_key);
@@ -221,16 +250,54 @@ struct {
 	__uint(max_entries, 16384);
 } dns_flows_v1 SEC(".maps");
 
-/* ifindex -> what the workload behind it sent, received and lost; for weft1 the host is the
- * workload. Made and written by programs, read by weftd, which deletes it with the port.
- * 65536: as ports_v1. */
+/* Berth -> what the workload behind the device sent and received; for weft1 the host is the workload.
+ * Read and written by programs for every packet, read by weftd, which zeroes it once the device is gone.
+ * 32 bytes for each berth and CPU: 1 MiB on a machine of 2 CPUs, 32 MiB on one of 64. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct counters);
+	__uint(max_entries, BERTHS);
+} counters_v2 SEC(".maps");
+
+/* ifindex -> the same of devices without a berth. Made by weftd with the port, for what has no entry is
+ * not counted, and deleted with it.
+ * 65536: as other_ports_v1. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__type(key, __u32);
 	__type(value, struct counters);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} counters_v1 SEC(".maps");
+} other_counters_v1 SEC(".maps");
+
+/* (ifindex, reason) -> packets that came by the device and were dropped. Made and written by programs,
+ * apart from the counters, for most ports never drop anything, and 24 numbers for each berth would cost
+ * 192 MiB on 64 CPUs. Read by weftd, which deletes them once the device is gone. What does not fit is not counted.
+ * 131072: eight reasons for each berth. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__type(key, struct drop_key);
+	__type(value, struct drop_count);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} drops_v1 SEC(".maps");
+
+/* What programs tell weftd as it happens, the oldest first. Written by programs, read by weftd; what finds
+ * no room is lost, and counted.
+ * 256 KiB: some thousand events, which weftd reads in milliseconds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 262144);
+} events_v1 SEC(".maps");
+
+/* 0 -> events that found no room. Written by programs, read by weftd. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct lost_events);
+	__uint(max_entries, 1);
+} lost_events_v1 SEC(".maps");
 
 /* Facts of this host, set by the loader. Not a map to C: the verifier sees constants. */
 const volatile struct constants weft SEC(".rodata.weft");

@@ -4,6 +4,7 @@
 #ifndef WEFT_ARP_H
 #define WEFT_ARP_H
 
+#include "answer.h"
 #include "deliver.h"
 #include "flood.h"
 #include "packet.h"
@@ -55,11 +56,7 @@ static __always_inline int answer_arp(struct packet *packet, const struct arp *r
 		struct ethernet ethernet;
 		struct arp arp;
 	} reply = {
-		.ethernet = {
-			.destination = packet->source_mac,
-			.source = *mac,
-			.type = bpf_htons(ETH_P_ARP),
-		},
+		.ethernet = answer_ethernet(packet, mac),
 		.arp = *request,
 	};
 

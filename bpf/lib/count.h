@@ -7,28 +7,14 @@
 #include "../maps.h"
 #include "packet.h"
 
-static const volatile struct counters no_counts = {};
-
-/* Fails when another CPU was faster, or the map is full: then the packet is not counted. */
-static __always_inline struct counters *make_counters(__u32 ifindex)
-{
-	bpf_map_update_elem(&counters_v1, &ifindex, (const void *)&no_counts, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&counters_v1, &ifindex);
-}
-
-static __cold void make_first_counters(__u32 ifindex)
-{
-	make_counters(ifindex);
-}
-
+/* NULL: the device has no berth, and weftd does not count it. */
 static __always_inline struct counters *counters_of(__u32 ifindex)
 {
-	struct counters *counters = bpf_map_lookup_elem(&counters_v1, &ifindex);
+	__u32 berth = berth_of(ifindex);
 
-	if (counters)
-		return counters;
-	make_first_counters(ifindex);
-	return bpf_map_lookup_elem(&counters_v1, &ifindex);
+	if (berth < BERTHS)
+		return bpf_map_lookup_elem(&counters_v2, &berth);
+	return bpf_map_lookup_elem(&other_counters_v1, &ifindex);
 }
 
 static __always_inline void count_sent(struct __sk_buff *skb)
@@ -41,37 +27,30 @@ static __always_inline void count_sent(struct __sk_buff *skb)
 	}
 }
 
-/* The first one, usually. */
-__cold_stage int count_first_received(__u32 ifindex, __u32 bytes)
-{
-	struct counters *counters = make_counters(ifindex);
-
-	if (counters) {
-		counters->rx_packets += 1;
-		counters->rx_bytes += bytes;
-	}
-	return 0;
-}
-
 static __always_inline void count_received(__u32 ifindex, __u32 bytes)
 {
-	struct counters *counters = bpf_map_lookup_elem(&counters_v1, &ifindex);
+	struct counters *counters = counters_of(ifindex);
 
 	if (counters) {
 		counters->rx_packets += 1;
 		counters->rx_bytes += bytes;
-	} else {
-		count_first_received(ifindex, bytes);
 	}
 }
 
 __cold_stage int count_drop(struct __sk_buff *skb, __u32 reason)
 {
-	struct counters *counters = counters_of(skb->ifindex);
+	struct drop_key key = { .ifindex = skb->ifindex, .reason = reason };
+	struct drop_count *count = bpf_map_lookup_elem(&drops_v1, &key);
+	struct drop_count none = {};
 
-	if (counters && reason < DROP_REASONS)
-		counters->drops[reason] += 1;
 	skb->cb[TRACE_REASON] = reason;
+	if (!count) {
+		/* Another CPU may be faster. */
+		bpf_map_update_elem(&drops_v1, &key, &none, BPF_NOEXIST);
+		count = bpf_map_lookup_elem(&drops_v1, &key);
+	}
+	if (count)
+		count->packets += 1;
 	return 0;
 }
 

@@ -73,7 +73,7 @@ static __noinline bool is_datagram_row(struct packet *packet, const struct arriv
 
 /* Afterwards the packet is the inner frame. What the kernel cannot open this way is left to the VXLAN
  * device, behind which from_overlay sees it. */
-static __noinline int unpack(struct packet *packet, const struct arrival *arrival)
+static __always_inline int unpack(struct packet *packet, const struct arrival *arrival)
 {
 	int error;
 

@@ -21,9 +21,17 @@ static __always_inline bool is_ip(const struct packet *packet)
 	       packet->ethertype == bpf_htons(ETH_P_IPV6);
 }
 
-/* IP goes straight into the workload's end of the veth. Older kernels leave the packet's type as
- * the host's end saw it, for another MAC, and then drop it. Other protocols, taps and veths that
- * stay in the host's namespace get it through the device. */
+/* Kernels that do not do so themselves leave the packet's type as the host's end saw it, for another MAC,
+ * and then drop it. */
+static __always_inline int make_own(struct __sk_buff *skb)
+{
+	if (weft.peer_resets_type || skb->pkt_type == PACKET_HOST)
+		return 0;
+	return bpf_skb_change_type(skb, PACKET_HOST);
+}
+
+/* IP goes straight into the workload's end of the veth. Other protocols, taps and veths that stay in the
+ * host's namespace get it through the device. */
 static __always_inline int deliver_to_port(struct packet *packet, const struct endpoint *endpoint)
 {
 	struct __sk_buff *skb = packet->skb;
@@ -32,7 +40,7 @@ static __always_inline int deliver_to_port(struct packet *packet, const struct e
 	count_received(ifindex, skb->len);
 	if (!is_ip(packet) || endpoint->flags & ENDPOINT_REDIRECT)
 		return redirected(packet, ifindex, bpf_redirect(ifindex, 0));
-	if (skb->pkt_type != PACKET_HOST && bpf_skb_change_type(skb, PACKET_HOST))
+	if (make_own(skb))
 		return drop(packet, DROP_KERNEL);
 	return redirected(packet, ifindex, bpf_redirect_peer(ifindex, 0));
 }

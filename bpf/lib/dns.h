@@ -17,6 +17,7 @@
 #include "limit.h"
 #include "packet.h"
 #include "parse.h"
+#include "port.h"
 
 #define DNS_PORT    bpf_htons(53)
 #define SERVER_PORT bpf_htons(WEFT_DNS_PORT)
@@ -267,7 +268,7 @@ static __noinline int send_answer(struct packet *packet, __u32 ifindex)
 		return drop(packet, DROP_RESERVED);
 	key.port_be = ports[1];
 	known = bpf_map_lookup_elem(&dns_flows_v1, &key);
-	if (!known || !bpf_map_lookup_elem(&ports_v1, &key.ifindex))
+	if (!known || !port_of(ifindex))
 		return drop(packet, DROP_UNKNOWN_ADDRESS);
 	flow = *known;
 	macs[0] = flow.mac;

@@ -4,13 +4,10 @@
 #ifndef WEFT_ECHO_H
 #define WEFT_ECHO_H
 
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-
+#include "answer.h"
 #include "deliver.h"
 #include "packet.h"
 
-#define ECHO_HOP_LIMIT	64
 #define ICMP_REQUEST	8
 #define ICMP_RESPONSE	0
 #define ICMPV6_REQUEST	128
@@ -41,32 +38,12 @@ static __always_inline int turn_type(struct packet *packet, __u8 request, __u8 r
 	       bpf_skb_store_bytes(packet->skb, packet->l4, &reply, sizeof(reply), 0);
 }
 
-static __always_inline int answer_echo4(struct packet *packet)
+static __always_inline int answer_echo(struct packet *packet, __u8 request, __u8 reply)
 {
-	__be32 addresses[2] = { packet->destination.words_be[3], packet->source.words_be[3] };
-	__u8 hop_limit = ECHO_HOP_LIMIT;
+	bool is_ipv6 = packet->ethertype == bpf_htons(ETH_P_IPV6);
 
-	if (turn_macs(packet) || turn_type(packet, ICMP_REQUEST, ICMP_RESPONSE) ||
-	    bpf_l3_csum_replace(packet->skb, ETH_HLEN + offsetof(struct iphdr, check),
-				bpf_htons(packet->hop_limit << 8), bpf_htons(hop_limit << 8), 2) ||
-	    bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct iphdr, ttl), &hop_limit,
-				sizeof(hop_limit), 0) ||
-	    bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct iphdr, saddr), addresses,
-				sizeof(addresses), 0))
-		return drop(packet, DROP_KERNEL);
-	return deliver_to_sender(packet);
-}
-
-static __always_inline int answer_echo6(struct packet *packet)
-{
-	struct address addresses[2] = { packet->destination, packet->source };
-	__u8 hop_limit = ECHO_HOP_LIMIT;
-
-	if (turn_macs(packet) || turn_type(packet, ICMPV6_REQUEST, ICMPV6_RESPONSE) ||
-	    bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct ipv6hdr, hop_limit),
-				&hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM) ||
-	    bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct ipv6hdr, saddr), addresses,
-				sizeof(addresses), 0))
+	if (turn_macs(packet) || turn_type(packet, request, reply) ||
+	    turn_ip(packet->skb, is_ipv6, packet->hop_limit, &packet->destination, &packet->source))
 		return drop(packet, DROP_KERNEL);
 	return deliver_to_sender(packet);
 }
@@ -79,17 +56,19 @@ static __noinline int handle_echo(struct packet *packet)
 	if (packet->ethertype == bpf_htons(ETH_P_IPV6)) {
 		if (packet->protocol == IPPROTO_ICMPV6 &&
 		    (packet->is_later_fragment || packet->icmp_type == ICMPV6_REQUEST))
-			return answer_echo6(packet);
+			return answer_echo(packet, ICMPV6_REQUEST, ICMPV6_RESPONSE);
 		return NEXT;
 	}
 	if (packet->protocol != IPPROTO_ICMP)
 		return NEXT;
 	if (packet->is_later_fragment)
-		return answer_echo4(packet);
+		return answer_echo(packet, ICMP_REQUEST, ICMP_RESPONSE);
 	if (packet->l4 + sizeof(struct icmp) > packet->end ||
 	    bpf_skb_load_bytes(packet->skb, packet->l4, &type, sizeof(type)))
 		return drop(packet, DROP_MALFORMED);
-	return type == ICMP_REQUEST ? answer_echo4(packet) : NEXT;
+	if (type != ICMP_REQUEST)
+		return NEXT;
+	return answer_echo(packet, ICMP_REQUEST, ICMP_RESPONSE);
 }
 
 #endif

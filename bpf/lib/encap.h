@@ -12,6 +12,7 @@
 #include "outer.h"
 #include "packet.h"
 #include "too_big.h"
+#include "way.h"
 
 /* The sender's packets fit already: with its segments' size kept, they fit with the header, too. */
 #define PUSH_FLAGS                                                                              \
@@ -74,7 +75,7 @@ static __always_inline struct ethernet inner_ethernet(const struct packet *packe
 }
 
 /* -1: the packet is as it was; -2: it is spoilt. */
-static __always_inline int push4(struct packet *packet, const struct tunnel *tunnel)
+static __noinline int push4(struct packet *packet, const struct tunnel *tunnel)
 {
 	struct overlay_header header = header_of(packet, tunnel);
 	struct outer4 outer;
@@ -87,7 +88,7 @@ static __always_inline int push4(struct packet *packet, const struct tunnel *tun
 											       : 0;
 }
 
-static __always_inline int push6(struct packet *packet, const struct tunnel *tunnel)
+static __noinline int push6(struct packet *packet, const struct tunnel *tunnel)
 {
 	struct overlay_header header = header_of(packet, tunnel);
 	struct outer6 outer;
@@ -100,14 +101,14 @@ static __always_inline int push6(struct packet *packet, const struct tunnel *tun
 											       : 0;
 }
 
-static __noinline int push(struct packet *packet, const struct tunnel *tunnel)
+static __always_inline int push(struct packet *packet, const struct tunnel *tunnel)
 {
 	return is_outer_ipv6(tunnel) ? push6(packet, tunnel) : push4(packet, tunnel);
 }
 
-/* Where the frame has to go, for the VXLAN device. */
-static __always_inline int set_tunnel(struct __sk_buff *skb, const struct tunnel *tunnel, __u32 vni,
-				      __u8 class)
+/* Where the frame has to go, for the VXLAN device; `local` NULL: the kernel chooses. */
+static __always_inline int set_tunnel(struct __sk_buff *skb, const struct address *remote,
+				      const struct address *local, __u32 vni, __u8 class)
 {
 	struct bpf_tunnel_key key = {
 		.tunnel_id = vni,
@@ -116,13 +117,14 @@ static __always_inline int set_tunnel(struct __sk_buff *skb, const struct tunnel
 	};
 	__u64 flags = BPF_F_DONT_FRAGMENT;
 
-	if (is_outer_ipv6(tunnel)) {
-		flags |= BPF_F_TUNINFO_IPV6;
-		__builtin_memcpy(key.remote_ipv6, &tunnel->remote, sizeof(key.remote_ipv6));
-		__builtin_memcpy(key.local_ipv6, &tunnel->local, sizeof(key.local_ipv6));
+	if (is_mapped(remote)) {
+		key.remote_ipv4 = bpf_ntohl(remote->words_be[3]);
+		key.local_ipv4 = local ? bpf_ntohl(local->words_be[3]) : 0;
 	} else {
-		key.remote_ipv4 = bpf_ntohl(tunnel->remote.words_be[3]);
-		key.local_ipv4 = bpf_ntohl(tunnel->local.words_be[3]);
+		flags |= BPF_F_TUNINFO_IPV6;
+		__builtin_memcpy(key.remote_ipv6, remote, sizeof(key.remote_ipv6));
+		if (local)
+			__builtin_memcpy(key.local_ipv6, local, sizeof(key.local_ipv6));
 	}
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags);
 }
@@ -136,7 +138,7 @@ static __cold int send_by_device(struct packet *packet, const struct tunnel *tun
 	if (!weft.weftx_ifindex || tunnel->flags & TUNNEL_RELAY)
 		return drop(packet, DROP_NO_TUNNEL);
 	if (bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0) ||
-	    set_tunnel(packet->skb, tunnel, packet->vni, class))
+	    set_tunnel(packet->skb, &tunnel->remote, &tunnel->local, packet->vni, class))
 		return drop(packet, DROP_KERNEL);
 	packet->skb->mark = MARK_SENT;
 	return redirected(packet, weft.weftx_ifindex, bpf_redirect(weft.weftx_ifindex, 0));
@@ -167,14 +169,14 @@ static __always_inline int send_by_tunnel(struct packet *packet, const struct tu
 }
 
 /* A routed packet gets the MACs with which a gateway sends it. */
-static __noinline int send_to_host(struct packet *packet, const struct endpoint *endpoint,
-				   bool is_routed)
+static __always_inline int send_to_host(struct packet *packet, const struct endpoint *endpoint,
+					bool is_routed)
 {
-	__u32 tag = endpoint->tunnel;
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	const struct tunnel *tunnel;
 
-	if (!tag)
+	if (!endpoint->tunnel)
 		return drop(packet, DROP_NO_ROUTE);
+	tunnel = tunnel_on(endpoint->way, endpoint->tunnel);
 	if (!tunnel)
 		return drop(packet, DROP_NO_TUNNEL);
 	if (exceeds(packet, tunnel->mtu))

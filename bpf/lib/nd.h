@@ -4,6 +4,7 @@
 #ifndef WEFT_ND_H
 #define WEFT_ND_H
 
+#include "answer.h"
 #include "deliver.h"
 #include "flood.h"
 #include "packet.h"
@@ -22,6 +23,7 @@
 #define ND_OVERRIDE  0x20
 
 #define ND_OPTIONS_MAX 8
+#define ND_HOP_LIMIT   255
 
 struct nd_message {
 	__u8 type;
@@ -84,13 +86,6 @@ static __always_inline int check_nd(struct packet *packet, const struct port *po
 	return reason == DROP_NONE ? NEXT : drop(packet, reason);
 }
 
-static __always_inline __be16 folded(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
 /* An advertisement to who asked, or to all when nobody in particular did (DAD, 7.2.4). */
 static __always_inline int answer_ns(struct packet *packet, const struct nd_message *question,
 				     const struct mac *mac)
@@ -98,28 +93,11 @@ static __always_inline int answer_ns(struct packet *packet, const struct nd_mess
 	bool is_router = is_same_mac(mac, &gateway_mac);
 	bool is_probe = is_zero_address(&packet->source);
 	struct {
-		__u16 unused;
-		struct ethernet ethernet;
-		__be32 first; /* version, class, flow */
-		__be16 length;
-		__u8 next;
-		__u8 hop_limit;
-		struct address source;
-		struct address destination;
+		struct answer6 head;
 		struct nd_message message;
 		struct nd_mac_option option;
 	} answer = {
-		.ethernet = {
-			.destination = packet->source_mac,
-			.source = *mac,
-			.type = bpf_htons(ETH_P_IPV6),
-		},
-		.first = bpf_htonl(0x60000000),
-		.length = bpf_htons(ND_ANSWER_SIZE),
-		.next = IPPROTO_ICMPV6,
-		.hop_limit = 255,
-		.source = question->target,
-		.destination = packet->source,
+		.head = begin_answer6(packet, mac, &question->target, ND_ANSWER_SIZE),
 		.message = {
 			.type = ND_NA,
 			.flags = (is_router ? ND_ROUTER : 0) | (is_probe ? 0 : ND_SOLICITED) |
@@ -128,25 +106,18 @@ static __always_inline int answer_ns(struct packet *packet, const struct nd_mess
 		},
 		.option = {.type = ND_TARGET_MAC, .length = 1, .mac = *mac},
 	};
-	struct {
-		__be32 length;
-		__be32 protocol;
-	} pseudo = { bpf_htonl(ND_ANSWER_SIZE), bpf_htonl(IPPROTO_ICMPV6) };
 	__u32 size = ETH_HLEN + sizeof(struct ipv6hdr) + ND_ANSWER_SIZE;
-	__u32 sum;
 
+	answer.head.hop_limit = ND_HOP_LIMIT;
 	if (is_probe) { /* ff02::1 */
-		answer.destination =
+		answer.head.destination =
 			(struct address){ { bpf_htonl(0xff020000), 0, 0, bpf_htonl(1) } };
-		answer.ethernet.destination =
+		answer.head.ethernet.destination =
 			(struct mac){ { bpf_htons(0x3333), bpf_htons(0), bpf_htons(1) } };
 	}
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&answer.source,
-			    2 * sizeof(struct address) + ND_ANSWER_SIZE, sum);
-	answer.message.checksum = folded(sum);
+	answer.message.checksum = checksum6(&answer.head, ND_ANSWER_SIZE, 0);
 	if (bpf_skb_change_tail(packet->skb, size, 0) ||
-	    bpf_skb_store_bytes(packet->skb, 0, &answer.ethernet, size, 0))
+	    bpf_skb_store_bytes(packet->skb, 0, &answer.head.ethernet, size, 0))
 		return drop(packet, DROP_KERNEL);
 	return deliver_to_sender(packet);
 }
@@ -207,7 +178,8 @@ static __always_inline int discover(struct packet *packet, const struct port *po
 	int verdict;
 
 	/* RFC 4861 6.1, 7.1: off-link packets are no discovery; RFC 6980: nor are fragments. */
-	if (packet->hop_limit != 255 || packet->is_fragment || packet->l4 + size > packet->end ||
+	if (packet->hop_limit != ND_HOP_LIMIT || packet->is_fragment ||
+	    packet->l4 + size > packet->end ||
 	    bpf_skb_load_bytes(packet->skb, packet->l4, &message, 8) ||
 	    (size > 8 && bpf_skb_load_bytes(packet->skb, packet->l4 + 8, &message.target,
 					    sizeof(message.target))))

@@ -34,6 +34,8 @@ struct overlay_header {
 };
 
 /* Two bytes in front, so that all behind Ethernet is aligned. */
+#define __aligned8 __attribute__((aligned(8)))
+
 struct outer4 {
 	__u16 unused;
 	struct ethernet ethernet;
@@ -41,7 +43,7 @@ struct outer4 {
 	struct udphdr udp;
 	struct vxlan vxlan;
 	struct ethernet inner;
-};
+} __aligned8;
 
 struct outer6 {
 	__u16 unused;
@@ -50,7 +52,7 @@ struct outer6 {
 	struct udphdr udp;
 	struct vxlan vxlan;
 	struct ethernet inner;
-};
+} __aligned8;
 
 /* Bytes in front of the frame that is carried. */
 #define OUTER4_SIZE (offsetof(struct outer4, inner) - offsetof(struct outer4, ethernet))
@@ -67,12 +69,11 @@ static __always_inline __be16 length_field(__u32 length)
 	return length > LENGTH_MAX ? 0 : bpf_htons(length);
 }
 
-static __always_inline void fill_ethernet(struct ethernet *ethernet, const struct tunnel *tunnel,
-					  __be16 type)
+/* With the two bytes in front. */
+static __always_inline void fill_ethernet(void *outer, const struct tunnel *tunnel)
 {
-	copy_mac(&ethernet->destination, &tunnel->next_hop);
-	copy_mac(&ethernet->source, &tunnel->source_mac);
-	ethernet->type = type;
+	__builtin_memcpy(__builtin_assume_aligned(outer, 8), &tunnel->spare0,
+			 sizeof(__u16) + ETH_HLEN);
 }
 
 static __always_inline void fill_udp(struct udphdr *udp, const struct overlay_header *header,
@@ -90,14 +91,12 @@ static __always_inline void fill_vxlan(struct vxlan *vxlan, const struct overlay
 	vxlan->vni = bpf_htonl(header->vni << 8 | (header->tag & 0xff));
 }
 
-/* RFC 1071, for a header without options. */
-static __always_inline __be16 ip_checksum(const struct iphdr *ip, __u8 traffic_class, __u8 ttl)
+/* RFC 1071, for a header without options; `sum` is that of its other words. */
+static __always_inline __be16 ip_checksum(__u32 sum, const struct overlay_header *header,
+					  __be16 length)
 {
-	__u32 sum = bpf_htons(0x4500 | traffic_class) + ip->tot_len + DONT_FRAGMENT;
-
-	sum += bpf_htons(ttl << 8 | IPPROTO_UDP);
-	sum += (ip->saddr & 0xffff) + (ip->saddr >> 16);
-	sum += (ip->daddr & 0xffff) + (ip->daddr >> 16);
+	sum += bpf_htons(0x4500 | header->traffic_class) + length;
+	sum += bpf_htons(header->hop_limit << 8 | IPPROTO_UDP);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
@@ -107,7 +106,7 @@ static __always_inline __be16 ip_checksum(const struct iphdr *ip, __u8 traffic_c
 static __always_inline void fill_outer4(struct outer4 *outer, const struct tunnel *tunnel,
 					const struct overlay_header *header, __u32 length)
 {
-	fill_ethernet(&outer->ethernet, tunnel, bpf_htons(ETH_P_IP));
+	fill_ethernet(outer, tunnel);
 	outer->ip.version = 4;
 	outer->ip.ihl = sizeof(outer->ip) / 4;
 	outer->ip.tos = header->traffic_class;
@@ -118,7 +117,7 @@ static __always_inline void fill_outer4(struct outer4 *outer, const struct tunne
 	outer->ip.protocol = IPPROTO_UDP;
 	outer->ip.saddr = tunnel->local.words_be[3];
 	outer->ip.daddr = tunnel->remote.words_be[3];
-	outer->ip.check = ip_checksum(&outer->ip, header->traffic_class, header->hop_limit);
+	outer->ip.check = ip_checksum(tunnel->sum, header, outer->ip.tot_len);
 	fill_udp(&outer->udp, header, length - sizeof(outer->ip));
 	fill_vxlan(&outer->vxlan, header);
 }
@@ -130,7 +129,7 @@ static __always_inline void fill_outer6(struct outer6 *outer, const struct tunne
 	__be32 first = bpf_htonl(0x60000000 | header->traffic_class << 20 |
 				 bpf_ntohs(header->source_port));
 
-	fill_ethernet(&outer->ethernet, tunnel, bpf_htons(ETH_P_IPV6));
+	fill_ethernet(outer, tunnel);
 	__builtin_memcpy(&outer->ip, &first, sizeof(first));
 	outer->ip.payload_len = length_field(length - sizeof(outer->ip));
 	outer->ip.nexthdr = IPPROTO_UDP;

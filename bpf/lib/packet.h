@@ -65,16 +65,23 @@ struct packet {
 	__be16 destination_port;
 	struct address source;
 	__u32 ifindex; /* of the device it came in by */
-	union {	       /* the keys of multicast need no room of their own */
+	union {	       /* keys of maps need no room of their own */
 		struct {
 			__u32 vni;
 			struct address destination;
 			__u32 receiver; /* slot or tag of a member */
 		};
+		struct address_key place; /* where the destination is */
 		struct group_key group;
 		struct member_key member;
 	};
 };
+
+/* BERTHS or more: the device has none. */
+static __always_inline __u32 berth_of(__u32 ifindex)
+{
+	return ifindex - FIRST_IFINDEX;
+}
 
 static const struct mac gateway_mac = { {
 	(__u16)0x570a,

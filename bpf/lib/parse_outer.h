@@ -11,14 +11,14 @@
 #define PASS	     TC_ACT_UNSPEC /* the device's next program, then the kernel */
 #define VLAN_ID_MASK 0x0fff
 
-/* An outer header, as far as it matters behind it. */
+/* An outer header, as far as it matters behind it. Its destination is the packet's, until the inner header
+ * is parsed. */
 struct arrival {
 	struct overlay_header header;
 	bool is_ipv6;
 	bool has_checksum;
 	__u32 size; /* up to the inner Ethernet header */
 	struct address source;
-	struct address destination;
 	struct ethernet inner;
 };
 
@@ -31,21 +31,38 @@ struct overlay_start {
 
 #define OVERLAY_START_SIZE (offsetof(struct overlay_start, inner) + ETH_HLEN)
 
-static __always_inline bool is_own_address(const struct address *address)
+/* For hosts with many addresses. */
+static __cold bool is_own_peer(const struct address *address)
 {
 	const struct peer *peer = bpf_map_lookup_elem(&peers_v1, address);
 
 	return peer && weft.host_tag && peer->tag == weft.host_tag;
 }
 
+static __always_inline bool is_own_address(const struct address *address)
+{
+	__u32 all = 0;
+	const struct own_addresses *own = bpf_map_lookup_elem(&own_addresses_v1, &all);
+
+	if (!own)
+		return false;
+	for (int i = 0; i < OWN_ADDRESSES; i++) {
+		if (is_zero_address(&own->addresses[i]))
+			return false;
+		if (is_same_address(&own->addresses[i], address))
+			return true;
+	}
+	return is_own_peer(address);
+}
+
 /* Options and fragments: no host of the cluster sends them, and nobody shall get past the checks by
  * way of them. `l4` is where UDP begins. */
-static __cold int refuse_odd(struct packet *packet, __u32 l4, const struct address *destination)
+static __cold int refuse_odd(struct packet *packet, __u32 l4)
 {
 	__be16 ports[2];
 
 	if (bpf_skb_load_bytes(packet->skb, l4, ports, sizeof(ports)) ||
-	    ports[1] != bpf_htons(weft.overlay_port) || !is_own_address(destination))
+	    ports[1] != bpf_htons(weft.overlay_port) || !is_own_address(&packet->destination))
 		return PASS;
 	return drop(packet, DROP_FRAGMENT);
 }
@@ -60,7 +77,7 @@ static __always_inline int check_outer4(struct packet *packet, const struct iphd
 	if (ip->ihl < sizeof(*ip) / 4 || ip->frag_off & bpf_htons(0x1fff))
 		return PASS; /* a later fragment is nothing without the first */
 	packet->destination = from_ipv4(ip->daddr);
-	return refuse_odd(packet, ETH_HLEN + ip->ihl * 4, &packet->destination);
+	return refuse_odd(packet, ETH_HLEN + ip->ihl * 4);
 }
 
 static __cold int check_extensions(struct packet *packet, const struct ipv6hdr *ip)
@@ -84,7 +101,7 @@ static __cold int check_extensions(struct packet *packet, const struct ipv6hdr *
 		l4 += protocol == IPPROTO_FRAGMENT ? 8 : (extension.length + 1) * 8;
 		protocol = extension.next;
 		if (protocol == IPPROTO_UDP)
-			return refuse_odd(packet, l4, &packet->destination);
+			return refuse_odd(packet, l4);
 	}
 	return PASS;
 }
@@ -147,11 +164,11 @@ static __always_inline int parse_outer4(struct packet *packet, struct arrival *a
 		return PASS;
 	arrival->is_ipv6 = false;
 	arrival->source = from_ipv4(start->ip.saddr);
-	arrival->destination = from_ipv4(start->ip.daddr);
+	packet->destination = from_ipv4(start->ip.daddr);
 	arrival->header.traffic_class = start->ip.tos;
 	arrival->header.hop_limit = start->ip.ttl;
 	length = bpf_ntohs(start->ip.tot_len);
-	if (!is_own_address(&arrival->destination))
+	if (!is_own_address(&packet->destination))
 		return PASS;
 	return parse_overlay(packet, arrival, sizeof(struct iphdr), length);
 }
@@ -175,7 +192,7 @@ static __always_inline int parse_outer6(struct packet *packet, struct arrival *a
 		return PASS;
 	arrival->is_ipv6 = true;
 	__builtin_memcpy(&arrival->source, &start->ip.saddr, sizeof(arrival->source));
-	__builtin_memcpy(&arrival->destination, &start->ip.daddr, sizeof(arrival->destination));
+	__builtin_memcpy(&packet->destination, &start->ip.daddr, sizeof(packet->destination));
 	first = (const __u8 *)&start->ip;
 	arrival->header.traffic_class = first[0] << 4 | first[1] >> 4;
 	arrival->header.hop_limit = start->ip.hop_limit;
@@ -183,8 +200,8 @@ static __always_inline int parse_outer6(struct packet *packet, struct arrival *a
 	if (length)
 		length += sizeof(struct ipv6hdr);
 	/* In our maps these stand for IPv4; on a wire they stand for nothing. */
-	if (is_mapped(&arrival->source) || is_mapped(&arrival->destination) ||
-	    !is_own_address(&arrival->destination))
+	if (is_mapped(&arrival->source) || is_mapped(&packet->destination) ||
+	    !is_own_address(&packet->destination))
 		return PASS;
 	return parse_overlay(packet, arrival, sizeof(struct ipv6hdr), length);
 }

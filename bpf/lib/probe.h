@@ -4,6 +4,7 @@
 #ifndef WEFT_PROBE_H
 #define WEFT_PROBE_H
 
+#include "answer.h"
 #include "deliver.h"
 #include "encap.h"
 #include "packet.h"
@@ -43,11 +44,9 @@ static __always_inline int turn_kind(struct packet *packet, const struct arrival
 				   sizeof(answer), 0);
 }
 
-/* Swapping addresses changes no checksum. */
 static __always_inline int turn_outer(struct packet *packet, const struct arrival *arrival)
 {
 	struct mac macs[2];
-	__u8 hop_limit = OUTER_TTL;
 
 	if (bpf_skb_load_bytes(packet->skb, offsetof(struct ethernet, destination), &macs[1],
 			       sizeof(macs[1])) ||
@@ -55,24 +54,8 @@ static __always_inline int turn_outer(struct packet *packet, const struct arriva
 			       sizeof(macs[0])) ||
 	    bpf_skb_store_bytes(packet->skb, 0, macs, sizeof(macs), 0))
 		return -1;
-	if (arrival->is_ipv6) {
-		struct address addresses[2] = { arrival->destination, arrival->source };
-
-		return bpf_skb_store_bytes(packet->skb,
-					   ETH_HLEN + offsetof(struct ipv6hdr, hop_limit),
-					   &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM) ||
-		       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct ipv6hdr, saddr),
-					   addresses, sizeof(addresses), BPF_F_RECOMPUTE_CSUM);
-	}
-	__be32 addresses[2] = { arrival->destination.words_be[3], arrival->source.words_be[3] };
-
-	return bpf_l3_csum_replace(packet->skb, ETH_HLEN + offsetof(struct iphdr, check),
-				   bpf_htons(arrival->header.hop_limit << 8),
-				   bpf_htons(hop_limit << 8), 2) ||
-	       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct iphdr, ttl), &hop_limit,
-				   sizeof(hop_limit), 0) ||
-	       bpf_skb_store_bytes(packet->skb, ETH_HLEN + offsetof(struct iphdr, saddr), addresses,
-				   sizeof(addresses), 0);
+	return turn_ip(packet->skb, arrival->is_ipv6, arrival->header.hop_limit,
+		       &packet->destination, &arrival->source);
 }
 
 /* From an underlay device: the answer goes back by where the request came from. */
@@ -106,7 +89,6 @@ static inline __cold int handle_unpacked_probe(struct packet *packet, const stru
 					       __u32 tag)
 {
 	struct probe_message message;
-	struct tunnel back = { .remote = *source };
 	__be16 answer = bpf_htons(OVERLAY_PROBE_ANSWER);
 	int kind;
 
@@ -117,11 +99,9 @@ static inline __cold int handle_unpacked_probe(struct packet *packet, const stru
 		return keep_answer(packet, &message, tag, unpacked_size(packet, source));
 	if (kind != OVERLAY_PROBE_REQUEST)
 		return drop(packet, DROP_MALFORMED);
-	if (!is_mapped(source))
-		back.flags = TUNNEL_IPV6;
 	if (bpf_skb_store_bytes(packet->skb, offsetof(struct probe_message, kind_be), &answer,
 				sizeof(answer), 0) ||
-	    set_tunnel(packet->skb, &back, OVERLAY_PROBE_VNI, 0))
+	    set_tunnel(packet->skb, source, NULL, OVERLAY_PROBE_VNI, 0))
 		return drop(packet, DROP_KERNEL);
 	packet->skb->mark = MARK_SENT;
 	return redirected(packet, packet->ifindex, bpf_redirect(packet->ifindex, 0));

@@ -11,6 +11,7 @@
 #include "parse_outer.h"
 #include "rewrite.h"
 #include "too_big.h"
+#include "way.h"
 
 /* Headers of each segment of an inner packet that is still packed; 0: not to be told. */
 static __always_inline __u32 packed_segment_header(struct packet *packet,
@@ -102,27 +103,26 @@ static __cold int translate(struct packet *packet, bool is_ipv6)
 				   flags | BPF_F_ADJ_ROOM_DECAP_L3_IPV6);
 }
 
-/* A tag leads one hop on, and every hop counts. */
-static __noinline int relay(struct packet *packet, const struct arrival *arrival)
+/* A tag leads one hop on, and every hop counts. The header is changed in place. */
+static __noinline int relay(struct packet *packet, struct arrival *arrival)
 {
-	struct overlay_header header = arrival->header;
-	__u32 tag = header.tag;
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	struct overlay_header *header = &arrival->header;
+	const struct tunnel *tunnel = tunnel_to(header->tag);
 
 	if (!tunnel || !tunnel->ifindex || is_same_address(&tunnel->remote, &arrival->source))
 		return drop(packet, DROP_NO_TUNNEL);
-	if (header.hop_limit <= 1)
+	if (header->hop_limit <= 1)
 		return drop(packet, DROP_TTL);
 	/* No host sends such; what it covers is about to change. */
 	if (arrival->has_checksum)
 		return drop(packet, DROP_MALFORMED);
 	if (packed_exceeds(packet, arrival, tunnel->mtu))
 		return refuse_packed(packet, arrival, tunnel->mtu);
-	header.hop_limit -= 1;
-	header.tag = tunnel->flags & TUNNEL_RELAY ? tunnel->destination_tag : 0;
+	header->hop_limit -= 1;
+	header->tag = tunnel->flags & TUNNEL_RELAY ? tunnel->destination_tag : 0;
 	if ((arrival->is_ipv6 != is_outer_ipv6(tunnel) &&
 	     translate(packet, is_outer_ipv6(tunnel))) ||
-	    write_outer(packet->skb, tunnel, &header))
+	    write_outer(packet->skb, tunnel, header))
 		return drop(packet, DROP_KERNEL);
 	return send_to_underlay(packet, tunnel);
 }

@@ -10,6 +10,7 @@
 #include "outer.h"
 #include "packet.h"
 #include "rewrite.h"
+#include "way.h"
 
 #define REPLICAS_MAX 1024 /* bounds the time that one packet may take */
 
@@ -70,7 +71,7 @@ static long replicate_by_device(__u32 round __unused, struct replication *replic
 	replication->next = tag_after(packet, tag);
 	if (!is_member(packet, tag))
 		return 0;
-	tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	tunnel = tunnel_to(tag);
 	if (!tunnel) {
 		drop(packet, DROP_NO_TUNNEL);
 		return 0;
@@ -86,7 +87,8 @@ static long replicate_by_device(__u32 round __unused, struct replication *replic
 			return 0;
 	}
 	if (!weft.weftx_ifindex || tunnel->flags & TUNNEL_RELAY ||
-	    set_tunnel(packet->skb, tunnel, packet->vni, replication->header.traffic_class) ||
+	    set_tunnel(packet->skb, &tunnel->remote, &tunnel->local, packet->vni,
+		       replication->header.traffic_class) ||
 	    bpf_clone_redirect(packet->skb, weft.weftx_ifindex, 0))
 		drop(packet, DROP_NO_TUNNEL);
 	return 0;
@@ -106,7 +108,7 @@ static long replicate_pushed(__u32 round __unused, struct replication *replicati
 	replication->next = tag_after(packet, tag);
 	if (!is_member(packet, tag))
 		return 0;
-	tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	tunnel = tunnel_to(tag);
 	if (!tunnel || !is_pushed(tunnel) || replication->family != family_of(tunnel) ||
 	    (!packet->skb->gso_size && packet->skb->len > tunnel->mtu + ETH_HLEN + overhead))
 		return 0;

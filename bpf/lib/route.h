@@ -102,7 +102,7 @@ static __noinline int route_outside(struct packet *packet, const struct port *po
 	if (prefix)
 		return drop(packet,
 			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
-	if (port->flags & PORT_INTERNAL)
+	if (!(port->flags & PORT_OUTSIDE))
 		return drop(packet, DROP_INTERNAL);
 	return leave_network(packet);
 }
@@ -121,13 +121,12 @@ static __noinline int to_gateway(struct packet *packet)
 
 static __always_inline int route(struct packet *packet, const struct port *port)
 {
-	struct address_key key = { .vni = packet->vni, .address = packet->destination };
 	struct address link_local = link_local_of(&gateway_mac);
 	const struct endpoint *endpoint;
 
 	if (!is_ip(packet))
 		return drop(packet, DROP_RESERVED);
-	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &packet->place);
 	if (!endpoint)
 		return is_same_address(&packet->destination, &link_local)
 			       ? to_gateway(packet)

@@ -22,7 +22,7 @@
 
 static __always_inline bool is_checked(const struct port *port)
 {
-	return port->flags & PORT_SPOOF_CHECK;
+	return !(port->flags & PORT_ANY_SOURCE);
 }
 
 /* The reason why not, or DROP_NONE. */

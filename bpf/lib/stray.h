@@ -13,12 +13,11 @@
 /* Where the packet's destination address is; NULL: not at a port, nor the host's own place. */
 static __always_inline const struct endpoint *endpoint_of_address(struct packet *packet)
 {
-	struct address_key key = { .vni = packet->vni, .address = packet->destination };
 	const struct endpoint *endpoint;
 
 	if (!is_ip(packet))
 		return NULL;
-	endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &packet->place);
 	if (!endpoint || endpoint->flags & ENDPOINT_GATEWAY)
 		return NULL;
 	return endpoint;

@@ -8,6 +8,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
+#include "answer.h"
 #include "deliver.h"
 #include "limit.h"
 #include "packet.h"
@@ -18,7 +19,6 @@
 #define ICMP_UNREACHABLE 3
 #define ICMP_FRAG_NEEDED 4
 #define ICMPV6_TOO_BIG	 2
-#define ICMP_ERROR_LIMIT 64
 
 #define ANSWERS_BURST	    50
 #define ANSWER_EVERY_NS	    5000000 /* 200 a second for each sender */
@@ -97,15 +97,6 @@ static __always_inline struct address answering_address(struct packet *packet)
 	return packet->destination;
 }
 
-static __always_inline __be16 finished(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
 /* Cuts the packet down to what is quoted; negative: it is shorter than that, or the kernel refused.
  * Else the sum of the quoted bytes. */
 static __always_inline __s64 quote(struct packet *packet, __u32 size)
@@ -121,89 +112,50 @@ static __always_inline __s64 quote(struct packet *packet, __u32 size)
 	return sum;
 }
 
-static __always_inline struct ethernet answer_ethernet(const struct packet *packet)
-{
-	return (struct ethernet){
-		.destination = packet->source_mac,
-		.source = gateway_mac,
-		.type = packet->ethertype,
-	};
-}
-
-/* A header in front of what is quoted. The MACs turn, too: an answer to somebody else is none. */
-static __always_inline int answer4(struct packet *packet, __u32 mtu)
+/* A header in front of what is quoted. */
+static __always_inline int too_big4(struct packet *packet, __u32 mtu)
 {
 	struct address from = answering_address(packet);
 	struct {
-		__u16 unused;
-		struct ethernet ethernet;
-		struct iphdr ip;
+		struct answer4 head;
 		struct icmp_error icmp;
 	} answer = {
-		.ethernet = answer_ethernet(packet),
-		.ip = {
-			.version = 4,
-			.ihl = sizeof(struct iphdr) / 4,
-			.tot_len = bpf_htons(sizeof(struct iphdr) + sizeof(struct icmp_error) +
-					     QUOTED4),
-			.ttl = ICMP_ERROR_LIMIT,
-			.protocol = IPPROTO_ICMP,
-			.saddr = from.words_be[3],
-			.daddr = packet->source.words_be[3],
-		},
+		.head = begin_answer4(packet, &gateway_mac, from.words_be[3],
+				      sizeof(struct icmp_error) + QUOTED4),
 		.icmp = {
 			.type = ICMP_UNREACHABLE,
 			.code = ICMP_FRAG_NEEDED,
 			.mtu = bpf_htonl(mtu),
 		},
 	};
-	__u32 room = sizeof(answer.ip) + sizeof(answer.icmp);
+	__u32 room = sizeof(struct iphdr) + sizeof(answer.icmp);
 	__s64 sum = quote(packet, QUOTED4);
 
 	if (sum < 0 || bpf_skb_adjust_room(packet->skb, room, BPF_ADJ_ROOM_MAC, 0))
 		return -1;
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum);
 	answer.icmp.checksum = finished(sum);
-	answer.ip.check =
-		finished(bpf_csum_diff(NULL, 0, (__be32 *)&answer.ip, sizeof(answer.ip), 0));
-	return bpf_skb_store_bytes(packet->skb, 0, &answer.ethernet, ETH_HLEN + room, 0);
+	return bpf_skb_store_bytes(packet->skb, 0, &answer.head.ethernet, ETH_HLEN + room, 0);
 }
 
-static __always_inline int answer6(struct packet *packet, __u32 mtu)
+static __always_inline int too_big6(struct packet *packet, __u32 mtu)
 {
 	struct address from = answering_address(packet);
-	__be32 first = bpf_htonl(0x60000000);
 	struct {
-		__u16 unused;
-		struct ethernet ethernet;
-		struct ipv6hdr ip;
+		struct answer6 head;
 		struct icmp_error icmp;
 	} answer = {
-		.ethernet = answer_ethernet(packet),
-		.ip = {
-			.payload_len = bpf_htons(sizeof(struct icmp_error) + QUOTED6),
-			.nexthdr = IPPROTO_ICMPV6,
-			.hop_limit = ICMP_ERROR_LIMIT,
-		},
+		.head = begin_answer6(packet, &gateway_mac, &from,
+				      sizeof(struct icmp_error) + QUOTED6),
 		.icmp = { .type = ICMPV6_TOO_BIG, .mtu = bpf_htonl(mtu) },
 	};
-	struct {
-		__be32 length;
-		__be32 protocol;
-	} pseudo = { bpf_htonl(sizeof(struct icmp_error) + QUOTED6), bpf_htonl(IPPROTO_ICMPV6) };
-	__u32 room = sizeof(answer.ip) + sizeof(answer.icmp);
+	__u32 room = sizeof(struct ipv6hdr) + sizeof(answer.icmp);
 	__s64 sum = quote(packet, QUOTED6);
 
 	if (sum < 0 || bpf_skb_adjust_room(packet->skb, room, BPF_ADJ_ROOM_MAC, 0))
 		return -1;
-	__builtin_memcpy(&answer.ip, &first, sizeof(first));
-	__builtin_memcpy(&answer.ip.saddr, &from, sizeof(from));
-	__builtin_memcpy(&answer.ip.daddr, &packet->source, sizeof(packet->source));
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), sum);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&answer.ip.saddr, 2 * sizeof(from), sum);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&answer.icmp, sizeof(answer.icmp), sum);
-	answer.icmp.checksum = finished(sum);
-	return bpf_skb_store_bytes(packet->skb, 0, &answer.ethernet, ETH_HLEN + room, 0);
+	answer.icmp.checksum = checksum6(&answer.head, sizeof(answer.icmp), sum);
+	return bpf_skb_store_bytes(packet->skb, 0, &answer.head.ethernet, ETH_HLEN + room, 0);
 }
 
 /* Makes the answer out of the packet; false: there is to be none, or it could not be made. */
@@ -213,8 +165,8 @@ static __noinline bool answer_too_big(struct packet *packet, __u32 mtu)
 	    !is_within(&answers_v1, packet->ifindex, ANSWERS_BURST, ANSWER_EVERY_NS))
 		return false;
 	if (packet->ethertype == bpf_htons(ETH_P_IP))
-		return !answer4(packet, mtu);
-	return !answer6(packet, mtu);
+		return !too_big4(packet, mtu);
+	return !too_big6(packet, mtu);
 }
 
 static __always_inline int refuse_size(struct packet *packet, __u32 mtu)

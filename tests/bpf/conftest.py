@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bpf.namespaces import Namespace
-from tests.bpf.world import WEFT0_MAC, WORKLOADS, World, host_devices
+from tests.bpf.world import WEFT0_MAC, WORKLOADS, World, host_devices, index_option
 from weft.kernel.bpf import programs
 from weft.kernel.bpf.programs import DataPlane
 
@@ -51,7 +51,8 @@ def host() -> Iterator[Namespace]:
     with Namespace() as namespace:
         namespace.run(f"ip link add weft0 address {WEFT0_MAC} type veth peer name weft1")
         for workload in WORKLOADS:
-            namespace.run(f"ip link add {workload.device} type veth peer name {workload.device}c")
+            device, index = workload.device, index_option(workload)
+            namespace.run(f"ip link add {device} {index} type veth peer name {device}c")
             namespace.run(f"ip link set {workload.device}c up")
             namespace.run(f"ip link set {workload.device} up")
         namespace.run("ip link add uplink type veth peer name uplinkc")

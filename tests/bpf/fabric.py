@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from tests.bpf import streams, wire
 from tests.bpf.namespaces import Namespace
+from tests.bpf.overlay import endpoint_at, put_tunnel, set_peer
 from tests.bpf.streams import SMALL_BUFFERS
 from tests.own_addresses import await_addresses
 from weft.engine.ebpf.codecs import encode_address
-from weft.kernel.bpf import layouts, programs
+from weft.kernel.bpf import berths, counters, layouts, programs
 from weft.kernel.bpf.counters import PortCounters
-from weft.kernel.bpf.counters import read as read_counters
-from weft.kernel.bpf.layouts import EndpointFlag, PortFlag, TunnelFlag
+from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag, TunnelFlag
 from weft.kernel.bpf.programs import DataPlane, HostDevices
 from weft.model.service_addresses import GATEWAY_MAC
 
@@ -123,8 +123,9 @@ class WireHost:
         run("ip link set weft0 arp off")
         run("ip link add weftx mtu 65485 type vxlan external dstport 4789 udp6zerocsumrx")
         for place, inside in zip(self.places, self.insides):
+            index = Berth.FIRST_IFINDEX + 1 + place.subnet
             run(
-                f"ip link add {place.device} mtu {mtu} type veth peer name eth0 "
+                f"ip link add {place.device} index {index} mtu {mtu} type veth peer name eth0 "
                 f"mtu {mtu} address {place.mac} netns {path(inside)}"
             )
         for name in ("weft0", "weft1", "weftx", *(place.device for place in self.places)):
@@ -147,6 +148,7 @@ class WireHost:
         self.plane = self.stack.enter_context(
             DataPlane.load(self.folder, self.devices, self._objects)
         )
+        counters.begin(self.plane.maps, self.ifindexes.values())
 
     def attach(self, underlays: Sequence[str]) -> None:
         # The wires first: of what they have not marked, `from_overlay` believes nothing.
@@ -197,7 +199,7 @@ class WireHost:
         for slot, place in enumerate(self.places):
             port = layouts.Port(
                 VNI,
-                PortFlag.PORT_SPOOF_CHECK,
+                PortFlag.PORT_OUTSIDE,
                 mac(place.mac),
                 mtu,
                 slot,
@@ -205,7 +207,7 @@ class WireHost:
                 encode(place.ipv6),
             )
             ifindex = self.ifindexes[place.device]
-            self.put("ports_v1", struct.pack("<I", ifindex), port.encode())
+            berths.ports(self.plane.maps).update({struct.pack("<I", ifindex): port.encode()})
             self.put(
                 "flood_v1", layouts.FloodKey(VNI, slot).encode(), layouts.Flood(ifindex).encode()
             )
@@ -236,7 +238,7 @@ class WireHost:
         if place.host == self.number:
             endpoint = layouts.Endpoint(self.ifindexes[place.device], flags, mac(place.mac))
         else:
-            endpoint = layouts.Endpoint(mac=mac(place.mac), tunnel=tag(place.host))
+            endpoint = endpoint_at(tag(place.host), place.mac)
         for address in (place.ipv4, place.ipv6):
             self.add_address(address, endpoint)
         self.put("macs_v1", layouts.MacKey(VNI, mac(place.mac)).encode(), endpoint.encode())
@@ -246,7 +248,8 @@ class WireHost:
         self.put("addresses_v1", key, endpoint.encode())
 
     def add_peer(self, host: int, address: str, flags: int = 0) -> None:
-        self.put("peers_v1", encode(address), layouts.Peer(tag(host), flags).encode())
+        peer = layouts.Peer(tag(host), flags)
+        set_peer(self.plane.maps, encode(address), peer, tag(self.number))
 
     def set_tunnel(self, host: int, link: Link, version: int, mtu: int, **more: object) -> None:
         """The way to `host` leads over `link`, whose far end relays if it is another one."""
@@ -256,22 +259,22 @@ class WireHost:
         tunnel = layouts.Tunnel(
             self.ifindexes[link.device],
             flags,
-            mac(link.mac(link.far)),
-            mac(link.mac(link.near)),
-            encode(link.address(link.near, version)),
-            encode(link.address(link.far, version)),
-            tag(host) if link.far != host else 0,
-            mtu,
+            next_hop=mac(link.mac(link.far)),
+            source_mac=mac(link.mac(link.near)),
+            local=encode(link.address(link.near, version)),
+            remote=encode(link.address(link.far, version)),
+            destination_tag=tag(host) if link.far != host else 0,
+            mtu=mtu,
         )
         more = {"flags": flags | int(str(more.pop("add_flags", 0)))} | more
         value = tunnel._replace(**more)  # type: ignore[arg-type]
-        self.put("tunnels_v1", struct.pack("<I", tag(host)), value.encode())
+        put_tunnel(self.plane.maps, tag(host), value)
 
     def counters(self, device: str) -> PortCounters:
-        found = read_counters(self.plane.maps["counters_v1"])
-        return found.get(self.ifindexes[device], PortCounters(0, 0, 0, 0, {}))
+        found = counters.read(self.plane.maps)
+        return found.get(self.ifindexes[device], PortCounters())
 
-    def drops(self) -> dict[str, dict[str, int]]:
+    def drops(self) -> dict[str, Mapping[str, int]]:
         """By device."""
         return {name: each for name in self.ifindexes if (each := self.counters(name).drops)}
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bpf.namespaces import Namespace
-from tests.bpf.world import MTU, WEFT0_MAC, WORKLOADS, Workload, World, host_devices
+from tests.bpf.world import MTU, WEFT0_MAC, WORKLOADS, Workload, World, host_devices, index_option
 from tests.own_addresses import await_addresses
 from weft.kernel.bpf.programs import DataPlane
 from weft.model.service_addresses import DNS4, DNS6
@@ -107,7 +107,7 @@ def _give_host_routes(host: Namespace) -> None:
 def _plug(host: Namespace, inside: Namespace, workload: Workload) -> None:
     peer = f"{workload.device}c"
     host.run(
-        f"ip link add {workload.device} mtu {MTU} type veth "
+        f"ip link add {workload.device} {index_option(workload)} mtu {MTU} type veth "
         f"peer name {peer} mtu {MTU} address {workload.mac}"
     )
     host.run(f"ip link set {workload.device} addrgenmode none")

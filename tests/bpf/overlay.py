@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,8 +11,11 @@ from typing import NamedTuple
 from tests.bpf import wire
 from tests.bpf.world import HOST_TAG, RED, Workload, World
 from weft.engine.ebpf.codecs import encode_address
+from weft.engine.ebpf.tunnel_table import constant_sum
+from weft.engine.ebpf.ways import Ways
 from weft.kernel.bpf import layouts
-from weft.kernel.bpf.layouts import TunnelFlag
+from weft.kernel.bpf.layouts import Own, TunnelFlag
+from weft.kernel.bpf.maps import BpfMap
 
 PORT = 4789
 OWN4, OWN6 = "192.0.2.1", "2001:db8:1::1"
@@ -39,6 +43,15 @@ FAR_ROUTED = Workload("", RED, "02:00:00:00:01:02", "10.1.1.102", "fd00:1:1::102
 """The same in another subnet."""
 
 
+WAYS = Ways()
+"""The same on all hosts."""
+
+
+def endpoint_at(tag: int, mac: str) -> layouts.Endpoint:
+    """On another host."""
+    return layouts.Endpoint(mac=wire.mac_bytes(mac), tunnel=tag, way=WAYS.of(tag))
+
+
 def encode(address: str) -> bytes:
     return encode_address(ip_address(address))
 
@@ -52,7 +65,7 @@ def connect(world: World, version: int = 4, **changes: object) -> None:
             add_peer(world, address, peer.tag)
         set_tunnel(world, peer, version, **changes)
     for workload in (FAR, FAR_ROUTED):
-        endpoint = layouts.Endpoint(mac=wire.mac_bytes(workload.mac), tunnel=HUGO.tag)
+        endpoint = endpoint_at(HUGO.tag, workload.mac)
         for address in (workload.ipv4, workload.ipv6):
             world.add_address(RED, address, endpoint)
         key = layouts.MacKey(RED, wire.mac_bytes(workload.mac)).encode()
@@ -60,8 +73,16 @@ def connect(world: World, version: int = 4, **changes: object) -> None:
 
 
 def add_peer(world: World, address: str, tag: int, flags: int = 0) -> None:
-    value = layouts.Peer(tag, flags).encode()
-    world.put("peers_v1", encode(address), value)
+    set_peer(world.plane.maps, encode(address), layouts.Peer(tag, flags), HOST_TAG)
+
+
+def set_peer(maps: Mapping[str, BpfMap], address: bytes, peer: layouts.Peer, own_tag: int) -> None:
+    """Also where programs find the host's own addresses."""
+    assert not maps["peers_v1"].update({address: peer.encode()})
+    peers = maps["peers_v1"].read().items()
+    own = sorted(key for key, raw in peers if layouts.Peer.decode(raw).tag == own_tag)
+    raw = layouts.OwnAddresses(b"".join(own[: Own.OWN_ADDRESSES])).encode()
+    assert not maps["own_addresses_v1"].update({bytes(4): raw})
 
 
 def tunnel_to(world: World, peer: Peer, version: int = 4) -> layouts.Tunnel:
@@ -80,7 +101,32 @@ def tunnel_to(world: World, peer: Peer, version: int = 4) -> layouts.Tunnel:
 
 def set_tunnel(world: World, peer: Peer, version: int = 4, **changes: object) -> None:
     value = tunnel_to(world, peer, version)._replace(**changes)  # type: ignore[arg-type]
-    world.put("tunnels_v1", struct.pack("<I", peer.tag), value.encode())
+    put_tunnel(world.plane.maps, peer.tag, value)
+
+
+def put_tunnel(maps: Mapping[str, BpfMap], tag: int, tunnel: layouts.Tunnel) -> None:
+    """Where the host has its way; what follows from the rest is filled in."""
+    is_ipv6 = bool(tunnel.flags & TunnelFlag.TUNNEL_IPV6)
+    local, remote = (ip_address(raw[-4:]) for raw in (tunnel.local, tunnel.remote))
+    value = tunnel._replace(
+        tag=tag,
+        type_be=struct.pack(">H", wire.IPV6 if is_ipv6 else wire.IPV4),
+        sum=0 if is_ipv6 else constant_sum(local, remote),
+    )
+    way = struct.pack("<I", WAYS.of(tag))
+    assert not maps["tunnels_v2"].update({way: value.encode()})
+    assert not maps["ways_v1"].update({struct.pack("<I", tag): way + bytes(4)})
+
+
+def tunnel_of(maps: Mapping[str, BpfMap], tag: int) -> layouts.Tunnel:
+    raw = maps["tunnels_v2"].lookup(struct.pack("<I", WAYS.of(tag)))
+    assert raw is not None
+    return layouts.Tunnel.decode(raw)
+
+
+def remove_tunnel(maps: Mapping[str, BpfMap], tag: int) -> None:
+    maps["ways_v1"].delete([struct.pack("<I", tag)])
+    maps["tunnels_v2"].delete([struct.pack("<I", WAYS.of(tag))])
 
 
 def set_replicas(world: World, vni: int, tags: list[int], slots: int = 6) -> None:

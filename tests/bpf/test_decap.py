@@ -8,7 +8,18 @@ from collections.abc import Callable
 import pytest
 
 from tests.bpf import wire
-from tests.bpf.overlay import FAR, HUGO, IDA, coming, connect, vxlan
+from tests.bpf.overlay import (
+    FAR,
+    HUGO,
+    IDA,
+    OWN4,
+    OWN6,
+    add_peer,
+    coming,
+    connect,
+    outer,
+    vxlan,
+)
 from tests.bpf.test_switching import udp4, udp6
 from tests.bpf.world import (
     ANN,
@@ -46,6 +57,24 @@ def test_tag_of_this_host_is_as_good_as_none(world: World, version: int, make: M
     inner = make(FAR, ANN)
     packet = coming(IDA, version, vxlan(RED, inner, tag=HOST_TAG))
     assert world.arrive(packet) == (ANN.device, "", inner)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
+def test_a_host_may_have_many_addresses(world: World, count: int) -> None:
+    """Only the first few of them are where programs look first."""
+    connect(world)
+    own = [f"192.0.2.{200 + number}" for number in range(count)]
+    for address in own:
+        add_peer(world, address, HOST_TAG)
+    inner = udp4(FAR, ANN)
+    for address in (OWN4, OWN6, *own):
+        source = HUGO.ipv6 if address == OWN6 else HUGO.ipv4
+        packet = outer(source, address, vxlan(RED, inner))
+        assert world.arrive(packet) == (ANN.device, "", inner)
+    other = outer(HUGO.ipv4, "192.0.2.250", vxlan(RED, inner))
+    assert world.arrive(other).target == "kernel"
+    nobody = outer(HUGO.ipv6, "::", vxlan(RED, inner))
+    assert world.arrive(nobody).target == "kernel"
 
 
 @UNDERLAYS

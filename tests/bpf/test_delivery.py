@@ -27,7 +27,7 @@ from tests.bpf.world import (
     Workload,
     host_devices,
 )
-from weft.kernel.bpf import layouts, programs
+from weft.kernel.bpf import features, layouts, programs
 from weft.kernel.bpf.layouts import EndpointFlag
 from weft.kernel.bpf.programs import DataPlane
 from weft.model.service_addresses import DNS4, DNS6, DNS_PORT, GATEWAY_MAC, ifindex_of_alias
@@ -52,6 +52,18 @@ def lan(folder: Path, objects: Path) -> Iterator[Lan]:
 @pytest.mark.parametrize("target", [BOB.ipv4, BOB.ipv6, CYD.ipv4, CYD.ipv6])
 def test_ping(lan: Lan, target: str) -> None:
     assert lan.pings(ANN, target)
+
+
+def test_ping_where_the_kernel_leaves_a_packets_type_as_it_was(
+    tmp_path: Path, objects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "peer_resets_type", lambda: False)
+    programs.mount_bpffs(tmp_path / "lan")
+    try:
+        with made(tmp_path / "lan", objects) as lan:
+            assert all(lan.pings(ANN, target) for target in (BOB.ipv4, CYD.ipv6, GATEWAY4))
+    finally:
+        programs.purge(tmp_path / "lan")
 
 
 def test_ping_by_link_local_address(lan: Lan) -> None:

@@ -242,7 +242,7 @@ def test_answer_nobody_asked_for(world: World) -> None:
 def test_answer_to_a_port_that_is_gone(world: World) -> None:
     sent = query(GATEWAY_MAC, ANN.mac, ANN.ipv4, RESOLVER4, wire.UDP, (40000, 53))
     world.send(ANN, sent)
-    world.plane.maps["ports_v1"].delete([struct.pack("<I", world.ifindexes[ANN.device])])
+    world.remove_port(ANN)
     known_as = alias(world, ANN, 4)
     answer = query(WEFT0_MAC, WEFT0_MAC, str(DNS4), known_as, wire.UDP, (DNS_PORT, 40000))
     assert world.send_from_host(answer).reason == "unknown_address"

@@ -12,9 +12,12 @@ from tests.bpf.overlay import (
     FAR_ROUTED,
     HUGO,
     IDA,
+    WAYS,
     connect,
     encode,
+    endpoint_at,
     leaving,
+    remove_tunnel,
     set_tunnel,
     source_port_of,
     vxlan,
@@ -90,7 +93,7 @@ def test_other_protocols_are_carried_too(world: World, version: int) -> None:
 def test_another_hosts_own_place(world: World, version: int, make: Make) -> None:
     connect(world, version)
     flags = EndpointFlag.ENDPOINT_HOST
-    endpoint = layouts.Endpoint(flags=flags, mac=wire.mac_bytes(FAR.mac), tunnel=HUGO.tag)
+    endpoint = endpoint_at(HUGO.tag, FAR.mac)._replace(flags=flags)
     key = layouts.MacKey(RED, wire.mac_bytes(FAR.mac)).encode()
     world.put("macs_v1", key, endpoint.encode())
     for address in (FAR.ipv4, FAR.ipv6):
@@ -167,9 +170,18 @@ def test_host_without_a_way(world: World) -> None:
     connect(world)
     set_tunnel(world, HUGO, ifindex=0)
     assert world.send(ANN, udp4(ANN, FAR))[:2] == ("", "no_tunnel")
-    world.plane.maps["tunnels_v1"].delete([HUGO.tag.to_bytes(4, "little")])
+    remove_tunnel(world.plane.maps, HUGO.tag)
     assert world.send(ANN, udp4(ANN, FAR))[:2] == ("", "no_tunnel")
     assert world.counters(ANN.device).drops == {"no_tunnel": 2}
+
+
+def test_a_way_that_is_another_hosts_by_now_is_not_taken(world: World) -> None:
+    connect(world)
+    endpoint = endpoint_at(HUGO.tag, FAR.mac)
+    for way in (WAYS.of(IDA.tag), 0, 2**14, 2**32 - 1):
+        wrong = endpoint._replace(way=way)
+        world.put("macs_v1", layouts.MacKey(RED, wire.mac_bytes(FAR.mac)).encode(), wrong.encode())
+        assert world.send(ANN, udp4(ANN, FAR))[:2] == ("", "no_tunnel")
 
 
 def test_arp_and_nd_know_the_ports_of_other_hosts(world: World) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.bpf.renaming import next_name, renamed
-from weft.kernel.bpf import programs, syscall
+from weft.kernel.bpf import counters, programs, syscall
 from weft.kernel.bpf.handover import Converter, Entry, steps_to
 from weft.kernel.bpf.maps import BpfMap, cpu_count
 from weft.kernel.bpf.programs import DataPlane, HostDevices
@@ -91,7 +92,7 @@ def test_an_upgrade_that_was_interrupted_goes_on(
 
 
 def test_each_cpus_value_is_converted(folder: Path, objects: Path, tmp_path: Path) -> None:
-    counters = "counters_v1"
+    counters = "counters_v2"
     with DataPlane.load(folder, DEVICES, objects) as plane:
         each = [bytes([cpu + 1]) * plane.maps[counters].stride for cpu in range(cpu_count())]
         plane.maps[counters].update({bytes(4): b"".join(each)})
@@ -136,3 +137,21 @@ def test_a_map_that_vanished_is_filled_from_the_one_that_is_still_open(
         with DataPlane.load(folder, DEVICES, objects) as plane:
             plane.inherit(former)
             assert flows(plane, FLOWS) == {key(1): value(1)}
+
+
+def test_ports_that_were_there_are_counted_on(folder: Path, objects: Path) -> None:
+    """From the release in which drops stood beside the counters."""
+    (folder / "maps").mkdir()
+    pin = folder / "maps" / "counters_v1"
+    sizes = ["key", "4", "value", "224", "entries", "16", "name", "counters_v1", "flags", "1"]
+    create = ["bpftool", "map", "create", str(pin), "type", "percpu_hash", *sizes]
+    subprocess.run(create, check=True)
+    ifindex = struct.pack("<I", 7)
+    with BpfMap.open(pin) as former:
+        former.update({ifindex: struct.pack("<28Q", *range(1, 29)) * cpu_count()})
+        with DataPlane.load(folder, DEVICES, objects) as plane:
+            assert counters.read(plane.maps)[7].tx_bytes == 4 * cpu_count()
+            former.update({ifindex: struct.pack("<28Q", *range(2, 30)) * cpu_count()})
+            plane.forget_former()
+            assert counters.read(plane.maps)[7].tx_bytes == 5 * cpu_count()
+    assert not pin.exists()

@@ -93,14 +93,14 @@ def test_missing_map_is_made_anew_and_programs_use_it(folder: Path, objects: Pat
 def test_damaged_map_is_made_anew(folder: Path, objects: Path) -> None:
     """Of another layout, or no map at all."""
     with DataPlane.load(folder, DEVICES, objects) as first:
-        for name in ("macs_v1", "ports_v1"):
+        for name in ("macs_v1", "ports_v2"):
             (folder / "maps" / name).unlink()
         syscall.pin(first.maps["networks_v1"].fd, folder / "maps" / "macs_v1")
-        syscall.pin(first.programs["from_host"].fd, folder / "maps" / "ports_v1")
+        syscall.pin(first.programs["from_host"].fd, folder / "maps" / "ports_v2")
     with DataPlane.load(folder, DEVICES, objects) as second:
-        assert second.new_maps == {"macs_v1", "ports_v1"}
+        assert second.new_maps == {"macs_v1", "ports_v2"}
         assert second.maps["macs_v1"].key_size == 12
-        assert second.maps["ports_v1"].info.value_size == 76
+        assert second.maps["ports_v2"].info.value_size == 64
     with DataPlane.load(folder, DEVICES, objects) as third:
         assert not any(program.is_new for program in third.programs.values())
 

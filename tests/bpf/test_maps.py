@@ -11,7 +11,8 @@ import pytest
 from tests.bpf.world import World
 from weft.errors import KernelError
 from weft.kernel.bpf import counters, layouts, syscall
-from weft.kernel.bpf.layouts import AllowedKey, Counters, DropReason
+from weft.kernel.bpf.berths import Berths
+from weft.kernel.bpf.layouts import AllowedKey, Berth, Counters, DropCount, DropKey, DropReason
 from weft.kernel.bpf.maps import BATCH, BpfMap, cpu_count
 
 ENTRIES = 2 * BATCH + 5
@@ -105,23 +106,46 @@ def test_closed_map_is_a_kernel_error(addresses: BpfMap) -> None:
         other.read()
 
 
-def test_counters_are_summed_over_the_cpus(world: World) -> None:
-    found = world.plane.maps["counters_v1"]
-    drops = [0] * DropReason.DROP_REASONS
-    drops[DropReason.DROP_TTL] = 5
-    drops[23] = 2
-    value = Counters(1, 100, 2, 2**40, tuple(drops)).encode()
-    assert found.update({(77).to_bytes(4, "little"): value * cpu_count()}) == {}
-    cpus = cpu_count()
-    assert counters.read(found)[77] == (
-        cpus,
-        100 * cpus,
-        2 * cpus,
-        2**40 * cpus,
-        {"ttl": 5 * cpus, "reason_23": 2 * cpus},
-    )
-    assert counters.forget(found, [77, 78]) == []
-    assert 77 not in counters.read(found)
+@pytest.mark.parametrize("ifindex", [77, Berth.FIRST_IFINDEX + 77], ids=["other", "berth"])
+def test_counters_are_summed_over_the_cpus(world: World, ifindex: int) -> None:
+    maps = world.plane.maps
+    key, cpus = ifindex.to_bytes(4, "little"), cpu_count()
+    traffic = Berths(maps[counters.COUNTERS], maps[counters.OTHERS])
+    assert traffic.update({key: Counters(1, 100, 2, 2**40).encode() * cpus}) == {}
+    for reason, packets in {DropReason.DROP_TTL: 5, 23: 2}.items():
+        value = DropCount(packets).encode() * cpus
+        assert maps[counters.DROPS].update({DropKey(ifindex, reason).encode(): value}) == {}
+    drops = {"ttl": 5 * cpus, "reason_23": 2 * cpus}
+    assert counters.read(maps)[ifindex] == (cpus, 100 * cpus, 2 * cpus, 2**40 * cpus, drops)
+    assert traffic.delete([key]) == {}
+    assert counters.read(maps)[ifindex] == (0, 0, 0, 0, drops)
+
+
+def test_counting_begins_once(world: World) -> None:
+    maps = world.plane.maps
+    counters.begin(maps, [78, Berth.FIRST_IFINDEX + 78])
+    value = Counters(1, 1, 1, 1).encode() * cpu_count()
+    maps[counters.OTHERS].update({(78).to_bytes(4, "little"): value})
+    counters.begin(maps, [78])
+    assert counters.read(maps)[78].rx_packets == cpu_count()
+
+
+@pytest.mark.parametrize("has_batches", [True, False])
+def test_an_array_reads_as_if_it_were_a_hash(world: World, has_batches: bool) -> None:
+    """What is all zero is no entry."""
+    array = BpfMap(syscall.map_fd(world.plane.maps[counters.COUNTERS].info.id))
+    array._has_batches = has_batches
+    with array:
+        key, value = bytes(4), Counters(1, 2, 3, 4).encode() * cpu_count()
+        assert array.lookup(key) is None
+        assert array.update({key: value}) == {}
+        assert (array.read(), array.lookup(key)) == ({key: value}, value)
+        assert array.delete([key]) == {}
+        assert (array.read(), array.lookup(key)) == ({}, None)
+        beyond = int(Berth.BERTHS).to_bytes(4, "little")
+        assert array.update({beyond: value, key: value}).keys() == {beyond}
+        assert array.read() == {key: value}
+        array.delete([key])
 
 
 def test_batches_are_worth_it(addresses: BpfMap) -> None:

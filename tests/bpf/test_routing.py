@@ -241,7 +241,7 @@ def test_host_sends_no_arp_into_networks(world: World) -> None:
 
 
 def test_port_that_became_internal(world: World) -> None:
-    world.set_port(ANN, flags=PortFlag.PORT_SPOOF_CHECK | PortFlag.PORT_INTERNAL)
+    world.set_port(ANN, flags=PortFlag(0))
     assert world.send(ANN, routed(ANN, OUTSIDE4)).reason == "internal"
     assert world.send(ANN, routed(ANN, CYD.ipv4)).target == CYD.device
 

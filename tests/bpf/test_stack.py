@@ -19,7 +19,7 @@ from weft.kernel.bpf.programs import ROLES
 
 OBJDUMP = "llvm-objdump"
 LIMIT = 512
-BUDGET = 448
+BUDGET = 384
 CALL, LOAD_64 = 0x85, 0x18
 RELOCATED = -1
 """Instead of how far a call goes: the relocation says to which function."""

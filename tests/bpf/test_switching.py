@@ -10,6 +10,7 @@ from tests.bpf import wire
 from tests.bpf.world import (
     ANN,
     BOB,
+    CYD,
     DAN,
     EVE,
     HOST4,
@@ -98,10 +99,17 @@ def test_source_mac_is_never_multicast(world: World) -> None:
     assert world.send(EVE, packet)[:2] == ("", "spoofed_mac")
 
 
-def test_device_that_is_no_port(world: World) -> None:
-    world.plane.maps["ports_v1"].delete([struct.pack("<I", world.ifindexes[ANN.device])])
-    assert world.send(ANN, udp4(ANN, BOB))[:2] == ("", "no_port")
-    assert world.counters(ANN.device).drops == {"no_port": 1}
+@pytest.mark.parametrize("workload", [ANN, CYD], ids=["berth", "other"])
+def test_device_that_is_no_port(world: World, workload: Workload) -> None:
+    world.remove_port(workload)
+    assert world.send(workload, udp4(workload, BOB))[:2] == ("", "no_port")
+    assert world.counters(workload.device).drops == {"no_port": 1}
+
+
+def test_a_port_that_is_just_being_zeroed_may_nothing_more(world: World) -> None:
+    """The entry changes where it is, under packets that have seen its network already."""
+    world.set_port(EVE, flags=0, mac=bytes(6), ipv4=bytes(16), ipv6=bytes(16))
+    assert world.send(EVE, udp4(EVE, BOB))[:2] == ("", "spoofed_mac")
 
 
 @pytest.mark.parametrize("address", [HOST4, HOST6])

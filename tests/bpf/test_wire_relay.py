@@ -7,8 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.bpf.fabric import Fabric, Place, made, mtu_of, stream
-from weft.kernel.bpf import features, layouts
+from tests.bpf.fabric import Fabric, Place, made, mtu_of, stream, tag
+from tests.bpf.overlay import put_tunnel, tunnel_of
+from weft.kernel.bpf import features
 from weft.kernel.bpf.layouts import TunnelFlag
 
 ANN, AVA, CYD, CLEO = Place(1, 0), Place(1, 1), Place(3, 0), Place(3, 1)
@@ -71,11 +72,9 @@ def test_tcp_in_large_segments(fabric: Fabric, family: int) -> None:
 def test_second_wire_that_carries_less(fabric: Fabric, family: int) -> None:
     """The relay tells the sender, two hosts away."""
     relay = fabric.hosts[RELAY]
-    key = 0xC0FFEE03.to_bytes(4, "little")
-    former = relay.plane.maps["tunnels_v1"].lookup(key)
-    assert former is not None
-    narrow = layouts.Tunnel.decode(former)._replace(mtu=1300)
-    relay.put("tunnels_v1", key, narrow.encode())
+    maps, target_tag = relay.plane.maps, tag(3)
+    former = tunnel_of(maps, target_tag)
+    put_tunnel(maps, target_tag, former._replace(mtu=1300))
     try:
         target = CYD.address(family)
         said = fabric.at(ANN, f"ping -M do -c 1 -W 1 -s 1350 {target}", check=False)
@@ -83,7 +82,7 @@ def test_second_wire_that_carries_less(fabric: Fabric, family: int) -> None:
         stream(fabric, ANN, CYD, family)
         assert relay.drops()["up0"]["too_big"] > 0
     finally:
-        relay.put("tunnels_v1", key, former)
+        put_tunnel(maps, target_tag, former)
         for place in (ANN, AVA, CYD, CLEO):
             fabric.at(place, f"ip -{family} route flush cache")
 
@@ -91,16 +90,13 @@ def test_second_wire_that_carries_less(fabric: Fabric, family: int) -> None:
 @FAMILIES
 def test_next_hop_that_only_the_kernel_knows(fabric: Fabric, family: int) -> None:
     relay = fabric.hosts[RELAY]
-    key = 0xC0FFEE03.to_bytes(4, "little")
-    former = relay.plane.maps["tunnels_v1"].lookup(key)
-    assert former is not None
-    known = layouts.Tunnel.decode(former)
-    unknown = known._replace(
-        flags=known.flags | TunnelFlag.TUNNEL_DEVICE, next_hop=bytes(6), source_mac=bytes(6)
-    )
-    relay.put("tunnels_v1", key, unknown.encode())
+    maps, target_tag = relay.plane.maps, tag(3)
+    former = tunnel_of(maps, target_tag)
+    flags = former.flags | TunnelFlag.TUNNEL_DEVICE
+    unknown = former._replace(flags=flags, next_hop=bytes(6), source_mac=bytes(6))
+    put_tunnel(maps, target_tag, unknown)
     try:
         assert fabric.pings(ANN, CYD.address(family))
         stream(fabric, ANN, CYD, family)
     finally:
-        relay.put("tunnels_v1", key, former)
+        put_tunnel(maps, target_tag, former)

@@ -19,7 +19,7 @@ from tests.bpf import wire
 from tests.bpf.fabric import VNI, Fabric, Link, Place, WireHost, encode, made_beside, tag
 from tests.bpf.lan import DEADLINE_S, wait_for
 from tests.bpf.namespaces import Namespace
-from tests.bpf.overlay import outer, vxlan
+from tests.bpf.overlay import outer, put_tunnel, vxlan
 from tests.bpf.test_probes import message
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import PeerFlag, TunnelFlag
@@ -99,7 +99,7 @@ def set_way(host: WireHost, number: int, remote: str, relay_for: int = 0, mtu: i
         destination_tag=relay_for,
         mtu=mtu,
     )
-    host.put("tunnels_v1", struct.pack("<I", tag(number)), tunnel.encode())
+    put_tunnel(host.plane.maps, tag(number), tunnel)
 
 
 def ping(sender: Place, target: Place, kind: int = 8) -> bytes:

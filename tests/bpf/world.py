@@ -8,10 +8,9 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from weft.engine.ebpf.codecs import encode_address
-from weft.kernel.bpf import layouts, syscall
+from weft.kernel.bpf import berths, counters, layouts, syscall
 from weft.kernel.bpf.counters import DROP_REASONS, PortCounters
-from weft.kernel.bpf.counters import read as read_counters
-from weft.kernel.bpf.layouts import EndpointFlag, PortFlag
+from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag
 from weft.kernel.bpf.programs import DataPlane, HostDevices
 from weft.model.addresses import link_local_from_mac
 from weft.model.service_addresses import GATEWAY_MAC
@@ -35,27 +34,38 @@ class Workload(NamedTuple):
     mac: str
     ipv4: str
     ipv6: str
-    flags: PortFlag = PortFlag.PORT_SPOOF_CHECK
+    flags: PortFlag = PortFlag.PORT_OUTSIDE
 
     @property
     def link_local(self) -> str:
         return str(link_local_from_mac(self.mac))
 
 
+UNCHECKED = PortFlag.PORT_OUTSIDE | PortFlag.PORT_ANY_SOURCE
 ANN = Workload("p1", RED, "02:00:00:00:00:01", "10.1.0.11", "fd00:1::11")
 BOB = Workload("p2", RED, "02:00:00:00:00:02", "10.1.0.12", "fd00:1::12")
 CYD = Workload("p3", RED, "02:00:00:00:00:03", "10.1.1.13", "fd00:1:1::13")
 DAN = Workload("p4", BLUE, "02:00:00:00:00:04", "10.2.0.14", "fd00:2::14")
-EVE = Workload("p5", RED, "02:00:00:00:00:05", "10.1.0.15", "fd00:1::15", PortFlag(0))
+EVE = Workload("p5", RED, "02:00:00:00:00:05", "10.1.0.15", "fd00:1::15", UNCHECKED)
 INA = Workload(
     "p6",
     INTERNAL,
     "02:00:00:00:00:06",
     "10.1.0.12",
     "fd00:3::16",
-    PortFlag.PORT_SPOOF_CHECK | PortFlag.PORT_INTERNAL,
+    PortFlag(0),
 )
 WORKLOADS = (ANN, BOB, CYD, DAN, EVE, INA)
+WITHOUT_BERTH = (CYD, EVE)
+"""Whose devices others made, or Weft before there were berths."""
+
+
+def index_option(workload: Workload) -> str:
+    """For `ip link add`: with the device's berth, if it has one."""
+    if workload in WITHOUT_BERTH:
+        return ""
+    return f"index {Berth.FIRST_IFINDEX + 1 + WORKLOADS.index(workload)}"
+
 
 HOST_MAC, HOST4, HOST6 = "02:00:00:00:00:99", "10.1.0.99", "fd00:1::99"
 """The host's own place on RED."""
@@ -106,6 +116,7 @@ class World:
 
     def __init__(self, plane: DataPlane, ifindexes: Mapping[str, int]) -> None:
         self.plane = plane
+        self.ports = berths.ports(plane.maps)
         self.ifindexes = ifindexes
         self.names = {ifindex: name for name, ifindex in ifindexes.items()}
         self.mark = 0
@@ -116,6 +127,7 @@ class World:
         for name, each in self.plane.maps.items():
             each.delete(list(each.read()))
             assert not each.read(), name
+        counters.begin(self.plane.maps, self.ifindexes.values())
         for workload in WORKLOADS:
             self._add_port(workload)
         for (vni, cidr), gateway in SUBNETS.items():
@@ -147,7 +159,13 @@ class World:
 
     def set_port(self, workload: Workload, **changes: object) -> None:
         value = self._port(workload)._replace(**changes).encode()  # type: ignore[arg-type]
-        self.put("ports_v1", struct.pack("<I", self.ifindexes[workload.device]), value)
+        assert not self.ports.update({self._key(workload): value})
+
+    def remove_port(self, workload: Workload) -> None:
+        assert not self.ports.delete([self._key(workload)])
+
+    def _key(self, workload: Workload) -> bytes:
+        return struct.pack("<I", self.ifindexes[workload.device])
 
     def allow(self, workload: Workload, cidr: str, mac: str = "") -> None:
         bits, address = _prefix(cidr)
@@ -171,9 +189,8 @@ class World:
         return self._run("from_wire", "uplink", packet, gso_size)
 
     def counters(self, device: str) -> PortCounters:
-        none = PortCounters(0, 0, 0, 0, {})
-        found = read_counters(self.plane.maps["counters_v1"])
-        return found.get(self.ifindexes[device], none)
+        found = counters.read(self.plane.maps)
+        return found.get(self.ifindexes[device], PortCounters())
 
     def ports_of(self, vni: int) -> set[str]:
         return {workload.device for workload in WORKLOADS if workload.vni == vni}
@@ -198,7 +215,7 @@ class World:
     def _add_port(self, workload: Workload) -> None:
         ifindex = self.ifindexes[workload.device]
         slot = WORKLOADS.index(workload)
-        self.put("ports_v1", struct.pack("<I", ifindex), self._port(workload).encode())
+        self.set_port(workload)
         endpoint = self.endpoint(workload)
         for address in (workload.ipv4, workload.ipv6):
             self.add_address(workload.vni, address, endpoint)

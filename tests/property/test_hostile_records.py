@@ -15,6 +15,7 @@ from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.next_hops import NextHop
+from weft.engine.ebpf.ways import Ways
 from weft.errors import InvalidError
 from weft.model import codec
 from weft.model.ids import HostId
@@ -34,6 +35,7 @@ class AnyDevices(Devices):
     """Has every device that is asked for, and no kernel."""
 
     def __init__(self) -> None:
+        self.ways = Ways()
         self._numbers: dict[str, int] = {}
 
     def ifindex(self, name: str) -> int:
@@ -107,5 +109,5 @@ def test_records_compile_and_their_rows_are_read_back(
             assert its.decode_value(its.encode_value(value, devices), devices) == value
         for value in wanted.values() if table == rows.TUNNELS else ():
             assert isinstance(value, rows.TunnelValue)
-            tunnel_table.describe(tunnel_table.encode(value, NextHop()))
+            tunnel_table.describe(tunnel_table.encode(1, value, NextHop()))
     assert ruleset.render(compiler.rows().get(rows.NFTABLES, {})).isascii()

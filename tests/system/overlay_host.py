@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.system.overlay_workload import sh
+from tests.system.tunnels import tunnel_to
 from tests.system.workload import PATIENCE
 from weft.config import Settings
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import Engine
 from weft.kernel import netns
-from weft.kernel.bpf.layouts import DropReason, Tunnel
+from weft.kernel.bpf.counters import DROPS
+from weft.kernel.bpf.layouts import DropKey, DropReason
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.underlay_events import UnderlayEvents
@@ -106,14 +108,14 @@ class OverlayHost:
 
     def is_relayed(self, other: OverlayHost) -> bool:
         """Whether what goes there takes a way round."""
-        with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / "tunnels_v1") as tunnels:
-            raw = tunnels.lookup(other.tag.to_bytes(4, "little"))
-        return raw is not None and bool(Tunnel.decode(raw).destination_tag)
+        tunnel = tunnel_to(self.settings.bpffs_dir, other.tag)
+        return tunnel is not None and bool(tunnel.destination_tag)
 
     def drops(self, reason: DropReason) -> int:
         """Packets that this host's programs dropped, on all devices."""
-        with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / "counters_v1") as counters:
-            return sum(numbers[4 + reason] for numbers in counters.read_summed().values())
+        with BpfMap.open(Path(self.settings.bpffs_dir) / "maps" / DROPS) as drops:
+            counts = drops.read_summed().items()
+        return sum(count for key, (count,) in counts if DropKey.decode(key).reason == reason)
 
     def purge(self) -> None:
         """Take all away."""

@@ -37,10 +37,9 @@ class Damage(NamedTuple):
 
 
 BPF = "/sys/fs/bpf/weft"
-EMPTY_PORTS = f"""
-bpftool -j map dump pinned {BPF}/maps/ports_v1 |
-python3 -c 'import json, sys; [print(*row["key"]) for row in json.load(sys.stdin)]' |
-while read -r key; do bpftool map delete pinned {BPF}/maps/ports_v1 key $key; done"""
+PORTS = f"{BPF}/maps/ports_v2"
+BERTH = """$(python3 -c 'import sys; print(*(int(sys.argv[1]) - 0x570000).to_bytes(4, "little"))' \
+    $(ip -o link show dev $DEVICE | cut -d: -f1))"""
 DAMAGES = [
     Damage(
         "filter",
@@ -61,9 +60,13 @@ DAMAGES = [
     Damage(
         "all pins",
         f"rm -r {BPF}/maps {BPF}/programs",
-        f"test -e {BPF}/maps/ports_v1 && ls {BPF}/programs/from_port*",
+        f"test -e {PORTS} && ls {BPF}/programs/from_port*",
     ),
-    Damage("map", EMPTY_PORTS, f"bpftool map dump pinned {BPF}/maps/ports_v1 | grep value"),
+    Damage(
+        "map",
+        f"bpftool map update pinned {PORTS} key {BERTH} value {'0 ' * 64}",
+        f"bpftool -j map lookup pinned {PORTS} key {BERTH} | grep '\"vni\":[1-9]'",
+    ),
     Damage("rules", "nft flush ruleset", "nft list table inet weft | grep masquerade"),
     Damage("table", "nft delete table inet weft", "nft list table inet weft | grep masquerade"),
     Damage("host pair", "ip link del weft0", "ip link show weft0"),

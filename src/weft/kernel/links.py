@@ -97,7 +97,8 @@ class VethEnd(NamedTuple):
     netns_fd: int | None = None
     """The namespace to make it in; None: this one."""
     ifindex: int = 0
-    """0: the kernel chooses. EBUSY when it is taken."""
+    """0: the kernel chooses, and so it does for a peer whose other end says none. EEXIST or EBUSY
+    when it is taken: which of the two depends on the kernel's version."""
 
 
 def create_veth(end: VethEnd, peer: VethEnd, mtu_bytes: int) -> Request:

@@ -82,6 +82,12 @@ def entered(path: str) -> Iterator[None]:
             _setns(home, "the own namespace")
 
 
+def leave() -> None:
+    """Put the calling thread into a new namespace, which goes with the last who is in it."""
+    if _libc.unshare(_CLONE_NEWNET) != 0:
+        raise KernelError("make a network namespace", ctypes.get_errno())
+
+
 def socket_in(path: str, protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
     """A netlink socket that works in the namespace at `path`."""
     with entered(path):

@@ -6,7 +6,6 @@ nothing is left behind and nothing of the host is touched. `weft doctor` shows t
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from weft.errors import KernelError, WeftError
-from weft.kernel import sysctl
+from weft.kernel import netns, sysctl
 from weft.kernel.bpf import features, syscall
 from weft.kernel.bpf.assembly import call, end, load_classifier, move
 from weft.kernel.bpf.syscall import AttachType, Command, MapType
@@ -25,7 +24,6 @@ from weft.kernel.netlink import Netlink
 from weft.kernel.nftables import Nftables
 from weft.kernel.tc import Hook, add_clsact, filters, replace_filter
 
-_CLONE_NEWNET = 0x40000000
 _REDIRECT_PEER, _LOOP = 155, 181
 _BPF_F_NO_PREALLOC = 1
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN"}
@@ -62,11 +60,11 @@ def run() -> list[ProbeResult]:
 
 
 def _run_apart(results: list[ProbeResult]) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        reason = os.strerror(ctypes.get_errno())
+    try:
+        netns.leave()
+    except KernelError as error:
         fix = "run as root, outside of an unprivileged container"
-        results.append(ProbeResult("network namespaces", False, True, reason, fix))
+        results.append(ProbeResult("network namespaces", False, True, str(error), fix))
         return
     with Netlink() as netlink:
         for probe in _PROBES:

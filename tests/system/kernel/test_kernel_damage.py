@@ -14,20 +14,23 @@ from tests.system.kernel.test_kernel_sink import HOST, OTHER, Rows, port, rows_o
 from weft.config import Settings
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import CODECS
+from weft.engine.ebpf.peer_table import OWN_MAP
 from weft.engine.ebpf.sink import Sink
-from weft.engine.ebpf.tunnel_table import TunnelTable
+from weft.engine.ebpf.tunnel_table import MAP, WAYS_MAP, TunnelTable
 from weft.engine.engine import difference
 from weft.engine.rows import RowFailure
 from weft.errors import KernelError
 from weft.kernel import netns
 from weft.kernel.bpf import layouts
+from weft.kernel.bpf.berths import OTHER_PORTS
+from weft.kernel.bpf.layouts import Berth
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.syscall import MapType
 from weft.model.addresses import ip_address
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
-MAPS = [*(codec.map_name for codec in CODECS.values()), "tunnels_v1"]
+MAPS = [*(codec.map_name for codec in CODECS.values()), OTHER_PORTS, OWN_MAP, MAP, WAYS_MAP]
 
 
 @pytest.fixture
@@ -50,6 +53,8 @@ def garbage(each: BpfMap, chance: random.Random) -> dict[bytes, bytes]:
         if each.info.type == MapType.LPM_TRIE:
             bits = 8 * (each.key_size - 4)
             key = chance.randrange(bits + 1).to_bytes(4, "little") + key[4:]
+        if each.info.type == MapType.ARRAY:
+            key = chance.randrange(each.info.max_entries).to_bytes(4, "little")
         entries[key] = chance.randbytes(each.value_size)
     return entries
 
@@ -104,6 +109,17 @@ def test_prefixes_that_are_none_go(
         assert not each.update({key.encode(): bytes(each.value_size)})
         settle(sink, desired)
         assert each.read() == before
+
+
+def test_an_entry_beside_the_array_that_belongs_into_it_goes(
+    sink: Sink, desired: Rows, settings: Settings
+) -> None:
+    settle(sink, desired)
+    with BpfMap.open(Path(settings.bpffs_dir) / "maps" / OTHER_PORTS) as others:
+        key = (Berth.FIRST_IFINDEX + 1).to_bytes(4, "little")
+        assert not others.update({key: bytes(others.value_size)})
+        settle(sink, desired)
+        assert others.read() == {}
 
 
 def failures_of(sink: Sink, desired: Rows) -> list[RowFailure]:

@@ -15,6 +15,8 @@ import pytest
 
 from tests.own_addresses import await_addresses_here
 from tests.system.kernel.conftest import PATIENCE, run
+from tests.system.kernel.test_kernel_sink import OTHER, port, rows_of, settle
+from tests.system.tunnels import tunnel_to
 from weft.config import Settings
 from weft.engine.compiler import Compiler
 from weft.engine.ebpf import compile as ebpf_compile
@@ -23,6 +25,7 @@ from weft.engine.ebpf.codecs import decode_address
 from weft.engine.ebpf.sink import Sink
 from weft.engine.engine import difference
 from weft.kernel import netns
+from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import Tunnel, TunnelFlag
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.underlay_events import UnderlayEvents
@@ -42,6 +45,7 @@ HERE = Host(
 NEAR = Host(id=HostId("b" * 16), name="near", underlay=(ip_address("192.0.2.2"),))
 NEAR6 = Host(id=HostId("c" * 16), name="near6", underlay=(ip_address("2001:db8::2"),))
 FAR = Host(id=HostId("d" * 16), name="far", underlay=(ip_address("198.51.100.2"),))
+THIRD = Host(id=HostId("9" * 16), name="h3", underlay=(ip_address("192.0.2.3"),))
 MAC2, MAC3 = "02:00:00:00:00:02", "02:00:00:00:00:03"
 
 
@@ -52,7 +56,7 @@ class Cable:
         self.sink = sink
         self.near = near
         self.router = router
-        self._map = Path(settings.bpffs_dir) / "maps" / "tunnels_v1"
+        self._bpffs_dir = settings.bpffs_dir
 
     def settle(self, *hosts: Record) -> None:
         """One reconcile for these other hosts."""
@@ -65,9 +69,7 @@ class Cable:
 
     def tunnel(self, host: Host) -> Tunnel | None:
         """The entry as the programs see it."""
-        with BpfMap.open(self._map) as opened:
-            raw = opened.lookup(host_tag(host.id).to_bytes(4, "little"))
-        return Tunnel.decode(raw) if raw is not None else None
+        return tunnel_to(self._bpffs_dir, host_tag(host.id))
 
     def next_hop(self, host: Host) -> str:
         """Its MAC, or that the kernel's device must do."""
@@ -270,18 +272,77 @@ def test_an_entry_that_somebody_changed_or_removed_is_put_back(
 ) -> None:
     cable.settle(NEAR)
     before = cable.tunnel(NEAR)
-    key = host_tag(NEAR.id).to_bytes(4, "little")
-    with BpfMap.open(Path(settings.bpffs_dir) / "maps" / "tunnels_v1") as opened:
+    assert before is not None
+    maps = Path(settings.bpffs_dir) / "maps"
+    with BpfMap.open(maps / "tunnels_v2") as tunnels, BpfMap.open(maps / "ways_v1") as ways:
+        (key, way), *others = ways.read().items()
+        assert not others
         stranger = (7).to_bytes(4, "little")
-        opened.update({stranger: bytes(80), key: bytes(80)})
+        damages = [
+            {tunnels: {stranger: b"x" * 80, way[:4]: b"x" * 80}},
+            {tunnels: {stranger: before.encode()}, ways: {key: stranger + bytes(4)}},
+            {ways: {stranger: way, key: bytes(8)}},
+            {tunnels: {way[:4]: bytes(80)}},
+        ]
+        for damage in damages:
+            for each, entries in damage.items():
+                assert not each.update(entries)
+            cable.settle(NEAR)
+            assert (ways.read(), tunnels.read()) == ({key: way}, {way[:4]: before.encode()})
+        ways.delete([key])
         cable.settle(NEAR)
-        assert opened.lookup(stranger) is None
-        assert opened.lookup(key) != bytes(80)
-        opened.delete([key])
-    cable.settle(NEAR)
-    assert cable.tunnel(NEAR) is not None and before is not None
+        assert cable.tunnel(NEAR) == before
     cable.settle()
     assert cable.tunnel(NEAR) is None
+
+
+def way_to(settings: Settings, host: Host) -> int:
+    with BpfMap.open(Path(settings.bpffs_dir) / "maps" / "ways_v1") as ways:
+        raw = ways.lookup(host_tag(host.id).to_bytes(4, "little"))
+    assert raw is not None
+    return layouts.Way.decode(raw).way
+
+
+def test_a_host_keeps_its_way_over_all_that_happens(cable: Cable, settings: Settings) -> None:
+    """Endpoints name it."""
+    cable.settle(NEAR, NEAR6)
+    ways = way_to(settings, NEAR), way_to(settings, NEAR6)
+    cable.settle(NEAR6)
+    assert cable.tunnel(NEAR) is None
+    cable.settle(FAR, NEAR, NEAR6)
+    assert (way_to(settings, NEAR), way_to(settings, NEAR6)) == ways
+    cable.sink.stop()
+    cable.sink.start()
+    cable.settle(NEAR6, FAR, NEAR)
+    assert (way_to(settings, NEAR), way_to(settings, NEAR6)) == ways
+
+
+@pytest.mark.usefixtures("addresses")
+def test_endpoints_follow_when_the_ways_are_lost(sink: Sink, settings: Settings) -> None:
+    """Somebody swapped two hosts' while weftd was away."""
+    here = [port(number, host_id=host.id) for number, host in ((7, OTHER), (8, THIRD))]
+    desired = rows_of(OTHER, THIRD, port(1), *here)
+    settle(sink, desired)
+    sink.stop()
+    maps = Path(settings.bpffs_dir) / "maps"
+    with BpfMap.open(maps / "tunnels_v2") as tunnels, BpfMap.open(maps / "ways_v1") as ways:
+        (one, its), (two, others) = ways.read().items()
+        entries = tunnels.read()
+        ways.update({one: others, two: its})
+        tunnels.update({its[:4]: entries[others[:4]], others[:4]: entries[its[:4]]})
+        before = ways.read()
+    sink.start()
+    settle(sink, desired)
+    with BpfMap.open(maps / "ways_v1") as ways, BpfMap.open(maps / "addresses_v1") as addresses:
+        assert ways.read() == before
+        found = {
+            raw.tunnel: raw.way for raw in map(layouts.Endpoint.decode, addresses.read().values())
+        }
+        wanted = {
+            int.from_bytes(key, "little"): layouts.Way.decode(raw).way
+            for key, raw in before.items()
+        }
+        assert {tag: way for tag, way in found.items() if tag} == wanted
 
 
 def test_purge_gives_the_neighbours_back(cable: Cable) -> None:

@@ -10,12 +10,13 @@ import structlog
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.announcements import Announcements
-from weft.engine.ebpf.codecs import ADDRESSES, FLOOD, Codec
+from weft.engine.ebpf.codecs import ADDRESSES, FLOOD, Codec, decode_mac
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.rows import RowFailure
 from weft.errors import KernelError, NotFoundError
 from weft.kernel.announcement import Announcer
+from weft.kernel.bpf import layouts
 from weft.kernel.bpf.maps import BpfMap
 
 MOST = 4096
@@ -93,5 +94,5 @@ class AddressTable(MapTable):
             except NotFoundError:
                 continue
             if raw is not None:
-                found[key] = ADDRESSES.decode_value(raw, self._devices).mac
+                found[key] = decode_mac(layouts.Endpoint.decode(raw).mac)
         return found

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
-from weft.kernel.bpf import layouts
+from weft.kernel.bpf import berths, layouts
 from weft.kernel.bpf.layouts import EndpointFlag, GroupFlag, NetworkFlag, PeerFlag, PortFlag
 from weft.model.addresses import IPAddress, IPNetwork
 
@@ -77,10 +77,10 @@ def decode_mac(raw: bytes) -> str:
 
 def _encode_port(value: rows.PortValue, devices: Devices) -> bytes:
     flags = PortFlag(0)
-    if value.is_spoof_checked:
-        flags |= PortFlag.PORT_SPOOF_CHECK
-    if value.is_internal:
-        flags |= PortFlag.PORT_INTERNAL
+    if not value.is_spoof_checked:
+        flags |= PortFlag.PORT_ANY_SOURCE
+    if not value.is_internal:
+        flags |= PortFlag.PORT_OUTSIDE
     return layouts.Port(
         vni=value.vni,
         flags=flags,
@@ -98,10 +98,10 @@ def _decode_port(raw: bytes, devices: Devices) -> rows.PortValue:
         vni=port.vni,
         mac=decode_mac(port.mac),
         slot=port.slot,
-        is_spoof_checked=bool(port.flags & PortFlag.PORT_SPOOF_CHECK),
+        is_spoof_checked=not port.flags & PortFlag.PORT_ANY_SOURCE,
         ipv4=decode_address(port.ipv4),
         ipv6=decode_address(port.ipv6),
-        is_internal=bool(port.flags & PortFlag.PORT_INTERNAL),
+        is_internal=not port.flags & PortFlag.PORT_OUTSIDE,
         mtu_bytes=port.mtu,
     )
 
@@ -114,12 +114,24 @@ def _encode_endpoint(value: rows.AddressValue, devices: Devices) -> bytes:
         flags |= EndpointFlag.ENDPOINT_HOST
     ifindex = devices.ifindex(value.ifname) if value.ifname else 0
     return layouts.Endpoint(
-        ifindex=ifindex, flags=flags, mac=encode_mac(value.mac), tunnel=value.host
+        ifindex=ifindex,
+        flags=flags,
+        mac=encode_mac(value.mac),
+        tunnel=value.host,
+        way=devices.ways.of(value.host),
     ).encode()
 
 
-def _decode_endpoint(raw: bytes, devices: Devices) -> rows.AddressValue:
+def _read_endpoint(raw: bytes, devices: Devices) -> layouts.Endpoint:
+    """ValueError: it names another way than the one to its host."""
     endpoint = layouts.Endpoint.decode(raw)
+    if endpoint.way != devices.ways.known(endpoint.tunnel):
+        raise ValueError(f"way {endpoint.way} does not lead to host {endpoint.tunnel:08x}")
+    return endpoint
+
+
+def _decode_endpoint(raw: bytes, devices: Devices) -> rows.AddressValue:
+    endpoint = _read_endpoint(raw, devices)
     return rows.AddressValue(
         mac=decode_mac(endpoint.mac),
         ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
@@ -141,11 +153,12 @@ def _decode_address_key(raw: bytes, devices: Devices) -> rows.AddressKey:
 def _encode_mac_value(value: rows.MacValue, devices: Devices) -> bytes:
     flags = EndpointFlag.ENDPOINT_HOST if value.is_host else EndpointFlag(0)
     ifindex = devices.ifindex(value.ifname) if value.ifname else 0
-    return layouts.Endpoint(ifindex=ifindex, flags=flags, tunnel=value.host).encode()
+    way = devices.ways.of(value.host)
+    return layouts.Endpoint(ifindex=ifindex, flags=flags, tunnel=value.host, way=way).encode()
 
 
 def _decode_mac_value(raw: bytes, devices: Devices) -> rows.MacValue:
-    endpoint = layouts.Endpoint.decode(raw)
+    endpoint = _read_endpoint(raw, devices)
     return rows.MacValue(
         ifname=devices.name(endpoint.ifindex) if endpoint.ifindex else "",
         is_host=bool(endpoint.flags & EndpointFlag.ENDPOINT_HOST),
@@ -276,7 +289,7 @@ def _of_ifindex(raw: bytes, devices: Devices) -> str:
 
 
 PORTS: Codec[str, rows.PortValue] = Codec(
-    "ports_v1",
+    berths.PORTS,
     lambda key, devices: _u32(devices.ifindex(key), devices),
     _of_ifindex,
     _encode_port,

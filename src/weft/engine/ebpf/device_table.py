@@ -3,8 +3,9 @@
 A pair that is finished carries, as the alias of its host's end, a digest of the row that it was
 made from; the alias is written last. So a pair that was left half made, at whatever step, reads
 back as something else than any row and is mended; and 10 000 pairs are checked by one dump.
-The host's end stays down until its program is attached (see `filter_table`). A pair that must be
-made anew keeps its ifindex, so rows of other tables that name it stay true; its filter goes.
+The host's end stays down until its program is attached (see `filter_table`). It has an ifindex by
+which arrays find it (see `devices`). A pair that must be made anew keeps its ifindex, so rows of
+other tables that name it stay true; its filter goes.
 """
 
 from __future__ import annotations
@@ -146,20 +147,35 @@ class DeviceTable:
         if former is not None:
             self._delete([name])
             self._remade.add(name)
-        end = VethEnd(name, ifindex=former.ifindex if former else 0)
+        ifindex = former.ifindex if former else self._devices.new_ifindex()
         peer = VethEnd(value.peer_ifname, value.mac, netns_fd)
-        make = (create_veth(end, peer, value.mtu_bytes), forbid_link_local(name))
         try:
-            self._netlink.do(*make)
+            self._create(VethEnd(name, ifindex=ifindex), peer, value)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
             self._clear(value, netns_fd)
-            self._netlink.do(*make)
+            self._create(VethEnd(name, ifindex=ifindex), peer, value)
         link = self._devices.look_up(name)
         if link is None:
             raise NotFoundError(f"device {name}: it vanished while it was made")
         self._finish(link, value, value.netns)
+
+    def _create(self, end: VethEnd, peer: VethEnd, value: rows.DeviceValue) -> None:
+        """With the ifindex that is wanted, or with another if somebody else's device has that."""
+        while True:
+            try:
+                self._netlink.do(
+                    create_veth(end, peer, value.mtu_bytes), forbid_link_local(end.name)
+                )
+                return
+            except KernelError as error:
+                # Which of the two the kernel says depends on its version.
+                if error.errno not in (errno.EEXIST, errno.EBUSY) or not end.ifindex:
+                    raise
+                if find_link(self._netlink, end.ifindex) is None:
+                    raise
+            end = end._replace(ifindex=self._devices.new_ifindex())
 
     def _clear(self, value: rows.DeviceValue, netns_fd: int | None) -> None:
         """The peer's name is taken: by a leftover of ours, which goes, or by somebody else."""

@@ -2,13 +2,24 @@
 
 As of the last look at the kernel, and as Weft has changed them since. One object is shared by the
 tables of a sink, so one dump serves them all.
+
+Devices that Weft makes get ifindexes from a range of their own (`layouts.Berth`). None is given
+twice before a look at the kernel has found it free: until then entries of maps may still name the
+device that had it before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from weft.engine.ebpf.ways import Ways
 from weft.errors import NotFoundError
+from weft.kernel.bpf.layouts import Berth
 from weft.kernel.links import Link, find_link, links
 from weft.kernel.netlink import Netlink
+
+WEFT1_IFINDEX = int(Berth.FIRST_IFINDEX)
+"""The first of the range is for the inner end of the pair between the host and its networks."""
 
 
 class Devices:
@@ -16,13 +27,45 @@ class Devices:
 
     def __init__(self, netlink: Netlink) -> None:
         self.netlink = netlink
+        self.ways = Ways()
+        """To other hosts, for tables whose rows say tags."""
         self._by_name: dict[str, Link] = {}
         self._names: dict[int, str] = {}
+        self._taken: set[int] = set()
+        """Ifindexes that some device had at the last look or since."""
+        self.gone: set[int] = set()
+        """Those that looks have found gone, for what cleans up behind them, and empties it."""
+        self._given = 0
+        """How many of the range were given, over and over again."""
 
     def refresh(self) -> None:
         """Look at the kernel. Linear in the number of devices."""
         self._by_name = {link.name: link for link in links(self.netlink)}
         self._names = {link.ifindex: link.name for link in self._by_name.values()}
+        self.gone |= self._taken - self._names.keys()
+        self.gone -= self._names.keys()
+        self._taken = set(self._names)
+
+    def is_there(self, ifindex: int) -> bool:
+        """Whether some device has it."""
+        return ifindex in self._names
+
+    def spare(self, ifindexes: Iterable[int]) -> None:
+        """Do not give these before the next look."""
+        self._taken.update(ifindexes)
+
+    def new_ifindex(self) -> int:
+        """One for a device that is to be made; 0: none is free, the kernel chooses.
+
+        They are given in turn, so that one that was in use comes back as late as may be.
+        """
+        for _ in range(Berth.BERTHS):
+            ifindex = Berth.FIRST_IFINDEX + self._given % Berth.BERTHS
+            self._given += 1
+            if ifindex not in self._taken and ifindex != WEFT1_IFINDEX:
+                self._taken.add(ifindex)
+                return ifindex
+        return 0
 
     def all(self) -> list[Link]:
         """Every device that is known."""
@@ -44,6 +87,7 @@ class Devices:
         """The device is so now, as the kernel has just confirmed."""
         self._by_name[link.name] = link
         self._names[link.ifindex] = link.name
+        self._taken.add(link.ifindex)
 
     def forget(self, name: str) -> None:
         """The device is gone."""

@@ -11,10 +11,13 @@ import errno
 from collections.abc import Hashable, Iterable, Mapping
 from ipaddress import IPv6Address
 
+import structlog
+
 from weft.engine.ebpf import rows, ruleset
-from weft.engine.ebpf.devices import Devices
+from weft.engine.ebpf.devices import WEFT1_IFINDEX, Devices
 from weft.engine.ebpf.rows import WEFT0, WEFT1
 from weft.engine.rows import RowFailure, RowKey
+from weft.errors import KernelError
 from weft.kernel import sysctl
 from weft.kernel.addresses import DeviceAddress, add_address, addresses, delete_address
 from weft.kernel.bpf.programs import HostDevices
@@ -23,6 +26,7 @@ from weft.kernel.links import (
     VethEnd,
     create_veth,
     delete_link,
+    find_link,
     forbid_link_local,
     set_mtu,
     set_up_without_arp,
@@ -48,6 +52,7 @@ OWN_TABLE = 8787
 """The routing table of `own_routes`. Only the rule leads there."""
 _RULE_PRIORITY = 87
 """Behind the table of the host's own addresses (0), and before those of VPNs."""
+log = structlog.get_logger()
 
 
 def ensure_pair(devices: Devices) -> HostDevices:
@@ -62,7 +67,7 @@ def ensure_pair(devices: Devices) -> HostDevices:
         for link in (weft0, weft1):
             if link is not None and devices.look_up(link.name) is not None:
                 netlink.do(delete_link(link.name))
-        netlink.do(create_veth(VethEnd(WEFT0, _MAC0), VethEnd(WEFT1, _MAC1), _MTU_BYTES))
+        _create_pair(netlink)
         netlink.do(forbid_link_local(WEFT0), forbid_link_local(WEFT1))
         weft0, weft1 = devices.look_up(WEFT0), devices.look_up(WEFT1)
         assert weft0 is not None and weft1 is not None
@@ -72,6 +77,18 @@ def ensure_pair(devices: Devices) -> HostDevices:
     if not weft0.is_up or weft0.has_arp:
         netlink.do(set_up_without_arp(weft0.ifindex))
     return HostDevices(weft0.ifindex, weft0.mac, weft1.ifindex)
+
+
+def _create_pair(netlink: Netlink) -> None:
+    """weft1 with the ifindex that is kept for it, unless somebody else's device has that."""
+    weft0, weft1 = VethEnd(WEFT0, _MAC0), VethEnd(WEFT1, _MAC1, ifindex=WEFT1_IFINDEX)
+    try:
+        netlink.do(create_veth(weft1, weft0, _MTU_BYTES))
+    except KernelError as error:
+        if find_link(netlink, WEFT1_IFINDEX) is None:
+            raise
+        log.warning("weft1 gets another ifindex, its own is taken", reason=str(error))
+        netlink.do(create_veth(weft1._replace(ifindex=0), weft0, _MTU_BYTES))
 
 
 def ensure_loopback(devices: Devices, weft0: int) -> None:

@@ -9,7 +9,7 @@ from weft.engine.ebpf.codecs import Codec
 from weft.engine.ebpf.devices import Devices
 from weft.engine.rows import RowFailure, RowKey
 from weft.errors import NotFoundError
-from weft.kernel.bpf.maps import BpfMap
+from weft.kernel.bpf.maps import Entries
 
 
 class ForeignKey(NamedTuple):
@@ -29,7 +29,7 @@ class MapTable:
         self,
         name: str,
         codec: Codec[Any, Any],
-        open_map: Callable[[], BpfMap],
+        open_map: Callable[[], Entries],
         devices: Devices,
     ) -> None:
         """`open_map` gives the map that is in use now; it may be another after a repair."""

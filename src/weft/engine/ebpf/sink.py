@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
 from weft.config import Settings
-from weft.engine.ebpf import rows, tunnel_table
+from weft.engine.ebpf import peer_table, rows, tunnel_table
 from weft.engine.ebpf.address_table import AddressTable
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.filter_table import FilterTable
 from weft.engine.ebpf.foreign_chains import open_ports
+from weft.engine.ebpf.gone_devices import GoneDevices
 from weft.engine.ebpf.host_settings import HostSettings, Mended
 from weft.engine.ebpf.host_table import (
     OWN_TABLE,
@@ -36,6 +36,8 @@ from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.nft_table import NftTable
 from weft.engine.ebpf.overlay_device import OverlayDeviceTable
+from weft.engine.ebpf.peer_table import PeerTable
+from weft.engine.ebpf.port_table import PortTable
 from weft.engine.ebpf.query_route_table import QueryRouteTable
 from weft.engine.ebpf.ruleset import HostPorts
 from weft.engine.ebpf.tunnel_table import TunnelTable
@@ -44,8 +46,8 @@ from weft.engine.ebpf.wireguard_table import WireGuardPeerTable, WireGuardTable
 from weft.engine.rows import RowFailure, RowKey, Table
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
-from weft.kernel.bpf import programs
-from weft.kernel.bpf.layouts import DropReason
+from weft.kernel.bpf import counters, programs
+from weft.kernel.bpf.counters import PortCounters
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import DataPlane, Program
 from weft.kernel.links import Link
@@ -57,18 +59,7 @@ from weft.model.ids import HostId, host_tag
 log = structlog.get_logger()
 
 _SECOND_NS = 1_000_000_000
-_COUNTERS_MAP = "counters_v1"
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
-
-
-class PortCounters(NamedTuple):
-    """A port's traffic as its workload sees it; `drops` by reason, those that are not zero."""
-
-    rx_packets: int
-    rx_bytes: int
-    tx_packets: int
-    tx_bytes: int
-    drops: Mapping[str, int]
 
 
 class Sink:
@@ -82,6 +73,7 @@ class Sink:
         self._run_dir = Path(settings.run_dir)
         self._host_settings = HostSettings(Path(settings.run_dir))
         self._devices: Devices | None = None
+        self._gone = GoneDevices()
         self._plane: DataPlane | None = None
         self._nftables: NftTable | None = None
         self._routes: Sequence[HostRouteTable] = ()
@@ -103,7 +95,12 @@ class Sink:
         self._device_table = DeviceTable(devices)
         self._filter_table = FilterTable(devices, self._programs)
         self._next_hops = NextHops(devices.netlink)
-        self._tunnels = TunnelTable(self._next_hops, self._opener(tunnel_table.MAP))
+        self._tunnels = TunnelTable(
+            self._next_hops,
+            devices.ways,
+            self._opener(tunnel_table.MAP),
+            self._opener(tunnel_table.WAYS_MAP),
+        )
         self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
         state_dir = Path(self._settings.state_dir)
         self._wireguard = WireGuardTable(devices, self._run_dir, state_dir, self._tell_programs)
@@ -121,6 +118,13 @@ class Sink:
             self._wires,
             self._device_table,
             self._filter_table,
+            PortTable(self._maps, devices),
+            PeerTable(
+                self._opener(CODECS[rows.PEERS].map_name),
+                self._opener(peer_table.OWN_MAP),
+                self._tag,
+                devices,
+            ),
             self._addresses,
             HostAddressTable(devices),
             *self._routes,
@@ -133,7 +137,7 @@ class Sink:
         tables += [
             MapTable(name, codec, self._opener(codec.map_name), devices)
             for name, codec in CODECS.items()
-            if name != rows.ADDRESSES
+            if name not in (rows.ADDRESSES, rows.PEERS, rows.PORTS)
         ]
         self._tables = {table.name: table for table in tables}
         assert self._tables.keys() == set(rows.ORDER)
@@ -165,6 +169,7 @@ class Sink:
         if former is not None:
             self._plane.inherit(former)
             former.close()
+        counters.begin(self._plane.maps, [pair.weft1_ifindex])
 
     def _tell_programs(self) -> None:
         """weftwg is new between two looks, and the programs must know it."""
@@ -184,7 +189,7 @@ class Sink:
         self._ensure_base(is_encrypted=bool(desired.get(rows.WIREGUARD)))
         assert self._devices is not None
         self._devices.refresh()
-        self._forget_counters()
+        self._gone.forget(self._maps(), self._devices)
         return {name: self._read(name, desired.get(name, {})) for name in rows.ORDER}
 
     def _read(self, name: str, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
@@ -220,19 +225,6 @@ class Sink:
                 reason = f"{type(error).__name__}: {error}"
                 failures.append(RowFailure(RowKey(name, key), reason))
         return failures
-
-    def _forget_counters(self) -> None:
-        """Those of devices that are gone."""
-        assert self._plane is not None and self._devices is not None
-        counters = self._plane.maps[_COUNTERS_MAP]
-        devices = self._devices
-        counters.delete(
-            [
-                key
-                for key in counters.read()
-                if devices.name(int.from_bytes(key, "little")).startswith("#")
-            ]
-        )
 
     def apply(
         self, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
@@ -294,16 +286,10 @@ class Sink:
 
     def counters(self) -> dict[str, PortCounters]:
         """Traffic by ifname of the host's end."""
-        assert self._plane is not None and self._devices is not None
-        found: dict[str, PortCounters] = {}
-        for key, numbers in self._plane.maps[_COUNTERS_MAP].read_summed().items():
-            name = self._devices.name(int.from_bytes(key, "little"))
-            if not name.startswith("#"):
-                rx_packets, rx_bytes, tx_packets, tx_bytes, *drops = numbers
-                found[name] = PortCounters(
-                    rx_packets, rx_bytes, tx_packets, tx_bytes, _drops(drops)
-                )
-        return found
+        devices = self._devices
+        assert devices is not None
+        found = counters.read(self._maps())
+        return {devices.name(each): found[each] for each in found if devices.is_there(each)}
 
     def ifname(self, ifindex: int) -> str | None:
         """Name of a device as of the last look; for any thread. None: there is none."""
@@ -366,12 +352,12 @@ class Sink:
         assert self._plane is not None
         return self._plane.programs
 
-    def _opener(self, name: str) -> Callable[[], BpfMap]:
-        def open_map() -> BpfMap:
-            assert self._plane is not None
-            return self._plane.maps[name]
+    def _maps(self) -> Mapping[str, BpfMap]:
+        assert self._plane is not None
+        return self._plane.maps
 
-        return open_map
+    def _opener(self, name: str) -> Callable[[], BpfMap]:
+        return lambda: self._maps()[name]
 
 
 def _is_own(link: Link) -> bool:
@@ -380,12 +366,3 @@ def _is_own(link: Link) -> bool:
     return link.kind == "veth" and (
         link.name == rows.WEFT0 or OWN_NAME.fullmatch(link.name) is not None
     )
-
-
-def _drops(numbers: Sequence[int]) -> dict[str, int]:
-    """Counts by reason, those that are not zero."""
-    return {
-        reason.name.removeprefix("DROP_").lower(): numbers[reason]
-        for reason in DropReason
-        if reason < len(numbers) and numbers[reason]
-    }

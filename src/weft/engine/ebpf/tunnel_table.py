@@ -2,23 +2,29 @@
 
 Rows say addresses; this table adds device, MACs and source. A tunnel whose next hop is not
 resolved, or is no Ethernet neighbour, goes by the VXLAN device, which asks the kernel for every
-packet.
+packet. Where the array has a tunnel, `ways` says, and a map for what knows a host's tag alone.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import NamedTuple
 
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import decode_address, encode_address, encode_mac
 from weft.engine.ebpf.next_hops import NextHop, NextHops
+from weft.engine.ebpf.ways import Ways
 from weft.engine.rows import RowFailure, RowKey
+from weft.errors import NotFoundError
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import TunnelFlag
 from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import IPAddress
 
-MAP = "tunnels_v1"
+MAP, WAYS_MAP = "tunnels_v2", "ways_v1"
+TYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
+_DONT_FRAGMENT = b"\x40\x00"
 
 
 class TunnelTable:
@@ -26,55 +32,105 @@ class TunnelTable:
 
     name = rows.TUNNELS
 
-    def __init__(self, next_hops: NextHops, open_map: Callable[[], BpfMap]) -> None:
+    def __init__(
+        self,
+        next_hops: NextHops,
+        ways: Ways,
+        open_map: Callable[[], BpfMap],
+        open_ways: Callable[[], BpfMap],
+    ) -> None:
         self._next_hops = next_hops
+        self._ways = ways
         self._open_map = open_map
-        self._wanted: dict[Hashable, rows.TunnelValue] = {}
-        self._written: dict[bytes, bytes] = {}
+        self._open_ways = open_ways
+        self._wanted: dict[int, rows.TunnelValue] = {}
+        self._written: dict[int, bytes] = {}
+        """By tag."""
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. An entry whose next hop is not the present one reads back as words."""
         self._wanted = _tunnels(desired)
         wanted = self._encoded()
-        self._written = self._open_map().read()
+        tunnels, ways = self._open_map().read(), self._open_ways().read()
+        self._written = {}
         found: dict[Hashable, Hashable] = {}
-        for raw_key, raw in self._written.items():
-            tag = int.from_bytes(raw_key, "little")
-            found[tag] = self._wanted[tag] if wanted.get(raw_key) == raw else describe(raw)
+        for raw_way, raw in tunnels.items():
+            way, tag = _number(raw_way), layouts.Tunnel.decode(raw).tag
+            is_found = ways.get(_u32(tag)) == layouts.Way(way).encode()
+            if not (is_found and self._ways.found(tag, way)):
+                found[Stray(way)] = describe(raw)
+                continue
+            self._ways.hold(tag)
+            self._written[tag] = raw
+            found[tag] = self._wanted[tag] if wanted.get(tag) == raw else describe(raw)
+        for tag in map(_number, ways):
+            found.setdefault(tag, "a way without a tunnel")
         return found
 
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
         """See `Table.write`."""
-        gone = [_key(tag) for tag in deletes]
-        for raw_key in gone:
-            self._wanted.pop(int.from_bytes(raw_key, "little"), None)
-            self._written.pop(raw_key, None)
-        errors = self._open_map().delete(gone) if gone else {}
-        failures = [_failure(raw_key, error) for raw_key, error in errors.items()]
+        failures = self._delete(list(deletes))
         changed = _tunnels(upserts)
         self._wanted.update(changed)
         for tag in changed:
-            self._written.pop(_key(tag), None)
+            self._written.pop(tag, None)
         return failures + self.follow() if changed else failures
+
+    def _delete(self, keys: list[Hashable]) -> list[RowFailure]:
+        if not keys:
+            return []
+        strays = [key.way for key in keys if isinstance(key, Stray)]
+        tags = [key for key in keys if isinstance(key, int)]
+        for tag in tags:
+            self._wanted.pop(tag, None)
+            self._written.pop(tag, None)
+            self._ways.release(tag)
+        errors = self._open_ways().delete(map(_u32, tags))
+        ways = [self._ways.known(tag) for tag in tags]
+        self._open_map().delete(_u32(way) for way in (*strays, *ways) if way)
+        return [_failure(_number(raw_tag), error) for raw_tag, error in errors.items()]
 
     def follow(self) -> list[RowFailure]:
         """Look next hops up again, and write what is different. Linear in the tunnels."""
-        wanted = self._encoded()
-        changed = {key: raw for key, raw in wanted.items() if self._written.get(key) != raw}
-        if not changed:
-            return []
-        errors = self._open_map().update(changed)
-        self._written.update({key: raw for key, raw in changed.items() if key not in errors})
-        return [_failure(raw_key, error) for raw_key, error in errors.items()]
+        failures: list[RowFailure] = []
+        tunnels: dict[bytes, bytes] = {}
+        tags: dict[bytes, int] = {}
+        for tag, raw in self._encoded().items():
+            if self._written.get(tag) == raw:
+                continue
+            try:
+                raw_way = _u32(self._ways.of(tag))
+            except NotFoundError as error:
+                failures.append(_failure(tag, error))
+                continue
+            tunnels[raw_way], tags[raw_way] = raw, tag
+        if not tunnels:
+            return failures
+        errors = self._open_map().update(tunnels)
+        errors |= self._open_ways().update({_u32(tags[each]): each + bytes(4) for each in tunnels})
+        for raw_way, tag in tags.items():
+            refused = errors.get(raw_way) or errors.get(_u32(tag))
+            if refused is not None:
+                failures.append(_failure(tag, refused))
+            else:
+                self._written[tag] = tunnels[raw_way]
+                self._ways.hold(tag)
+        return failures
 
-    def _encoded(self) -> dict[bytes, bytes]:
+    def _encoded(self) -> dict[int, bytes]:
         hops = self._next_hops.resolve(value.remote for value in self._wanted.values())
-        return {_key(tag): encode(value, hops[value.remote]) for tag, value in self._wanted.items()}
+        return {tag: encode(tag, value, hops[value.remote]) for tag, value in self._wanted.items()}
 
 
-def encode(value: rows.TunnelValue, hop: NextHop) -> bytes:
+class Stray(NamedTuple):
+    """An entry that no host's tunnel is: somebody else wrote it, and it goes."""
+
+    way: int
+
+
+def encode(tag: int, value: rows.TunnelValue, hop: NextHop) -> bytes:
     """The entry of a tunnel whose next hop is this."""
     flags = TunnelFlag(0)
     if value.is_device or not hop.mac:
@@ -83,16 +139,28 @@ def encode(value: rows.TunnelValue, hop: NextHop) -> bytes:
         flags |= TunnelFlag.TUNNEL_IPV6
     if value.destination_tag:
         flags |= TunnelFlag.TUNNEL_RELAY
+    local = source_of(value, hop)
     return layouts.Tunnel(
         ifindex=hop.ifindex,
         flags=flags,
         next_hop=encode_mac(hop.mac),
         source_mac=encode_mac(hop.own_mac),
-        local=encode_address(source_of(value, hop)),
+        type_be=TYPES[value.remote.version],
+        local=encode_address(local),
         remote=encode_address(value.remote),
+        tag=tag,
         destination_tag=value.destination_tag,
+        sum=constant_sum(local, value.remote),
         mtu=value.mtu_bytes,
     ).encode()
+
+
+def constant_sum(local: IPAddress, remote: IPAddress) -> int:
+    """Of the words of an outer IPv4 header that are the same in all packets, as programs add them
+    up: flags and addresses. 0 for IPv6, which has no checksum."""
+    if remote.version == 6:
+        return 0
+    return sum(struct.unpack("<5H", _DONT_FRAGMENT + local.packed + remote.packed))
 
 
 def source_of(value: rows.TunnelValue, hop: NextHop) -> IPAddress:
@@ -111,14 +179,21 @@ def describe(raw: bytes) -> str:
     )
 
 
-def _tunnels(values: Mapping[Hashable, Hashable]) -> dict[Hashable, rows.TunnelValue]:
-    return {tag: value for tag, value in values.items() if isinstance(value, rows.TunnelValue)}
+def _tunnels(values: Mapping[Hashable, Hashable]) -> dict[int, rows.TunnelValue]:
+    return {
+        tag: value
+        for tag, value in values.items()
+        if isinstance(tag, int) and isinstance(value, rows.TunnelValue)
+    }
 
 
-def _key(tag: Hashable) -> bytes:
-    assert isinstance(tag, int)
-    return tag.to_bytes(4, "little")
+def _u32(number: int) -> bytes:
+    return number.to_bytes(4, "little")
 
 
-def _failure(raw_key: bytes, error: Exception) -> RowFailure:
-    return RowFailure(RowKey(rows.TUNNELS, int.from_bytes(raw_key, "little")), str(error))
+def _number(raw: bytes) -> int:
+    return int.from_bytes(raw, "little")
+
+
+def _failure(tag: int, error: Exception) -> RowFailure:
+    return RowFailure(RowKey(rows.TUNNELS, tag), str(error))

@@ -28,7 +28,12 @@ class Converter(NamedTuple):
     entry means nothing there."""
 
 
-CONVERTERS: Mapping[str, Converter] = {}
+_COUNTERS_BYTES = 32
+
+CONVERTERS: Mapping[str, Converter] = {
+    # Ports that were there have no berth, and their drops are counted anew.
+    "other_counters_v1": Converter("counters_v1", lambda key, raw: (key, raw[:_COUNTERS_BYTES])),
+}
 """By the name of the new map: one for every map that programs write and that has changed."""
 
 

@@ -19,10 +19,13 @@ __all__ = [
     "Allowed",
     "AllowedKey",
     "AnswerLimit",
+    "Berth",
     "Constants",
     "Counters",
     "DnsFlow",
     "DnsFlowKey",
+    "DropCount",
+    "DropKey",
     "DropReason",
     "Endpoint",
     "EndpointFlag",
@@ -33,6 +36,7 @@ __all__ = [
     "GroupKey",
     "HostPrefix",
     "HostPrefixKey",
+    "LostEvents",
     "MacKey",
     "Mark",
     "Member",
@@ -40,6 +44,8 @@ __all__ = [
     "Network",
     "NetworkFlag",
     "Overlay",
+    "Own",
+    "OwnAddresses",
     "Peer",
     "PeerFlag",
     "Port",
@@ -57,6 +63,8 @@ __all__ = [
     "Trace",
     "Tunnel",
     "TunnelFlag",
+    "Way",
+    "Ways",
 ]
 
 
@@ -68,11 +76,18 @@ class Member(NamedTuple):
     size: int
 
 
+class Berth(IntEnum):
+    """enum berth."""
+
+    FIRST_IFINDEX = 0x570000
+    BERTHS = 0x4000
+
+
 class PortFlag(IntFlag):
     """enum port_flag."""
 
-    PORT_SPOOF_CHECK = 0x1
-    PORT_INTERNAL = 0x2
+    PORT_ANY_SOURCE = 0x1
+    PORT_OUTSIDE = 0x2
 
 
 class EndpointFlag(IntFlag):
@@ -97,6 +112,12 @@ class GroupFlag(IntFlag):
     GROUP_FLOODED = 0x1
 
 
+class Ways(IntEnum):
+    """enum ways."""
+
+    WAYS = 0x4000
+
+
 class TunnelFlag(IntFlag):
     """enum tunnel_flag."""
 
@@ -110,6 +131,12 @@ class PeerFlag(IntFlag):
 
     PEER_ENCRYPTED = 0x1
     PEER_REFUSED = 0x2
+
+
+class Own(IntEnum):
+    """enum own."""
+
+    OWN_ADDRESSES = 4
 
 
 class Overlay(IntEnum):
@@ -192,7 +219,7 @@ class Trace(IntEnum):
 
 
 class Port(NamedTuple):
-    """struct port: 76 bytes."""
+    """struct port: 64 bytes."""
 
     vni: int = 0
     flags: int = 0
@@ -212,7 +239,7 @@ class Port(NamedTuple):
         return cls._make(_PORT.unpack(raw))
 
 
-_PORT = struct.Struct("<II6sHI16s16s24x")
+_PORT = struct.Struct("<II6sHI16s16s12x")
 
 
 class AddressKey(NamedTuple):
@@ -242,6 +269,7 @@ class Endpoint(NamedTuple):
     mac: bytes = bytes(6)
     tunnel: int = 0
     group: int = 0
+    way: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -253,7 +281,7 @@ class Endpoint(NamedTuple):
         return cls._make(_ENDPOINT.unpack(raw))
 
 
-_ENDPOINT = struct.Struct("<II6s2xII8x")
+_ENDPOINT = struct.Struct("<II6s2xIII4x")
 
 
 class MacKey(NamedTuple):
@@ -425,6 +453,24 @@ class MemberKey(NamedTuple):
 _MEMBER_KEY = struct.Struct("<I16sI")
 
 
+class Way(NamedTuple):
+    """struct way: 8 bytes."""
+
+    way: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _WAY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Way:
+        """The opposite of `encode`."""
+        return cls._make(_WAY.unpack(raw))
+
+
+_WAY = struct.Struct("<I4x")
+
+
 class Tunnel(NamedTuple):
     """struct tunnel: 80 bytes."""
 
@@ -432,9 +478,12 @@ class Tunnel(NamedTuple):
     flags: int = 0
     next_hop: bytes = bytes(6)
     source_mac: bytes = bytes(6)
+    type_be: bytes = bytes(2)
     local: bytes = bytes(16)
     remote: bytes = bytes(16)
+    tag: int = 0
     destination_tag: int = 0
+    sum: int = 0
     mtu: int = 0
 
     def encode(self) -> bytes:
@@ -447,7 +496,7 @@ class Tunnel(NamedTuple):
         return cls._make(_TUNNEL.unpack(raw))
 
 
-_TUNNEL = struct.Struct("<II6s6s16s16sIH22x")
+_TUNNEL = struct.Struct("<II2x6s6s2s16s16sIIIH10x")
 
 
 class Peer(NamedTuple):
@@ -467,6 +516,24 @@ class Peer(NamedTuple):
 
 
 _PEER = struct.Struct("<II24x")
+
+
+class OwnAddresses(NamedTuple):
+    """struct own_addresses: 64 bytes."""
+
+    addresses: bytes = bytes(64)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _OWN_ADDRESSES.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> OwnAddresses:
+        """The opposite of `encode`."""
+        return cls._make(_OWN_ADDRESSES.unpack(raw))
+
+
+_OWN_ADDRESSES = struct.Struct("<64s")
 
 
 class ProbeKey(NamedTuple):
@@ -722,29 +789,80 @@ class DnsFlow(NamedTuple):
 _DNS_FLOW = struct.Struct("<16s16s6s10x")
 
 
+class DropKey(NamedTuple):
+    """struct drop_key: 8 bytes."""
+
+    ifindex: int = 0
+    reason: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _DROP_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> DropKey:
+        """The opposite of `encode`."""
+        return cls._make(_DROP_KEY.unpack(raw))
+
+
+_DROP_KEY = struct.Struct("<II")
+
+
+class DropCount(NamedTuple):
+    """struct drop_count: 8 bytes."""
+
+    packets: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _DROP_COUNT.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> DropCount:
+        """The opposite of `encode`."""
+        return cls._make(_DROP_COUNT.unpack(raw))
+
+
+_DROP_COUNT = struct.Struct("<Q")
+
+
 class Counters(NamedTuple):
-    """struct counters: 224 bytes."""
+    """struct counters: 32 bytes."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
     tx_packets: int = 0
     tx_bytes: int = 0
-    drops: tuple[int, ...] = (0,) * 24
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
-        return _COUNTERS.pack(
-            self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes, *self.drops
-        )
+        return _COUNTERS.pack(*self)
 
     @classmethod
     def decode(cls, raw: bytes) -> Counters:
         """The opposite of `encode`."""
-        values = _COUNTERS.unpack(raw)
-        return cls._make((*values[:4], values[4:]))
+        return cls._make(_COUNTERS.unpack(raw))
 
 
-_COUNTERS = struct.Struct("<QQQQ24Q")
+_COUNTERS = struct.Struct("<QQQQ")
+
+
+class LostEvents(NamedTuple):
+    """struct lost_events: 8 bytes."""
+
+    events: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _LOST_EVENTS.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> LostEvents:
+        """The opposite of `encode`."""
+        return cls._make(_LOST_EVENTS.unpack(raw))
+
+
+_LOST_EVENTS = struct.Struct("<Q")
 
 
 class Constants(NamedTuple):
@@ -759,6 +877,7 @@ class Constants(NamedTuple):
     wireguard_ifindex: int = 0
     query_every_ns: int = 0
     has_decap_l3: int = 0
+    peer_resets_type: int = 0
     build: bytes = bytes(16)
 
     def encode(self) -> bytes:
@@ -771,11 +890,11 @@ class Constants(NamedTuple):
         return cls._make(_CONSTANTS.unpack(raw))
 
 
-_CONSTANTS = struct.Struct("<II6sHIIIIB3x16s")
+_CONSTANTS = struct.Struct("<II6sHIIIIBB2x16s")
 
 
 SIZES: dict[str, int] = {
-    "port": 76,
+    "port": 64,
     "address_key": 20,
     "endpoint": 32,
     "mac_key": 12,
@@ -787,8 +906,10 @@ SIZES: dict[str, int] = {
     "group_key": 20,
     "group": 16,
     "member_key": 24,
+    "way": 8,
     "tunnel": 80,
     "peer": 32,
+    "own_addresses": 64,
     "probe_key": 8,
     "probe": 32,
     "probe_message": 36,
@@ -802,7 +923,10 @@ SIZES: dict[str, int] = {
     "resolver": 8,
     "dns_flow_key": 8,
     "dns_flow": 48,
-    "counters": 224,
+    "drop_key": 8,
+    "drop_count": 8,
+    "counters": 32,
+    "lost_events": 8,
     "constants": 52,
 }
 """Bytes of every struct."""
@@ -816,7 +940,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("slot", 16, 4),
         Member("ipv4", 20, 16),
         Member("ipv6", 36, 16),
-        Member("spare", 52, 24),
+        Member("spare", 52, 12),
     ),
     "address_key": (
         Member("vni", 0, 4),
@@ -829,7 +953,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("spare0", 14, 2),
         Member("tunnel", 16, 4),
         Member("group", 20, 4),
-        Member("spare", 24, 8),
+        Member("way", 24, 4),
+        Member("spare", 28, 4),
     ),
     "mac_key": (
         Member("vni", 0, 4),
@@ -870,22 +995,31 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("address", 4, 16),
         Member("member", 20, 4),
     ),
+    "way": (
+        Member("way", 0, 4),
+        Member("spare", 4, 4),
+    ),
     "tunnel": (
         Member("ifindex", 0, 4),
         Member("flags", 4, 4),
-        Member("next_hop", 8, 6),
-        Member("source_mac", 14, 6),
-        Member("local", 20, 16),
-        Member("remote", 36, 16),
-        Member("destination_tag", 52, 4),
-        Member("mtu", 56, 2),
-        Member("spare", 58, 22),
+        Member("spare0", 8, 2),
+        Member("next_hop", 10, 6),
+        Member("source_mac", 16, 6),
+        Member("type_be", 22, 2),
+        Member("local", 24, 16),
+        Member("remote", 40, 16),
+        Member("tag", 56, 4),
+        Member("destination_tag", 60, 4),
+        Member("sum", 64, 4),
+        Member("mtu", 68, 2),
+        Member("spare1", 70, 10),
     ),
     "peer": (
         Member("tag", 0, 4),
         Member("flags", 4, 4),
         Member("spare", 8, 24),
     ),
+    "own_addresses": (Member("addresses", 0, 64),),
     "probe_key": (
         Member("tag", 0, 4),
         Member("slot", 4, 4),
@@ -950,13 +1084,18 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("mac", 32, 6),
         Member("spare", 38, 10),
     ),
+    "drop_key": (
+        Member("ifindex", 0, 4),
+        Member("reason", 4, 4),
+    ),
+    "drop_count": (Member("packets", 0, 8),),
     "counters": (
         Member("rx_packets", 0, 8),
         Member("rx_bytes", 8, 8),
         Member("tx_packets", 16, 8),
         Member("tx_bytes", 24, 8),
-        Member("drops", 32, 192),
     ),
+    "lost_events": (Member("events", 0, 8),),
     "constants": (
         Member("weft0_ifindex", 0, 4),
         Member("weft1_ifindex", 4, 4),
@@ -967,7 +1106,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("wireguard_ifindex", 24, 4),
         Member("query_every_ns", 28, 4),
         Member("has_decap_l3", 32, 1),
-        Member("spare", 33, 3),
+        Member("peer_resets_type", 33, 1),
+        Member("spare", 34, 2),
         Member("build", 36, 16),
     ),
 }

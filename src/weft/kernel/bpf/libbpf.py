@@ -1,7 +1,7 @@
 """libbpf.so.1 by ctypes: from an object file to maps and programs in the kernel.
 
-Only what loading takes. The object lives as long as the `with` block, so that weftd does not carry
-its memory; what is to stay is duplicated (fds) or pinned.
+Only what loading takes, and reading rings. The object lives as long as the `with` block, so that
+weftd does not carry its memory; what is to stay is duplicated (fds) or pinned.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from weft.kernel.bpf import layouts
 _LOG_LINES = 25
 _BTF_KIND_STRUCT = 4
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+_SAMPLE = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "libbpf_set_print": (c_void_p, (_PRINT,)),
     "bpf_object__open_file": (c_void_p, (c_char_p, c_void_p)),
@@ -44,6 +45,10 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "btf__type_by_id": (c_void_p, (c_void_p, c_uint32)),
     "btf__name_by_offset": (c_char_p, (c_void_p, c_uint32)),
     "btf__resolve_size": (c_longlong, (c_void_p, c_uint32)),
+    "ring_buffer__new": (c_void_p, (c_int, _SAMPLE, c_void_p, c_void_p)),
+    "ring_buffer__free": (None, (c_void_p,)),
+    "ring_buffer__consume": (c_int, (c_void_p,)),
+    "ring_buffer__epoll_fd": (c_int, (c_void_p,)),
 }
 _log: list[str] = []
 
@@ -136,6 +141,46 @@ class Object:
         handle = None
         while handle := _library().bpf_object__next_map(self._handle, handle):
             yield ObjectMap(handle)
+
+
+class RingReader:
+    """Reads what programs have put into a ring; one reader a ring."""
+
+    def __init__(self, map_fd: int) -> None:
+        """The fd remains the caller's."""
+        self._found: list[bytes] = []
+        self._most = 0
+        self._callback = _SAMPLE(self._take)
+        self._handle = _library().ring_buffer__new(map_fd, self._callback, None, None)
+        if not self._handle:
+            raise KernelError("read BPF ring", ctypes.get_errno())
+
+    def read(self, most: int) -> list[bytes]:
+        """Up to so many, the oldest first; fewer are all that there are."""
+        if not self._handle:
+            raise KernelError("read BPF ring", errno.EBADF)
+        self._found, self._most = [], most
+        result = _library().ring_buffer__consume(self._handle)
+        if len(self._found) < most:
+            _check(result, "read BPF ring")
+        return self._found
+
+    def fileno(self) -> int:
+        """For whoever waits until there is something to read; -1: it is closed."""
+        if not self._handle:
+            return -1
+        return int(_library().ring_buffer__epoll_fd(self._handle))
+
+    def close(self) -> None:
+        """What is not read stays for the next reader."""
+        if self._handle:
+            _library().ring_buffer__free(self._handle)
+            self._handle = None
+
+    def _take(self, _: int, data: int, size: int) -> int:
+        """Called by libbpf; a negative number ends the reading behind this one."""
+        self._found.append(ctypes.string_at(data, size))
+        return 0 if len(self._found) < self._most else -errno.ENOBUFS
 
 
 def _members(btf: int, number: int) -> Iterator[layouts.Member]:

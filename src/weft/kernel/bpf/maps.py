@@ -1,7 +1,8 @@
 """BPF maps as Python sees them: bytes to bytes, in batches.
 
 Every map is a cache of what weftd can say again at any time, so an entry that cannot be written is
-told to the caller and does not stop the others.
+told to the caller and does not stop the others. An array reads as if it were a hash: what is all
+zero is no entry.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from weft.errors import KernelError
 from weft.kernel.bpf import syscall
@@ -20,7 +21,29 @@ from weft.kernel.bpf.syscall import Command, MapType
 
 BATCH = 16384
 """Entries per system call: large enough that the call itself costs nothing."""
+_BLOCK = 64
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
+_ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
+
+
+class Entries(Protocol):
+    """What one map holds, or several that are used as one; see `BpfMap`."""
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """One value."""
+        ...
+
+    def read(self) -> dict[bytes, bytes]:
+        """All entries."""
+        ...
+
+    def update(self, items: Mapping[bytes, bytes]) -> dict[bytes, KernelError]:
+        """Write entries; gives those that were refused."""
+        ...
+
+    def delete(self, keys: Iterable[bytes]) -> dict[bytes, KernelError]:
+        """Remove entries; gives those that were refused."""
+        ...
 
 
 class BpfMap:
@@ -39,6 +62,7 @@ class BpfMap:
         self.stride = (self.info.value_size + 7) // 8 * 8 if self.is_per_cpu else 0
         self.value_size = self.stride * cpu_count() if self.is_per_cpu else self.info.value_size
         self.name = name or self.info.name
+        self._none = bytes(self.value_size) if self.info.type in _ARRAYS else None
         self._has_batches = True
 
     @classmethod
@@ -65,10 +89,13 @@ class BpfMap:
         if error == errno.ENOENT:
             return None
         self._check(error, "read")
-        return bytes(value)
+        found = bytes(value)
+        return found if found != self._none else None
 
     def read(self) -> dict[bytes, bytes]:
-        """All entries. Those that come or go meanwhile may be there or not."""
+        """All entries. Those that come or go meanwhile may be there or not. A ring has none."""
+        if self.info.type == MapType.RINGBUF:
+            return {}
         if self._has_batches:
             entries = self._read_batches()
             if entries is not None:
@@ -92,6 +119,8 @@ class BpfMap:
 
     def delete(self, keys: Iterable[bytes]) -> dict[bytes, KernelError]:
         """Remove entries; one that is not there is none the worse. Gives those refused."""
+        if self._none is not None:
+            return self.update(dict.fromkeys(keys, self._none))
         return self._apply(Command.MAP_DELETE_BATCH, list(keys), b"")
 
     def _apply(
@@ -185,12 +214,28 @@ class BpfMap:
             if error not in (0, errno.ENOENT):
                 raise self._error(error, "read")
             count = struct.unpack_from("<I", attribute, 32)[0]
-            entries.update(
-                zip(_pieces(keys, self.key_size, count), _pieces(values, self.value_size, count))
-            )
+            entries.update(self._pairs(keys, values, count))
             is_first = False
             if error == errno.ENOENT or count == 0:
                 return entries
+
+    def _pairs(
+        self, keys: bytearray, values: bytearray, count: int
+    ) -> Iterable[tuple[bytes, bytes]]:
+        size = self.value_size
+        if self._none is None:
+            yield from zip(_pieces(keys, self.key_size, count), _pieces(values, size, count))
+            return
+        # Arrays are mostly empty, and what is empty is passed over by the block.
+        empty = self._none * _BLOCK
+        for first in range(0, count, _BLOCK):
+            length = min(_BLOCK, count - first)
+            block = values[first * size : (first + length) * size]
+            if empty.startswith(block):
+                continue
+            its_keys = keys[first * self.key_size : (first + length) * self.key_size]
+            pairs = zip(_pieces(its_keys, self.key_size, length), _pieces(block, size, length))
+            yield from (pair for pair in pairs if pair[1] != self._none)
 
     def _read_singly(self) -> dict[bytes, bytes]:
         entries: dict[bytes, bytes] = {}
@@ -210,7 +255,8 @@ class BpfMap:
             error = self._element(Command.MAP_LOOKUP, key, value)
             if error != errno.ENOENT:
                 self._check(error, "read")
-                entries[key] = bytes(value)
+                if bytes(value) != self._none:
+                    entries[key] = bytes(value)
 
     def _check(self, error: int, verb: str) -> None:
         if error:

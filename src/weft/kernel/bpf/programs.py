@@ -1,6 +1,6 @@
 """The packet path as loaded into the kernel: programs and maps, pinned under one folder.
 
-    <bpffs_dir>/maps/<name>        ports_v1, addresses_v1, …
+    <bpffs_dir>/maps/<name>        ports_v2, addresses_v1, …
     <bpffs_dir>/programs/<role>    from_port, from_host, from_wire, from_overlay
 
 A pinned program stays as it is while it was built from the same object file with the same
@@ -74,7 +74,7 @@ class DataPlane:
         self.programs: dict[str, Program] = {}
         """By role."""
         self.maps: dict[str, BpfMap] = {}
-        """By name: ``ports_v1``, ``addresses_v1``, …"""
+        """By name: ``ports_v2``, ``addresses_v1``, …"""
         self.new_maps: set[str] = set()
         """Maps that `load` had to make: empty, or with what fits of their former entries."""
         self._former: dict[str, BpfMap] = {}
@@ -236,6 +236,7 @@ def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
         wireguard_ifindex=devices.wireguard_ifindex,
         query_every_ns=devices.query_every_ns,
         has_decap_l3=features.has_decap_l3(),
+        peer_resets_type=features.peer_resets_type(),
     )
     digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
     return constants._replace(build=digest[:16])

@@ -61,6 +61,7 @@ class MapType(IntEnum):
     LRU_HASH = 9
     LRU_PERCPU_HASH = 10
     LPM_TRIE = 11
+    RINGBUF = 27
 
 
 class AttachType(IntEnum):

@@ -6,7 +6,6 @@ loads it when it is asked for a device of that kind.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import struct
 import threading
@@ -16,6 +15,7 @@ from typing import Literal
 import structlog
 
 from weft.errors import KernelError
+from weft.kernel import netns
 from weft.kernel.links import Link, delete_link, find_link
 from weft.kernel.netlink import (
     NLM_F_CREATE,
@@ -35,7 +35,6 @@ _IFLA_LINKINFO = 18
 _IFLA_INFO_KIND = 1
 _IFINFO = struct.Struct("=BxHiII")
 _KIND = "wireguard"
-_CLONE_NEWNET = 0x40000000
 _PROBE = "weftprobe"
 
 Kind = Literal["kernel", "wireguard-go", "none"]
@@ -112,9 +111,7 @@ def obstacle(ifname: str) -> str:
 
 
 def _try_kernel(found: list[bool]) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET) != 0:
-        raise KernelError("try WireGuard in a namespace of its own", ctypes.get_errno())
+    netns.leave()
     with Netlink() as netlink:
         if netlink.run([_create(_PROBE)])[0].error is None:
             found.append(True)
