@@ -150,7 +150,9 @@ struct tunnel {
 	struct address remote; /* outer destination: the host's, or the relay's */
 	__u32 destination_tag; /* with TUNNEL_RELAY */
 	__u16 mtu;	       /* the largest inner IP packet */
-	__u8 spare[22];
+	__u8 spare0[2];
+	__u32 used; /* by programs: another number a few seconds later, if packets went then */
+	__u8 spare[16];
 };
 
 /* peers_v1: outer source -> the host that sends from it. This host's own addresses are here, too,

@@ -110,7 +110,8 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } group_hosts_v1 SEC(".maps");
 
-/* Tag of a host -> the way there. Read for what leaves this host, and for what is relayed.
+/* Tag of a host -> the way there. Read for what leaves this host, and for what is relayed; then
+ * programs note that it is used.
  * 16384: ten times the hosts that a mesh is made for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -107,10 +107,11 @@ static __noinline int relay(struct packet *packet, const struct arrival *arrival
 {
 	struct overlay_header header = arrival->header;
 	__u32 tag = header.tag;
-	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
+	struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels_v1, &tag);
 
 	if (!tunnel || !tunnel->ifindex || is_same_address(&tunnel->remote, &arrival->source))
 		return drop(packet, DROP_NO_TUNNEL);
+	note_use(tunnel);
 	if (header.hop_limit <= 1)
 		return drop(packet, DROP_TTL);
 	/* No host sends such; what it covers is about to change. */

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from weft.kernel.tunnel_traffic import Used
 from weft.model.addresses import IPAddress
 
 TALK_S = 60.0
 """A path counts as one that carries packets for so long after the last one."""
-
-
-class Used(NamedTuple):
-    """What the programs note of a tunnel."""
-
-    mark: int
-    """Another number a second later at most, when packets were sent in that second. 0: none was
-    sent since weftd wrote the entry."""
-    relay: IPAddress | None = None
-    """The address to which the packets go, when that is a relay's; None: they go straight."""
 
 
 class Traffic(Protocol):

@@ -108,7 +108,7 @@ def test_a_path_on_which_all_is_well_costs_a_packet_a_second() -> None:
 def test_who_has_been_silent_for_long_is_asked_seldom_until_it_writes() -> None:
     async def main() -> None:
         others = [
-            host(HostId(f"{n:016x}"), f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1, 501)
+            host(HostId(f"{n:08x}" * 2), f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1, 501)
         ]
         wire = FakeWire()
         ports = [port(n, other.id) for n, other in enumerate(others, 1)]

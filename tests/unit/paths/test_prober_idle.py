@@ -214,7 +214,7 @@ def test_who_talks_by_a_relay_watches_the_path_to_the_relay_and_the_one_that_is_
 def test_a_broadcast_to_many_hosts_does_not_have_all_probed_at_one_moment() -> None:
     async def main() -> None:
         others = [
-            host(HostId(f"{n:016x}"), f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1, 400)
+            host(HostId(f"{n:08x}" * 2), f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1, 400)
         ]
         wire, traffic = FakeWire(*(str(each.underlay[0]) for each in others)), FakeTraffic()
         ports = [port(n, other.id) for n, other in enumerate(others, 1)]

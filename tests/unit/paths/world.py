@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 
 from weft.kernel.bpf.layouts import ProbeMessage
 from weft.kernel.probe_wire import Answer
+from weft.kernel.tunnel_traffic import Used
 from weft.model.addresses import IPAddress, ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbours, Owner, Port
 from weft.paths.prober import Prober
-from weft.paths.talk import Used
 from weft.store.memory import MemoryStore
 
 ME, OTHER, THIRD = (HostId(letter * 16) for letter in "abc")

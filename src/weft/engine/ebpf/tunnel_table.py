@@ -36,7 +36,7 @@ class TunnelTable:
         """See `Table.read`. An entry whose next hop is not the present one reads back as words."""
         self._wanted = _tunnels(desired)
         wanted = self._encoded()
-        self._written = self._open_map().read()
+        self._written = {key: as_written(raw) for key, raw in self._open_map().read().items()}
         found: dict[Hashable, Hashable] = {}
         for raw_key, raw in self._written.items():
             tag = int.from_bytes(raw_key, "little")
@@ -109,6 +109,11 @@ def describe(raw: bytes) -> str:
         f"to {remote} from {local} by device {tunnel.ifindex} and {tunnel.next_hop.hex(':')}, "
         f"{flags!r}, mtu {tunnel.mtu}, for {tunnel.destination_tag:08x}"
     )
+
+
+def as_written(raw: bytes) -> bytes:
+    """Without what the programs have noted in an entry since."""
+    return layouts.Tunnel.decode(raw)._replace(used=0).encode()
 
 
 def _tunnels(values: Mapping[Hashable, Hashable]) -> dict[Hashable, rows.TunnelValue]:

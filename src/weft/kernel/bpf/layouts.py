@@ -436,6 +436,7 @@ class Tunnel(NamedTuple):
     remote: bytes = bytes(16)
     destination_tag: int = 0
     mtu: int = 0
+    used: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -447,7 +448,7 @@ class Tunnel(NamedTuple):
         return cls._make(_TUNNEL.unpack(raw))
 
 
-_TUNNEL = struct.Struct("<II6s6s16s16sIH22x")
+_TUNNEL = struct.Struct("<II6s6s16s16sIH2xI16x")
 
 
 class Peer(NamedTuple):
@@ -879,7 +880,9 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("remote", 36, 16),
         Member("destination_tag", 52, 4),
         Member("mtu", 56, 2),
-        Member("spare", 58, 22),
+        Member("spare0", 58, 2),
+        Member("used", 60, 4),
+        Member("spare", 64, 16),
     ),
     "peer": (
         Member("tag", 0, 4),

@@ -67,10 +67,11 @@ class BpfMap:
         self._check(error, "read")
         return bytes(value)
 
-    def read(self) -> dict[bytes, bytes]:
-        """All entries. Those that come or go meanwhile may be there or not."""
+    def read(self, room: int = BATCH) -> dict[bytes, bytes]:
+        """All entries. Those that come or go meanwhile may be there or not. room: for so many there
+        is room in one system call; to make more than is needed costs more than the entries do."""
         if self._has_batches:
-            entries = self._read_batches()
+            entries = self._read_batches(room)
             if entries is not None:
                 return entries
             self._has_batches = False
@@ -154,10 +155,10 @@ class BpfMap:
         attribute = bytearray(struct.pack("<iIQQQ", self.fd, 0, key_at, value_at, 0))
         return syscall.try_call(command, attribute)[1]
 
-    def _read_batches(self) -> dict[bytes, bytes] | None:
+    def _read_batches(self, room: int) -> dict[bytes, bytes] | None:
         """None: this type of map has no batches."""
         entries: dict[bytes, bytes] = {}
-        size = min(BATCH, max(self.info.max_entries, 1))
+        size = min(room, max(self.info.max_entries, 1))
         position = bytearray(max(self.key_size, 8))
         is_first = True
         while True:
