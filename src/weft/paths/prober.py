@@ -88,6 +88,8 @@ class Prober:
         """Hosts that have written records since they were last looked after."""
         self._told: dict[HostId, tuple[IPAddress, bool, int]] = {}
         self._talk = Talk()
+        self._tags: dict[IPAddress, int] | None = None
+        """By address, of the hosts that are probed. None: not asked for since they changed."""
         self._listen_due_s = -math.inf
         self._is_stale = True
         self._targets_s = -_TARGETS_S
@@ -143,10 +145,13 @@ class Prober:
             self._hasten(probed, now_s if number < BURST else self._turn_s(probed, now_s))
 
     def _tag_of(self, address: IPAddress) -> int | None:
-        for host, probed in self._probed.items():
-            if address in probed.target.addresses or address == wireguard_address(host):
-                return probed.target.tag
-        return None
+        if self._tags is None:
+            self._tags = {
+                each: probed.target.tag
+                for host, probed in self._probed.items()
+                for each in (*probed.target.addresses, wireguard_address(host))
+            }
+        return self._tags.get(address)
 
     def _hope(self, now_s: float) -> None:
         """Who has been heard of may have come back: its turn is the next, as if it were well."""
@@ -176,7 +181,7 @@ class Prober:
         self._tell(hosts)
 
     def _find_targets(self, now_s: float) -> None:
-        self._is_stale, self._targets_s = False, now_s
+        self._is_stale, self._targets_s, self._tags = False, now_s, None
         wanted = {target.host_id: target for target in targets(self._host_id, self._store)}
         for gone in self._probed.keys() - wanted.keys():
             del self._probed[gone]
