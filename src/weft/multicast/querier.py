@@ -29,8 +29,8 @@ RESPONSE_S = 10.0
 """Within this a workload answers."""
 FIRST_S = 0.5
 """Before the first question: the record of a port comes before its device."""
-FIRST_RESPONSE_S = 1.0
-"""The same for the first question."""
+FIRST_RESPONSE_S = 0.2
+"""The same for the first question: what is asked at one moment is answered at one, too."""
 SECOND_S = INTERVAL_S / 4
 """Between the first two questions; where something was heard of the port, the second is spared."""
 MEMBER_S = messages.ROBUSTNESS * INTERVAL_S + RESPONSE_S
@@ -41,7 +41,7 @@ DOUBTED_S = messages.ROBUSTNESS * LAST_S + 0.5
 """Who has not said so until then is a member no longer."""
 _MEMBERS_A_SECOND, _PORTS_A_SECOND = 500, 50
 """Ports that are asked for the first time: those that were members when weftd ended, and others."""
-_MOMENT_S = 0.1
+_MOMENT_S = 0.5
 """Ports whose first questions are so close together are asked at one moment."""
 _GATEWAY6 = link_local_from_mac(GATEWAY_MAC)
 
