@@ -22,6 +22,7 @@ from tests.unit.paths.world import (
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Host, Neighbour, Neighbours
+from weft.model.service_addresses import wireguard_address
 from weft.paths.talk import TALK_S
 from weft.paths.turns import BURST, IDLE_INTERVAL_S, INTERVAL_S
 from weft.store.interface import Put
@@ -192,14 +193,19 @@ def test_a_path_that_shrank_while_nobody_talked_is_measured_at_the_first_packet(
     skipping(main())
 
 
-def test_who_talks_by_a_relay_watches_the_path_to_the_relay_and_the_one_that_is_broken() -> None:
+@pytest.mark.parametrize(
+    "relay", [AT_THIRD, str(wireguard_address(THIRD))], ids=["plain", "encrypted"]
+)
+def test_who_talks_by_a_relay_watches_the_path_to_the_relay_and_the_one_that_is_broken(
+    relay: str,
+) -> None:
     async def main() -> None:
         wire, traffic = FakeWire(AT_THIRD), FakeTraffic()
         world = three(wire, traffic)
         await world.store.write([Put(linked(OTHER, AT_OTHER))])
         async with world.running():
             await asyncio.sleep(100 * IDLE_INTERVAL_S)
-            traffic.carry(OTHER, relay=AT_THIRD)
+            traffic.carry(OTHER, relay=relay)
             await asyncio.sleep(2)
             before = probes(wire, AT_THIRD)
             await asyncio.sleep(10)
