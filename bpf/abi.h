@@ -175,7 +175,9 @@ struct tunnel {
 	__u32 destination_tag; /* with TUNNEL_RELAY */
 	__u32 sum;	       /* of what no packet changes in an outer IPv4 header, RFC 1071 */
 	__u16 mtu;	       /* the largest inner IP packet */
-	__u8 spare1[10];
+	__u8 spare1[2];
+	__u32 used; /* by programs: another number a few seconds later, if packets went then */
+	__u8 spare2[4];
 } __attribute__((aligned(8)));
 
 /* peers_v1: outer source -> the host that sends from it. This host's own addresses are here, too,

@@ -121,7 +121,7 @@ struct {
 } group_hosts_v1 SEC(".maps");
 
 /* Way -> how packets get to the host that it leads to. Read for what leaves this host; endpoints name the
- * way, which is this host's own number for the other one.
+ * way, which is this host's own number for the other one. Programs note that it is used.
  * 80 bytes each, 1.25 MiB in all. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -172,13 +172,14 @@ static __always_inline int send_by_tunnel(struct packet *packet, const struct tu
 static __always_inline int send_to_host(struct packet *packet, const struct endpoint *endpoint,
 					bool is_routed)
 {
-	const struct tunnel *tunnel;
+	struct tunnel *tunnel;
 
 	if (!endpoint->tunnel)
 		return drop(packet, DROP_NO_ROUTE);
 	tunnel = tunnel_on(endpoint->way, endpoint->tunnel);
 	if (!tunnel)
 		return drop(packet, DROP_NO_TUNNEL);
+	note_use(tunnel);
 	if (exceeds(packet, tunnel->mtu))
 		return refuse_size(packet, tunnel->mtu);
 	if (is_routed) {

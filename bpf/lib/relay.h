@@ -107,10 +107,11 @@ static __cold int translate(struct packet *packet, bool is_ipv6)
 static __noinline int relay(struct packet *packet, struct arrival *arrival)
 {
 	struct overlay_header *header = &arrival->header;
-	const struct tunnel *tunnel = tunnel_to(header->tag);
+	struct tunnel *tunnel = tunnel_to(header->tag);
 
 	if (!tunnel || !tunnel->ifindex || is_same_address(&tunnel->remote, &arrival->source))
 		return drop(packet, DROP_NO_TUNNEL);
+	note_use(tunnel);
 	if (header->hop_limit <= 1)
 		return drop(packet, DROP_TTL);
 	/* No host sends such; what it covers is about to change. */

@@ -64,7 +64,7 @@ static long replicate_by_device(__u32 round __unused, struct replication *replic
 {
 	struct packet *packet = replication->packet;
 	__u32 tag = replication->next;
-	const struct tunnel *tunnel;
+	struct tunnel *tunnel;
 
 	if (!tag)
 		return 1;
@@ -76,6 +76,7 @@ static long replicate_by_device(__u32 round __unused, struct replication *replic
 		drop(packet, DROP_NO_TUNNEL);
 		return 0;
 	}
+	note_use(tunnel);
 	if (exceeds(packet, tunnel->mtu)) {
 		drop(packet, DROP_TOO_BIG);
 		return 0;

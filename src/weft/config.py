@@ -111,7 +111,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str = ""
     """ADDRESS:PORT for Prometheus over TCP; empty: only GET /metrics on the API socket."""
     reconcile_s: float = 30.0
-    """Seconds between two looks at whether the kernel still holds what it should."""
+    """Seconds between two looks at whether the kernel still holds what it should; up to ten times
+    as many on a host with thousands of ports, where a look takes long."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

@@ -59,6 +59,7 @@ from weft.kernel import underlay
 from weft.kernel.events import ALL_DEVICES, KernelEvent, KernelEvents
 from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
+from weft.kernel.tunnel_traffic import TunnelTraffic
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.mesh.opening import Opened, open_mesh
 from weft.metrics import Metrics
@@ -276,6 +277,7 @@ class Daemon:
             store=store,
             wire=ProbeWire(Path(settings.bpffs_dir), settings.overlay_port),
             random_bytes=os.urandom,
+            traffic=TunnelTraffic(Path(settings.bpffs_dir)),
         )
         membership.neighbourhood.paths = self._prober.states
         self._prober.on_change = membership.neighbourhood.look_again

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from weft.control.upkeep.shared_space import QUIET_S
 from weft.ipam.blocks import segments
 from weft.ipam.draft import Gone
 from weft.ipam.lease import LeaseTimes
@@ -63,6 +64,9 @@ class RingHost:
         )
         self.store = MeshStore(self.replica, MemoryJournal())
         self.ring = Ring(self.id, self.world.random.randbytes, TIMES, is_restored=is_restored)
+        self._quiet: frozenset[HostId] | None = None
+        """Whom it reached at the last step, if nothing has changed since a step without changes."""
+        self._quiet_until_s = 0.0
         self.is_up = True
 
     def wall_s(self) -> float:
@@ -74,6 +78,8 @@ class RingHost:
             self.show(self.replica.write(drafts))
 
     def show(self, differences: list[Difference]) -> None:
+        if differences:
+            self._quiet = None
         self.store.merged(differences)
         batch = self.replica.drain()
         if batch:
@@ -83,7 +89,10 @@ class RingHost:
     def step(self, reached: frozenset[HostId] | None = None) -> bool:
         reached = self.world.reached(self) if reached is None else reached
         now_s = self.world.now_s * self.drift
-        changes = self.ring.step(self.store, now_s, self.wall_s(), reached)
+        is_quiet = self._quiet == reached and now_s < self._quiet_until_s
+        changes = self.ring.step(self.store, now_s, self.wall_s(), reached, is_quiet=is_quiet)
+        if not changes and not is_quiet:
+            self._quiet, self._quiet_until_s = reached, now_s + QUIET_S
         self.write(changes)
         return bool(changes)
 

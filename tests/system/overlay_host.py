@@ -21,6 +21,7 @@ from weft.kernel.bpf.counters import DROPS
 from weft.kernel.bpf.layouts import DropKey, DropReason
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.probe_wire import ProbeWire
+from weft.kernel.tunnel_traffic import TunnelTraffic
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId
@@ -128,8 +129,14 @@ class OverlayHost:
             asyncio.run_coroutine_threadsafe(self.store.write([Put(record)]), self._loop)
 
     async def _probe(self, publish: Callable[[OverlayHost], None]) -> None:
-        wire = ProbeWire(Path(self.settings.bpffs_dir), self.settings.overlay_port)
-        self.prober = Prober(host_id=self.id, store=self.store, wire=wire, random_bytes=os.urandom)
+        bpffs_dir = Path(self.settings.bpffs_dir)
+        self.prober = Prober(
+            host_id=self.id,
+            store=self.store,
+            wire=ProbeWire(bpffs_dir, self.settings.overlay_port),
+            random_bytes=os.urandom,
+            traffic=TunnelTraffic(bpffs_dir),
+        )
         self.prober.on_change = lambda: publish(self)
         await self.prober.run()
 

@@ -123,6 +123,7 @@ def test_a_path_is_measured_and_one_that_breaks_is_relayed_in_bad_weather(
         return state is not None and not state.is_broken and state.mtu_bytes == 9000
 
     until(lambda: measured(a, c) and measured(c, a), "it is not measured", timeout_s=60)
+    until(lambda: one.pings(other), "nothing passes")
     family = "ip" if underlay == "IPv4" else "ip6"
     sh(switch, "nft add table bridge t")
     sh(switch, "nft add chain bridge t f '{ type filter hook forward priority 0; }'")

@@ -73,6 +73,7 @@ def test_a_path_that_shrinks_is_noticed_and_one_that_grows_as_well(overlay: Over
     overlay.start()
     a, b = overlay.workload(one, 10), overlay.workload(two, 11)
     finds(one, two, 1500)
+    a.reaches(b)  # a path that carries nothing is looked at seldom
     limit(switch, 1400, one, two)
     finds(one, two, 1400)
     finds(two, one, 1400)
@@ -92,7 +93,7 @@ def test_lost_probes_change_nothing(overlay: Overlay) -> None:
     two = overlay.host(switch, "192.0.2.2/24")
     overlay.probe()
     overlay.start()
-    overlay.workload(one, 10), overlay.workload(two, 11)
+    overlay.workload(one, 10).reaches(overlay.workload(two, 11))
     finds(one, two, 1500)
     seen = []
     assert one.prober is not None

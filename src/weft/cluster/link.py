@@ -26,6 +26,10 @@ class Pace(NamedTuple):
     """How soon things are noticed. Shorter: sooner, and more packets while nothing happens."""
 
     ping_s: float = 1.5
+    """A link is pinged when nothing came for so long. One end's ping tells both ends that the other
+    lives, so the other end needs none."""
+    sample_s: float = 15.0
+    """Each end pings as often as that all the same, for the round trip and the other's clock."""
     dead_s: float = 5.0
     """A link is dead when nothing came for so long."""
     probe_s: float = 2.0
@@ -101,7 +105,7 @@ class Link:
         self._pings: dict[int, tuple[float, float]] = {}
         self._number = 0
         self._answered = 0
-        self._ping_at_s = now_s()
+        self._pinged_at_s = -math.inf
         self._samples: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
         self._pong = asyncio.Event()
         self._refusal: Refusal | None = None
@@ -177,10 +181,11 @@ class Link:
         """Ping when it is time; end the link when the other host is silent."""
         now_s = self._now_s()
         silent_s = now_s - self._connection.received_at_s
+        pinged_s = now_s - self._pinged_at_s
         if silent_s > pace.dead_s:
             self._connection.abort(TimeoutError(f"nothing came for {silent_s:.0f} s"))
-        elif now_s >= self._ping_at_s:
-            self._ping_at_s = now_s + pace.ping_s
+        elif min(silent_s, pinged_s) >= pace.ping_s or pinged_s >= pace.sample_s:
+            self._pinged_at_s = now_s
             self._ping()
 
     async def lives(self, within_s: float) -> bool:

@@ -29,6 +29,10 @@ NOT_COMPILED = "records"
 MIN_SPACING_S = 0.2
 SPACING_FACTOR = 20
 """Between two looks at the kernel that somebody asked for: this many times what one takes."""
+EASY_LOOK_S = 0.15
+"""Half a percent of 30 s. Looks that take longer are made less often in proportion."""
+LEAST_LOOKS = 10
+"""So many times less often at the most."""
 log = structlog.get_logger()
 
 
@@ -160,8 +164,7 @@ class Engine:
                     self._looked_s = now_s()
                     took_s = self._looked_s - began_s
                     self._spacing_s = max(MIN_SPACING_S, SPACING_FACTOR * took_s)
-                    asked_s = self._spacing_s if self._is_asked else self._reconcile_s
-                    self._look_due_s = self._looked_s + min(asked_s, self._reconcile_s)
+                    self._look_due_s = self._looked_s + self._pause_s(took_s)
                 await self._apply_pending()
                 if self._has_moved:
                     await self._follow()
@@ -172,6 +175,14 @@ class Engine:
                 waiter.cancel()
             await asyncio.shield(self._in_thread(self._sink.stop))
             self._thread.shutdown()
+
+    def _pause_s(self, took_s: float) -> float:
+        """Until the next look at the kernel, after one that took so long."""
+        if self._is_asked:
+            return min(self._spacing_s, self._reconcile_s)
+        if self._failures or self.problem:
+            return self._reconcile_s
+        return periodic_pause_s(self._reconcile_s, took_s)
 
     async def settle(self) -> None:
         """Return when all changes that the store has made until now are in force or have failed."""
@@ -341,6 +352,12 @@ class Engine:
             with contextlib.suppress(Exception):
                 await future
             raise
+
+
+def periodic_pause_s(reconcile_s: float, took_s: float) -> float:
+    """Between two looks that nobody asked for. A look is linear in the ports: where there are
+    thousands, it is worth its cost less often, for the kernel tells of nearly all damage."""
+    return reconcile_s * min(LEAST_LOOKS, max(1.0, took_s / EASY_LOOK_S))
 
 
 def difference(

@@ -69,13 +69,25 @@ class Occupancy:
         )
 
     def count_free(self, within: Iterable[Interval], enough: int) -> int:
-        """How many are free, or `enough` if there are at least so many."""
+        """How many are free, or `enough` if there are at least so many.
+
+        Linear in the network's ports, and in the addresses only where these are scarce.
+        """
+        inside = intersect(self.assignable, sorted(within))
+        if sum(map(_length, inside)) - self._most_taken() >= enough:
+            return enough
         count = 0
-        for _ in self.free(within):
+        for _ in self.free(inside):
             count += 1
             if count >= enough:
                 break
         return count
+
+    def _most_taken(self) -> int:
+        """At most so many addresses are held or rest."""
+        network_id = self.subnet.network_id
+        ports = self._view.by(Port, "network_id", network_id) if network_id is not None else ()
+        return len(self._held) + len(self.resting) + sum(len(port.addresses) for port in ports)
 
     def run(self, within: Iterable[Interval], wanted: int, *, resting: bool) -> Interval | None:
         """The highest run of so many free addresses, or the longest there is. resting: those that

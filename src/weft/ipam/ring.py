@@ -113,11 +113,19 @@ class Ring:
         return self._is_restored
 
     def step(
-        self, view: Records, now_s: float, wall_s: float, reached: frozenset[HostId]
+        self,
+        view: Records,
+        now_s: float,
+        wall_s: float,
+        reached: frozenset[HostId],
+        *,
+        is_quiet: bool = False,
     ) -> Sequence[Record | Gone]:
         """What to write, in one write.
 
-        now_s: by a clock that only goes forward. reached: hosts to which there is a way.
+        now_s: by a clock that only goes forward. reached: hosts to which there is a way. is_quiet:
+        neither has it changed nor any record since a step that found nothing to write, so subnets
+        are not looked at again; what time alone brings about is.
         """
         if self._began_s is None:
             self._began_s = now_s
@@ -129,7 +137,11 @@ class Ring:
             return [change for change in draft.changes() if isinstance(change, LeaseReturn)]
         draft.remove(LeaseReturn, self.me)
         self._deciding.step(draft, sight)
-        self._share(draft, sight)
+        is_asked = bool(self.needs) or self.is_leaving or any(view.list(BlockRequest))
+        if is_quiet and not is_asked:
+            self._drop_orphans(draft, sight)
+        else:
+            self._share(draft, sight)
         return draft.changes()
 
     def may_use(self, view: Records, subnet: Subnet, wall_s: float) -> list[Interval]:

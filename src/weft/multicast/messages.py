@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress
+from weft.model.multicast_groups import SOLICITED
 from weft.model.service_addresses import GATEWAY_MAC
 
 _IGMP, _ICMPV6 = 2, 58
@@ -33,6 +34,8 @@ _ROUTER_ALERT6 = bytes.fromhex("3a00050200000100")
 """A hop-by-hop header: ICMPv6 follows, router alert (RFC 2711), padding."""
 _CONTROL = 0xC0
 """Traffic class of network control."""
+_SOLICITED = SOLICITED.network_address.packed[: SOLICITED.prefixlen // 8]
+"""Every address of a port makes such a group, which is flooded: most reports name nothing else."""
 
 
 class Verb(Enum):
@@ -166,6 +169,8 @@ def _parse_records(body: bytes, width: int) -> Iterator[Said]:
         at += 4 + width + sources * width + auxiliary * 4
         if at > len(body):
             raise InvalidError("report of groups: a record is longer than its packet")
+        if raw.startswith(_SOLICITED):
+            continue
         group = IPv4Address(raw) if width == 4 else IPv6Address(raw)
         verb = _verb(kind, bool(sources))
         if verb is not None:

@@ -42,7 +42,7 @@ _HEARD = 2048
 _READ_S = 0.005
 """Reports are read for no longer at one moment, for others wait."""
 _REST_S = 0.05
-"""After reports that were too many for one moment."""
+"""After reports: others follow, and are read together."""
 _FIND_S = 0.1
 """Whom to ask is looked up as seldom as this while records change."""
 _AGAIN_S = 1.0
@@ -94,7 +94,7 @@ class Snooper:
         self._port_of = port_of
         self._now_s = monotonic
         self._table = Table()
-        self._querier = Querier()
+        self._querier = Querier(self._is_followed)
         self._pace = Pace()
         self._counts: Counter[str] = Counter()
         self._ports: dict[PortId, Port] = {}
@@ -184,16 +184,16 @@ class Snooper:
         """Whom to ask."""
         self._find_due_s, self._found_s = math.inf, now_s
         ports = {port.id: port for port in self._snooped()}
+        former, self._ports = self._ports, ports
         sources: dict[NetworkId, IPv4Address] = {}
         for port in ports.values():
             if port.network_id not in sources:
                 sources[port.network_id] = self._gateway(port.network_id)
             self._querier.ask(port.id, sources[port.network_id], now_s)
-        for gone in (self._ports.keys() | self._table.ports()) - ports.keys():
+        for gone in (former.keys() | self._table.ports()) - ports.keys():
             self._querier.forget(gone)
             self._table.forget(gone)
             self._told_full.discard(gone)
-        self._ports = ports
         self._pace.forget(now_s)
 
     def _snooped(self) -> Iterator[Port]:
@@ -212,9 +212,10 @@ class Snooper:
 
     def _read(self, now_s: float, loop: asyncio.AbstractEventLoop) -> None:
         is_drained = self._hear_all()
+        is_quiet = not self._waiting_reports
         while self._waiting_reports and self._now_s() - now_s <= _READ_S:
             self._hear(self._waiting_reports.take(), now_s)
-        if is_drained and not self._waiting_reports:
+        if is_drained and is_quiet:
             self._read_due_s = math.inf
             loop.add_reader(self._wire.fileno(), self._readable, loop)
         else:
@@ -249,6 +250,13 @@ class Snooper:
         for group, verb in said:
             if is_multicast_group(group):
                 self._take(port, group, verb, now_s)
+        self._querier.heard(port.id, now_s)
+
+    def _is_followed(self, port_id: PortId) -> bool:
+        """Whether it must be asked again and again: a switch may be behind a port of many, and goes
+        by the questions."""
+        port = self._ports.get(port_id)
+        return port_id in self._table.ports() or (port is not None and bool(port.unknown_on))
 
     def _take(self, port: Port, group: IPAddress, verb: Verb, now_s: float) -> None:
         if verb is Verb.JOIN:

@@ -1,8 +1,9 @@
 """Probes the data path to other hosts, all the time and cheaply.
 
-A path of which all is known costs one packet of full size a second (fewer when there are hundreds),
-and a look into a map a moment later; one that has been silent for long is asked less and less,
-unless the host is linked. Programs answer, so a weftd that is away breaks no path.
+A path of which all is known costs one packet of full size a second while it carries packets, and
+one in many seconds while it carries none (turns.py), and a look into a map a moment later. Which
+paths carry packets is looked up every second, and one that begins to is probed at once. Programs
+answer, so a weftd that is away breaks no path.
 """
 
 from __future__ import annotations
@@ -19,29 +20,24 @@ from weft.kernel.probe_wire import Answer
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, RandomBytes, host_tag
 from weft.model.records import Cluster, ForgottenHost, Host, HostKeys, Neighbours, Port
+from weft.model.service_addresses import wireguard_address
 from weft.paths.agenda import Agenda
 from weft.paths.interface import PathState
 from weft.paths.message import request
 from weft.paths.probed import LOOKS_S, Probed, Sent
+from weft.paths.talk import Talk, Traffic
 from weft.paths.targets import Destination, destination, packet_size, targets
+from weft.paths.turns import BURST, Crowd, Standing, next_turn_s
 from weft.store.interface import Changed, Store
 
-INTERVAL_S = 1.0
-"""Between two probes of a path on which all is well."""
-_PATHS_A_SECOND = 250
-_BURST = 64
-"""Paths that are probed at one moment: few wake-ups, and none that takes long."""
 _TOGETHER_S = 0.001
 """What is due so soon is done now: one wake-up instead of two."""
-_SILENT_INTERVAL_S = 12.0
-"""Between two probes of a path that has been silent for long; a host that comes back says so in its
-records, and is asked at once."""
-_SILENT_PART = 8
-"""The silence is so many times the pause between two: what has just broken is asked as ever."""
 _LATE_S = 5.0
 """An answer is recognized for so long."""
 _TARGETS_S = 0.5
 """Whom to probe is looked up as seldom as this while records change."""
+_LISTEN_S = 1.0
+"""Between two looks at which paths carry packets."""
 
 
 class Wire(Protocol):
@@ -74,20 +70,27 @@ class Prober:
         store: Store,
         wire: Wire,
         random_bytes: RandomBytes,
+        traffic: Traffic | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        """traffic: None: nobody can tell, and every path counts as one that carries packets."""
         self.on_change: Callable[[], None] = lambda: None
         self._host_id = host_id
         self._tag = host_tag(host_id)
         self._store = store
         self._wire = wire
         self._random_bytes = random_bytes
+        self._traffic = traffic
         self._now_ns = monotonic_ns
         self._probed: dict[HostId, Probed] = {}
         self._agenda: Agenda[HostId] = Agenda()
         self._heard_of: set[HostId] = set()
         """Hosts that have written records since they were last looked after."""
         self._told: dict[HostId, tuple[IPAddress, bool, int]] = {}
+        self._talk = Talk()
+        self._tags: dict[IPAddress, int] | None = None
+        """By address, of the hosts that are probed. None: not asked for since they changed."""
+        self._listen_due_s = -math.inf
         self._is_stale = True
         self._targets_s = -_TARGETS_S
         self._wake = asyncio.Event()
@@ -108,6 +111,7 @@ class Prober:
                 now_s = self._now_s()
                 if self._is_stale and now_s >= self._targets_s + _TARGETS_S:
                     self._find_targets(now_s)
+                self._listen(now_s)
                 self._hope(now_s)
                 self._look_after(self._agenda.take(now_s + _TOGETHER_S), now_s)
                 await self._sleep()
@@ -129,15 +133,39 @@ class Prober:
                 self._heard_of.add(probed.target.host_id)
                 self._wake.set()
 
+    def _listen(self, now_s: float) -> None:
+        """Hear which paths carry packets. A path that begins to is probed at once; where many begin
+        together, as a broadcast makes them, the later ones have their next turn."""
+        if self._traffic is None or not self._probed or now_s < self._listen_due_s - _TOGETHER_S:
+            return
+        self._listen_due_s = math.floor((now_s + _TOGETHER_S) / _LISTEN_S + 1) * _LISTEN_S
+        begun = self._talk.hear(self._traffic.used(), self._tag_of, now_s)
+        paths = [probed for probed in self._probed.values() if probed.target.tag in begun]
+        for number, probed in enumerate(paths):
+            self._hasten(probed, now_s if number < BURST else self._turn_s(probed, now_s))
+
+    def _tag_of(self, address: IPAddress) -> int | None:
+        if self._tags is None:
+            self._tags = {
+                each: probed.target.tag
+                for host, probed in self._probed.items()
+                for each in (*probed.target.addresses, wireguard_address(host))
+            }
+        return self._tags.get(address)
+
     def _hope(self, now_s: float) -> None:
         """Who has been heard of may have come back: its turn is the next, as if it were well."""
         for host in self._heard_of & self._probed.keys():
             probed = self._probed[host]
             probed.silent_since_s = now_s
-            if probed.pending is None and not probed.target.is_apart:
-                probed.due_s = min(probed.due_s, self._turn_s(probed, now_s))
-                self._agenda.put(host, probed.due_s)
+            self._hasten(probed, self._turn_s(probed, now_s))
         self._heard_of.clear()
+
+    def _hasten(self, probed: Probed, when_s: float) -> None:
+        """The path is probed then at the latest, unless a probe is under way."""
+        if probed.pending is None and not probed.target.is_apart:
+            probed.due_s = min(probed.due_s, when_s)
+            self._agenda.put(probed.target.host_id, probed.due_s)
 
     def _look_after(self, hosts: Sequence[HostId], now_s: float) -> None:
         """Take the answers of these, give up what takes too long, send what is due."""
@@ -153,7 +181,7 @@ class Prober:
         self._tell(hosts)
 
     def _find_targets(self, now_s: float) -> None:
-        self._is_stale, self._targets_s = False, now_s
+        self._is_stale, self._targets_s, self._tags = False, now_s, None
         wanted = {target.host_id: target for target in targets(self._host_id, self._store)}
         for gone in self._probed.keys() - wanted.keys():
             del self._probed[gone]
@@ -226,17 +254,16 @@ class Prober:
         probed.due_s = self._turn_s(probed, now_s) if probed.path.is_broken else now_s
 
     def _turn_s(self, probed: Probed, now_s: float) -> float:
-        """The next turn of a path: many share one moment, so that weftd sleeps the more. One that
-        has been silent lets some pass."""
-        count = len(self._probed)
-        interval_s = max(INTERVAL_S, count / _PATHS_A_SECOND)
-        moments = math.ceil(count / _BURST)
-        phase_s = probed.target.tag % max(1, moments) * interval_s / max(1, moments)
-        turn_s = (math.floor((now_s - phase_s) / interval_s) + 1) * interval_s + phase_s
-        if not probed.path.is_broken or probed.target.is_linked:
-            return turn_s
-        silent_s = min(_SILENT_INTERVAL_S, (now_s - probed.silent_since_s) / _SILENT_PART)
-        return turn_s + max(0, math.floor(silent_s / interval_s) - 1) * interval_s
+        count, target = len(self._probed), probed.target
+        is_everybody = self._traffic is None
+        talking = count if is_everybody else self._talk.count
+        path = Standing(
+            tag=target.tag,
+            is_talking=is_everybody or self._talk.is_with(target.tag, now_s),
+            is_linked=target.is_linked,
+            silent_since_s=probed.silent_since_s if probed.path.is_broken else None,
+        )
+        return next_turn_s(path, Crowd(talking, max(0, count - talking)), now_s)
 
     def _tell(self, hosts: Iterable[HostId]) -> None:
         """Of these, which may be others than the last time."""
@@ -256,6 +283,8 @@ class Prober:
         wake_s = self._agenda.next_s
         if self._is_stale:
             wake_s = min(wake_s, self._targets_s + _TARGETS_S)
+        if self._traffic is not None and self._probed:
+            wake_s = min(wake_s, self._listen_due_s)
         delay_s = None if wake_s == math.inf else max(0.0, wake_s - self._now_s())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
+
+import pytest
 
 from tests.unit.docker.fake_engine import FakeEngine
 from tests.unit.docker.plugin import (
@@ -17,6 +20,9 @@ from tests.unit.docker.plugin import (
     plugin,
 )
 from weft.control.specs import NetworkSpec, SubnetSpec
+from weft.frontends.docker import events
+from weft.frontends.docker.dockerd import Dockerd, connect
+from weft.frontends.docker.events import is_there
 from weft.frontends.docker.plugin_socket import ABSENT
 from weft.model.addresses import ip_network
 from weft.model.records import Subnet
@@ -50,6 +56,34 @@ async def test_a_network_takes_dockers_name_when_docker_tells_it() -> None:
         await until(lambda: names(docker) == ["foo"])
         record = docker.frontend.state.docker_network(NETWORK)
         assert record is not None and record.name == "foo"
+
+
+async def test_where_there_is_no_engine_no_connection_is_made_until_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+    looked = asyncio.Event()
+
+    def looking(socket: str) -> bool:
+        looked.set()
+        return is_there(socket)
+
+    def connecting(socket: str) -> AbstractAsyncContextManager[Dockerd]:
+        tried.append(socket)
+        return connect(socket)
+
+    monkeypatch.setattr(events, "connect", connecting)
+    monkeypatch.setattr(events, "is_there", looking)
+    engine = FakeEngine()
+    async with plugin() as docker:
+        async with asyncio.timeout(10):
+            for _ in range(2):
+                looked.clear()
+                await looked.wait()
+        assert tried == []
+        async with engine.served(docker.settings.docker_socket):
+            await until(lambda: engine.followers == 1)
+        assert tried == [docker.settings.docker_socket]
 
 
 async def test_an_engine_that_ends_is_not_held_up() -> None:

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from weft.engine import engine as engine_module
-from weft.engine.engine import Counters, Engine, Tables
+from weft.engine.engine import Counters, Engine, Tables, periodic_pause_s
 from weft.engine.rows import Row, RowFailure, RowKey
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network, Record
@@ -138,3 +138,25 @@ async def test_rows_that_one_reason_stops_are_one_line_of_the_log(
     assert len(engine.failures()) == 1000
     (line,) = [line for line in lines if line["event"] == "rows not applied"]
     assert (line["table"], line["reason"], line["count"]) == ("networks", "the map is full", 1000)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "pause_s"), [(0.0, 30.0), (0.1, 30.0), (0.3, 60.0), (1.0, 200.0), (60.0, 300.0)]
+)
+def test_looks_that_take_long_are_made_less_often_but_made(took_s: float, pause_s: float) -> None:
+    assert periodic_pause_s(30.0, took_s) == pytest.approx(pause_s)
+
+
+async def test_rows_that_failed_are_tried_again_at_the_usual_pace_however_long_a_look_takes(
+    running: tuple[MemoryStore, SlowSink, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, sink, engine = running
+
+    def refused(upserts: Tables, deletes: Mapping[str, Collection[Hashable]]) -> list[RowFailure]:
+        return [RowFailure(RowKey("networks", 7), "busy")] if upserts else []
+
+    monkeypatch.setattr(sink, "apply", refused)
+    assert engine._pause_s(60.0) == 10 * 3600
+    await store.write([Put(Network(id=NetworkId("1" * 16), name="foo", vni=Vni(7)))])
+    await engine.settle()
+    assert engine._pause_s(60.0) == 3600

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId, PortId
-from weft.multicast import pace, querier, table
+from weft.multicast import pace, table
 from weft.multicast.pace import Pace
-from weft.multicast.querier import Querier
 from weft.multicast.table import Table
 
 FOO, BAR = NetworkId("foo"), NetworkId("bar")
@@ -160,61 +157,6 @@ def test_what_comes_and_goes_leaves_nothing_behind(
     for port in (A, B):
         members.forget(port)
     assert not members.ports() and not members._counts and not members._networks
-
-
-def asked(by: Querier, now_s: float) -> list[PortId]:
-    return [question.port for question in by.take(now_s, 100)]
-
-
-def test_a_port_is_asked_soon_then_again_then_now_and_then() -> None:
-    asks = Querier()
-    asks.ask(A, GATEWAY, 0.0)
-    asks.ask(A, GATEWAY, 0.0)
-    times = []
-    for _ in range(4):
-        times.append(asks.due_s())
-        assert asked(asks, times[-1] - 0.001) == []
-        assert asked(asks, times[-1]) == [A]
-    assert times[0] == querier.FIRST_S
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    expected = [querier.SECOND_S, querier.INTERVAL_S, querier.INTERVAL_S]
-    assert gaps == pytest.approx(expected)
-
-
-def test_a_port_that_is_gone_is_asked_no_more_and_one_that_returns_once() -> None:
-    asks = Querier()
-    asks.ask(A, GATEWAY, 0.0)
-    asks.forget(A)
-    assert asked(asks, 50.0) == []
-    asks.ask(A, GATEWAY, 50.0)
-    asks.forget(A)
-    asks.ask(A, GATEWAY, 60.0)
-    assert asked(asks, 61.0) == [A]
-    assert asked(asks, 61.0) == []
-
-
-def test_a_doubted_group_is_asked_about_twice_in_its_own_family() -> None:
-    asks = Querier()
-    asks.doubt(A, GROUP, 0.0)
-    assert asked(asks, 1.0) == []
-    asks.ask(A, GATEWAY, 0.0)
-    list(asks.take(1.0, 100))
-    asks.doubt(A, GROUP, 1.0)
-    asks.doubt(A, GROUP, 1.0)
-    asks.doubt(A, OTHER, 1.0)
-    first = list(asks.take(1.0, 100))
-    assert [frame[12:14].hex() for each in first for frame in each.frames] == ["0800", "86dd"]
-    assert len(list(asks.take(1.0 + querier.LAST_S, 100))) == 2
-    assert asked(asks, 10.0) == []
-
-
-def test_many_new_ports_are_asked_one_after_the_other() -> None:
-    asks = Querier()
-    for number in range(1000):
-        asks.ask(PortId(str(number)), GATEWAY, 0.0)
-    assert 400 < len(list(asks.take(1.0 + querier.FIRST_S, 10_000))) < 600
-    assert len(list(asks.take(1.0 + querier.FIRST_S, 10_000))) == 0
-    assert len(list(asks.take(3.0, 100))) == 100
 
 
 def test_the_pace_lets_a_burst_pass_and_then_one_at_a_time() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import structlog
@@ -45,6 +46,8 @@ host that has just joined knows of all before it reaches any."""
 BUSY_S = 0.25
 IDLE_S = 5.0
 """Between steps though nothing changed: while something is under way, and otherwise."""
+QUIET_S = 60.0
+"""Between two looks at all subnets while no record changes: released addresses end their rest."""
 LAZY_S = 0.3
 """Addresses that this host gives or gets back are looked at together: more are asked for ahead."""
 REST = 1.0
@@ -81,6 +84,7 @@ class SharedSpace:
         self._due = asyncio.Event()
         self._due.set()
         self._is_soon = False
+        self._quiet_until_s = -math.inf
         self._stepped = asyncio.Condition()
         context.store.watch(self._hear)
 
@@ -172,7 +176,12 @@ class SharedSpace:
     async def _step(self) -> None:
         context = self._context
         async with context.lock:
-            changes = self.ring.step(context.view, self._clock(), context.wall_s(), self.reached)
+            now_s, is_quiet = self._clock(), self._clock() < self._quiet_until_s
+            changes = self.ring.step(
+                context.view, now_s, context.wall_s(), self.reached, is_quiet=is_quiet
+            )
+            if not changes and not is_quiet:
+                self._quiet_until_s = now_s + QUIET_S
             try:
                 if changes:
                     await self._write([_change(change) for change in changes])
@@ -197,6 +206,7 @@ class SharedSpace:
             await self._context.store.write(left)
 
     def _hear(self, changed: Sequence[Changed]) -> None:
+        self._quiet_until_s = -math.inf
         for old, new in changed:
             record = new or old
             if isinstance(record, _WAYS):

@@ -51,7 +51,8 @@ class TunnelTable:
         """See `Table.read`. An entry whose next hop is not the present one reads back as words."""
         self._wanted = _tunnels(desired)
         wanted = self._encoded()
-        tunnels, ways = self._open_map().read(), self._open_ways().read()
+        tunnels = {way: as_written(raw) for way, raw in self._open_map().read().items()}
+        ways = self._open_ways().read()
         self._written = {}
         found: dict[Hashable, Hashable] = {}
         for raw_way, raw in tunnels.items():
@@ -177,6 +178,11 @@ def describe(raw: bytes) -> str:
         f"to {remote} from {local} by device {tunnel.ifindex} and {tunnel.next_hop.hex(':')}, "
         f"{flags!r}, mtu {tunnel.mtu}, for {tunnel.destination_tag:08x}"
     )
+
+
+def as_written(raw: bytes) -> bytes:
+    """Without what the programs have noted in an entry since."""
+    return layouts.Tunnel.decode(raw)._replace(used=0).encode()
 
 
 def _tunnels(values: Mapping[Hashable, Hashable]) -> dict[int, rows.TunnelValue]:

@@ -8,11 +8,12 @@ background, never while a plugin call waits for the answer.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import structlog
 
 from weft.cancellation import raise_if_cancelled
-from weft.errors import WeftError
+from weft.errors import UnavailableError, WeftError
 from weft.frontends.docker.dockerd import DRIVER, Dockerd, Event, connect, now_s
 from weft.frontends.docker.garbage import Reconciler
 from weft.frontends.docker.mirror import Mirror
@@ -64,7 +65,12 @@ class EventFollower:
             retry_s = min(retry_s * 2, _LAST_RETRY_S)
 
     async def _follow(self) -> None:
-        """One connection: from its making until Docker ends it."""
+        """One connection: from its making until Docker ends it.
+
+        Hosts without Docker look for its socket for ever, so that must cost next to nothing.
+        """
+        if not is_there(self._socket):
+            raise UnavailableError(f"docker: there is no socket {self._socket}")
         async with connect(self._socket) as docker:
             queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_SIZE)
             since_s = now_s()
@@ -133,6 +139,11 @@ class EventFollower:
             self._state.lose_docker()
             log.info("docker is gone", socket=self._socket)
         self.is_connected = False
+
+
+def is_there(socket: str) -> bool:
+    """Whether there is an engine's socket, of one that runs or has ended."""
+    return Path(socket).exists()
 
 
 async def _read(docker: Dockerd, since_s: float, queue: asyncio.Queue[Event | None]) -> None:

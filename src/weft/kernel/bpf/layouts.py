@@ -485,6 +485,7 @@ class Tunnel(NamedTuple):
     destination_tag: int = 0
     sum: int = 0
     mtu: int = 0
+    used: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -496,7 +497,7 @@ class Tunnel(NamedTuple):
         return cls._make(_TUNNEL.unpack(raw))
 
 
-_TUNNEL = struct.Struct("<II2x6s6s2s16s16sIIIH10x")
+_TUNNEL = struct.Struct("<II2x6s6s2s16s16sIIIH2xI4x")
 
 
 class Peer(NamedTuple):
@@ -1012,7 +1013,9 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("destination_tag", 60, 4),
         Member("sum", 64, 4),
         Member("mtu", 68, 2),
-        Member("spare1", 70, 10),
+        Member("spare1", 70, 2),
+        Member("used", 72, 4),
+        Member("spare2", 76, 4),
     ),
     "peer": (
         Member("tag", 0, 4),

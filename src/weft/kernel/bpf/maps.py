@@ -92,16 +92,27 @@ class BpfMap:
         found = bytes(value)
         return found if found != self._none else None
 
-    def read(self) -> dict[bytes, bytes]:
-        """All entries. Those that come or go meanwhile may be there or not. A ring has none."""
+    def read(self, room: int = BATCH) -> dict[bytes, bytes]:
+        """All entries. Those that come or go meanwhile may be there or not. A ring has none. room:
+        for so many there is room in one system call; to make more than is needed costs more than
+        the entries do."""
         if self.info.type == MapType.RINGBUF:
             return {}
         if self._has_batches:
-            entries = self._read_batches()
+            entries = self._read_batches(room)
             if entries is not None:
                 return entries
             self._has_batches = False
         return self._read_singly()
+
+    def read_first(self, count: int) -> dict[bytes, bytes]:
+        """Of an array what its first elements hold, in one system call where there are batches."""
+        found = self._read_batches(count, is_all=False) if self._has_batches else None
+        if found is not None:
+            return found
+        keys = (number.to_bytes(4, "little") for number in range(min(count, self.info.max_entries)))
+        singly = {key: self.lookup(key) for key in keys}
+        return {key: value for key, value in singly.items() if value is not None}
 
     def read_summed(self) -> dict[bytes, tuple[int, ...]]:
         """All entries of a per-CPU map whose value is 64-bit numbers, summed over the CPUs."""
@@ -183,10 +194,10 @@ class BpfMap:
         attribute = bytearray(struct.pack("<iIQQQ", self.fd, 0, key_at, value_at, 0))
         return syscall.try_call(command, attribute)[1]
 
-    def _read_batches(self) -> dict[bytes, bytes] | None:
+    def _read_batches(self, room: int, *, is_all: bool = True) -> dict[bytes, bytes] | None:
         """None: this type of map has no batches."""
         entries: dict[bytes, bytes] = {}
-        size = min(BATCH, max(self.info.max_entries, 1))
+        size = min(room, max(self.info.max_entries, 1))
         position = bytearray(max(self.key_size, 8))
         is_first = True
         while True:
@@ -216,7 +227,7 @@ class BpfMap:
             count = struct.unpack_from("<I", attribute, 32)[0]
             entries.update(self._pairs(keys, values, count))
             is_first = False
-            if error == errno.ENOENT or count == 0:
+            if error == errno.ENOENT or count == 0 or not is_all:
                 return entries
 
     def _pairs(
