@@ -144,7 +144,7 @@ class Comparison:
         yield Measurement(
             Figure(
                 self.figure(PROGRAMS),
-                f"{self.title}time of programs, ns a packet of such a round trip on one CPU",
+                f"{self.title}time of programs in round trips on one CPU (ns a packet)",
                 tuple(Quantity(role, role) for role in self.roles),
                 "by the kernel's statistics, which are part of it: compare",
             ),
