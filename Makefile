@@ -8,7 +8,7 @@ ARGS :=
 PREFIX ?= /usr/local
 # How many processes `make test` shares the files among; each test has namespaces of its own.
 WORKERS ?= 2
-SHARED = -n $(WORKERS) --dist loadfile --durations=10 --durations-min=1
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=1
 # For `make demo` and `make demo-down`: the lab's name.
 LAB ?= demo
 # Which Debian `make test-fresh` and `make test-kernel` take: bookworm (12) or trixie (13).
