@@ -47,7 +47,8 @@ class Measurement:
     """Of variants alone whose programs are known."""
 
     def variants(self, pairs: Mapping[str, Pair]) -> list[str]:
-        """Those that can be measured so; of programs the bare ones first, as they are the limit."""
+        """Those that can be measured so. Of programs the bare ones come first, as what others are
+        related to."""
         if not self.is_of_programs:
             return list(pairs)
         known = [name for name, pair in pairs.items() if pair.programs]
@@ -88,7 +89,7 @@ class Comparison:
         return self.figure(f"stream{count}_{control}")
 
     def beyond(self, results: Results, role: str, one: str, bare: str, limit_ns: float) -> Check:
-        """What a packet spends in one variant's program beyond the bare one, and is expected to."""
+        """A packet is to spend at most so much in a variant's program beyond a bare one's time."""
         own_ns, bare_ns = (
             results.median(self.figure(PROGRAMS), each, role) for each in (one, bare)
         )
