@@ -8,6 +8,7 @@ ARGS :=
 PREFIX ?= /usr/local
 # How many processes `make test` shares the files among; each test has namespaces of its own.
 WORKERS ?= 2
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=1
 # For `make demo` and `make demo-down`: the lab's name.
 LAB ?= demo
 # Which Debian `make test-fresh` and `make test-kernel` take: bookworm (12) or trixie (13).
@@ -19,7 +20,7 @@ C_FILES := $(wildcard bpf/*.c bpf/*.h bpf/lib/*.h src/weft/bench/*.c)
 SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel tools/test-kernel-guest \
 	tools/docker-next/build tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
 
-.PHONY: help setup demo demo-down test test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
+.PHONY: help setup demo demo-down test test-all test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
 	test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench install uninstall clean
 
 help: ## Show this list
@@ -34,8 +35,11 @@ demo: setup ## Start three hosts with Docker, containers on one Weft network, an
 demo-down: ## Remove all that the demo made
 	@if [[ -x .venv/bin/weft ]]; then .venv/bin/weft lab demo --down --name $(LAB); fi
 
-test: setup ## Run all tests; what cannot run here is skipped and says why
-	@$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
+test: setup ## Run the tests; what cannot run here is skipped and says why
+	@$(PYTEST) $(SHARED) -m "not matrix" $(ARGS)
+
+test-all: setup ## The same with every case of every family
+	@$(PYTEST) $(SHARED) $(ARGS)
 
 test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system test-docker: test-%: setup
 	@$(PYTEST) tests/$* $(ARGS)

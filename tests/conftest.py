@@ -1,4 +1,5 @@
 """For all tests: no example has a deadline, for a busy machine misses any; an etcd for who asks.
+Files that wait for hosts come first.
 
 Fifty times as many examples of the property tests, with the time that they take:
 `make test-property ARGS="--hypothesis-profile=deep --timeout=3000"`.
@@ -8,15 +9,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.etcd.server import EtcdServer
 
+_HERE = Path(__file__).parent
+_WAITING = {_HERE / "docker", _HERE / "system"}
+"""Their files may take minutes and have few tests."""
 settings.register_profile("weft", deadline=None)
 settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile("weft")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes none is left alone at the end with a file that takes minutes, for the
+    quick ones fill up the time until then. Within both the order is a random one."""
+    items.sort(key=lambda item: _WAITING.isdisjoint(item.path.parents))
 
 
 @pytest.fixture(scope="session")

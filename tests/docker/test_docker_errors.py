@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import families
 from tests.docker.engine import Docker, Refused
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -40,8 +41,8 @@ def test_a_network_that_cannot_be(docker: Docker, options: tuple[str, ...], said
     docker.network("--subnet=10.121.0.0/24", *WEFT, name="good")
 
 
-@pytest.mark.parametrize("ipam", ["default", "weft"])
-@pytest.mark.parametrize("address", ["10.123.0.9", "10.123.0.1", "10.124.0.5"])
+@pytest.mark.parametrize("ipam", families.of(["default", "weft"]))
+@pytest.mark.parametrize("address", families.of(["10.123.0.9", "10.123.0.1", "10.124.0.5"]))
 def test_an_address_that_cannot_be_had(docker: Docker, ipam: str, address: str) -> None:
     net = docker.network("--ipam-driver", ipam, "--subnet=10.123.0.0/24")
     first = docker.run("--net", net, "--ip", "10.123.0.9", name="first")

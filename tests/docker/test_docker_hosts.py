@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from tests import families
 from tests.docker.conftest import Pair
 from tests.docker.engine import CLI, Docker, Refused, until
 from weft.lab.faults import cut, heal
@@ -105,7 +106,7 @@ def test_a_network_in_use_elsewhere_is_not_removed(pair: Pair) -> None:
     assert one.reaches(client, other.address(web, net))
 
 
-@pytest.mark.parametrize("ipam", ["default", "weft"])
+@pytest.mark.parametrize("ipam", families.of(["default", "weft"]))
 def test_addresses_of_both_hosts_never_collide(pair: Pair, ipam: str) -> None:
     one, other = pair
     net = one.network("--ipam-driver", ipam, "--subnet", "10.134.0.0/28")

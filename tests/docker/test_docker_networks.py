@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from tests import families
 from tests.docker.engine import Docker, until
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -44,7 +45,7 @@ def test_weft_gives_the_addresses(docker: Docker) -> None:
     assert docker.reaches(one, two)
 
 
-@pytest.mark.parametrize("ipam", ["default", "weft"])
+@pytest.mark.parametrize("ipam", families.of(["default", "weft"]))
 def test_addresses_and_macs_are_as_asked_for(docker: Docker, ipam: str) -> None:
     net = docker.network(
         "--ipam-driver", ipam, "--ipv6", "--subnet", "10.66.0.0/24", "--subnet", "fd66::/64"
@@ -73,7 +74,7 @@ def test_an_address_that_comes_back_with_another_mac_is_reached_at_once(docker: 
         docker("rm", "-f", server)
 
 
-@pytest.mark.parametrize("ipam", ["default", "weft"])
+@pytest.mark.parametrize("ipam", families.of(["default", "weft"]))
 def test_gateway_range_and_auxiliary_addresses(docker: Docker, ipam: str, outside: str) -> None:
     net = docker.network(
         *("--ipam-driver", ipam, "--subnet", "10.67.0.0/24", "--gateway", "10.67.0.254"),
@@ -225,7 +226,7 @@ def test_a_name_that_weft_does_not_take_is_said_to_be_another(docker: Docker) ->
     assert "Weft takes no such name" in " ".join(told.split())
 
 
-@pytest.mark.parametrize("driver", ["weft", "bridge"])
+@pytest.mark.parametrize("driver", families.of(["weft", "bridge"]))
 def test_the_resolvers_machine_is_reached_from_beside_an_internal_network(
     docker: Docker, outside: str, driver: str
 ) -> None:

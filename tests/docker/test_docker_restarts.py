@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import families
 from tests.docker.engine import Docker, Refused, until
 from weft.lab.host import LabHost
 
@@ -39,7 +40,7 @@ def test_a_restart_policy_brings_a_crashed_container_back(docker: Docker) -> Non
     )
 
 
-@pytest.mark.parametrize("ipam", ["default", "weft"])
+@pytest.mark.parametrize("ipam", families.of(["default", "weft"]))
 def test_a_dead_containers_address_comes_back(docker: Docker, ipam: str) -> None:
     net = docker.network("--ipam-driver", ipam, "--subnet", "10.102.0.0/29")
     for _ in range(2):
@@ -62,7 +63,7 @@ def test_dockerd_restarts(docker: Docker, host: LabHost) -> None:
     assert page.stdout == "hello from weft\n"
 
 
-@pytest.mark.parametrize("ipam", ["default", "weft"])
+@pytest.mark.parametrize("ipam", families.of(["default", "weft"]))
 def test_dockerd_is_killed(docker: Docker, host: LabHost, ipam: str) -> None:
     net = docker.network("--ipam-driver", ipam, "--subnet", "10.104.0.0/24")
     fixed = ("--ip", "10.104.0.9", "-p", "8104:80", "--mac-address", "02:00:00:00:04:09")
@@ -124,7 +125,7 @@ def test_a_container_that_died_while_weftd_was_away_is_forgotten(
     assert docker.reaches(heir, "10.107.0.1")
 
 
-@pytest.mark.parametrize("first", ["weftd", "dockerd"])
+@pytest.mark.parametrize("first", families.of(["weftd", "dockerd"]))
 def test_both_are_killed_and_started_in_either_order(
     docker: Docker, host: LabHost, first: str
 ) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import families
 from tests.own_addresses import await_addresses
 from tests.system import overlay as world
 from tests.system.overlay import Overlay, port_on
@@ -185,7 +186,9 @@ PUBLISH = (
 )
 
 
-@pytest.mark.parametrize("masquerade", MASQUERADES.values(), ids=MASQUERADES)
+@pytest.mark.parametrize(
+    "masquerade", families.of(MASQUERADES.values(), ids=[*MASQUERADES], always=2)
+)
 def test_answers_come_back_whoever_masquerades(beside: Beside, masquerade: str) -> None:
     beside.host.run(masquerade)
     for version in (4, 6):
@@ -245,7 +248,7 @@ def tell_prefixes(beside: Beside) -> None:
     beside.overlay.write(found)
 
 
-@pytest.mark.parametrize("rival", RIVALS.values(), ids=RIVALS)
+@pytest.mark.parametrize("rival", families.of(RIVALS.values(), ids=[*RIVALS], always=2))
 def test_a_network_works_where_the_host_has_its_prefix_otherwise(
     beside: Beside, rival: Rival
 ) -> None:

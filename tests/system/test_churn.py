@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import families
 from tests.system.workload import PATIENCE, ping_counts, until
 from weft.api.client import Client
 from weft.api.schema import PortList
@@ -21,7 +22,8 @@ from weft.lab.lab import Lab
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
-CONTAINERS = 200
+CONTAINERS = (60, 200)
+"""So many by turns on three hosts, and the same for longer."""
 AT_ONCE = 5
 """On each host, at most."""
 WARM = 0.4
@@ -100,14 +102,23 @@ def pinging(host: LabHost, container: str, other: str) -> Iterator[subprocess.Po
 
 
 @pytest.mark.timeout(400)  # two hundred containers, on a machine that may do other things
-def test_containers_come_and_go_and_weftd_stays_as_it_is(hosts: list[LabHost]) -> None:
+@pytest.mark.parametrize("count", families.of(CONTAINERS))
+def test_containers_come_and_go_and_weftd_stays_as_it_is(hosts: list[LabHost], count: int) -> None:
     for host in hosts[:2]:
         name = f"stays-{host.name}"
         host.run(f"docker run -d --net=churn --name={name} busybox sleep 1000000".split())
+    try:
+        measure(hosts, count)
+    finally:
+        for host in hosts[:2]:
+            host.run(["docker", "rm", "-f", f"stays-{host.name}"])
+
+
+def measure(hosts: list[LabHost], count: int) -> None:
     with pinging(hosts[0], "stays-h1", "stays-h2") as ping:
-        churn_all(hosts, int(CONTAINERS * WARM), SEED)
+        churn_all(hosts, int(count * WARM), SEED)
         before = [size(host) for host in hosts]
-        churn_all(hosts, int(CONTAINERS * (1 - WARM)), SEED + 1)
+        churn_all(hosts, int(count * (1 - WARM)), SEED + 1)
         hosts[0].run(["docker", "exec", "stays-h1", "killall", "-INT", "ping"])
         output, _ = ping.communicate(timeout=20 * PATIENCE)
     sent, answered = ping_counts(output.replace(" packets received", " received"))

@@ -59,6 +59,7 @@ def test_demo_works_twice_and_leaves_nothing(name: str) -> None:
     assert machine() == before
 
 
+@pytest.mark.matrix
 def test_demo_says_what_failed(name: str) -> None:
     """Without its network's way out the demonstration does not claim success."""
     lab = Lab(name)

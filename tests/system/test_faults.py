@@ -9,6 +9,7 @@ from itertools import combinations, count
 
 import pytest
 
+from tests import families
 from tests.system.workload import PATIENCE, Workload, add_network, ping_counts, until
 from weft.api.client import Client
 from weft.api.schema import HostList, NetworkInfo, NetworkList, PortList
@@ -23,6 +24,15 @@ SETTINGS = {"docker": False, "reconcile_s": 2.0, "rest_s": 0.2}
 HEALS_S = 30.0
 """How long it may take until all hosts see each other again."""
 NETWORK = "foo"
+CUTS = [
+    ((0, 1), False),
+    ((1, 2), True),
+    ((0, 1), True),
+    ((0, 2), False),
+    ((0, 2), True),
+    ((1, 2), False),
+]
+"""Which two hosts, and whether one way."""
 
 
 class Hosts:
@@ -135,8 +145,7 @@ def test_each_weftd_killed_in_turn_and_all_at_once_lose_nothing(three: Hosts) ->
     pings.end()
 
 
-@pytest.mark.parametrize("is_one_way", [False, True])
-@pytest.mark.parametrize("cut", [(0, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize(("cut", "is_one_way"), families.of(CUTS, always=2))
 def test_a_cut_link_is_gone_round_and_used_again(
     three: Hosts, cut: tuple[int, int], is_one_way: bool
 ) -> None:
@@ -187,7 +196,7 @@ def attached_apart(hosts: Hosts) -> list[Workload]:
     return made
 
 
-@pytest.mark.parametrize("lonely", [["h3"], ["h1", "h2", "h3"]], ids=["2|1", "1|1|1"])
+@pytest.mark.parametrize("lonely", families.of([["h3"], ["h1", "h2", "h3"]], ids=["2|1", "1|1|1"]))
 def test_a_partition_with_changes_on_all_sides_heals(three: Hosts, lonely: list[str]) -> None:
     for name in lonely:
         faults.cut(three.lab, name)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import families
 from tests.system import weather
 from tests.system.workload import PATIENCE, Workload, add_network, until
 from weft.api.client import Client
@@ -63,7 +64,7 @@ class Hosts:
         return sum(host.weftd_log.read_text().count("link down") for host in self.all)
 
 
-@pytest.fixture(params=[*weather.KINDS.values()], ids=[*weather.KINDS])
+@pytest.fixture(params=families.of(weather.KINDS.values(), ids=[*weather.KINDS]))
 def hosts(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Hosts]:
     """Whole, and from now on in this weather."""
     made = Hosts(lab)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import families
 from tests.system import encryption, weather
 from tests.system import overlay as world
 from tests.system.encryption import KIND, EncryptedOverlay
@@ -61,7 +62,7 @@ def lost(host: OverlayHost) -> int:
     return int(found[1])
 
 
-@pytest.mark.parametrize("kind", weather.KINDS.values(), ids=weather.KINDS)
+@pytest.mark.parametrize("kind", families.of(weather.KINDS.values(), ids=[*weather.KINDS]))
 def test_packets_pass_and_no_path_is_given_up_made_smaller_or_gone_round(
     overlay: Overlay, kind: str
 ) -> None:
@@ -101,7 +102,7 @@ def test_packets_pass_and_no_path_is_given_up_made_smaller_or_gone_round(
     assert not any(here.is_relayed(there) for here, there in both_ways)
 
 
-@pytest.mark.parametrize("underlay", ["IPv4", "IPv6"])
+@pytest.mark.parametrize("underlay", families.of(["IPv4", "IPv6"]))
 def test_a_path_is_measured_and_one_that_breaks_is_relayed_in_bad_weather(
     overlay: Overlay, underlay: str
 ) -> None:
@@ -138,7 +139,7 @@ def test_a_path_is_measured_and_one_that_breaks_is_relayed_in_bad_weather(
 
 
 @pytest.mark.skipif(KIND == "none", reason="neither the kernel's WireGuard nor wireguard-go")
-@pytest.mark.parametrize("kind", weather.KINDS.values(), ids=weather.KINDS)
+@pytest.mark.parametrize("kind", families.of(weather.KINDS.values(), ids=[*weather.KINDS]))
 def test_encryption_is_turned_on_and_packets_pass(encrypted: EncryptedOverlay, kind: str) -> None:
     switch = encrypted.switch()
     one, two = (encrypted.make(switch, f"192.0.2.{number}/24") for number in (1, 2))

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests import families
 from tests.system import overlay as world
 from tests.system.overlay import FOO, Overlay, port_on
 from tests.system.overlay_host import OverlayHost
@@ -36,7 +37,7 @@ def overlay(tmp_path: Path) -> Iterator[Overlay]:
         yield made
 
 
-@pytest.fixture(params=["push", "device"])
+@pytest.fixture(params=families.of(["push", "device"]))
 def encapsulation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -54,7 +55,7 @@ def pair(
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("underlay", UNDERLAYS)
+@pytest.mark.parametrize("underlay", families.of(UNDERLAYS))
 def test_ports_on_two_hosts_reach_each_other(
     overlay: Overlay, underlay: str, encapsulation: str
 ) -> None:
@@ -126,7 +127,7 @@ def test_broadcast_reaches_ports_on_other_hosts(overlay: Overlay) -> None:
     )
 
 
-@pytest.mark.parametrize("underlay", UNDERLAYS)
+@pytest.mark.parametrize("underlay", families.of(UNDERLAYS))
 def test_a_group_reaches_its_members_on_another_host(
     overlay: Overlay, underlay: str, encapsulation: str
 ) -> None:

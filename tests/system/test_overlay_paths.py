@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import families
 from tests.system import overlay as world
 from tests.system.overlay import Overlay
 from tests.system.overlay_host import OverlayHost
@@ -128,11 +129,11 @@ def chain(overlay: Overlay, one: str, two: str) -> tuple[OverlayHost, OverlayHos
     return a, b, c
 
 
-@pytest.mark.parametrize("families", ["44", "66", "46"])
+@pytest.mark.parametrize("versions", families.of(["46", "44", "66"]))
 def test_hosts_that_share_no_link_are_relayed_by_one_between(
-    overlay: Overlay, families: str
+    overlay: Overlay, versions: str
 ) -> None:
-    a, b, c = chain(overlay, *families)
+    a, b, c = chain(overlay, *versions)
     overlay.probe((a, b), (b, c))
     overlay.start()
     one, other = overlay.workload(a, 10), overlay.workload(c, 11)
@@ -140,7 +141,7 @@ def test_hosts_that_share_no_link_are_relayed_by_one_between(
     one.reaches(other, 6)
     one.transfers(other)
     other.transfers(one, 6)
-    overhead = 70 if "6" in families else 50
+    overhead = 70 if "6" in versions else 50
     until(lambda: one.pings(other, size=1500 - overhead - 28), "what fits does not pass")
     assert not one.pings(other, size=1500 - overhead - 27)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from tests import families
 from tests.system import overlay as world
 from tests.system.overlay import FOO, Overlay, port_on
 from tests.system.overlay_host import OverlayHost
@@ -184,7 +185,7 @@ async def test_connections_outlive_weftd(place: Place) -> None:
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("program", ["iptables", "iptables-legacy"])
+@pytest.mark.parametrize("program", families.of(["iptables", "iptables-legacy"]))
 async def test_a_firewall_that_lets_in_only_what_it_knows_lets_clients_in(
     place: Place, program: str, family: int
 ) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import families
 from tests.system.test_command_line import checks
 from tests.system.workload import NewNetwork, NewWorkload, Workload, until
 from weft.api.client import Client
@@ -73,6 +74,7 @@ DAMAGES = [
     Damage("host route", "ip route flush dev weft0", "ip route show dev weft0 | grep 10.77"),
     Damage("device", "ip link del $DEVICE", "ip link show $DEVICE"),
 ]
+NAMES = [damage.name.replace(" ", "-") for damage in DAMAGES]
 
 
 def succeeds(host: LabHost, device: str, command: str) -> bool:
@@ -87,7 +89,7 @@ def is_sound(one: Workload, two: Workload, outside: tuple[str, str]) -> bool:
     return near and all(one.reaches(address) for address in outside) and two.reaches(one.address4)
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name.replace(" ", "-"))
+@pytest.mark.parametrize("damage", families.of(DAMAGES, ids=NAMES))
 @pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
 def test_damage_is_repaired(
     host: LabHost,

@@ -10,7 +10,7 @@ LOSS = "loss 5%"
 DELAY = "delay 100ms"
 REORDERING = "delay 20ms reorder 25% 50%"
 ALL = "delay 100ms 10ms loss 5% reorder 25% 50%"
-KINDS = {"5 % loss": LOSS, "100 ms": DELAY, "reordering": REORDERING, "all of it": ALL}
+KINDS = {"all of it": ALL, "5 % loss": LOSS, "100 ms": DELAY, "reordering": REORDERING}
 """What happens to the packets of each host on their way out, so twice to a round trip."""
 
 

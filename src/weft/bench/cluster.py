@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import count
@@ -11,6 +11,7 @@ from itertools import count
 from weft.api.schema import NetworkInfo, PortList
 from weft.bench.host import WeftHost
 from weft.bench.namespace import Namespace
+from weft.bench.programs import of_weft
 from weft.bench.topology import Pair, Variant
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.lab.command import run
@@ -63,12 +64,15 @@ class Cluster:
         wait_until(f"network {name} is empty", is_empty, JOINED_WITHIN_S)
         first.delete("networks", name)
 
-    def variant(self, *, is_ipv6: bool = False) -> Variant:
-        """Two workloads, on the first host and the second, for `topology`."""
-        return partial(self._pair, is_ipv6=is_ipv6)
+    def variant(self, *roles: str, is_ipv6: bool = False) -> Variant:
+        """Two workloads, on the first host and the second, for `topology`.
+
+        roles: of the programs that packets between them meet, if their time is asked for.
+        """
+        return partial(self._pair, roles=roles, is_ipv6=is_ipv6)
 
     @contextmanager
-    def _pair(self, mtu_bytes: int, *, is_ipv6: bool) -> Iterator[Pair]:
+    def _pair(self, mtu_bytes: int, *, roles: Sequence[str], is_ipv6: bool) -> Iterator[Pair]:
         first, second, *_ = self.hosts
         number = next(_NETWORKS)
         name = f"pair{number}"
@@ -90,7 +94,8 @@ class Cluster:
                 ends.append(end)
             ping = ["ping", "-c", "1", "-W", "1", "-i", "0.2", "-w", "20", addresses[1]]
             ends[0].run(ping)
-            yield Pair(ends[0], ends[1], addresses[1])
+            programs = stack.enter_context(of_weft([first.pid, second.pid], roles))
+            yield Pair(ends[0], ends[1], addresses[1], programs)
 
 
 @contextmanager

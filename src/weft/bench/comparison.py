@@ -7,15 +7,16 @@ does meanwhile meets all of them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from weft.bench import cpu, topology, traffic
 from weft.bench.plan import Plan
-from weft.bench.results import Figure, Quantity, Results, Sample
-from weft.bench.topology import Pair, Variant
+from weft.bench.programs import FROM_PORT, spent
+from weft.bench.results import Check, Figure, Quantity, Results, Sample
+from weft.bench.topology import WEFT, Pair, Variant
 from weft.bench.traffic import FREE, ONE_CPU, TWO_CPUS, Traffic
 from weft.errors import WeftError
 
@@ -24,6 +25,7 @@ STREAM_COUNTS = (1, 4)
 RR_PINNED, RR_FREE = "rr_pinned", "rr_free"
 CONNECT_PINNED, CONNECT_FREE = "connect_pinned", "connect_free"
 UDP = "udp"
+PROGRAMS = "programs"
 
 _RATE = Quantity("rate", "per s")
 _LATENCIES = (Quantity("p50_us", "p50 us", 1), Quantity("p99_us", "p99 us", 1))
@@ -41,6 +43,16 @@ class Measurement:
 
     figure: Figure
     take: Callable[[Pair, float], Sample]
+    is_of_programs: bool = False
+    """Of variants alone whose programs are known."""
+
+    def variants(self, pairs: Mapping[str, Pair]) -> list[str]:
+        """Those that can be measured so. Of programs the bare ones come first, as what others are
+        related to."""
+        if not self.is_of_programs:
+            return list(pairs)
+        known = [name for name, pair in pairs.items() if pair.programs]
+        return sorted(known, key=lambda name: name.startswith(WEFT))
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,8 @@ class Comparison:
     """Begins their titles; empty: nothing does."""
     variants: Mapping[str, Variant]
     mtu_bytes: int
+    roles: Sequence[str] = (FROM_PORT,)
+    """Programs that a packet meets on its way, whose time is measured."""
 
     def measure(self, plan: Plan, results: Results) -> None:
         """Run every measurement for every variant, `plan.rounds` times, interleaved."""
@@ -60,7 +74,7 @@ class Comparison:
         with ExitStack() as stack:
             pairs = dict(self._pairs(stack, plan, results))
             for measurement in measurements:
-                results.announce(measurement.figure, pairs)
+                results.announce(measurement.figure, measurement.variants(pairs))
             for number in range(plan.rounds):
                 said = f"round {number + 1} of {plan.rounds}, {len(pairs)} variants"
                 plan.say(f"{self.key}: {said}")
@@ -73,6 +87,14 @@ class Comparison:
     def stream(self, count: int, control: str) -> str:
         """The same of TCP bulk over so many connections."""
         return self.figure(f"stream{count}_{control}")
+
+    def beyond(self, results: Results, role: str, one: str, bare: str, limit_ns: float) -> Check:
+        """A packet is to spend at most so much in a variant's program beyond a bare one's time."""
+        own_ns, bare_ns = (
+            results.median(self.figure(PROGRAMS), each, role) for each in (one, bare)
+        )
+        beyond_ns = None if own_ns is None or bare_ns is None else own_ns - bare_ns
+        return Check(f"{self.title}{role} beyond {bare}", beyond_ns, limit_ns, "at most", "ns")
 
     def _pairs(self, stack: ExitStack, plan: Plan, results: Results) -> Iterator[tuple[str, Pair]]:
         for name, variant in self.variants.items():
@@ -120,13 +142,23 @@ class Comparison:
             ),
             partial(_small, load.packets, seconds, TWO_CPUS),
         )
+        yield Measurement(
+            Figure(
+                self.figure(PROGRAMS),
+                f"{self.title}time of programs in round trips on one CPU (ns a packet)",
+                tuple(Quantity(role, role) for role in self.roles),
+                "by the kernel's statistics, which are part of it: compare",
+            ),
+            partial(_programs, load, seconds),
+            is_of_programs=True,
+        )
 
 
 def _round(
     measurements: list[Measurement], pairs: dict[str, Pair], plan: Plan, results: Results
 ) -> None:
     for measurement in measurements:
-        order = list(pairs)
+        order = measurement.variants(pairs)
         random.shuffle(order)  # so that nobody always runs after the same neighbour
         for name in order:
             idle = cpu.idle_rate(plan.idle_s)
@@ -146,3 +178,9 @@ def _small(
     idle: float,
 ) -> Sample:
     return take(pair, seconds, cpus)
+
+
+def _programs(load: Traffic, seconds: float, pair: Pair, idle: float) -> Sample:
+    with spent(pair.programs) as ns_a_packet:
+        load.round_trips(pair, seconds, ONE_CPU)
+    return ns_a_packet

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo, NetworkList, PortInfo, StatusInfo
 from weft.bench.namespace import Namespace
+from weft.bench.programs import FROM_PORT, of_weft
 from weft.bench.topology import Pair
 from weft.control.specs import AttachSpec, NetworkSpec, SubnetSpec
 from weft.errors import UnavailableError
@@ -80,7 +81,8 @@ class WeftHost:
                 ends.append((end, port.addresses[0]))
             (client, _), (server, address) = ends
             client.run(["ping", "-c", "1", "-W", "1", "-w", "10", address])
-            yield Pair(client, server, address)
+            programs = stack.enter_context(of_weft([self.pid], [FROM_PORT]))
+            yield Pair(client, server, address, programs)
 
 
 @contextmanager

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from weft.bench import docker_overlay, two_hosts
+from weft.bench import bare, docker_overlay, two_hosts
+from weft.bench.bare import BPF_VXLAN, LIMIT
 from weft.bench.cluster import weft_cluster
-from weft.bench.comparison import CONGESTION_CONTROLS, RR_PINNED, STREAM_COUNTS, Comparison
+from weft.bench.comparison import CONGESTION_CONTROLS, RR_PINNED, STREAM_COUNTS, UDP, Comparison
 from weft.bench.host import NETWORK_MTU_BYTES
 from weft.bench.plan import Plan
+from weft.bench.programs import FROM_PORT, FROM_WIRE, Hook
 from weft.bench.results import Check, Results
 from weft.bench.topology import WEFT, Variant
 from weft.bench.two_hosts import ROOM_BYTES, UNDERLAY, VXLAN_BRIDGE, WIREGUARD_GO
@@ -21,6 +23,7 @@ WEFT6 = "weft, IPv6"
 WEFT_DEVICE = "weft, device"
 WEFT_ENCRYPTED = "weft, encrypted"
 DOCKER = "docker overlay"
+ROLES = (FROM_PORT, FROM_WIRE)
 
 
 def measure(plan: Plan, results: Results) -> None:
@@ -30,14 +33,15 @@ def measure(plan: Plan, results: Results) -> None:
         variants: dict[str, Variant] = {
             UNDERLAY: two_hosts.underlay,
             **dict(_weft(plan, results, stack, mtu_bytes)),
-            two_hosts.BPF_VXLAN: two_hosts.bpf_vxlan,
+            BPF_VXLAN: bare.bpf_vxlan,
+            LIMIT: partial(bare.bpf_vxlan, hook=Hook.TCX),
             VXLAN_BRIDGE: two_hosts.vxlan_bridge,
             DOCKER: partial(docker_overlay.docker_overlay, plan.say),
             WIREGUARD_GO: two_hosts.wireguard_go,
             two_hosts.OPENVSWITCH: two_hosts.openvswitch,
             UNDERLAY6: two_hosts.underlay6,
         }
-        comparison = Comparison("hosts", "Two hosts: ", variants, mtu_bytes)
+        comparison = Comparison("hosts", "Two hosts: ", variants, mtu_bytes, ROLES)
         comparison.measure(plan, results)
     results.checks.extend(checks(comparison, results))
 
@@ -56,9 +60,9 @@ def _weft(
         except WeftError as error:
             results.skipped[f"hosts: {name}"] = str(error)
             continue
-        yield name, cluster.variant()
+        yield name, cluster.variant(*(ROLES if name == WEFT else ()))
         if name == WEFT:
-            yield WEFT6, cluster.variant(is_ipv6=True)
+            yield WEFT6, cluster.variant(*ROLES, is_ipv6=True)
 
 
 def checks(hosts: Comparison, results: Results) -> Iterator[Check]:
@@ -69,9 +73,13 @@ def checks(hosts: Comparison, results: Results) -> Iterator[Check]:
 
     pinned = hosts.figure(RR_PINNED)
     title = "two hosts, round trips on one CPU"
-    yield Check(f"{title}, to underlay", ratio(pinned, WEFT, UNDERLAY), 0.85)
+    yield Check(f"{title}, to {BPF_VXLAN}", ratio(pinned, WEFT, BPF_VXLAN), 0.97)
     yield Check(f"{title}, to VXLAN", ratio(pinned, WEFT, VXLAN_BRIDGE), 1.40)
     yield Check(f"{title}, IPv6 to IPv4", ratio(pinned, WEFT6, WEFT), 0.95)
+    yield hosts.beyond(results, FROM_PORT, WEFT, BPF_VXLAN, 90)
+    yield hosts.beyond(results, FROM_WIRE, WEFT, BPF_VXLAN, 100)
+    packets = ratio(hosts.figure(UDP), WEFT, BPF_VXLAN)
+    yield Check(f"two hosts, UDP packets of 64 bytes, to {BPF_VXLAN}", packets, 0.95)
     for count in STREAM_COUNTS:
         for control in CONGESTION_CONTROLS:
             figure = hosts.stream(count, control)

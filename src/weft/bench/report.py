@@ -1,4 +1,4 @@
-"""Results as a table for people, JSON for programs, and a plot."""
+"""Results as a table for people, JSON for programs, and a page to look at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from weft.bench import page
 from weft.bench.results import Check, Figure, Quantity, Results
 
 _WIDTH = 80
@@ -20,14 +21,14 @@ def table(results: Results) -> str:
 
 def write(results: Results, folder: Path) -> list[Path]:
     """Write bench.txt, bench.json and bench.png; gives their paths."""
-    text, data, plot = (folder / f"bench.{suffix}" for suffix in ("txt", "json", "png"))
+    text, data, drawn = (folder / f"bench.{suffix}" for suffix in ("txt", "json", "png"))
     text.write_text(table(results))
     data.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(results)), indent=1))
-    written = [text, data]
-    if any(_ratio_bars(results)):
-        draw(results, plot)
-        written.append(plot)
-    return written
+    stored = msgspec.json.decode(data.read_bytes(), type=page.Report)
+    if not page.comparisons(stored):
+        return [text, data]
+    page.draw(stored, drawn)
+    return [text, data, drawn]
 
 
 def as_json(results: Results) -> dict[str, object]:
@@ -38,12 +39,10 @@ def as_json(results: Results) -> dict[str, object]:
             key: {
                 "title": figure.title,
                 "note": figure.note,
+                "quantities": [asdict(quantity) for quantity in figure.quantities],
                 "samples": results.samples[key],
                 "spreads": {
-                    variant: {
-                        quantity.key: _spread_json(results, figure, variant, quantity)
-                        for quantity in figure.quantities
-                    }
+                    variant: dict(_spreads(results, figure, variant))
                     for variant in results.samples[key]
                 },
             }
@@ -53,34 +52,6 @@ def as_json(results: Results) -> dict[str, object]:
         "remarks": results.remarks,
         "expected": [{**asdict(check), "verdict": check.verdict} for check in results.checks],
     }
-
-
-def draw(results: Results, path: Path) -> None:
-    """Every compared figure as its ratio to the first variant, with lowest and highest."""
-    from matplotlib.figure import Figure as Canvas
-
-    bars = list(_ratio_bars(results))
-    canvas = Canvas(figsize=(9, 1.5 + 0.22 * sum(len(rows) + 1.5 for _, rows in bars)))
-    axes = canvas.add_subplot()
-    colours = _colours(results)
-    position, ticks, labels = 0.0, [], []
-    for title, rows in bars:
-        axes.text(0, position, title, fontsize=8, fontweight="bold", va="center")
-        position += 1
-        for variant, middle, low, high in rows:
-            axes.barh(position, middle, color=colours[variant], height=0.8)
-            axes.plot([low, high], [position, position], color="black", linewidth=1)
-            ticks.append(position)
-            labels.append(f"{variant}  {middle:.2f}")
-            position += 1
-        position += 0.5
-    axes.set_yticks(ticks, labels, fontsize=7)
-    axes.set_ylim(position, -1)
-    axes.axvline(1, color="grey", linewidth=0.8, linestyle="--")
-    axes.set_xlabel("ratio of medians to the first variant; lines: lowest and highest sample")
-    axes.set_title(results.environment.get("title", "weft bench"), fontsize=9)
-    canvas.tight_layout()
-    canvas.savefig(path, dpi=120)
 
 
 def _lines(results: Results) -> Iterator[str]:
@@ -137,35 +108,10 @@ def _number(value: float, quantity: Quantity) -> str:
     return f"{value * quantity.scale:.{quantity.digits}f}"
 
 
-def _spread_json(
-    results: Results, figure: Figure, variant: str, quantity: Quantity
-) -> dict[str, float]:
-    spread = results.spread(figure.key, variant, quantity.key)
-    return {} if spread is None else dict(spread._asdict())
-
-
-def _ratio_bars(
-    results: Results,
-) -> Iterator[tuple[str, list[tuple[str, float, float, float]]]]:
-    for key, figure in results.figures.items():
-        variants = results.samples[key]
-        if len(variants) < 2:
-            continue
-        quantity = figure.quantities[0]
-        base = results.median(key, next(iter(variants)), quantity.key)
-        rows = []
-        for variant in variants:
-            spread = results.spread(key, variant, quantity.key)
-            if spread is not None and base:
-                rows.append((variant, spread.median / base, spread.low / base, spread.high / base))
-        yield f"{figure.title} ({quantity.title})", rows
-
-
-def _colours(results: Results) -> dict[str, str]:
-    """Orange for Weft's own, another one for each of the rest."""
-    names = dict.fromkeys(name for figure in results.samples.values() for name in figure)
-    others = [f"C{number}" for number in (0, 2, 3, 4, 5, 6, 7, 8, 9)]
-    return {
-        name: "C1" if name.startswith("weft") else others[number % len(others)]
-        for number, name in enumerate(names)
-    }
+def _spreads(
+    results: Results, figure: Figure, variant: str
+) -> Iterator[tuple[str, dict[str, float]]]:
+    for quantity in figure.quantities:
+        spread = results.spread(figure.key, variant, quantity.key)
+        if spread is not None:
+            yield quantity.key, spread._asdict()

@@ -6,17 +6,17 @@ Each way is a context manager that yields a `Pair` and leaves nothing behind. Al
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from weft.bench.namespace import Namespace
+from weft.bench.programs import Programs
 from weft.errors import UnavailableError
 from weft.lab.command import run
 
@@ -24,7 +24,6 @@ RAW_VETH = "raw veth"
 WEFT = "weft"
 BRIDGE = "bridge"
 MACVLAN = "macvlan"
-REDIRECT_PEER = "redirect_peer"
 LOOPBACK = "loopback"
 OPENVSWITCH = "openvswitch"
 
@@ -41,6 +40,8 @@ class Pair:
     client: Namespace
     server: Namespace
     address: str
+    programs: Programs = field(default_factory=dict)
+    """What works between them; empty: none whose time is asked for."""
 
 
 Variant = Callable[[int], AbstractContextManager[Pair]]
@@ -59,7 +60,7 @@ def raw_veth(mtu_bytes: int) -> Iterator[Pair]:
 @contextmanager
 def bridge(mtu_bytes: int) -> Iterator[Pair]:
     """A Linux bridge as Docker sets one up, without its firewall rules."""
-    with _through_middle(mtu_bytes) as (middle, client, server):
+    with through_middle(mtu_bytes) as (middle, client, server):
         middle.ip(
             "link add bridge type bridge stp_state 0 forward_delay 0",
             f"link set bridge mtu {mtu_bytes} up",
@@ -68,47 +69,6 @@ def bridge(mtu_bytes: int) -> Iterator[Pair]:
         )
         give_addresses(client, server)
         yield Pair(client, server, _SERVER)
-
-
-@contextmanager
-def redirect_peer(mtu_bytes: int) -> Iterator[Pair]:
-    """A program on each port that hands all to the other and does nothing else.
-
-    The limit for whatever forwards by programs at traffic control, Weft's among them.
-    """
-    with ExitStack() as stack:
-        middle, client, server = stack.enter_context(_through_middle(mtu_bytes))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-bench-")))
-        ifindexes = {name: link["ifindex"] for name, link in links_of(middle).items()}
-        for device, other in (("to-client", "to-server"), ("to-server", "to-client")):
-            program = folder / f"{device}.o"
-            compile_program("redirect.c", program, {"TARGET": str(ifindexes[other])})
-            attach_program(middle, device, program, "tc")
-        give_addresses(client, server)
-        yield Pair(client, server, _SERVER)
-
-
-def compile_program(source: str, out: Path, definitions: Mapping[str, str]) -> None:
-    """A BPF program of this folder, with macros; UnavailableError without a compiler."""
-    compiler = shutil.which("clang")
-    if compiler is None:
-        raise UnavailableError("clang is not installed; run make setup")
-    headers = f"-I/usr/include/{os.uname().machine}-linux-gnu"
-    flags = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", headers]
-    flags += [f"-D{name}={value}" for name, value in definitions.items()]
-    run([compiler, *flags, "-c", str(Path(__file__).with_name(source)), "-o", str(out)])
-
-
-def attach_program(where: Namespace, device: str, program: Path, section: str) -> None:
-    """To what a device receives.
-
-    tc makes folders in the first bpf file system it finds, so it gets one of its own.
-    """
-    where.run(["tc", "qdisc", "add", "dev", device, "clsact"])
-    attach = ["bpf", "direct-action", "object-file", str(program), "section", section]
-    command = ["tc", "filter", "add", "dev", device, "ingress", *attach]
-    mount = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'
-    where.run(["unshare", "--mount", "sh", "-c", mount, "sh", *command])
 
 
 def links_of(where: Namespace) -> dict[str, Any]:
@@ -156,7 +116,7 @@ def openvswitch(mtu_bytes: int) -> Iterator[Pair]:
     if shutil.which("ovs-vswitchd") is None and not Path("/usr/sbin/ovs-vswitchd").exists():
         raise UnavailableError("openvswitch-switch is not installed")
     with ExitStack() as stack:
-        middle, client, server = stack.enter_context(_through_middle(mtu_bytes))
+        middle, client, server = stack.enter_context(through_middle(mtu_bytes))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-bench-")))
         datapath = "system" if has_kernel_openvswitch() else "netdev"
         if datapath == "netdev":
@@ -211,7 +171,8 @@ def give_addresses(client: Namespace, server: Namespace) -> None:
 
 
 @contextmanager
-def _through_middle(mtu_bytes: int) -> Iterator[tuple[Namespace, Namespace, Namespace]]:
+def through_middle(mtu_bytes: int) -> Iterator[tuple[Namespace, Namespace, Namespace]]:
+    """A namespace between two workloads, and a cable from it to each: (middle, client, server)."""
     with (
         Namespace("middle") as middle,
         Namespace("client") as client,

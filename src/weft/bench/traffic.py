@@ -21,6 +21,7 @@ Sample = dict[str, float]
 """Names of what was measured, and its values."""
 
 _PORT = "5201"
+_SHORT = "16M"
 _SOURCE = Path(__file__).with_name("traffic.c")
 ONE_CPU = (0, 0)
 TWO_CPUS = (0, (os.cpu_count() or 1) - 1)
@@ -77,19 +78,15 @@ def stream(
 ) -> Sample:
     """TCP bulk by iperf3: gbit_s, cpu_s_per_gb (whole machine), mss_bytes, retransmits.
 
-    `idle` is the machine's own CPU use (`cpu.idle_rate`). iperf3 knows whole seconds alone.
+    `idle` is the machine's own CPU use (`cpu.idle_rate`). iperf3 knows whole seconds alone, so a
+    shorter stream is of so many bytes instead.
     """
     with _server(
         pair.server, ["iperf3", "--server", "--one-off", "--forceflush"], None, "listening"
     ):
-        command = [
-            "iperf3",
-            "--client",
-            pair.address,
-            "--json",
-            "--time",
-            str(max(1, round(duration_s))),
-        ]
+        is_short = duration_s < 1
+        command = ["iperf3", "--client", pair.address, "--json"]
+        command += ["--bytes", _SHORT] if is_short else ["--time", str(round(duration_s))]
         command += ["--parallel", str(streams), "--congestion", congestion_control]
         begin = cpu.Busy.now()
         report: Any = json.loads(run(pair.client.enter(command), timeout_s=duration_s + 20))

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +20,8 @@ from weft.bench.namespace import Namespace
 from weft.bench.topology import (
     DEVICE,
     Pair,
-    attach_program,
-    compile_program,
     give_addresses,
     has_kernel_openvswitch,
-    links_of,
     openvswitch_daemons,
     veth,
 )
@@ -33,7 +29,6 @@ from weft.errors import UnavailableError
 from weft.lab.command import run
 
 UNDERLAY = "underlay"
-BPF_VXLAN = "bpf vxlan"
 VXLAN_BRIDGE = "vxlan + bridge"
 OPENVSWITCH = "openvswitch"
 WIREGUARD_GO = "wireguard-go"
@@ -41,7 +36,7 @@ WIREGUARD_GO = "wireguard-go"
 CABLE = "cable0"
 ROOM_BYTES = 150
 """More than any way puts around a packet."""
-_HOSTS = ("198.51.100.1", "198.51.100.2")  # RFC 5737
+HOSTS = ("198.51.100.1", "198.51.100.2")  # RFC 5737
 _VNI = 77
 _WIREGUARD_PORT = 51820
 _PATIENCE_S = 10.0
@@ -77,8 +72,8 @@ def underlay6(mtu_bytes: int) -> Iterator[Pair]:
 def vxlan_bridge(mtu_bytes: int) -> Iterator[Pair]:
     """On each host a bridge with the workload and a VXLAN device: what flannel and Docker's overlay
     come down to, without their rules."""
-    with _workloads(mtu_bytes) as (hosts, ends):
-        for host, local, remote in zip(hosts, _HOSTS, reversed(_HOSTS), strict=True):
+    with workloads(mtu_bytes) as (hosts, ends):
+        for host, local, remote in zip(hosts, HOSTS, reversed(HOSTS), strict=True):
             host.ip(
                 f"link add vxlan0 mtu {mtu_bytes} type vxlan id {_VNI} local {local}"
                 f" remote {remote} dstport 4789 dev {CABLE}",
@@ -92,45 +87,6 @@ def vxlan_bridge(mtu_bytes: int) -> Iterator[Pair]:
 
 
 @contextmanager
-def bpf_vxlan(mtu_bytes: int) -> Iterator[Pair]:
-    """A program on each side that adds and removes the header and does nothing else.
-
-    The limit for whatever encapsulates by programs at traffic control, Weft's among them.
-    """
-    with (
-        _workloads(mtu_bytes) as (hosts, ends),
-        tempfile.TemporaryDirectory(prefix="weft-bench-") as folder,
-    ):
-        cables = [links_of(host) for host in hosts]
-        for number, host in enumerate(hosts):
-            program = Path(folder) / f"vxlan{number}.o"
-            own, other = cables[number], cables[1 - number]
-            definitions = {
-                "CABLE_IFINDEX": own[CABLE]["ifindex"],
-                "WORKLOAD_IFINDEX": own["to-workload"]["ifindex"],
-                "LOCAL_MAC": _octets(own[CABLE]["address"]),
-                "REMOTE_MAC": _octets(other[CABLE]["address"]),
-                "LOCAL_ADDRESS": hex(int(IPv4Address(_HOSTS[number]))),
-                "REMOTE_ADDRESS": hex(int(IPv4Address(_HOSTS[1 - number]))),
-            }
-            compile_program("vxlan.c", program, definitions)
-            attach_program(host, "to-workload", program, "encap")
-            attach_program(host, CABLE, program, "decap")
-        macs = [links_of(end)[DEVICE]["address"] for end in ends]
-        for end, address, mac in zip(ends, ("192.0.2.2", "192.0.2.1"), reversed(macs), strict=True):
-            end.ip(
-                f"link set {DEVICE} up",
-                f"neighbour add {address} lladdr {mac} dev {DEVICE} nud permanent",
-            )
-        give_addresses(*ends)
-        yield Pair(*ends, "192.0.2.2")
-
-
-def _octets(mac: str) -> str:
-    return ",".join(f"0x{octet}" for octet in mac.split(":"))
-
-
-@contextmanager
 def openvswitch(mtu_bytes: int) -> Iterator[Pair]:
     """Open vSwitch with a VXLAN port on each host; in user space where the kernel has no datapath.
 
@@ -140,7 +96,7 @@ def openvswitch(mtu_bytes: int) -> Iterator[Pair]:
         raise UnavailableError("openvswitch-switch is not installed")
     datapath = "system" if has_kernel_openvswitch() else "netdev"
     with ExitStack() as stack:
-        hosts, ends = stack.enter_context(_workloads(mtu_bytes))
+        hosts, ends = stack.enter_context(workloads(mtu_bytes))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-bench-")))
         for number, host in enumerate(hosts):
             own = folder / str(number)
@@ -159,14 +115,14 @@ def _switch(host: Namespace, folder: Path, datapath: str, number: int) -> None:
     kind = ["--", "set", "bridge"]
     host.run([*control, "add-br", "switch", *kind, "switch", f"datapath_type={datapath}"])
     host.run([*control, "add-port", "switch", "to-workload"])
-    tunnel = [f"options:remote_ip={_HOSTS[1 - number]}", f"options:key={_VNI}"]
+    tunnel = [f"options:remote_ip={HOSTS[1 - number]}", f"options:key={_VNI}"]
     port = ["--", "set", "interface", "tunnel", "type=vxlan", *tunnel]
     if datapath == "netdev":
         host.run([*control, "add-br", "wire", *kind, "wire", f"datapath_type={datapath}"])
         host.run([*control, "add-port", "wire", CABLE])
         host.ip(
             f"address flush dev {CABLE}",
-            f"address add {_HOSTS[number]}/24 dev wire",
+            f"address add {HOSTS[number]}/24 dev wire",
             "link set wire up",
         )
         host.run(["ethtool", "-K", CABLE, "tx", "off"])
@@ -193,7 +149,7 @@ def wireguard_go(mtu_bytes: int) -> Iterator[Pair]:
             configuration.write_text(
                 f"[Interface]\nPrivateKey = {keys[number]}\nListenPort = {_WIREGUARD_PORT}\n"
                 f"[Peer]\nPublicKey = {other}\nAllowedIPs = 0.0.0.0/0\n"
-                f"Endpoint = {_HOSTS[1 - number]}:{_WIREGUARD_PORT}\n"
+                f"Endpoint = {HOSTS[1 - number]}:{_WIREGUARD_PORT}\n"
             )
             host.run(["wg", "setconf", name, str(configuration)])
             host.ip(f"link set {name} name {DEVICE} mtu {mtu_bytes}")
@@ -226,14 +182,14 @@ def _cabled(mtu_bytes: int) -> Iterator[Cabled]:
     """Two hosts and their cable."""
     with Namespace("client-host") as client, Namespace("server-host") as server:
         client.ip(veth(CABLE, mtu_bytes, CABLE, server))
-        for host, address in zip((client, server), _HOSTS, strict=True):
+        for host, address in zip((client, server), HOSTS, strict=True):
             host.ip(f"address add {address}/24 dev {CABLE}", f"link set {CABLE} up")
-        _await_answer(client, _HOSTS[1])
+        _await_answer(client, HOSTS[1])
         yield Cabled(client, server)
 
 
 @contextmanager
-def _workloads(mtu_bytes: int) -> Iterator[tuple[Cabled, Cabled]]:
+def workloads(mtu_bytes: int) -> Iterator[tuple[Cabled, Cabled]]:
     """Two hosts, and on each a workload with its cable to the host."""
     with (
         _cabled(mtu_bytes + ROOM_BYTES) as hosts,

@@ -2,8 +2,8 @@
 /* VXLAN between two hosts and nothing else: what no program at traffic control that encapsulates
  * can be faster than. Addresses are compiled in; whatever is not IPv4 between the two is dropped.
  *
- * section encap: ingress of the host's end of the workload's veth
- * section decap: ingress of the cable to the other host
+ * from_port: ingress of the host's end of the workload's veth; adds the header
+ * from_wire: ingress of the cable to the other host; takes it off
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -36,8 +36,8 @@ static __always_inline __u16 header_checksum(const struct iphdr *ip)
 	return ~(sum + (sum >> 16));
 }
 
-SEC("encap")
-int add_header(struct __sk_buff *skb)
+SEC("tc")
+int from_port(struct __sk_buff *skb)
 {
 	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
 			    BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
@@ -75,8 +75,8 @@ int add_header(struct __sk_buff *skb)
 	return bpf_redirect(CABLE_IFINDEX, 0);
 }
 
-SEC("decap")
-int remove_header(struct __sk_buff *skb)
+SEC("tc")
+int from_wire(struct __sk_buff *skb)
 {
 	struct outer outer;
 

@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weft.bench import hosts, pinger
-from weft.bench.comparison import RR_PINNED, Comparison
+from weft.bench.bare import BPF_VXLAN, REDIRECT_PEER
+from weft.bench.comparison import PROGRAMS, RR_PINNED, Comparison, Measurement
+from weft.bench.namespace import Namespace
 from weft.bench.plan import Plan
+from weft.bench.programs import FROM_PORT, FROM_WIRE
 from weft.bench.results import Results
-from weft.bench.topology import WEFT, Pair
+from weft.bench.topology import RAW_VETH, WEFT, Pair
 from weft.bench.traffic import Traffic
 from weft.bench.two_hosts import UNDERLAY, VXLAN_BRIDGE
 from weft.errors import UnavailableError
@@ -37,22 +40,50 @@ def test_figures_of_two_comparisons_are_kept_apart() -> None:
     assert one.stream(4, "bbr") != other.stream(4, "bbr")
 
 
-def test_two_hosts_are_held_to_the_limit_and_to_what_others_use(tmp_path: Path) -> None:
+def _measured(comparison: Comparison, key: str, folder: Path) -> Measurement:
+    figure = comparison.figure(key)
+    measurements = comparison.measurements(Traffic(folder), 1.0)
+    return next(each for each in measurements if each.figure.key == figure)
+
+
+def test_two_hosts_are_held_to_bare_programs_and_to_what_others_use(tmp_path: Path) -> None:
     results = Results()
     comparison = Comparison("hosts", "", {}, 1450)
-    rates = {UNDERLAY: 100.0, WEFT: 90.0, hosts.WEFT6: 80.0, VXLAN_BRIDGE: 60.0}
-    figure = next(
-        measured.figure
-        for measured in comparison.measurements(Traffic(tmp_path), 1.0)
-        if measured.figure.key == comparison.figure(RR_PINNED)
-    )
+    rates = {UNDERLAY: 120.0, WEFT: 98.0, hosts.WEFT6: 80.0, BPF_VXLAN: 100.0, VXLAN_BRIDGE: 60.0}
+    figure = _measured(comparison, RR_PINNED, tmp_path).figure
     for variant, rate in rates.items():
         results.add(figure, variant, {"rate": rate, "p50_us": 1.0, "p99_us": 1.0})
     verdicts = {check.title: check.verdict for check in hosts.checks(comparison, results)}
-    assert verdicts["two hosts, round trips on one CPU, to underlay"] == "met"
+    assert verdicts["two hosts, round trips on one CPU, to bpf vxlan"] == "met"
     assert verdicts["two hosts, round trips on one CPU, to VXLAN"] == "met"
     assert verdicts["two hosts, round trips on one CPU, IPv6 to IPv4"] == "missed"
     assert verdicts["two hosts, 1 stream, bbr, to underlay"] == "not measured"
+
+
+def test_time_of_programs_is_held_to_what_a_bare_one_takes(tmp_path: Path) -> None:
+    results = Results()
+    comparison = Comparison("hosts", "Two hosts: ", {}, 1450, hosts.ROLES)
+    figure = _measured(comparison, PROGRAMS, tmp_path).figure
+    results.add(figure, BPF_VXLAN, {FROM_PORT: 240.0, FROM_WIRE: 320.0})
+    results.add(figure, WEFT, {FROM_PORT: 325.0, FROM_WIRE: 430.0})
+    checks = {check.title: check for check in hosts.checks(comparison, results)}
+    encapsulation = checks["Two hosts: from_port beyond bpf vxlan"]
+    assert (encapsulation.measured, encapsulation.unit, encapsulation.verdict) == (85, "ns", "met")
+    assert checks["Two hosts: from_wire beyond bpf vxlan"].verdict == "missed"
+
+
+def test_time_of_programs_is_asked_only_where_they_are_known_and_bare_ones_come_first(
+    tmp_path: Path,
+) -> None:
+    comparison = Comparison("path", "", {}, 1450)
+    none, some = Namespace("none"), {FROM_PORT: (3,)}
+    pairs = {
+        RAW_VETH: Pair(none, none, ""),
+        WEFT: Pair(none, none, "", some),
+        REDIRECT_PEER: Pair(none, none, "", some),
+    }
+    assert _measured(comparison, PROGRAMS, tmp_path).variants(pairs) == [REDIRECT_PEER, WEFT]
+    assert _measured(comparison, RR_PINNED, tmp_path).variants(pairs) == list(pairs)
 
 
 def test_an_echo_request_has_a_checksum_that_adds_up() -> None:

@@ -67,6 +67,12 @@ def test_report_is_written_as_text_json_and_plot(results: Results, tmp_path: Pat
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_was_compared_with_nothing_gets_no_page(tmp_path: Path) -> None:
+    alone = Results()
+    alone.add(FIGURE, "weft", {"rate": 90.0, "p99_us": 5.0})
+    assert [path.name for path in report.write(alone, tmp_path)] == ["bench.txt", "bench.json"]
+
+
 def test_busy_time_leaves_out_idle_steal_and_guests() -> None:
     # user nice system idle iowait irq softirq steal guest guest_nice, in ticks of 10 ms
     stat = "cpu  100 10 50 9999 9999 5 35 7777 3333 3333\ncpu0 0 0 0 0 0 0 0 0 0 0\n"

@@ -49,6 +49,7 @@ class Command(IntEnum):
     MAP_DELETE_BATCH = 27
     LINK_CREATE = 28
     LINK_UPDATE = 29
+    ENABLE_STATS = 32
 
 
 class MapType(IntEnum):
