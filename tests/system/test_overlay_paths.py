@@ -168,6 +168,23 @@ def test_a_broken_path_is_relayed_and_direct_again_when_it_mends(overlay: Overla
     assert one.pings(other, times=5)
 
 
+def test_a_path_that_broke_while_it_carried_nothing_is_gone_round_at_the_first_packets(
+    overlay: Overlay,
+) -> None:
+    switch = overlay.switch()
+    a, b, c = (overlay.host(switch, f"192.0.2.{number}/24") for number in (1, 2, 3))
+    overlay.probe((a, b), (b, c), (a, c))
+    overlay.start()
+    one, other = overlay.workload(a, 10), overlay.workload(c, 11)
+    finds(a, c, 1500)
+    finds(c, a, 1500)
+    sh(switch, "nft add table bridge t")
+    sh(switch, "nft add chain bridge t f '{ type filter hook forward priority 0; }'")
+    sh(switch, "nft add rule bridge t f ip saddr 192.0.2.3 ip daddr 192.0.2.1 udp dport 4789 drop")
+    until(lambda: one.pings(other), "it was not relayed")
+    until(lambda: a.is_relayed(c) and c.is_relayed(a), "not both ends go round it")
+
+
 def test_of_several_addresses_the_one_that_works_is_used(overlay: Overlay) -> None:
     switch = overlay.switch()
     one = overlay.host(switch, "192.0.2.1/24", "2001:db8::1/64")

@@ -217,14 +217,41 @@ def test_who_talks_by_a_relay_watches_the_path_to_the_relay_and_the_one_that_is_
     skipping(main())
 
 
+def many(count: int, traffic: FakeTraffic) -> tuple[World, list[Host]]:
+    """Other hosts that share a network with this one, and answer."""
+    numbers = range(1, count + 1)
+    others = [host(HostId(f"{n:08x}" * 2), f"10.0.{n // 250}.{n % 250 + 1}") for n in numbers]
+    wire = FakeWire(*(str(each.underlay[0]) for each in others))
+    ports = [port(n, other.id) for n, other in enumerate(others, 1)]
+    me = host(ME, "192.0.2.1")
+    return World(wire, me, *others, port(0, ME), *ports, traffic=traffic), others
+
+
+@pytest.mark.parametrize(("hosts", "probes_a_second"), [(30, 1.5), (100, 5), (1000, 10)])
+def test_what_many_hosts_that_say_nothing_cost_is_bounded(
+    hosts: int, probes_a_second: float
+) -> None:
+    async def main() -> None:
+        world, _ = many(hosts - 1, FakeTraffic())
+        wire = world.wire
+        async with world.running():
+            await asyncio.sleep(200)
+            wire.asked.clear()
+            wire.moments.clear()
+            looks = wire.looks
+            await asyncio.sleep(200)
+            assert len(wire.asked) <= 200 * probes_a_second
+            assert wire.looks - looks == len(wire.asked)
+            assert len(wire.moments) <= 200 / IDLE_INTERVAL_S * math.ceil(hosts / BURST)
+
+    skipping(main())
+
+
 def test_a_broadcast_to_many_hosts_does_not_have_all_probed_at_one_moment() -> None:
     async def main() -> None:
-        others = [
-            host(HostId(f"{n:08x}" * 2), f"10.0.{n // 250}.{n % 250 + 1}") for n in range(1, 400)
-        ]
-        wire, traffic = FakeWire(*(str(each.underlay[0]) for each in others)), FakeTraffic()
-        ports = [port(n, other.id) for n, other in enumerate(others, 1)]
-        world = World(wire, host(ME, "192.0.2.1"), *others, port(0, ME), *ports, traffic=traffic)
+        traffic = FakeTraffic()
+        world, others = many(399, traffic)
+        wire = world.wire
         async with world.running():
             await asyncio.sleep(100)
             wire.moments.clear()
