@@ -47,12 +47,8 @@ from weft.errors import InvalidError, WeftError
 from weft.frontends.docker.finder import DockerFinder
 from weft.frontends.docker.service import DockerFrontend
 from weft.host import memory
-from weft.host.encryption import Encryption
 from weft.host.instance import only_instance
-from weft.host.mended_settings import MendedSettings
 from weft.host.ports_by_device import PortsByDevice
-from weft.host.prefixes import HostPrefixesRecord
-from weft.host.record import HostRecord
 from weft.host.targets import HostTargets, is_namespace_there
 from weft.ipam.lease import LeaseTimes
 from weft.kernel import underlay
@@ -63,8 +59,12 @@ from weft.kernel.tunnel_traffic import TunnelTraffic
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.mesh.opening import Opened, open_mesh
 from weft.metrics import Metrics
-from weft.multicast.snooper import Snooper
-from weft.paths.prober import Prober
+from weft.observers.host.encryption import Encryption
+from weft.observers.host.mended_settings import MendedSettings
+from weft.observers.host.prefixes import HostPrefixesRecord
+from weft.observers.host.record import HostRecord
+from weft.observers.multicast.snooper import Snooper
+from weft.observers.paths.prober import Prober
 from weft.printable import printable_lines
 from weft.proxy.keeper import ProxyKeeper
 from weft.store.beginning import Places

@@ -17,7 +17,7 @@ from weft.control.control import Control
 from weft.engine.engine import Counters
 from weft.engine.wire_drops import wire_drops
 from weft.model.records import KINDS, Network, Port
-from weft.multicast.interface import Snooping
+from weft.observers.multicast.interface import Snooping
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

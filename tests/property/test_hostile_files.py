@@ -22,11 +22,11 @@ from weft.engine.ebpf.host_settings import HostSettings
 from weft.errors import InvalidError, WeftError
 from weft.etcd.keys import Keys
 from weft.etcd.known import Known
-from weft.host.wireguard_keys import WireGuardKeys
 from weft.kernel.wireguard import key_file
 from weft.mesh.opening import Opened, open_mesh
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network
+from weft.observers.host.wireguard_keys import WireGuardKeys
 from weft.store.beginning import Places
 from weft.store.interface import Put
 from weft.store.sqlite_journal import SqliteJournal

@@ -48,7 +48,7 @@ from weft.model.records import (
     Record,
     Subnet,
 )
-from weft.paths.targets import destination, targets
+from weft.observers.paths.targets import destination, targets
 from weft.store.interface import Change, Put
 from weft.store.memory import MemoryStore
 from weft.topology.routes import routes

@@ -24,13 +24,13 @@ from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
 from weft.engine.ebpf.compile import functions
 from weft.engine.engine import Engine
-from weft.host.encryption import Encryption
 from weft.kernel.underlay_events import UnderlayEvents
 from weft.kernel.wireguard import device, process
 from weft.model.addresses import IPAddress, ip_network
 from weft.model.choices import EncryptionStage
 from weft.model.ids import new_id
 from weft.model.records import Cluster, Host, HostKeys, Neighbour, Neighbours, Record
+from weft.observers.host.encryption import Encryption
 from weft.store.interface import Changed, Put
 from weft.topology.encryption import cluster_settings
 

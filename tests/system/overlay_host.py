@@ -26,8 +26,8 @@ from weft.kernel.underlay_events import UnderlayEvents
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import Host, Record
-from weft.paths.interface import PathState
-from weft.paths.prober import Prober
+from weft.observers.paths.interface import PathState
+from weft.observers.paths.prober import Prober
 from weft.store.interface import Change, Put
 from weft.store.memory import MemoryStore
 

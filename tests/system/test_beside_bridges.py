@@ -22,10 +22,10 @@ from tests.system.overlay import Overlay, port_on
 from tests.system.overlay_host import OverlayHost
 from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
-from weft.host import prefixes
 from weft.kernel import netns
 from weft.model.choices import TransportProtocol
 from weft.model.records import PublishedPort
+from weft.observers.host import prefixes
 
 pytestmark = pytest.mark.root
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weft.control.notices import Notices
 from weft.engine.ebpf.host_settings import Mended
-from weft.host.mended_settings import KEEP_S, MendedSettings
+from weft.observers.host.mended_settings import KEEP_S, MendedSettings
 
 
 def test_a_mended_setting_is_told_until_it_was_left_alone_for_a_while() -> None:

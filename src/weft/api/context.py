@@ -11,7 +11,7 @@ from weft.config import Settings
 from weft.control.control import Control
 from weft.engine.engine import Counters, Failure
 from weft.errors import UnavailableError
-from weft.multicast.interface import Snooping
+from weft.observers.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DnsFacts(Protocol):
 
 
 class EncryptionFacts(Protocol):
-    """What the API reads of this host's part in encryption (`weft.host.encryption.Encryption`)."""
+    """What the API reads of this host's part in encryption (`observers.host.encryption`)."""
 
     @property
     def obstacle(self) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from weft.errors import InvalidError
 from weft.model.addresses import IPAddress, ip_address
 from weft.model.multicast_groups import is_flooded, is_multicast_group
-from weft.multicast.messages import Said, Verb, igmp_query, mld_query, parse
+from weft.observers.multicast.messages import Said, Verb, igmp_query, mld_query, parse
 
 ALERT4 = bytes.fromhex("94040000")
 ALERT6 = bytes.fromhex("3a00050200000100")

@@ -9,8 +9,8 @@ import pytest
 
 from weft.model.addresses import ip_address
 from weft.model.ids import PortId
-from weft.multicast import querier
-from weft.multicast.querier import Querier
+from weft.observers.multicast import querier
+from weft.observers.multicast.querier import Querier
 
 A, B = PortId("a" * 16), PortId("b" * 16)
 GROUP, OTHER = ip_address("239.1.2.3"), ip_address("ff05::1")

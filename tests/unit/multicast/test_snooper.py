@@ -25,8 +25,8 @@ from weft.model.records import (
     Subnet,
     Veth,
 )
-from weft.multicast import querier, table
-from weft.multicast.snooper import Snooper
+from weft.observers.multicast import querier, table
+from weft.observers.multicast.snooper import Snooper
 from weft.store.interface import Change, Delete, Put
 from weft.store.memory import MemoryStore
 

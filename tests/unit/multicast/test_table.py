@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId, PortId
-from weft.multicast import pace, table
-from weft.multicast.pace import Pace
-from weft.multicast.table import Table
+from weft.observers.multicast import pace, table
+from weft.observers.multicast.pace import Pace
+from weft.observers.multicast.table import Table
 
 FOO, BAR = NetworkId("foo"), NetworkId("bar")
 A, B = PortId("a"), PortId("b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weft.paths.agenda import Agenda
+from weft.observers.paths.agenda import Agenda
 
 
 def test_what_is_due_comes_in_order_and_once() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.paths import path as rules
-from weft.paths.path import Path
-from weft.paths.search import Search
+from weft.observers.paths import path as rules
+from weft.observers.paths.path import Path
+from weft.observers.paths.search import Search
 
 
 class Line:

@@ -23,8 +23,8 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Host, Neighbour, Neighbours
 from weft.model.service_addresses import wireguard_address
-from weft.paths.talk import TALK_S
-from weft.paths.turns import BURST, IDLE_INTERVAL_S, INTERVAL_S
+from weft.observers.paths.talk import TALK_S
+from weft.observers.paths.turns import BURST, IDLE_INTERVAL_S, INTERVAL_S
 from weft.store.interface import Put
 
 AT_OTHER, AT_THIRD = "192.0.2.2", "192.0.2.3"

@@ -15,7 +15,7 @@ from weft.kernel.tunnel_traffic import Used
 from weft.model.addresses import IPAddress, ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbours, Owner, Port
-from weft.paths.prober import Prober
+from weft.observers.paths.prober import Prober
 from weft.store.memory import MemoryStore
 
 ME, OTHER, THIRD = (HostId(letter * 16) for letter in "abc")

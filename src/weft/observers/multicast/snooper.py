@@ -25,12 +25,12 @@ from weft.model.choices import Multicasting
 from weft.model.ids import HostId, NetworkId, PortId
 from weft.model.multicast_groups import is_multicast_group
 from weft.model.records import MulticastMembership, Network, Port, Subnet
-from weft.multicast import messages
-from weft.multicast.messages import Verb
-from weft.multicast.pace import Pace
-from weft.multicast.querier import DOUBTED_S, MEMBER_S, Querier
-from weft.multicast.table import Table
-from weft.multicast.waiting import Waiting
+from weft.observers.multicast import messages
+from weft.observers.multicast.messages import Verb
+from weft.observers.multicast.pace import Pace
+from weft.observers.multicast.querier import DOUBTED_S, MEMBER_S, Querier
+from weft.observers.multicast.table import Table
+from weft.observers.multicast.waiting import Waiting
 from weft.store.interface import Change, Changed, Delete, Put, Store
 
 GATHER_S = 0.05

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from weft.model.addresses import IPAddress, link_local_from_mac
 from weft.model.ids import PortId
 from weft.model.service_addresses import GATEWAY_MAC
-from weft.multicast import messages
+from weft.observers.multicast import messages
 
 INTERVAL_S = 125
 """Between two questions (RFC 3376 section 8)."""

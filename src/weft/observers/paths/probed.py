@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from weft.paths.interface import PathState
-from weft.paths.path import Path
-from weft.paths.targets import Target
+from weft.observers.paths.interface import PathState
+from weft.observers.paths.path import Path
+from weft.observers.paths.targets import Target
 
 LOOKS_S = (0.002, 0.008, 0.03, 0.1)
 """After a probe has left, when to look for its answer; then again and again."""

@@ -11,8 +11,8 @@ never answered gets more time, for the host at its other end may not know this o
 
 from __future__ import annotations
 
-from weft.paths.loss import Loss
-from weft.paths.search import Search
+from weft.observers.paths.loss import Loss
+from weft.observers.paths.search import Search
 
 SMALL_BYTES = 128
 """A probe that passes where anything does."""

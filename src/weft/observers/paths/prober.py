@@ -21,13 +21,13 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, RandomBytes, host_tag
 from weft.model.records import Cluster, ForgottenHost, Host, HostKeys, Neighbours, Port
 from weft.model.service_addresses import wireguard_address
-from weft.paths.agenda import Agenda
-from weft.paths.interface import PathState
-from weft.paths.message import request
-from weft.paths.probed import LOOKS_S, Probed, Sent
-from weft.paths.talk import Talk, Traffic
-from weft.paths.targets import Destination, destination, packet_size, targets
-from weft.paths.turns import BURST, Crowd, Standing, next_turn_s
+from weft.observers.paths.agenda import Agenda
+from weft.observers.paths.interface import PathState
+from weft.observers.paths.message import request
+from weft.observers.paths.probed import LOOKS_S, Probed, Sent
+from weft.observers.paths.talk import Talk, Traffic
+from weft.observers.paths.targets import Destination, destination, packet_size, targets
+from weft.observers.paths.turns import BURST, Crowd, Standing, next_turn_s
 from weft.store.interface import Changed, Store
 
 _TOGETHER_S = 0.001

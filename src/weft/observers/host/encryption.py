@@ -23,7 +23,6 @@ from weft.control.notices import Notice, Notices
 from weft.engine.ebpf import rows
 from weft.engine.engine import Failure
 from weft.errors import ConflictError, UnavailableError, WeftError
-from weft.host.wireguard_keys import WireGuardKeys
 from weft.kernel.links import find_link
 from weft.kernel.netlink import Netlink
 from weft.kernel.wireguard import device
@@ -37,6 +36,7 @@ from weft.model.records import (
     HostKeys,
     Neighbours,
 )
+from weft.observers.host.wireguard_keys import WireGuardKeys
 from weft.store.interface import Changed, Delete, Put, Store
 from weft.topology.encryption import (
     Hindrance,

@@ -1,0 +1,1 @@
+"""What goes up: kernel facts become this host's own records."""

@@ -1,0 +1,1 @@
+"""What this machine is: its underlay, its own prefixes, its keys."""
