@@ -66,7 +66,7 @@ def ports() -> list[Port]:
     by_mac = AllowedAddress(cidr=ip_network("10.5.0.128/26"), mac=MacAddress(MAC_OF_ITS_OWN))
     return [
         port(1),
-        port(2, groups=(ip_address(GROUP),)),
+        port(2, multicast_groups=(ip_address(GROUP),)),
         port(3, addresses=(ip_address(CYD.ipv4),)),
         port(4, is_spoof_checked=False),
         port(6, INNER),
