@@ -6,17 +6,16 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from weft.config import Settings
-from weft.dns import lookup
 from weft.dns.askers import Askers
 from weft.dns.counters import Counters
 from weft.dns.endpoint import DEFAULT_ENDPOINTS, Endpoint
 from weft.dns.former import FormerResolvers
 from weft.dns.forward import Forwarder
-from weft.dns.lookup import LookupAnswer
 from weft.dns.resolv_conf import ResolvConf
 from weft.dns.responder import Responder
 from weft.dns.server import Server
@@ -30,6 +29,9 @@ from weft.store.interface import Store
 LOOK_S = 2.0
 """Between two looks at whether the host's list of resolvers changed."""
 ResolversListener = Callable[[Sequence[IPAddress]], None]
+
+if TYPE_CHECKING:
+    from weft.dns.lookup import LookupAnswer
 
 log = structlog.get_logger()
 
@@ -129,6 +131,9 @@ class DnsService:
 
         InvalidError: the name or the type is none.
         """
+        # Imported here, so that only a weftd that is asked so pays for dnspython.
+        from weft.dns import lookup
+
         query = lookup.question(name, type, self._random.getrandbits(16))
         if network_id is None:
             scope = self._zone.scope_of_host()

@@ -181,11 +181,6 @@ def set_up(device: str | int) -> Request:
     return _set_link(f"set device {device} up", device, flags=_IFF_UP, change=_IFF_UP)
 
 
-def set_down(device: str | int) -> Request:
-    """Take a device down."""
-    return _set_link(f"set device {device} down", device, flags=0, change=_IFF_UP)
-
-
 def set_up_without_arp(device: str | int) -> Request:
     """Bring a device up on which the kernel never asks for a neighbour's MAC."""
     flags = _IFF_UP | _IFF_NOARP

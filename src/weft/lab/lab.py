@@ -318,14 +318,5 @@ def check_root() -> None:
         raise InvalidError("the lab makes network namespaces: run this as root")
 
 
-def lab_names() -> list[str]:
-    """Labs of which something is left on this machine."""
-    names: set[str] = set()
-    for root in (RUN_ROOT, STATE_ROOT):
-        if root.exists():
-            names.update(entry.name for entry in root.iterdir() if entry.is_dir())
-    return sorted(names)
-
-
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
