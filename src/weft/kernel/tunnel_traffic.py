@@ -14,7 +14,6 @@ from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import IPAddress, address_in_packets
 
 MAP = "tunnels_v1"
-_LEAST_ROOM = 64
 
 
 class Used(NamedTuple):
@@ -39,7 +38,7 @@ class TunnelTraffic:
         """By the tag of the host at the tunnel's other end. As before, when the map cannot be read:
         it is looked up anew each time, for it is made anew when somebody removed it."""
         with contextlib.suppress(KernelError), BpfMap.open(self._map) as tunnels:
-            entries = tunnels.read(max(_LEAST_ROOM, 2 * len(self._entries)))
+            entries = tunnels.read()
             used: dict[int, Used] = {}
             for key, raw in entries.items():
                 tag = int.from_bytes(key, "little")

@@ -20,6 +20,9 @@ from weft.kernel.bpf.syscall import Command, MapType
 
 BATCH = 16384
 """Entries per system call: large enough that the call itself costs nothing."""
+FIRST_BATCH = 256
+"""The same of a read's first call. Most maps hold few entries, and making room for many costs more
+than they do."""
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
 
 
@@ -67,11 +70,10 @@ class BpfMap:
         self._check(error, "read")
         return bytes(value)
 
-    def read(self, room: int = BATCH) -> dict[bytes, bytes]:
-        """All entries. Those that come or go meanwhile may be there or not. room: for so many there
-        is room in one system call; to make more than is needed costs more than the entries do."""
+    def read(self) -> dict[bytes, bytes]:
+        """All entries. Those that come or go meanwhile may be there or not."""
         if self._has_batches:
-            entries = self._read_batches(room)
+            entries = self._read_batches()
             if entries is not None:
                 return entries
             self._has_batches = False
@@ -155,10 +157,10 @@ class BpfMap:
         attribute = bytearray(struct.pack("<iIQQQ", self.fd, 0, key_at, value_at, 0))
         return syscall.try_call(command, attribute)[1]
 
-    def _read_batches(self, room: int) -> dict[bytes, bytes] | None:
+    def _read_batches(self) -> dict[bytes, bytes] | None:
         """None: this type of map has no batches."""
         entries: dict[bytes, bytes] = {}
-        size = min(room, max(self.info.max_entries, 1))
+        size = min(FIRST_BATCH, max(self.info.max_entries, 1))
         position = bytearray(max(self.key_size, 8))
         is_first = True
         while True:
@@ -192,6 +194,7 @@ class BpfMap:
             is_first = False
             if error == errno.ENOENT or count == 0:
                 return entries
+            size = min(4 * size, BATCH)
 
     def _read_singly(self) -> dict[bytes, bytes]:
         entries: dict[bytes, bytes] = {}
