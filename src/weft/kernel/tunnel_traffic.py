@@ -14,7 +14,6 @@ from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import IPAddress, address_in_packets
 
 MAP, WAYS_MAP = "tunnels_v2", "ways_v1"
-_LEAST_ROOM = 64
 
 
 class Used(NamedTuple):
@@ -52,7 +51,7 @@ class TunnelTraffic:
         """Of the array as much as there are ways in use, for reading all of it would cost more than
         all else that weftd does when nothing happens."""
         with BpfMap.open(self._maps / WAYS_MAP) as ways:
-            found = ways.read(max(_LEAST_ROOM, 2 * len(self._entries)))
+            found = ways.read()
         last = max((Way.decode(raw).way for raw in found.values()), default=0)
         with BpfMap.open(self._maps / MAP) as tunnels:
             return tunnels.read_first(last + 1)

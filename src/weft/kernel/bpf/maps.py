@@ -22,6 +22,9 @@ from weft.kernel.bpf.syscall import Command, MapType
 BATCH = 16384
 """Entries per system call: large enough that the call itself costs nothing."""
 _BLOCK = 64
+FIRST_BATCH = 256
+"""The same of a read's first call. Most maps hold few entries, and making room for many costs more
+than they do."""
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
 _ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 
@@ -92,14 +95,12 @@ class BpfMap:
         found = bytes(value)
         return found if found != self._none else None
 
-    def read(self, room: int = BATCH) -> dict[bytes, bytes]:
-        """All entries. Those that come or go meanwhile may be there or not. A ring has none. room:
-        for so many there is room in one system call; to make more than is needed costs more than
-        the entries do."""
+    def read(self) -> dict[bytes, bytes]:
+        """All entries. Those that come or go meanwhile may be there or not. A ring has none."""
         if self.info.type == MapType.RINGBUF:
             return {}
         if self._has_batches:
-            entries = self._read_batches(room)
+            entries = self._read_batches()
             if entries is not None:
                 return entries
             self._has_batches = False
@@ -194,7 +195,9 @@ class BpfMap:
         attribute = bytearray(struct.pack("<iIQQQ", self.fd, 0, key_at, value_at, 0))
         return syscall.try_call(command, attribute)[1]
 
-    def _read_batches(self, room: int, *, is_all: bool = True) -> dict[bytes, bytes] | None:
+    def _read_batches(
+        self, room: int = FIRST_BATCH, *, is_all: bool = True
+    ) -> dict[bytes, bytes] | None:
         """None: this type of map has no batches."""
         entries: dict[bytes, bytes] = {}
         size = min(room, max(self.info.max_entries, 1))
@@ -229,6 +232,7 @@ class BpfMap:
             is_first = False
             if error == errno.ENOENT or count == 0 or not is_all:
                 return entries
+            size = min(4 * size, BATCH)
 
     def _pairs(
         self, keys: bytearray, values: bytearray, count: int
