@@ -90,7 +90,7 @@ struct mac_key {
 enum network_flag {
 	NETWORK_INTERNAL = 1 << 0,
 	NETWORK_HAS_UNKNOWN = 1 << 1, /* flood ARP and ND for unknown addresses */
-	NETWORK_SNOOPS = 1 << 2,      /* multicast goes to members alone, see groups_v1 */
+	NETWORK_SNOOPS = 1 << 2,      /* multicast goes to members alone, see multicast_groups_v1 */
 };
 
 struct network {
@@ -121,23 +121,23 @@ struct replica {
 	__u8 spare[12];
 };
 
-/* groups_v1: (VNI, multicast address) -> a group that somebody has joined */
-enum group_flag {
-	GROUP_FLOODED = 1 << 0, /* all ports of the network are members */
+/* multicast_groups_v1: (VNI, multicast address) -> a group that somebody has joined */
+enum multicast_flag {
+	MULTICAST_FLOODED = 1 << 0, /* all ports of the network are members */
 };
 
-struct group_key {
+struct multicast_key {
 	__u32 vni;
 	struct address address;
 };
 
-struct group {
-	__u32 flags; /* enum group_flag */
+struct multicast_group {
+	__u32 flags; /* enum multicast_flag */
 	__u8 spare[12];
 };
 
-/* group_ports_v1: (VNI, multicast address, slot) -> struct flood, as in flood_v1;
- * group_hosts_v1: (VNI, multicast address, tag) -> struct replica, which says the tag again */
+/* multicast_ports_v1: (VNI, multicast address, slot) -> struct flood, as in flood_v1;
+ * multicast_hosts_v1: (VNI, multicast address, tag) -> struct replica, which says the tag again */
 struct member_key {
 	__u32 vni;
 	struct address address;

@@ -93,11 +93,11 @@ struct {
  * 65536: four groups on each of 16384 networks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct group_key);
-	__type(value, struct group);
+	__type(key, struct multicast_key);
+	__type(value, struct multicast_group);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} groups_v1 SEC(".maps");
+} multicast_groups_v1 SEC(".maps");
 
 /* (VNI, multicast address, slot) -> a port of this host that is a member; holes are skipped.
  * 262144: four groups for each port of other_ports_v1. */
@@ -107,18 +107,18 @@ struct {
 	__type(value, struct flood);
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} group_ports_v1 SEC(".maps");
+} multicast_ports_v1 SEC(".maps");
 
 /* (VNI, multicast address, tag) -> another host with members. Read for each host of replicas_v2: a chain
  * for each group would be rewritten, and be wrong for a moment, whenever a host joins or leaves it.
- * 262144: each group of groups_v1 on four hosts. */
+ * 262144: each group of multicast_groups_v1 on four hosts. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct member_key);
 	__type(value, struct replica);
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-} group_hosts_v1 SEC(".maps");
+} multicast_hosts_v1 SEC(".maps");
 
 /* Way -> how packets get to the host that it leads to. Read for what leaves this host; endpoints name the
  * way, which is this host's own number for the other one. Programs note that it is used.

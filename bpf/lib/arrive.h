@@ -8,7 +8,7 @@
 #include "decap.h"
 #include "deliver.h"
 #include "flood_ports.h"
-#include "group.h"
+#include "multicast.h"
 #include "packet.h"
 #include "stray.h"
 #include "switch.h"

@@ -8,7 +8,7 @@
 #include "../maps.h"
 #include "count.h"
 #include "flood_ports.h"
-#include "group.h"
+#include "multicast.h"
 #include "packet.h"
 #include "parse.h"
 #include "replicate.h"

@@ -23,7 +23,7 @@ static __noinline __u32 port_in_slot(struct packet *packet, __u32 slot)
 
 	packet->receiver = slot;
 	port = packet->skb->cb[FLOOD_TO_MEMBERS]
-		       ? bpf_map_lookup_elem(&group_ports_v1, &packet->member)
+		       ? bpf_map_lookup_elem(&multicast_ports_v1, &packet->member)
 		       : bpf_map_lookup_elem(&flood_v1, &key);
 	return port ? port->ifindex : 0;
 }

@@ -72,7 +72,7 @@ struct packet {
 			__u32 receiver; /* slot or tag of a member */
 		};
 		struct address_key place; /* where the destination is */
-		struct group_key group;
+		struct multicast_key group;
 		struct member_key member;
 	};
 };

@@ -45,7 +45,7 @@ static __noinline bool is_member(struct packet *packet, __u32 tag)
 {
 	packet->receiver = tag;
 	return !packet->skb->cb[FLOOD_TO_MEMBERS] ||
-	       bpf_map_lookup_elem(&group_hosts_v1, &packet->member);
+	       bpf_map_lookup_elem(&multicast_hosts_v1, &packet->member);
 }
 
 static __always_inline bool is_pushed(const struct tunnel *tunnel)

@@ -23,7 +23,7 @@ from tests.bpf.overlay import (
 from tests.bpf.test_replicas import hearing
 from tests.bpf.world import ANN, BLUE, BOB, CYD, DAN, EVE, RED, WEFT0_MAC, Workload, World
 from weft.kernel.bpf import layouts
-from weft.kernel.bpf.layouts import GroupFlag, NetworkFlag
+from weft.kernel.bpf.layouts import MulticastFlag, NetworkFlag
 from weft.kernel.group_wire import GroupWire
 from weft.model.service_addresses import GATEWAY_MAC
 
@@ -55,16 +55,16 @@ def set_group(
     world: World, group: str, *members: Workload, tags: tuple[int, ...] = (), flags: int = 0
 ) -> None:
     """These ports and hosts are members."""
-    key = layouts.GroupKey(RED, encode(group)).encode()
-    world.put("groups_v1", key, layouts.Group(flags).encode())
+    key = layouts.MulticastKey(RED, encode(group)).encode()
+    world.put("multicast_groups_v1", key, layouts.MulticastGroup(flags).encode())
     for tag in tags:
         at = layouts.MemberKey(RED, encode(group), tag).encode()
-        world.put("group_hosts_v1", at, layouts.Replica(tag).encode())
+        world.put("multicast_hosts_v1", at, layouts.Replica(tag).encode())
     for workload in members:
         slot = int(workload.device[1:]) - 1
         at = layouts.MemberKey(RED, encode(group), slot).encode()
         value = layouts.Flood(world.ifindexes[workload.device]).encode()
-        world.put("group_ports_v1", at, value)
+        world.put("multicast_ports_v1", at, value)
 
 
 def received(world: World) -> set[str]:
@@ -162,7 +162,7 @@ def test_only_hosts_with_members_get_a_copy(world: World, group: str, version: i
 def test_of_a_group_that_somebody_gave_to_all_everybody_is_a_member(world: World) -> None:
     connect(world)
     snoop(world, (HUGO.tag, IDA.tag))
-    set_group(world, GROUP4, flags=GroupFlag.GROUP_FLOODED)
+    set_group(world, GROUP4, flags=MulticastFlag.MULTICAST_FLOODED)
     with hearing() as heard:
         world.send(ANN, shout(GROUP4))
     assert len(heard) == 2

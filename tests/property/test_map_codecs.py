@@ -88,12 +88,12 @@ ROWS = {
     rows.RESOLVERS: (addresses, st.just(rows.ResolverValue())),
     rows.PEERS: (addresses, st.builds(rows.PeerValue, u32, flags, flags)),
     rows.REPLICAS: (st.builds(rows.ReplicaKey, vnis, u32), u32),
-    rows.GROUPS: (
-        st.builds(rows.GroupKey, vnis, addresses),
-        st.builds(rows.GroupValue, flags),
+    rows.MULTICAST_GROUPS: (
+        st.builds(rows.MulticastKey, vnis, addresses),
+        st.builds(rows.MulticastValue, flags),
     ),
-    rows.GROUP_PORTS: (st.builds(rows.MemberKey, vnis, addresses, u32), ifnames),
-    rows.GROUP_HOSTS: (st.builds(rows.MemberKey, vnis, addresses, u32), u32),
+    rows.MULTICAST_PORTS: (st.builds(rows.MemberKey, vnis, addresses, u32), ifnames),
+    rows.MULTICAST_HOSTS: (st.builds(rows.MemberKey, vnis, addresses, u32), u32),
 }
 
 
@@ -130,9 +130,9 @@ def test_equal_rows_are_equal_bytes_of_the_maps_size(row: tuple[str, object, obj
         rows.RESOLVERS: (16, 8),
         rows.PEERS: (16, 32),
         rows.REPLICAS: (8, 16),
-        rows.GROUPS: (20, 16),
-        rows.GROUP_PORTS: (24, 16),
-        rows.GROUP_HOSTS: (24, 16),
+        rows.MULTICAST_GROUPS: (20, 16),
+        rows.MULTICAST_PORTS: (24, 16),
+        rows.MULTICAST_HOSTS: (24, 16),
     }
     found = codec.encode_key(key, DEVICES), codec.encode_value(value, DEVICES)
     assert (len(found[0]), len(found[1])) == sizes[name]

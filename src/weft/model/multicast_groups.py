@@ -1,6 +1,6 @@
 """Multicast groups: which addresses may be joined, and which need not be.
 
-What everybody gets, members or not, is the same in `is_for_members` of ``bpf/lib/group.h``.
+What everybody gets, members or not, is the same in `is_for_members` of ``bpf/lib/multicast.h``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import Devices
 from weft.kernel.bpf import berths, layouts
-from weft.kernel.bpf.layouts import EndpointFlag, GroupFlag, NetworkFlag, PeerFlag, PortFlag
+from weft.kernel.bpf.layouts import EndpointFlag, MulticastFlag, NetworkFlag, PeerFlag, PortFlag
 from weft.model.addresses import IPAddress, IPNetwork
 
 K = TypeVar("K")
@@ -192,19 +192,19 @@ def _decode_network(raw: bytes, devices: Devices) -> rows.NetworkValue:
     )
 
 
-def _encode_group(value: rows.GroupValue, devices: Devices) -> bytes:
-    flags = GroupFlag.GROUP_FLOODED if value.is_flooded else GroupFlag(0)
-    return layouts.Group(flags=flags).encode()
+def _encode_group(value: rows.MulticastValue, devices: Devices) -> bytes:
+    flags = MulticastFlag.MULTICAST_FLOODED if value.is_flooded else MulticastFlag(0)
+    return layouts.MulticastGroup(flags=flags).encode()
 
 
-def _decode_group(raw: bytes, devices: Devices) -> rows.GroupValue:
-    group = layouts.Group.decode(raw)
-    return rows.GroupValue(bool(group.flags & GroupFlag.GROUP_FLOODED))
+def _decode_group(raw: bytes, devices: Devices) -> rows.MulticastValue:
+    group = layouts.MulticastGroup.decode(raw)
+    return rows.MulticastValue(bool(group.flags & MulticastFlag.MULTICAST_FLOODED))
 
 
-def _decode_group_key(raw: bytes, devices: Devices) -> rows.GroupKey:
-    key = layouts.GroupKey.decode(raw)
-    return rows.GroupKey(key.vni, _some_address(key.address))
+def _decode_group_key(raw: bytes, devices: Devices) -> rows.MulticastKey:
+    key = layouts.MulticastKey.decode(raw)
+    return rows.MulticastKey(key.vni, _some_address(key.address))
 
 
 def _encode_member_key(key: rows.MemberKey, devices: Devices) -> bytes:
@@ -359,18 +359,18 @@ REPLICAS: Codec[rows.ReplicaKey, int] = Codec(
     # The end of a chain first: at no moment does it lead past a host that was in it and stays.
     write_order=lambda key: -key.after,
 )
-GROUPS: Codec[rows.GroupKey, rows.GroupValue] = Codec(
-    "groups_v1",
-    lambda key, devices: layouts.GroupKey(key.vni, encode_address(key.group)).encode(),
+MULTICAST_GROUPS: Codec[rows.MulticastKey, rows.MulticastValue] = Codec(
+    "multicast_groups_v1",
+    lambda key, devices: layouts.MulticastKey(key.vni, encode_address(key.group)).encode(),
     _decode_group_key,
     _encode_group,
     _decode_group,
 )
-GROUP_PORTS: Codec[rows.MemberKey, str] = Codec(
-    "group_ports_v1", _encode_member_key, _decode_member_key, _encode_flood, _decode_flood
+MULTICAST_PORTS: Codec[rows.MemberKey, str] = Codec(
+    "multicast_ports_v1", _encode_member_key, _decode_member_key, _encode_flood, _decode_flood
 )
-GROUP_HOSTS: Codec[rows.MemberKey, int] = Codec(
-    "group_hosts_v1", _encode_member_key, _decode_member_key, _encode_replica, _decode_replica
+MULTICAST_HOSTS: Codec[rows.MemberKey, int] = Codec(
+    "multicast_hosts_v1", _encode_member_key, _decode_member_key, _encode_replica, _decode_replica
 )
 
 CODECS: Mapping[str, Codec[Any, Any]] = {
@@ -385,8 +385,8 @@ CODECS: Mapping[str, Codec[Any, Any]] = {
     rows.RESOLVERS: RESOLVERS,
     rows.PEERS: PEERS,
     rows.REPLICAS: REPLICAS,
-    rows.GROUPS: GROUPS,
-    rows.GROUP_PORTS: GROUP_PORTS,
-    rows.GROUP_HOSTS: GROUP_HOSTS,
+    rows.MULTICAST_GROUPS: MULTICAST_GROUPS,
+    rows.MULTICAST_PORTS: MULTICAST_PORTS,
+    rows.MULTICAST_HOSTS: MULTICAST_HOSTS,
 }
 """By table."""

@@ -1,4 +1,4 @@
-"""To whom multicast goes: rows of `groups`, `group_ports` and `group_hosts`, from the records.
+"""To whom multicast goes, as rows of `multicast_groups`, `multicast_ports` and `multicast_hosts`.
 
 Ports of this host are found by their slots, as in the flood list, so each record yields its own.
 What other hosts have joined the network yields.
@@ -22,12 +22,18 @@ def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator
     if network.multicast != "snoop":
         return
     for group in network.multicast_groups:
-        yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue(is_flooded=True))
+        yield Row(
+            rows.MULTICAST_GROUPS,
+            rows.MulticastKey(network.vni, group),
+            rows.MulticastValue(is_flooded=True),
+        )
     for group, hosts in _hosts_by_group(network, view).items():
         if group not in network.multicast_groups:
-            yield Row(rows.GROUPS, rows.GroupKey(network.vni, group), rows.GroupValue())
+            yield Row(
+                rows.MULTICAST_GROUPS, rows.MulticastKey(network.vni, group), rows.MulticastValue()
+            )
         for tag in (host_tag(host) for host in hosts if host != host_id):
-            yield Row(rows.GROUP_HOSTS, rows.MemberKey(network.vni, group, tag), tag)
+            yield Row(rows.MULTICAST_HOSTS, rows.MemberKey(network.vni, group, tag), tag)
 
 
 def compile_multicast_membership(
@@ -52,7 +58,7 @@ def member_rows(
         return
     for group in groups:
         key = rows.MemberKey(network.vni, group, port.slot)
-        yield Row(rows.GROUP_PORTS, key, port.ifname)
+        yield Row(rows.MULTICAST_PORTS, key, port.ifname)
 
 
 def _hosts_by_group(network: Network, view: View) -> dict[IPAddress, set[HostId]]:

@@ -94,7 +94,7 @@ class NetworkValue(NamedTuple):
     """Some port may hold addresses that no record names (spoof check off, or allowed prefixes):
     ARP and ND for unknown addresses are flooded instead of dropped."""
     is_snooping: bool = False
-    """Multicast goes to members alone: `groups`."""
+    """Multicast goes to members alone: `multicast_groups`."""
 
 
 class FloodKey(NamedTuple):
@@ -115,24 +115,24 @@ class ReplicaKey(_Many, frozen=True):
     after: int
 
 
-class GroupKey(_Many, frozen=True):
-    """`groups`: (VNI, multicast address) -> a group that has members."""
+class MulticastKey(_Many, frozen=True):
+    """`multicast_groups`: (VNI, multicast address) -> a group that has members."""
 
     vni: int
     group: IPAddress
 
 
-class GroupValue(NamedTuple):
-    """Who they are, beside those in `group_ports` and `group_hosts`."""
+class MulticastValue(NamedTuple):
+    """Who they are, beside those in `multicast_ports` and `multicast_hosts`."""
 
     is_flooded: bool = False
     """All ports of the network are members."""
 
 
 class MemberKey(_Many, frozen=True):
-    """`group_ports`: (VNI, multicast address, slot) -> device of a port that is a member.
+    """`multicast_ports`: (VNI, multicast address, slot) -> device of a port that is a member.
 
-    `group_hosts`: (VNI, multicast address, tag) -> that tag, of another host with members.
+    `multicast_hosts`: (VNI, multicast address, tag) -> that tag, of another host with members.
     """
 
     vni: int
@@ -366,9 +366,9 @@ NFTABLES = "nftables"
 TUNNELS = "tunnels"
 PEERS = "peers"
 REPLICAS = "replicas"
-GROUPS = "groups"
-GROUP_PORTS = "group_ports"
-GROUP_HOSTS = "group_hosts"
+MULTICAST_GROUPS = "multicast_groups"
+MULTICAST_PORTS = "multicast_ports"
+MULTICAST_HOSTS = "multicast_hosts"
 OVERLAY_DEVICES = "overlay_devices"
 WIRES = "wires"
 WIREGUARD = "wireguard"
@@ -389,9 +389,9 @@ ORDER: tuple[str, ...] = (
     PEERS,
     TUNNELS,
     REPLICAS,
-    GROUP_PORTS,
-    GROUP_HOSTS,
-    GROUPS,
+    MULTICAST_PORTS,
+    MULTICAST_HOSTS,
+    MULTICAST_GROUPS,
     FILTERS,
     WIRES,
     ADDRESSES,

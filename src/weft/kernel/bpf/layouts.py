@@ -31,9 +31,6 @@ __all__ = [
     "EndpointFlag",
     "Flood",
     "FloodKey",
-    "Group",
-    "GroupFlag",
-    "GroupKey",
     "HostPrefix",
     "HostPrefixKey",
     "LostEvents",
@@ -41,6 +38,9 @@ __all__ = [
     "Mark",
     "Member",
     "MemberKey",
+    "MulticastFlag",
+    "MulticastGroup",
+    "MulticastKey",
     "Network",
     "NetworkFlag",
     "Overlay",
@@ -106,10 +106,10 @@ class NetworkFlag(IntFlag):
     NETWORK_SNOOPS = 0x4
 
 
-class GroupFlag(IntFlag):
-    """enum group_flag."""
+class MulticastFlag(IntFlag):
+    """enum multicast_flag."""
 
-    GROUP_FLOODED = 0x1
+    MULTICAST_FLOODED = 0x1
 
 
 class Ways(IntEnum):
@@ -396,41 +396,41 @@ class Replica(NamedTuple):
 _REPLICA = struct.Struct("<I12x")
 
 
-class GroupKey(NamedTuple):
-    """struct group_key: 20 bytes."""
+class MulticastKey(NamedTuple):
+    """struct multicast_key: 20 bytes."""
 
     vni: int = 0
     address: bytes = bytes(16)
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
-        return _GROUP_KEY.pack(*self)
+        return _MULTICAST_KEY.pack(*self)
 
     @classmethod
-    def decode(cls, raw: bytes) -> GroupKey:
+    def decode(cls, raw: bytes) -> MulticastKey:
         """The opposite of `encode`."""
-        return cls._make(_GROUP_KEY.unpack(raw))
+        return cls._make(_MULTICAST_KEY.unpack(raw))
 
 
-_GROUP_KEY = struct.Struct("<I16s")
+_MULTICAST_KEY = struct.Struct("<I16s")
 
 
-class Group(NamedTuple):
-    """struct group: 16 bytes."""
+class MulticastGroup(NamedTuple):
+    """struct multicast_group: 16 bytes."""
 
     flags: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
-        return _GROUP.pack(*self)
+        return _MULTICAST_GROUP.pack(*self)
 
     @classmethod
-    def decode(cls, raw: bytes) -> Group:
+    def decode(cls, raw: bytes) -> MulticastGroup:
         """The opposite of `encode`."""
-        return cls._make(_GROUP.unpack(raw))
+        return cls._make(_MULTICAST_GROUP.unpack(raw))
 
 
-_GROUP = struct.Struct("<I12x")
+_MULTICAST_GROUP = struct.Struct("<I12x")
 
 
 class MemberKey(NamedTuple):
@@ -904,8 +904,8 @@ SIZES: dict[str, int] = {
     "flood": 16,
     "replica_key": 8,
     "replica": 16,
-    "group_key": 20,
-    "group": 16,
+    "multicast_key": 20,
+    "multicast_group": 16,
     "member_key": 24,
     "way": 8,
     "tunnel": 80,
@@ -983,11 +983,11 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("tag", 0, 4),
         Member("spare", 4, 12),
     ),
-    "group_key": (
+    "multicast_key": (
         Member("vni", 0, 4),
         Member("address", 4, 16),
     ),
-    "group": (
+    "multicast_group": (
         Member("flags", 0, 4),
         Member("spare", 4, 12),
     ),

@@ -2,8 +2,8 @@
 /* Multicast groups (RFC 4541): who has joined one, weftd learns from what the ports report, by IGMP
  * (RFC 1112, 2236, 3376) and MLD (RFC 2710, 3810). Reports go to weftd alone, so no port keeps its own
  * back because it heard another's; queries come from weftd alone. */
-#ifndef WEFT_GROUP_H
-#define WEFT_GROUP_H
+#ifndef WEFT_MULTICAST_H
+#define WEFT_MULTICAST_H
 
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -122,14 +122,14 @@ static __always_inline void flood_to_all(struct packet *packet)
 /* Where the network snoops: whom the packet is for. */
 static __noinline int flood_to_members(struct packet *packet)
 {
-	const struct group *group;
+	const struct multicast_group *group;
 
 	if (!is_for_members(packet))
 		return NEXT;
-	group = bpf_map_lookup_elem(&groups_v1, &packet->group);
+	group = bpf_map_lookup_elem(&multicast_groups_v1, &packet->group);
 	if (!group)
 		return refuse_group(packet);
-	if (group->flags & GROUP_FLOODED)
+	if (group->flags & MULTICAST_FLOODED)
 		return NEXT;
 	packet->skb->cb[FLOOD_TO_MEMBERS] = true;
 	return NEXT;
