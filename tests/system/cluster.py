@@ -49,9 +49,7 @@ class Cluster:
         return ran.out
 
     def begin(self) -> None:
-        """The first host alone, the others without weftd."""
-        for host in self.hosts:
-            self.weft(host, "down", "--purge")
+        """The first host alone, the others without weftd; nothing is on any of them before."""
         lines = self.done(self.hosts[0], "up").splitlines()
         line = next(line for line in lines if "--join" in line)
         self.join = shlex.split(line)[1:]

@@ -1,4 +1,5 @@
-"""One lab a test session: one host with a real weftd, and whatever a test plugs into it.
+"""Two labs a test session: one host with a real weftd and whatever a test plugs into it, and three
+hosts that tests make a cluster of.
 
 A test gets a host that runs; it may kill, cut and damage it, and the next one gets a sound host
 again. Everything that a test makes goes with it.
@@ -14,6 +15,7 @@ from itertools import count
 import pytest
 
 from tests.system.cluster import Cluster
+from tests.system.shared_lab import SharedLab
 from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, add_network
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo
@@ -22,7 +24,6 @@ from weft.lab.host import LabHost
 from weft.lab.lab import Lab
 
 SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2}
-MEMBER_SETTINGS = {"docker": False, "reconcile_s": 2.0, "rest_s": 0.2}
 _numbers = count(1)
 
 
@@ -99,27 +100,35 @@ def new_workload(host: LabHost, api: Client, new_network: NewNetwork) -> Iterato
         workload.remove()
 
 
-@pytest.fixture(scope="module")
-def members_lab() -> Iterator[Lab]:
-    made = Lab(f"members-{os.getpid()}")
+@pytest.fixture(scope="session")
+def three_hosts() -> Iterator[SharedLab]:
+    made = SharedLab()
     try:
-        made.up(3, settings=MEMBER_SETTINGS, has_weftd=False)
+        made.up()
         yield made
     finally:
-        made.down()
+        made.lab.down()
 
 
 @pytest.fixture
-def fresh(members_lab: Lab) -> Iterator[Cluster]:
+def fresh(three_hosts: SharedLab) -> Iterator[Cluster]:
     """A first host, and two that never ran weftd."""
-    cluster = Cluster(members_lab.hosts())
-    cluster.begin()
-    yield cluster
+    with three_hosts.lent() as cluster:
+        cluster.begin()
+        yield cluster
 
 
 @pytest.fixture
-def cluster(members_lab: Lab) -> Iterator[Cluster]:
+def cluster(three_hosts: SharedLab) -> Iterator[Cluster]:
     """Three hosts that are one cluster."""
-    cluster = Cluster(members_lab.hosts())
-    cluster.gather()
-    yield cluster
+    with three_hosts.lent() as cluster:
+        cluster.gather()
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def joined(three_hosts: SharedLab) -> Iterator[Cluster]:
+    """The same for all tests of a file, which leave it whole."""
+    with three_hosts.lent() as cluster:
+        cluster.gather()
+        yield cluster

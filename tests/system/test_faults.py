@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from itertools import combinations, count
@@ -10,6 +9,8 @@ from itertools import combinations, count
 import pytest
 
 from tests import families
+from tests.system.cluster import Cluster
+from tests.system.shared_lab import SharedLab
 from tests.system.workload import PATIENCE, Workload, add_network, ping_counts, until
 from weft.api.client import Client
 from weft.api.schema import HostList, NetworkInfo, NetworkList, PortList
@@ -20,7 +21,6 @@ from weft.lab.lab import Lab
 
 pytestmark = pytest.mark.root
 
-SETTINGS = {"docker": False, "reconcile_s": 2.0, "rest_s": 0.2}
 HEALS_S = 30.0
 """How long it may take until all hosts see each other again."""
 NETWORK = "foo"
@@ -110,13 +110,10 @@ class Pings:
 
 
 @pytest.fixture(scope="module")
-def hosts() -> Iterator[Hosts]:
-    lab = Lab(f"faults-{os.getpid()}")
-    try:
-        lab.up(3, settings=SETTINGS)
-        yield Hosts(lab)
-    finally:
-        lab.down()
+def hosts(three_hosts: SharedLab, joined: Cluster) -> Iterator[Hosts]:
+    made = Hosts(three_hosts.lab)
+    yield made
+    made.remove()
 
 
 @pytest.fixture

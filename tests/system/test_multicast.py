@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import families
+from tests.system.cluster import Cluster
 from tests.system.workload import PATIENCE, Listener, Workload, add_network, until
 from weft.api.client import Client
 from weft.api.schema import (
@@ -26,7 +27,6 @@ from weft.api.schema import (
 )
 from weft.control.specs import NameSpec
 from weft.lab.host import LabHost, weft_command
-from weft.lab.lab import Lab
 from weft.model.addresses import ip_address
 
 pytestmark = pytest.mark.root
@@ -171,19 +171,9 @@ class Watch:
         return [sum(wanted in each for each in one.frames()) for one in self._listeners]
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    made = Lab(f"groups-{os.getpid()}")
-    try:
-        made.up(3, settings={"docker": False, "reconcile_s": 2.0, "rest_s": 0.2})
-        yield made
-    finally:
-        made.down()
-
-
 @pytest.fixture
-def site(lab: Lab) -> Iterator[Site]:
-    hosts = lab.hosts()
+def site(joined: Cluster) -> Iterator[Site]:
+    hosts = joined.hosts
     for host in hosts:
         host.start_weftd()
     with ExitStack() as stack:

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests import families
 from tests.system import weather
+from tests.system.cluster import Cluster
 from tests.system.workload import PATIENCE, Workload, add_network, until
 from weft.api.client import Client
 from weft.api.schema import HostList, NetworkList
-from weft.lab.lab import Lab
+from weft.lab.host import LabHost
 from weft.lab.layout import UNDERLAY_DEVICE
 
 pytestmark = pytest.mark.root
-
-SETTINGS = {"docker": False, "reconcile_s": 2.0, "rest_s": 0.2}
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    if not weather.is_known_here():
-        pytest.skip(weather.REASON)
-    made = Lab(f"netem-{os.getpid()}")
-    try:
-        made.up(3, settings=SETTINGS)
-        yield made
-    finally:
-        made.down()
 
 
 class Hosts:
     """The lab's hosts, from all of which one can see."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.all = lab.hosts()
+    def __init__(self, hosts: list[LabHost]) -> None:
+        self.all = hosts
 
     def have(self, kind: str) -> None:
         """This weather for all of them; empty: fair."""
@@ -64,10 +50,16 @@ class Hosts:
         return sum(host.weftd_log.read_text().count("link down") for host in self.all)
 
 
+@pytest.fixture(scope="module")
+def sky() -> None:
+    if not weather.is_known_here():
+        pytest.skip(weather.REASON)
+
+
 @pytest.fixture(params=families.of(weather.KINDS.values(), ids=[*weather.KINDS]))
-def hosts(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Hosts]:
+def hosts(sky: None, joined: Cluster, request: pytest.FixtureRequest) -> Iterator[Hosts]:
     """Whole, and from now on in this weather."""
-    made = Hosts(lab)
+    made = Hosts(joined.hosts)
     for host in made.all:
         host.start_weftd()
     until("all hosts see each other", made.are_whole, 30)
