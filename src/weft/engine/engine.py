@@ -141,6 +141,8 @@ class Engine:
         self._is_asked = False
         self._spacing_s = MIN_SPACING_S
         self._is_busy = False
+        self._has_mended = False
+        """The last look found something to mend, which may have upset something else."""
         self._has_moved = False
         self._failures: dict[RowKey, str] = {}
         self.ready = asyncio.Event()
@@ -180,7 +182,7 @@ class Engine:
         """Until the next look at the kernel, after one that took so long."""
         if self._is_asked:
             return min(self._spacing_s, self._reconcile_s)
-        if self._failures or self.problem:
+        if self._failures or self.problem or self._has_mended:
             return self._reconcile_s
         return periodic_pause_s(self._reconcile_s, took_s)
 
@@ -283,6 +285,7 @@ class Engine:
         actual = await self._in_thread(lambda: self._sink.actual(desired))
         upserts, deletes = difference(desired, actual)
         self.reconciles_total += 1
+        self._has_mended = bool(upserts or deletes)
         self._failures = {
             row: reason
             for row, reason in self._failures.items()

@@ -160,3 +160,21 @@ async def test_rows_that_failed_are_tried_again_at_the_usual_pace_however_long_a
     await store.write([Put(Network(id=NetworkId("1" * 16), name="foo", vni=Vni(7)))])
     await engine.settle()
     assert engine._pause_s(60.0) == 3600
+
+
+async def test_a_look_that_mended_something_is_followed_by_one_at_the_usual_pace(
+    running: tuple[MemoryStore, SlowSink, Engine],
+) -> None:
+    """What it mended may have upset something else, such as a device that was made anew."""
+    store, sink, engine = running
+    await store.write([Put(Network(id=NetworkId("1" * 16), name="foo", vni=Vni(7)))])
+    await engine.settle()
+    for is_damaged, pause_s in ((True, 3600), (False, 10 * 3600)):
+        if is_damaged:
+            sink.rows.clear()
+        looks = engine.reconciles_total
+        engine.repair_soon()
+        async with asyncio.timeout(DEADLINE_S):
+            while engine.reconciles_total == looks or engine._is_busy:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert engine._pause_s(60.0) == pause_s

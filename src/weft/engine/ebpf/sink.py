@@ -242,7 +242,8 @@ class Sink:
             if upserts.get(name) or late:
                 failures += self._write(name, upserts.get(name, {}), late)
             if name == rows.WIREGUARD and upserts.get(name):
-                failures += self._tunnels.follow()  # a new device, by which they now go
+                # A new device: by it tunnels now go, and it holds an address of this host's.
+                failures += [*self._tunnels.follow(), *self._wires.follow()]
             if name == rows.FILTERS:
                 remade = self._device_table.take_remade()
                 failures += self._filter_table.reattach(remade) if remade else []

@@ -52,10 +52,13 @@ class WireTable:
         """Devices that ran an earlier program at the last look."""
         self._late: dict[str, Hashable] = {}
         """Of them those that are to run the present one, and the row that says so."""
+        self._wanted: set[Hashable] = set()
+        """Addresses whose devices are to run the program."""
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Table.read`. Devices that hold none of the desired addresses any more read back by
         their name, so that they are let go."""
+        self._wanted = set(desired)
         holders = self._holders()
         held = self._held()
         self._late = {}
@@ -76,12 +79,22 @@ class WireTable:
     ) -> list[RowFailure]:
         """See `Table.write`. An address that goes leaves its device to the next look, for another
         may need it."""
-        failures: list[RowFailure] = []
         for ifname in deletes:
+            self._wanted.discard(ifname)
             if isinstance(ifname, str):
                 self._detach(ifname)
-        holders = self._holders() if upserts else {}
-        for address in upserts:
+        self._wanted.update(upserts)
+        return self._attach_all(upserts)
+
+    def follow(self) -> list[RowFailure]:
+        """Addresses have come to be on other devices than at the last look."""
+        return self._attach_all(self._wanted)
+
+    def _attach_all(self, wanted: Iterable[Hashable]) -> list[RowFailure]:
+        failures: list[RowFailure] = []
+        wanted = list(wanted)
+        holders = self._holders() if wanted else {}
+        for address in wanted:
             try:
                 if address not in holders:
                     raise NotFoundError(f"address {address}: no device of this host holds it")
