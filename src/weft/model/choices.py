@@ -10,11 +10,19 @@ Requests of users are no records: in those an unknown word is an error (`control
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
-from typing import Self
+from enum import Enum, IntEnum, StrEnum
+from typing import cast
 
 
-class Multicasting(StrEnum):
+class _FallsBack:
+    """Mixed into a list of words: its last one is the fallback."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Enum:
+        return list(cast("type[Enum]", cls))[-1]
+
+
+class Multicasting(_FallsBack, StrEnum):
     """To which ports of a network multicast goes."""
 
     SNOOP = "snoop"
@@ -22,12 +30,8 @@ class Multicasting(StrEnum):
     FLOOD = "flood"
     """To all. The fallback: nobody misses what he has joined."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        return cls(cls.FLOOD)
 
-
-class Allocator(StrEnum):
+class Allocator(_FallsBack, StrEnum):
     """Who hands out the addresses of a subnet."""
 
     WEFT = "weft"
@@ -36,12 +40,8 @@ class Allocator(StrEnum):
     OTHER = "other"
     """The fallback: somebody else, beside whom Weft gives from the end as well."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        return cls(cls.OTHER)
 
-
-class ReservationReason(StrEnum):
+class ReservationReason(_FallsBack, StrEnum):
     """Why an address may not be given."""
 
     GATEWAY = "gateway"
@@ -52,12 +52,8 @@ class ReservationReason(StrEnum):
     OTHER = "other"
     """The fallback: it is held all the same."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        return cls(cls.OTHER)
 
-
-class TransportProtocol(StrEnum):
+class TransportProtocol(_FallsBack, StrEnum):
     """Of published ports."""
 
     TCP = "tcp"
@@ -66,26 +62,18 @@ class TransportProtocol(StrEnum):
     OTHER = "other"
     """The fallback: nothing is published by this host."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        return cls(cls.OTHER)
 
-
-class LivesWith(StrEnum):
+class LivesWith(_FallsBack, StrEnum):
     """What must exist for a port to exist."""
 
+    NAMESPACE = "namespace"
+    """The network namespace that it is plugged into; weftd sees when that is gone."""
     FRONTEND = "frontend"
     """Its frontend says when it goes, and knows what is alive. The fallback: weftd removes nothing
     of which it does not know how it ends."""
-    NAMESPACE = "namespace"
-    """The network namespace that it is plugged into; weftd sees when that is gone."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        return cls(cls.FRONTEND)
 
 
-class EncryptionStage(IntEnum):
+class EncryptionStage(_FallsBack, IntEnum):
     """How far a host is with encryption; `topology.encryption` says when it goes on."""
 
     OFF = 0
@@ -97,7 +85,3 @@ class EncryptionStage(IntEnum):
     REFUSES = 3
     """Sends encrypted, and takes nothing else. The fallback: nothing is sent plain to a host that
     does more than is known here."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self:
-        return cls(cls.REFUSES)
