@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.free_ports import free_port
+
 START_S = 20.0
 
 
@@ -20,7 +22,7 @@ class EtcdServer:
 
     def __init__(self, *options: str, is_encrypted: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="weft-etcd-"))
-        self.port, self.peer_port = _free_ports(2)
+        self.port, self.peer_port = free_port(), free_port()
         self.url = f"http{'s' * is_encrypted}://127.0.0.1:{self.port}"
         self._options: Sequence[str] = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,13 +85,3 @@ class EtcdServer:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

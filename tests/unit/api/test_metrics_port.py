@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 from aiohttp import web
 
+from tests.free_ports import free_port
 from weft.api.server import MAX_METRICS_CONNECTIONS, _start_tcp
 
 DEADLINE_S = 10.0
@@ -14,11 +14,6 @@ DEADLINE_S = 10.0
 
 async def told(request: web.Request) -> web.Response:
     return web.Response(text="weft_info 1")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 async def test_connections_that_ask_nothing_keep_nobody_out() -> None:

@@ -12,6 +12,8 @@ import dns.flags
 import dns.message
 import dns.rrset
 
+from tests.free_ports import free_port
+
 Answerer = Callable[[dns.message.Message, bool], "dns.message.Message | bytes | None"]
 """(query, whether over TCP) -> the response; None: stay silent."""
 
@@ -38,11 +40,11 @@ class FakeResolver:
     async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[None]:
         """Listen on UDP and TCP, on one free port unless `port` names it."""
         loop = asyncio.get_running_loop()
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self.port = port or free_port()
+        family, kind, _, _, address = socket.getaddrinfo(host, self.port, type=socket.SOCK_DGRAM)[0]
         udp = socket.socket(family, kind)
         udp.setblocking(False)
         udp.bind(address)
-        self.port = udp.getsockname()[1]
 
         def on_readable() -> None:
             data, source = udp.recvfrom(4096)

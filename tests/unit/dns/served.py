@@ -18,6 +18,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from tests.free_ports import free_port
 from tests.unit.dns.resolver import FakeResolver
 from tests.unit.dns.world import DEADLINE_S, HOST, two_tenants
 from weft.config import Settings
@@ -74,13 +75,6 @@ class Running:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        number: int = sock.getsockname()[1]
-        return number
 
 
 @contextlib.asynccontextmanager

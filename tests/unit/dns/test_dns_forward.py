@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +13,7 @@ import dns.name
 import dns.rcode
 import pytest
 
+from tests.free_ports import free_port
 from tests.unit.dns import resolver
 from tests.unit.dns.resolver import FakeResolver
 from tests.unit.dns.world import eventually
@@ -210,8 +210,8 @@ async def test_failing_resolver_is_passed_over(rcode: dns.rcode.Rcode) -> None:
             assert len(bad.udp_queries) > asked
 
 
-async def test_nobody_listening_fails_at_once(unused_port: int) -> None:
-    async with Setup("127.0.0.1", port=unused_port).running() as setup:
+async def test_nobody_listening_fails_at_once() -> None:
+    async with Setup("127.0.0.1", port=free_port()).running() as setup:
         start = time.monotonic()
         assert (await setup.ask(query())).rcode == wire.SERVFAIL
         assert time.monotonic() - start < 0.5
@@ -369,11 +369,3 @@ async def test_no_turn_in_time_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> 
 async def test_not_running_it_fails_instead_of_waiting() -> None:
     setup = Setup("127.0.0.1", port=53)
     assert (await setup.ask(query())).rcode == wire.SERVFAIL
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -15,9 +15,10 @@ import dns.message
 import dns.rcode
 import pytest
 
+from tests.free_ports import free_port
 from tests.unit.dns import resolver
 from tests.unit.dns.resolver import FakeResolver
-from tests.unit.dns.served import Running, data, free_port, read_frame, serving
+from tests.unit.dns.served import Running, data, read_frame, serving
 from tests.unit.dns.world import DEADLINE_S, HOST, eventually, two_tenants
 from weft.config import Settings
 from weft.dns import askers, forward, responder, tcp
