@@ -14,7 +14,7 @@ from tests.etcd.server import EtcdServer
 from weft.cluster.certificates import Certificate, mint
 from weft.cluster.secret import Secrets
 from weft.config import Settings
-from weft.daemon import open_records
+from weft.daemon.records import open_records
 from weft.errors import InvalidError, UnavailableError
 from weft.etcd import access
 from weft.etcd.client import EtcdClient

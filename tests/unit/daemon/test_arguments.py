@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft.daemon import answer_arguments
+from weft.daemon.process import answer_arguments
 
 
 @pytest.mark.parametrize(

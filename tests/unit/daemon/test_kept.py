@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from weft import daemon
+from weft.daemon import running
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon, "RESTART_S", 0.0)
+    monkeypatch.setattr(running, "RESTART_S", 0.0)
 
 
 async def test_a_part_whose_inner_task_fails_starts_again() -> None:
@@ -29,7 +29,7 @@ async def test_a_part_whose_inner_task_fails_starts_again() -> None:
             tasks.create_task(child())
 
     async with asyncio.timeout(5):
-        await daemon.kept("part", part)
+        await running.kept("part", part)
     assert starts == 3
 
 
@@ -43,7 +43,7 @@ async def test_a_part_ends_when_it_is_told_to() -> None:
         finally:
             has_ended.set()
 
-    task = asyncio.ensure_future(daemon.kept("part", part))
+    task = asyncio.ensure_future(running.kept("part", part))
     async with asyncio.timeout(5):
         await has_begun.wait()
         task.cancel()

@@ -1,0 +1,7 @@
+"""``python -m weft.daemon``."""
+
+from __future__ import annotations
+
+from weft.daemon.process import main
+
+main()

@@ -1,0 +1,88 @@
+"""Makes what goes up from the kernel into this host's own records."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from weft.cluster.membership import Membership
+from weft.config import Settings
+from weft.control.notices import Notices
+from weft.daemon.forwarding import Forwarding
+from weft.dns.service import DnsService
+from weft.engine.ebpf.rows import WEFT0
+from weft.kernel.group_wire import GroupWire
+from weft.kernel.probe_wire import ProbeWire
+from weft.kernel.tunnel_traffic import TunnelTraffic
+from weft.model.ids import HostId
+from weft.observers.host.encryption import Encryption
+from weft.observers.host.mended_settings import MendedSettings
+from weft.observers.host.prefixes import HostPrefixesRecord
+from weft.observers.host.record import HostRecord
+from weft.observers.multicast.snooper import Snooper
+from weft.observers.paths.prober import Prober
+from weft.store.interface import Store
+
+
+class Observing(NamedTuple):
+    """The observers."""
+
+    host_record: HostRecord
+    host_prefixes: HostPrefixesRecord
+    encryption: Encryption
+    snooper: Snooper
+    prober: Prober
+    mended_settings: MendedSettings
+
+
+def make_observing(
+    settings: Settings,
+    store: Store,
+    host_id: HostId,
+    membership: Membership,
+    forwarding: Forwarding,
+    dns: DnsService,
+    notices: Notices,
+) -> Observing:
+    """The observers, told by whom they are to look again."""
+    secrets = membership.secrets
+    host_record = HostRecord(
+        store,
+        settings,
+        host_id,
+        dns.resolvers,
+        lambda: secrets.current_id,
+        dns.former_resolvers,
+    )
+    secrets.changed.append(host_record.look_again)
+    host_prefixes = HostPrefixesRecord(store, host_id)
+    encryption = Encryption(
+        store,
+        settings,
+        host_id,
+        forwarding.engine,
+        random_bytes=os.urandom,
+        notices=notices,
+    )
+    snooper = Snooper(
+        host_id=host_id, store=store, wire=GroupWire(WEFT0), port_of=forwarding.ports.of_ifindex
+    )
+    prober = Prober(
+        host_id=host_id,
+        store=store,
+        wire=ProbeWire(Path(settings.bpffs_dir), settings.overlay_port),
+        random_bytes=os.urandom,
+        traffic=TunnelTraffic(Path(settings.bpffs_dir)),
+    )
+    membership.neighbourhood.paths = prober.states
+    prober.on_change = membership.neighbourhood.look_again
+    return Observing(
+        host_record=host_record,
+        host_prefixes=host_prefixes,
+        encryption=encryption,
+        snooper=snooper,
+        prober=prober,
+        mended_settings=MendedSettings(notices, time.time),
+    )
