@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from weft.doctor.finding import Finding, Subject
 from weft.errors import WeftError
 from weft.kernel import underlay
+from weft.semantics.overhead import network_mtu_bytes
 
 IPV6_MIN_MTU_BYTES = 1280
 """RFC 8200, section 5."""
@@ -32,7 +33,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         detail=f"{found.ifname}, MTU {found.mtu_bytes}, {held or 'no address'}",
         fix="" if held else f"give {found.ifname} an address; other hosts cannot reach this one",
     )
-    yield _mtu(settings.mtu_bytes, found.network_mtu_bytes)
+    yield _mtu(settings.mtu_bytes, network_mtu_bytes(found.mtu_bytes, found.addresses))
 
 
 def _mtu(wanted: int, fitting: int) -> Finding:

@@ -12,9 +12,6 @@ from weft.kernel.netlink import Netlink
 from weft.kernel.routes import PROTOCOL, Route, routes
 from weft.model.addresses import IPAddress, IPNetwork
 
-OVERHEAD_BYTES = {4: 50, 6: 70}
-"""What VXLAN puts around a packet, by the family of the underlay: outer IP, UDP, VXLAN and the
-inner Ethernet header."""
 _LOOPBACK_MTU_BYTES = 1500
 _OWN_DEVICES = ("weft0", "weft1", "weftwg")
 
@@ -27,12 +24,6 @@ class Underlay(NamedTuple):
     mtu_bytes: int
     addresses: tuple[IPAddress, ...]
     """The one to use first."""
-
-    @property
-    def network_mtu_bytes(self) -> int:
-        """The largest packet of a network that fits into an underlay packet."""
-        family = self.addresses[0].version if self.addresses else 4
-        return self.mtu_bytes - OVERHEAD_BYTES[family]
 
 
 def find(device: str = "", address: IPAddress | None = None) -> Underlay:

@@ -39,6 +39,7 @@ __all__ = [
     "IPNetwork",
     "address_in_packets",
     "check_ranges",
+    "first_of_family",
     "ip_address",
     "ip_network",
     "link_local_from_mac",
@@ -85,6 +86,11 @@ def plain_network(text: str) -> IPNetwork:
         if network.network_address.scope_id is not None:
             raise ValueError(f"{text[:60]!r} has a scope")
     return network
+
+
+def first_of_family(version: int, addresses: Iterable[IPAddress]) -> IPAddress | None:
+    """The first address of that version of IP; None: there is none."""
+    return next((address for address in addresses if address.version == version), None)
 
 
 def check_ranges(ranges: Iterable[tuple[IPAddress, IPAddress]]) -> None:

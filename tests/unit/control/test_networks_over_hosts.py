@@ -10,7 +10,7 @@ from tests.unit.cluster import Cluster, ClusterHost
 from weft.config import Settings
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.control.upkeep.space import WholeSpace
-from weft.engine.ebpf.compile import compile_port
+from weft.engine.ebpf.compile.ports import compile_port
 from weft.engine.ebpf.rows import AddressKey
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, WeftError
 from weft.model.addresses import ip_address, ip_network

@@ -55,6 +55,7 @@ from weft.kernel.netlink import Netlink
 from weft.kernel.underlay_events import Interest
 from weft.kernel.wireguard import device as wireguard
 from weft.model.ids import HostId, host_tag
+from weft.semantics.overhead import network_mtu_bytes
 
 log = structlog.get_logger()
 
@@ -182,7 +183,8 @@ class Sink:
         wanted = self._settings
         if wanted.mtu_bytes:
             return wanted.mtu_bytes
-        return underlay.find(wanted.underlay_device, wanted.underlay_address).network_mtu_bytes
+        found = underlay.find(wanted.underlay_device, wanted.underlay_address)
+        return network_mtu_bytes(found.mtu_bytes, found.addresses)
 
     def actual(self, desired: Tables) -> dict[str, dict[Hashable, Hashable]]:
         """The rows that are there; what they rest on (weft0, programs, maps) is mended first."""

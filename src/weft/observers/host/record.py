@@ -9,12 +9,12 @@ import structlog
 
 import weft
 from weft.config import Settings
-from weft.engine.ebpf.encryption import encrypted_mtu_bytes
 from weft.errors import WeftError
 from weft.kernel import underlay
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Cluster, Host
+from weft.semantics.overhead import encrypted_mtu_bytes, network_mtu_bytes
 from weft.store.interface import Changed, Put, Store
 from weft.topology.encryption import cluster_settings
 
@@ -67,7 +67,7 @@ class HostRecord:
 
     def _network_mtu_bytes(self, found: underlay.Underlay) -> int:
         if not cluster_settings(self._store).is_encrypted or not found.addresses:
-            return found.network_mtu_bytes
+            return network_mtu_bytes(found.mtu_bytes, found.addresses)
         return encrypted_mtu_bytes(found.mtu_bytes, found.addresses[0])
 
     def look_again(self) -> None:

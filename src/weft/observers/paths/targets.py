@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from weft.engine.ebpf import encryption
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours, Place, Port
 from weft.model.service_addresses import wireguard_address
+from weft.semantics.overhead import wireguard_mtu_bytes
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings, party, way_between
 
@@ -77,7 +77,7 @@ def destination(me: HostId, target: Target, address: IPAddress, view: View) -> D
 
 def packet_size(size: int, address: IPAddress, place: Destination) -> int:
     """Of the IP packet to send, so that an underlay packet of `size` leaves for `address`."""
-    return encryption.inner_mtu_bytes(size, address) if place.is_encrypted else size
+    return wireguard_mtu_bytes(size, address) if place.is_encrypted else size
 
 
 def _sharing(me: HostId, view: View) -> Iterator[HostId]:

@@ -11,20 +11,22 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from weft.engine.ebpf import encryption, rows
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.compile import encryption
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, ip_network
 from weft.model.ids import HostId, host_tag
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
 from weft.model.service_addresses import wireguard_address
+from weft.semantics.overhead import (
+    LEAST_MTU_BYTES,
+    VXLAN_BYTES,
+    encrypted_mtu_bytes,
+    vxlan_mtu_bytes,
+)
 from weft.store.interface import View
 from weft.topology.encryption import Party, Way, cluster_settings, party, way_between
 from weft.topology.routes import Route, routes
-
-OVERHEAD_BYTES = {4: 50, 6: 70}
-"""What VXLAN puts around a packet, by the family of the underlay."""
-LEAST_MTU_BYTES = 576
-"""A path that carries less carries nothing of use (RFC 791: what every host must take)."""
 
 
 def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
@@ -53,8 +55,16 @@ def _doors(host: Party) -> Iterator[tuple[str, int]]:
         yield "udp", host.wireguard.port
 
 
+def compile_neighbours(
+    host_id: HostId, neighbours: Neighbours, view: View, *, is_device: bool = False
+) -> Iterator[Row]:
+    """Ways to hosts whose direct path is broken."""
+    if neighbours.id == host_id:
+        yield from _around(host_id, neighbours, view, is_device=is_device)
+
+
 def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Iterator[Row]:
-    """The tunnel to another host, unless `around` is asked for it.
+    """The tunnel to another host, unless its direct path is broken.
 
     Of the two hosts' neighbours it asks for one each: this host's change with every path.
     """
@@ -67,7 +77,7 @@ def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Itera
     yield from _direct(host_id, host, view, (there, back), is_device=is_device)
 
 
-def around(host_id: HostId, mine: Neighbours, view: View, *, is_device: bool) -> Iterator[Row]:
+def _around(host_id: HostId, mine: Neighbours, view: View, *, is_device: bool) -> Iterator[Row]:
     """Tunnels to the hosts to which the direct path is broken: through a relay, or as if it were
     not broken when there is none."""
     broken = {*mine.broken, *(record.id for record in view.by(Neighbours, "broken", host_id))}
@@ -141,14 +151,15 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
     destination_tag = host_tag(host.id) if host is not other else 0
     is_encrypted = how is Way.ENCRYPTED
     if is_encrypted or (destination_tag and cluster.is_encrypted):
-        mtu = max(LEAST_MTU_BYTES, encryption.encrypted_mtu_bytes(underlay_mtu_bytes, remote))
+        mtu_bytes = encrypted_mtu_bytes(underlay_mtu_bytes, remote)
     else:
-        mtu = mtu_bytes(underlay_mtu_bytes, _widest(remote, host))
+        mtu_bytes = vxlan_mtu_bytes(underlay_mtu_bytes, _widest(remote, host))
+    mtu_bytes = max(LEAST_MTU_BYTES, mtu_bytes)
     if is_encrypted:
         own = (wireguard_address(me.id),)
-        value = rows.TunnelValue(inside, own, mtu, True, destination_tag)
+        value = rows.TunnelValue(inside, own, mtu_bytes, True, destination_tag)
     else:
-        value = rows.TunnelValue(remote, sources, mtu, is_device, destination_tag)
+        value = rows.TunnelValue(remote, sources, mtu_bytes, is_device, destination_tag)
     yield Row(rows.TUNNELS, host_tag(host.id), value)
 
 
@@ -156,7 +167,7 @@ def _widest(remote: IPAddress, host: Host) -> IPAddress:
     """Of the ends of a way, the address with the longer header: a relay may change the family."""
     has_family = any(address.version == remote.version for address in host.underlay)
     ends = (remote,) if has_family else (remote, *host.underlay[:1])
-    return max(ends, key=lambda address: OVERHEAD_BYTES[address.version])
+    return max(ends, key=lambda address: VXLAN_BYTES[address.version])
 
 
 def _known(host_id: HostId, host: Host, view: View, there: Neighbour | None) -> Iterator[Row]:
@@ -168,11 +179,6 @@ def _known(host_id: HostId, host: Host, view: View, there: Neighbour | None) -> 
     if remote is not None:
         ends = party(view, me), party(view, host)
         yield from encryption.known(cluster_settings(view), *ends, remote)
-
-
-def mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
-    """The largest packet of a network in an underlay packet to that address."""
-    return max(LEAST_MTU_BYTES, underlay_mtu_bytes - OVERHEAD_BYTES[remote.version])
 
 
 def _remote(me: Host, host: Host, known: Neighbour | None) -> IPAddress | None:

@@ -13,14 +13,8 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import host_tag
 from weft.model.records import Cluster
 from weft.model.service_addresses import wireguard_address
+from weft.semantics.overhead import WIREGUARD_BYTES
 from weft.topology.encryption import Party, knows_key, needs_device, takes_plain
-
-OVERHEAD_BYTES = {4: 60, 6: 80}
-"""What WireGuard puts around a packet, by the family of the underlay: outer IP, UDP, its header
-and its tag."""
-VXLAN6_BYTES = 70
-"""Of VXLAN inside, which is over IPv6 always."""
-_PADDING_BYTES = 16
 
 
 def device(cluster: Cluster, me: Party) -> Iterator[Row]:
@@ -48,19 +42,6 @@ def known(cluster: Cluster, me: Party, host: Party, remote: IPAddress) -> Iterat
     yield Row(rows.WIREGUARD_PEERS, host.wireguard.public_key, value)
 
 
-def inner_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
-    """The largest packet inside WireGuard in an underlay packet to that address.
-
-    WireGuard pads to 16 bytes up to its device's MTU, which knows nothing of a smaller path.
-    """
-    return underlay_mtu_bytes - OVERHEAD_BYTES[remote.version] & -_PADDING_BYTES
-
-
-def encrypted_mtu_bytes(underlay_mtu_bytes: int, remote: IPAddress) -> int:
-    """The largest packet of a network that fits: VXLAN over IPv6, and WireGuard around it."""
-    return inner_mtu_bytes(underlay_mtu_bytes, remote) - VXLAN6_BYTES
-
-
 def _device(me: Party) -> Iterator[Row]:
     """The device, the program on it, and its address as one at which VXLAN is this host's."""
     assert me.wireguard is not None
@@ -70,7 +51,7 @@ def _device(me: Party) -> Iterator[Row]:
         public_key=me.wireguard.public_key,
         port=me.wireguard.port,
         address=inside,
-        mtu_bytes=me.host.mtu_bytes - OVERHEAD_BYTES[first.version if first is not None else 6],
+        mtu_bytes=me.host.mtu_bytes - WIREGUARD_BYTES[first.version if first is not None else 6],
     )
     yield Row(rows.WIREGUARD, rows.WEFTWG, value)
     yield Row(rows.WIRES, inside, rows.WireValue())

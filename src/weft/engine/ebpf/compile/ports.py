@@ -1,0 +1,127 @@
+"""Ports as rows: where a port is reached and, if it is here, how it may send. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.compile import multicast_groups
+from weft.engine.ebpf.compile.published import published
+from weft.engine.rows import Row
+from weft.model.addresses import IPAddress, IPNetwork, first_of_family, ip_network
+from weft.model.ids import HostId, host_tag
+from weft.model.records import Host, Network, Place, Port, Subnet
+from weft.semantics.guest import Guest, guest_of
+from weft.store.interface import View
+from weft.topology.prefixes import addresses_with_a_way_out
+
+
+def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
+    """A place on a network: where it is reached and, if it is here, how it may send."""
+    network = view.get(Network, port.network_id)
+    if network is None:
+        return
+    # The first question is one for all ports of a network, and its answer is mostly no.
+    is_replaced = view.any(Port, "replaces_on", network.id) and view.any(Port, "replaces", port.id)
+    if port.host_id is None:
+        return
+    if port.host_id != host_id:
+        is_plugged = (port.is_host or port.device is not None) and not is_replaced
+        if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
+            yield from _reached_at(port, network, host=host_tag(port.host_id))
+        return
+    if port.is_host:
+        yield from _host_place(port, network, view)
+    elif port.veth is not None and port.slot is not None:
+        if not is_replaced:
+            yield from _reached_at(port, network, ifname=port.veth.ifname)
+        yield from _sender(host_id, port, network, view)
+        yield from multicast_groups.member_rows(host_id, port, network, port.multicast_groups)
+    yield from published(port, view)
+
+
+def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0) -> Iterator[Row]:
+    """At a device of this host, or at another host. Link-local addresses follow from the MACs."""
+    value = rows.AddressValue(mac=port.mac, ifname=ifname, host=host)
+    for address in port.addresses:
+        yield Row(rows.ADDRESSES, rows.AddressKey(network.vni, address), value)
+    there = rows.mac_at_host(host) if host else rows.MacValue(ifname)
+    for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
+        yield Row(rows.MACS, rows.MacKey(network.vni, mac), there)
+
+
+def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterator[Row]:
+    device, slot = port.veth, port.slot
+    assert device is not None and slot is not None
+    subnets = tuple(view.by(Subnet, "network_id", network.id))
+    guest = guest_of(port, network, subnets, view.get(Host, host_id))
+    ifname = device.ifname
+    ipv4 = first_of_family(4, port.addresses)
+    ipv6 = first_of_family(6, port.addresses)
+    yield Row(
+        rows.DEVICES,
+        ifname,
+        rows.DeviceValue(
+            peer_ifname=device.peer_ifname,
+            netns=device.netns,
+            netns_inode=device.netns_inode,
+            mac=guest.mac,
+            mtu_bytes=guest.mtu_bytes,
+            addresses=tuple((each.address, each.prefix_length) for each in guest.addresses),
+            routes=_routes(guest, is_default_route=device.is_default_route),
+            vni=network.vni,
+        ),
+    )
+    yield Row(
+        rows.PORTS,
+        ifname,
+        rows.PortValue(
+            vni=network.vni,
+            mac=port.mac,
+            slot=slot,
+            is_spoof_checked=port.is_spoof_checked,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            is_internal=network.is_internal,
+            mtu_bytes=guest.mtu_bytes,
+        ),
+    )
+    netns = _namespace(port)
+    if netns and guest.resolver_routes:
+        routes = tuple((route.prefix, route.gateway) for route in guest.resolver_routes)
+        yield Row(rows.QUERY_ROUTES, ifname, rows.QueryRouteValue(netns, port.mac, routes))
+    yield Row(rows.FLOOD, rows.FloodKey(network.vni, slot), ifname)
+    yield Row(rows.FILTERS, rows.FilterKey(ifname), rows.FilterValue("from_port"))
+    for address in port.addresses:
+        if address not in (ipv4, ipv6):
+            key = rows.AllowedKey(ifname, ip_network(address))
+            yield Row(rows.ALLOWED, key, rows.AllowedValue())
+    for pair in port.allowed:
+        yield Row(
+            rows.ALLOWED, rows.AllowedKey(ifname, pair.cidr), rows.AllowedValue(pair.mac or "")
+        )
+
+
+def _namespace(port: Port) -> str:
+    """Where the workload's end is for sure; empty: not known. In a container's namespace it is when
+    Docker has connected it, and only then its id is learned."""
+    assert port.veth is not None
+    owner = port.owner
+    return port.veth.netns or (owner.sandbox if owner.container_id else "")
+
+
+def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, IPAddress], ...]:
+    default = guest.default_routes if is_default_route else ()
+    routes = (*default, *guest.subnet_routes)
+    return tuple((route.prefix, route.gateway) for route in routes)
+
+
+def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
+    for address in addresses_with_a_way_out(view, port):
+        yield Row(
+            rows.ADDRESSES,
+            rows.AddressKey(network.vni, address),
+            rows.AddressValue(mac=port.mac, is_host=True),
+        )
+        yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
+    yield Row(rows.MACS, rows.MacKey(network.vni, port.mac), rows.MacValue(is_host=True))

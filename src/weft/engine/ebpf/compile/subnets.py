@@ -1,0 +1,60 @@
+"""Subnets as rows: their gateways, and what the host's own stack has of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weft.engine.ebpf import rows
+from weft.engine.ebpf.compile.host_routes import host_routes
+from weft.engine.rows import Row
+from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.ids import HostId, host_place_id
+from weft.model.records import Network, Port, Subnet
+from weft.model.service_addresses import GATEWAY_MAC
+from weft.store.interface import View
+from weft.topology.prefixes import is_cut_off
+
+
+def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:
+    """A prefix: its gateway, and how the host gets into it. One that is cut off, for it overlaps
+    another network's, is a prefix without a way out, and the host knows nothing of it."""
+    network = _network_of(subnet, view)
+    if network is None:
+        return
+    is_open, gateway = not is_cut_off(view, subnet), subnet.gateway
+    way_out = rows.SubnetValue(gateway if is_open else None)
+    yield Row(rows.SUBNETS, rows.SubnetKey(network.vni, subnet.cidr), way_out)
+    if gateway is not None:
+        yield Row(
+            rows.ADDRESSES,
+            rows.AddressKey(network.vni, gateway),
+            rows.AddressValue(mac=GATEWAY_MAC, is_gateway=True),
+        )
+    if is_open:
+        yield from _on_the_host(host_id, subnet, network, view)
+
+
+def _on_the_host(host_id: HostId, subnet: Subnet, network: Network, view: View) -> Iterator[Row]:
+    """What the host's own stack has of a subnet."""
+    cidr = subnet.cidr
+    if subnet.gateway is not None:
+        yield Row(rows.NFTABLES, rows.NftKey("gateway", cidr), subnet.gateway)
+    yield Row(rows.HOST_PREFIXES, cidr, rows.HostPrefixValue(network.vni))
+    place = view.get(Port, host_place_id(host_id, network.id))
+    if network.is_internal:
+        yield Row(rows.NFTABLES, rows.NftKey("internal", cidr), True)
+    else:
+        yield Row(rows.NFTABLES, rows.NftKey("masquerade", cidr), True)
+    if place is not None:
+        yield Row(rows.NFTABLES, rows.NftKey("exposed", cidr), True)
+    if place is not None or not network.is_internal:
+        source = _first_in(cidr, place) if place is not None else None
+        yield from host_routes(host_id, cidr, source, view)
+
+
+def _network_of(subnet: Subnet, view: View) -> Network | None:
+    return None if subnet.network_id is None else view.get(Network, subnet.network_id)
+
+
+def _first_in(cidr: IPNetwork, place: Port) -> IPAddress | None:
+    return next((address for address in place.addresses if address in cidr), None)
