@@ -76,6 +76,11 @@ _TO_53 = "meta l4proto { tcp, udp } th dport 53"
 PROXY_MARK = 0x8000_0000 | MARK
 """Of packets of the process that proxies published ports, which alone sends them so: the host opens
 connections to no network where it has no place."""
+_PORTS = "meta l4proto { tcp, udp, sctp }"
+_PROTOCOL = "ct original protocol"
+"""Where the key is looked up in ranges. For `meta l4proto` nft has the kernel change the byte order
+of a single byte there, which Debian 13's kernel (6.12.118) refuses."""
+
 _PROXY4 = f"meta l4proto {{ tcp, udp }} dnat ip to {DNS4}:{PROXY_PORT}"
 _PROXY6 = f"meta l4proto {{ tcp, udp }} dnat ip6 to [{DNS6}]:{PROXY_PORT}"
 _PROXIED = f"meta mark {PROXY_MARK:#x}"
@@ -132,17 +137,17 @@ _CHAINS = f"""
     $published
     dnat ip to ip daddr . meta l4proto . th dport map @publish_at4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish_at6
-    dnat ip to ip daddr . meta l4proto . th dport map @publish_rows_at4
-    dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish_rows_at6
+    {_PORTS} dnat ip to ip daddr . {_PROTOCOL} . th dport map @publish_rows_at4
+    {_PORTS} dnat ip6 to ip6 daddr . {_PROTOCOL} . th dport map @publish_rows_at6
     dnat ip to meta l4proto . th dport map @publish4
     dnat ip6 to meta l4proto . th dport map @publish6
-    dnat ip to meta l4proto . th dport map @publish_rows4
-    dnat ip6 to meta l4proto . th dport map @publish_rows6
+    {_PORTS} dnat ip to {_PROTOCOL} . th dport map @publish_rows4
+    {_PORTS} dnat ip6 to {_PROTOCOL} . th dport map @publish_rows6
     $unpublished
-    ip daddr . meta l4proto . th dport @proxy_at4 {_PROXY4}
-    ip6 daddr . meta l4proto . th dport @proxy_at6 {_PROXY6}
-    meta nfproto ipv4 meta l4proto . th dport @proxy4 {_PROXY4}
-    meta nfproto ipv6 meta l4proto . th dport @proxy6 {_PROXY6}
+    ip daddr . {_PROTOCOL} . th dport @proxy_at4 {_PROXY4}
+    ip6 daddr . {_PROTOCOL} . th dport @proxy_at6 {_PROXY6}
+    meta nfproto ipv4 {_PROTOCOL} . th dport @proxy4 {_PROXY4}
+    meta nfproto ipv6 {_PROTOCOL} . th dport @proxy6 {_PROXY6}
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
