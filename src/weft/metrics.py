@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import weft
 from weft.api.context import DnsFacts, EngineFacts, NoSnooping
 from weft.control.control import Control
-from weft.engine.engine import Counters
+from weft.engine.sink import Counters
 from weft.engine.wire_drops import wire_drops
 from weft.model.records import KINDS, Network, Port
 from weft.observers.multicast.interface import Snooping

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.surroundings import AtOnce, NothingRuns
 from weft.config import Settings
-from weft.control.context import Context, NullSettler
+from weft.control.context import Context
 from weft.control.control import Control
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InvalidError
@@ -39,11 +40,13 @@ class Allocation(RuleBasedStateMachine):
         self.control = Control(
             Context(
                 store=self.store,
-                settler=NullSettler(),
+                settler=AtOnce(),
                 settings=Settings(name="h1", rest_s=10),
                 host_id=HostId("h" * 16),
                 wall_s=lambda: self.now_s,
                 random_bytes=random.Random(3).randbytes,
+                host_routes=tuple,
+                targets=NothingRuns(),
             )
         )
         hole = ip_address("10.0.0.0") + (excluded or 0)

@@ -19,8 +19,8 @@ from tests.property.strategies import (
     subnets,
 )
 from weft.engine.compiler import Compiler, RowChanges
+from weft.engine.difference import difference
 from weft.engine.ebpf.compile import functions
-from weft.engine.engine import difference
 from weft.store.interface import Change, Delete, Put
 from weft.store.memory import MemoryStore
 

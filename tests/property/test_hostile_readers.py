@@ -17,10 +17,11 @@ from structlog.testing import capture_logs
 
 from tests.property.hostile import HOSTS, bodies
 from tests.property.test_hostile_records import decoded
+from tests.surroundings import AtOnce, NothingRuns
 from tests.unit.api.test_openapi import Described, exchange
 from tests.unit.conftest import Weftd
 from weft.config import Settings
-from weft.control.context import Context, NullSettler
+from weft.control.context import Context
 from weft.control.upkeep.healing import Healer
 from weft.control.upkeep.shared_space import SharedSpace
 from weft.dns import wire
@@ -133,11 +134,13 @@ def test_addresses_are_shared_out_and_records_healed(
         clock = [1000.0]
         context = Context(
             store=store,
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=Settings(),
             host_id=ME,
             wall_s=lambda: 1e9 + clock[0],
             random_bytes=random.Random(seed).randbytes,
+            host_routes=tuple,
+            targets=NothingRuns(),
         )
         space = SharedSpace(context, lambda: clock[0])
         healer = Healer(context, lambda: clock[0])
@@ -163,11 +166,13 @@ def test_numbers_at_the_end_stop_no_statement_about_others(huge: int) -> None:
         clock = [1000.0]
         context = Context(
             store=store,
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=Settings(),
             host_id=ME,
             wall_s=lambda: 1e9 + clock[0],
             random_bytes=random.Random(1).randbytes,
+            host_routes=tuple,
+            targets=NothingRuns(),
         )
         space = SharedSpace(context, lambda: clock[0])
         own = subnet_of(1)

@@ -9,8 +9,9 @@ import random
 from collections.abc import Iterable
 from itertools import combinations
 
+from tests.surroundings import AtOnce, NothingRuns
 from weft.config import Settings
-from weft.control.context import Context, NullSettler
+from weft.control.context import Context
 from weft.control.control import Control
 from weft.control.upkeep.healing import Healer
 from weft.mesh.fake_transport import FakeNetwork
@@ -43,11 +44,13 @@ class ClusterHost:
         network.start(self.id, self.links)
         self.context = Context(
             store=self.store,
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=settings or Settings(name=name),
             host_id=self.id,
             wall_s=self.wall_s,
             random_bytes=random.Random(name).randbytes,
+            host_routes=tuple,
+            targets=NothingRuns(),
         )
         self.control = Control(self.context)
         self.healer = Healer(self.context, network.clock_s)

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
+from tests.surroundings import AtOnce
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
 from weft.api.context import NoEncryption
@@ -21,11 +22,12 @@ from weft.api.server import ApiServer
 from weft.cluster.interface import LinkInfo, Problem
 from weft.cluster.standing import Alone
 from weft.config import Settings
-from weft.control.context import Context, NullSettler, Target
+from weft.control.context import Context, Target
 from weft.control.control import Control
 from weft.control.hosts import SoundRecords
 from weft.dns.lookup import LookupAnswer, LookupRecord
-from weft.engine.engine import Counters, Failure
+from weft.engine.failures import Failure
+from weft.engine.sink import Counters
 from weft.errors import InvalidError, NotFoundError
 from weft.metrics import Metrics
 from weft.model.addresses import ip_address
@@ -168,12 +170,13 @@ class Weftd:
         self.control = Control(
             Context(
                 store=self.store,
-                settler=NullSettler(),
+                settler=AtOnce(),
                 settings=self.settings,
                 host_id=HostId("a" * 16),
                 wall_s=time.time,
                 random_bytes=random.Random(7).randbytes,
                 targets=FakeTargets(),
+                host_routes=tuple,
             ),
             self.members,
             self.records,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from weft.config import Settings
 from weft.control.control import Control
-from weft.engine.engine import Counters, Failure
+from weft.engine.failures import Failure
+from weft.engine.sink import Counters
 from weft.errors import UnavailableError
 from weft.observers.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance

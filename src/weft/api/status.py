@@ -30,7 +30,8 @@ from weft.api.schema import (
     StoreInfo,
 )
 from weft.cluster.standing import Standing
-from weft.engine.engine import Counters, Failure
+from weft.engine.failures import Failure
+from weft.engine.sink import Counters
 from weft.engine.wire_drops import wire_drops
 from weft.errors import UnavailableError
 from weft.model.codec import to_builtins

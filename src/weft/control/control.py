@@ -6,7 +6,7 @@ durable and, where it touches forwarding, in force in the kernel; it raises an e
 References (`network: str`, `port: str`) are a name, ``tenant/name``, an id, or the unambiguous
 beginning of an id; NotFoundError lists near names.
 
-For tests no fake is needed: `Control` over a memory store and without an engine is one.
+Tests take `Control` itself, over a memory store and an engine that has everything in force at once.
 """
 
 from __future__ import annotations

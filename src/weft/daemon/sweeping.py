@@ -24,7 +24,7 @@ class Sweeping:
         self._janitor = janitor
         self._mended_settings = mended_settings
         self._due = asyncio.Event()
-        forwarding.engine.on_reconciled = self._on_reconciled
+        forwarding.engine.on_reconciled.append(self._on_reconciled)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from weft.engine.ebpf.rows import WEFTWG, WEFTX
-from weft.engine.engine import Counters
+from weft.engine.sink import Counters
 
 _OWN = "weft"
 

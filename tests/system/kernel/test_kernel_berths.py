@@ -12,10 +12,10 @@ import pytest
 from tests.system.kernel.conftest import run
 from tests.system.kernel.test_kernel_sink import port, rows_of, settle, until_gone
 from weft.config import Settings
+from weft.engine.difference import difference
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.devices import WEFT1_IFINDEX
 from weft.engine.ebpf.sink import Sink
-from weft.engine.engine import difference
 from weft.kernel import netns
 from weft.kernel.bpf import counters
 from weft.kernel.bpf.layouts import (

@@ -12,12 +12,12 @@ import pytest
 from tests.system.kernel.conftest import run
 from tests.system.kernel.test_kernel_sink import HOST, OTHER, Rows, port, rows_of, settle
 from weft.config import Settings
+from weft.engine.difference import difference
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.peer_table import OWN_MAP
 from weft.engine.ebpf.sink import Sink
 from weft.engine.ebpf.tunnel_table import MAP, WAYS_MAP, TunnelTable
-from weft.engine.engine import difference
 from weft.engine.rows import RowFailure
 from weft.errors import KernelError
 from weft.kernel import netns

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, INNER, port, rows_of, settle
+from weft.engine.difference import difference
 from weft.engine.ebpf.sink import Sink
-from weft.engine.engine import difference
 from weft.model.addresses import ip_address, ip_network
 from weft.model.choices import TransportProtocol
 from weft.model.records import AllowedAddress, Network, Port, PublishedPort, Record

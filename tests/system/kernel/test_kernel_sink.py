@@ -12,10 +12,10 @@ import pytest
 from tests.system.kernel.conftest import PATIENCE, run
 from weft.config import Settings
 from weft.engine.compiler import Compiler
+from weft.engine.difference import difference
 from weft.engine.ebpf import compile as ebpf_compile
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.sink import Sink
-from weft.engine.engine import difference
 from weft.engine.rows import RowKey
 from weft.kernel import netns, sysctl
 from weft.model.addresses import ip_address, ip_network

@@ -19,11 +19,11 @@ from tests.system.kernel.test_kernel_sink import OTHER, port, rows_of, settle
 from tests.system.tunnels import tunnel_to
 from weft.config import Settings
 from weft.engine.compiler import Compiler
+from weft.engine.difference import difference
 from weft.engine.ebpf import compile as ebpf_compile
 from weft.engine.ebpf import rows
 from weft.engine.ebpf.codecs import decode_address
 from weft.engine.ebpf.sink import Sink
-from weft.engine.engine import difference
 from weft.kernel import netns
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import Tunnel, TunnelFlag

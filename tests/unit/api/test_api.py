@@ -35,7 +35,7 @@ from weft.api.schema import (
 )
 from weft.api.server import listen
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, SubnetSpec
-from weft.engine.engine import Failure
+from weft.engine.failures import Failure
 from weft.engine.rows import RowKey
 from weft.errors import (
     ConflictError,

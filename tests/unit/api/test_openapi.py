@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from tests.unit.conftest import FakeCounters, Weftd
 from weft.api.openapi import describe
 from weft.api.routes import ROUTES
-from weft.engine.engine import Failure
+from weft.engine.failures import Failure
 from weft.engine.rows import RowKey
 from weft.model.ids import HostId
 from weft.model.records import Host

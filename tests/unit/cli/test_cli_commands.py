@@ -14,7 +14,7 @@ from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import FakeCounters, Weftd
 from weft.cli.main import COMMANDS, cli
 from weft.cli.ports_table import enough_of
-from weft.engine.engine import Failure
+from weft.engine.failures import Failure
 from weft.engine.rows import RowKey
 
 READING = (

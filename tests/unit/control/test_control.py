@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
+from tests.surroundings import AtOnce
 from weft.config import Settings
-from weft.control.context import Context, HostRoute, NullSettler, Target
+from weft.control.commits import Ticket
+from weft.control.context import Context, HostRoute, Target
 from weft.control.control import Control
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
+from weft.engine.failures import Failure, RecordName, record_name
+from weft.engine.rows import RowKey
 from weft.errors import ConflictError, ExhaustedError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPNetwork
 from weft.model.choices import ReservationReason, TransportProtocol
@@ -18,11 +24,11 @@ from weft.model.records import (
     Owner,
     Port,
     PublishedPort,
-    Record,
     Reservation,
     Subnet,
     Veth,
 )
+from weft.store.interface import Key
 from weft.store.memory import MemoryStore
 
 OWNER = Owner(frontend="cli", reference="test")
@@ -36,11 +42,20 @@ class Clock:
         return self.now_s
 
 
-class Refusing(NullSettler):
+class Refusing(AtOnce):
     """A kernel that refuses everything."""
 
-    def failures_of(self, record: Record) -> list[str]:
-        return ["device weftx: no such namespace"]
+    def __init__(self) -> None:
+        self._records: Sequence[RecordName] = ()
+
+    @contextlib.contextmanager
+    def ticket(self, records: Iterable[Key], beneath: Iterable[Key]) -> Iterator[Ticket]:
+        self._records = [record_name(key) for key in records]
+        yield self
+
+    async def settled(self) -> Sequence[Failure]:
+        row = RowKey("devices", "weftx")
+        return [Failure(row, self._records, "device weftx: no such namespace")]
 
 
 class OneContainer:
@@ -53,13 +68,13 @@ class OneContainer:
 class Desk:
     """A control over a memory store, and its clock."""
 
-    def __init__(self, settler: NullSettler | None = None, routes: tuple[str, ...] = ()) -> None:
+    def __init__(self, settler: AtOnce | None = None, routes: tuple[str, ...] = ()) -> None:
         self.store = MemoryStore()
         self.clock = Clock()
         self.control = Control(
             Context(
                 store=self.store,
-                settler=settler or NullSettler(),
+                settler=settler or AtOnce(),
                 settings=Settings(name="h1"),
                 host_id=HostId("h" * 16),
                 wall_s=self.clock,

@@ -9,8 +9,9 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
+from tests.surroundings import AtOnce, NothingRuns
 from weft.config import Settings
-from weft.control.context import Context, NullSettler
+from weft.control.context import Context
 from weft.control.control import Control
 from weft.errors import ConflictError, UnavailableError
 from weft.model.addresses import ip_network
@@ -47,11 +48,13 @@ def control_of(*hosts: list[Record], cluster: Cluster | None = None) -> Control:
     return Control(
         Context(
             store=MemoryStore(records),
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=Settings(name="h1"),
             host_id=ME,
             wall_s=lambda: 0.0,
             random_bytes=random.Random(1).randbytes,
+            host_routes=tuple,
+            targets=NothingRuns(),
         )
     )
 

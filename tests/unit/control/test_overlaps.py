@@ -7,9 +7,10 @@ from ipaddress import ip_network
 
 import pytest
 
+from tests.surroundings import AtOnce, NothingRuns
 from weft.config import Settings
 from weft.control.answers.conflicts import conflicts
-from weft.control.context import Context, HostRoute, NullSettler
+from weft.control.context import Context, HostRoute
 from weft.control.control import Control
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.errors import ConflictError
@@ -31,7 +32,7 @@ def control(
     return Control(
         Context(
             store=store,
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=Settings(name="h1"),
             host_id=HERE,
             wall_s=lambda: 1_000_000.0,
@@ -40,6 +41,7 @@ def control(
                 HostRoute(ip_network(prefix), f"{prefix} dev x0", is_link=is_link)
                 for prefix, is_link in known
             ],
+            targets=NothingRuns(),
         )
     )
 

@@ -11,8 +11,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from tests.surroundings import AtOnce, NothingRuns
 from weft.config import Settings
-from weft.control.context import Context, NullSettler
+from weft.control.context import Context
 from weft.control.control import Control
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.control.upkeep.shared_space import SharedSpace
@@ -44,11 +45,13 @@ class Desk:
         self.name = f"h{number}"
         self.context = Context(
             store=store,
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=Settings(name=self.name, rest_s=0),
             host_id=self.id,
             wall_s=time.time,
             random_bytes=random.Random(number).randbytes,
+            host_routes=tuple,
+            targets=NothingRuns(),
         )
         self.context.space = self.space = SharedSpace(
             self.context,

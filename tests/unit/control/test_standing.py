@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.surroundings import AtOnce, NothingRuns
 from tests.unit.conftest import FakeMembers
 from weft.cluster.fake_links import link
 from weft.cluster.interface import Problem
@@ -14,7 +15,7 @@ from weft.cluster.standing import Standing
 from weft.config import Settings
 from weft.control import hosts as hosts_module
 from weft.control.answers.explanation import explain
-from weft.control.context import Context, NullSettler
+from weft.control.context import Context
 from weft.control.control import Control
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, UnavailableError
 from weft.model.addresses import ip_address
@@ -86,11 +87,13 @@ class Desk:
         self.mended: list[tuple[str, str]] = []
         context = Context(
             store=self.store,
-            settler=NullSettler(),
+            settler=AtOnce(),
             settings=Settings(name="h1"),
             host_id=A,
             wall_s=lambda: 1000.0,
             random_bytes=random.Random(1).randbytes,
+            host_routes=tuple,
+            targets=NothingRuns(),
         )
         self.control = Control(context, self.members, self)
         self.members.reached = dict(routes(A, self.store))

@@ -16,9 +16,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tests.surroundings import AtOnce, NothingRuns
 from tests.unit.cluster import ClusterHost
 from weft.config import Settings
-from weft.control.context import Context, HostRoute, NullSettler
+from weft.control.context import Context, HostRoute
 from weft.control.control import Control
 from weft.frontends.docker.service import DockerFrontend
 from weft.model.addresses import ip_network
@@ -72,7 +73,7 @@ class Plugin:
             else Control(
                 Context(
                     store=self.store,
-                    settler=NullSettler(),
+                    settler=AtOnce(),
                     settings=self.settings,
                     host_id=HostId("1" * 16),
                     wall_s=self.clock,
@@ -80,6 +81,7 @@ class Plugin:
                     host_routes=lambda: [
                         HostRoute(ip_network(r), f"{r} dev eth0", is_link=True) for r in routes
                     ],
+                    targets=NothingRuns(),
                 )
             )
         )

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from tests.unit.engine.test_engine import DEADLINE_S, SlowSink
+from tests.unit.engine.fake_sink import FakeSink, running
 from weft.config import Settings
 from weft.engine.compiler import Compiler
 from weft.engine.ebpf import codecs, rows
 from weft.engine.ebpf.devices import Devices
 from weft.engine.ebpf.map_table import MapTable
 from weft.engine.ebpf.sink import Sink
-from weft.engine.engine import Engine, Tables
 from weft.engine.rows import Row, RowFailure, RowKey
+from weft.engine.sink import Tables
 from weft.errors import KernelError
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network, Record, Subnet
@@ -71,18 +70,13 @@ def test_a_listener_that_fails_is_logged_and_the_others_are_told() -> None:
 
 async def test_what_is_not_compiled_is_shown_with_its_record() -> None:
     store = MemoryStore([GOOD, BAD])
-    engine = Engine(store, {Network: network_rows}, SlowSink(), reconcile_s=3600)
-    task = asyncio.create_task(engine.run())
-    async with asyncio.timeout(DEADLINE_S):
-        await engine.ready.wait()
-    assert engine.failures_of(GOOD) == []
-    assert engine.failures_of(BAD) == ["not compiled: RecursionError: deep"]
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running(store, FakeSink(), network_rows) as engine:
+        (failure,) = engine.failures()
+    assert failure.records == [("network", "bad")]
+    assert failure.reason == "not compiled: RecursionError: deep"
 
 
-class FailingSink(SlowSink):
+class FailingSink(FakeSink):
     def apply(
         self, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
     ) -> list[RowFailure]:
@@ -91,17 +85,12 @@ class FailingSink(SlowSink):
 
 async def test_the_engine_goes_on_whatever_its_sink_raises() -> None:
     store = MemoryStore([GOOD])
-    engine = Engine(store, {Network: network_rows}, FailingSink(), reconcile_s=3600)
-    task = asyncio.create_task(engine.run())
-    async with asyncio.timeout(DEADLINE_S):
-        await engine.ready.wait()
+    async with running(store, FailingSink(), network_rows) as engine:
         await store.write([Put(Network(id=GOOD.id, name="other", vni=GOOD.vni))])
         await engine.settle()
-    assert not task.done()
-    assert engine.failures_of(GOOD) == ["OverflowError: int too big to convert"]
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+        (failure,) = engine.failures()
+    assert failure.records == [("network", "good")]
+    assert failure.reason == "OverflowError: int too big to convert"
 
 
 class FakeMap:

@@ -64,7 +64,7 @@ Tables = Mapping[str, Mapping[Hashable, Hashable]]
 
 
 class Sink:
-    """See `engine.engine.Sink`."""
+    """See `engine.sink.Sink`."""
 
     def __init__(self, settings: Settings, host_id: HostId | None = None) -> None:
         """host_id: whose tag the programs tell to others; None: to purge, or for a host alone."""
@@ -272,7 +272,7 @@ class Sink:
 
     @property
     def follow_in_s(self) -> float | None:
-        """See `engine.Sink.follow_in_s`."""
+        """See `engine.sink.Sink.follow_in_s`."""
         if not self._tables:
             return None
         due_s = (self._wireguard_peers.follow_in_s, self._addresses.announce_in_s)

@@ -21,7 +21,7 @@ from weft.config import Settings
 from weft.control.encryption import changed, may_begin_encrypted
 from weft.control.notices import Notice, Notices
 from weft.engine.ebpf import rows
-from weft.engine.engine import Failure
+from weft.engine.failures import Failure
 from weft.errors import ConflictError, UnavailableError, WeftError
 from weft.kernel.links import find_link
 from weft.kernel.netlink import Netlink
