@@ -157,9 +157,10 @@ struct way {
 /* tunnels_v2: way -> . What is at `remote` unpacks, or passes on. An endpoint may name a way that was
  * another host's in the meantime, so who goes it compares the tag. */
 enum tunnel_flag {
-	TUNNEL_DEVICE = 1 << 0, /* weftx encapsulates: WireGuard, or the next hop is not known */
-	TUNNEL_IPV6 = 1 << 1,	/* of the outer header */
-	TUNNEL_RELAY = 1 << 2,	/* remote is a relay, which needs destination_tag */
+	TUNNEL_DEVICE = 1 << 0,	   /* weftx encapsulates: the next hop is not known, or a setting */
+	TUNNEL_IPV6 = 1 << 1,	   /* of the outer header */
+	TUNNEL_RELAY = 1 << 2,	   /* remote is a relay, which needs destination_tag */
+	TUNNEL_ENCRYPTED = 1 << 3, /* through WireGuard's device, which takes IP without Ethernet */
 };
 
 struct tunnel {

@@ -10,8 +10,9 @@
 #include "lib/probe.h"
 #include "lib/relay.h"
 
+/* `mark`: what the VXLAN device's program is to know of a packet that is left to that device. */
 static __always_inline int handle_arrival(struct packet *packet, struct arrival *arrival,
-					  const struct peer *peer)
+					  const struct peer *peer, __u32 mark)
 {
 	__u32 tag = arrival->header.tag;
 	int verdict;
@@ -26,7 +27,7 @@ static __always_inline int handle_arrival(struct packet *packet, struct arrival 
 	packet->ethertype = arrival->inner.type;
 	verdict = arrive(packet, arrival);
 	if (verdict == PASS)
-		packet->skb->mark = MARK_ARRIVED;
+		packet->skb->mark = mark;
 	return verdict;
 }
 
@@ -42,28 +43,26 @@ static __always_inline int from_underlay(struct packet *packet, struct arrival *
 		return drop(packet, DROP_UNKNOWN_PEER);
 	if (peer->flags)
 		return drop(packet, DROP_UNENCRYPTED);
-	return handle_arrival(packet, arrival, peer);
+	return handle_arrival(packet, arrival, peer, MARK_ARRIVED);
 }
 
-/* Out of WireGuard everything goes to the VXLAN device, with a mark that says so, but what is to be
- * relayed: the device knows no tags. */
+/* Out of WireGuard, which has no Ethernet. The kernel gets all but VXLAN as it is. */
 static __always_inline int from_wireguard(struct packet *packet, struct arrival *arrival)
 {
 	const struct peer *peer;
+	int verdict;
 
-	packet->skb->mark = MARK_DECRYPTED;
-	if (!is_relayed(packet))
+	if (!is_overlay(packet))
 		return PASS;
 	if (bpf_skb_change_head(packet->skb, ETH_HLEN, 0))
 		return drop(packet, DROP_KERNEL);
-	if (parse_outer(packet, arrival) != NEXT)
-		return drop(packet, DROP_MALFORMED);
+	verdict = parse_outer(packet, arrival);
+	if (verdict != NEXT)
+		return verdict;
 	peer = bpf_map_lookup_elem(&peers_v1, &arrival->source);
-	if (!peer || !(peer->flags & PEER_ENCRYPTED))
+	if (!peer || !(peer->flags & PEER_ENCRYPTED) || peer->tag == weft.host_tag)
 		return drop(packet, DROP_UNKNOWN_PEER);
-	if (arrival->header.tag == weft.host_tag)
-		return drop(packet, DROP_MALFORMED);
-	return relay(packet, arrival);
+	return handle_arrival(packet, arrival, peer, MARK_DECRYPTED);
 }
 
 SEC("tc")

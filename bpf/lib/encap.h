@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* To a port on another host. Usually the outer header is pushed here and the packet goes straight to
- * the underlay's device. The VXLAN device does it where the way leads through WireGuard or its next
- * hop is not known, and for what already is a tunnel's packet or is cut into segments in a way that
- * bpf_skb_adjust_room does not know. */
+ * the underlay's device, or to WireGuard's. The VXLAN device does it where the next hop is not known,
+ * and for what already is a tunnel's packet or is cut into segments in a way that bpf_skb_adjust_room
+ * does not know. */
 #ifndef WEFT_ENCAP_H
 #define WEFT_ENCAP_H
 
@@ -53,16 +53,31 @@ static __always_inline struct overlay_header header_of(struct packet *packet,
 	};
 }
 
+static __always_inline bool is_encrypted(const struct tunnel *tunnel)
+{
+	return tunnel->flags & TUNNEL_ENCRYPTED;
+}
+
+/* Whether the way leads past WireGuard, though it must not: the device is not there, or is made anew
+ * and not known here yet. The kernel's route for its addresses may then be any. */
+static __always_inline bool is_astray(const struct tunnel *tunnel)
+{
+	return is_encrypted(tunnel) &&
+	       (!weft.wireguard_ifindex || tunnel->ifindex != weft.wireguard_ifindex);
+}
+
 /* Room for the outer header. Afterwards the inner Ethernet header has to be written: for IP it is
  * the room's last part, for the rest it is where it was. */
-static __always_inline int make_room(struct packet *packet, __u32 size, __u64 flags)
+static __always_inline int make_room(struct packet *packet, __u32 size, __u64 flags,
+				     bool has_ethernet)
 {
 	struct __sk_buff *skb = packet->skb;
 
 	if (is_ip(packet) && !bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_MAC, PUSH_FLAGS | flags))
 		return 0;
-	/* Without the kernel's knowledge of an inner packet, which nobody needs to have here. */
-	return skb->gso_size ? -1 : bpf_skb_change_head(skb, size, 0);
+	/* Without the kernel's knowledge of an inner packet, and of where the outer IP header begins.
+	 * Nobody needs to have it but a device that takes no Ethernet. */
+	return skb->gso_size || !has_ethernet ? -1 : bpf_skb_change_head(skb, size, 0);
 }
 
 static __always_inline struct ethernet inner_ethernet(const struct packet *packet)
@@ -80,7 +95,7 @@ static __noinline int push4(struct packet *packet, const struct tunnel *tunnel)
 	struct overlay_header header = header_of(packet, tunnel);
 	struct outer4 outer;
 
-	if (make_room(packet, OUTER4_SIZE, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
+	if (make_room(packet, OUTER4_SIZE, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, !is_encrypted(tunnel)))
 		return -1;
 	fill_outer4(&outer, tunnel, &header, packet->skb->len - ETH_HLEN);
 	outer.inner = inner_ethernet(packet);
@@ -93,7 +108,7 @@ static __noinline int push6(struct packet *packet, const struct tunnel *tunnel)
 	struct overlay_header header = header_of(packet, tunnel);
 	struct outer6 outer;
 
-	if (make_room(packet, OUTER6_SIZE, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+	if (make_room(packet, OUTER6_SIZE, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6, !is_encrypted(tunnel)))
 		return -1;
 	fill_outer6(&outer, tunnel, &header, packet->skb->len - ETH_HLEN);
 	outer.inner = inner_ethernet(packet);
@@ -103,6 +118,8 @@ static __noinline int push6(struct packet *packet, const struct tunnel *tunnel)
 
 static __always_inline int push(struct packet *packet, const struct tunnel *tunnel)
 {
+	if (is_astray(tunnel))
+		return -1;
 	return is_outer_ipv6(tunnel) ? push6(packet, tunnel) : push4(packet, tunnel);
 }
 
@@ -144,11 +161,11 @@ static __cold int send_by_device(struct packet *packet, const struct tunnel *tun
 	return redirected(packet, weft.weftx_ifindex, bpf_redirect(weft.weftx_ifindex, 0));
 }
 
-/* A relay is reached by a pushed header always; when its MAC is not known, or it has none, the kernel
- * finds the next hop. */
+/* A relay is reached by a pushed header always; when its MAC is not known, the
+ * kernel finds the next hop. WireGuard's device needs none. */
 static __always_inline int send_to_underlay(struct packet *packet, const struct tunnel *tunnel)
 {
-	if (tunnel->flags & TUNNEL_DEVICE)
+	if ((tunnel->flags & (TUNNEL_DEVICE | TUNNEL_ENCRYPTED)) == TUNNEL_DEVICE)
 		return redirected(packet, tunnel->ifindex,
 				  bpf_redirect_neigh(tunnel->ifindex, NULL, 0, 0));
 	return redirected(packet, tunnel->ifindex, bpf_redirect(tunnel->ifindex, 0));

@@ -206,23 +206,20 @@ static __always_inline int parse_outer6(struct packet *packet, struct arrival *a
 	return parse_overlay(packet, arrival, sizeof(struct ipv6hdr), length);
 }
 
-/* Without an Ethernet header: whether it is VXLAN that has a tag. */
-static __always_inline bool is_relayed(struct packet *packet)
+/* Of a packet without Ethernet: whether it may be VXLAN. */
+static __always_inline bool is_overlay(struct packet *packet)
 {
 	bool is_ipv6 = packet->skb->protocol == bpf_htons(ETH_P_IPV6);
 	__u32 udp = is_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	__u32 next = is_ipv6 ? offsetof(struct ipv6hdr, nexthdr) : offsetof(struct iphdr, protocol);
-	struct {
-		struct udphdr udp;
-		struct vxlan vxlan;
-	} start;
+	__be16 port;
 	__u8 protocol;
 
 	return !bpf_skb_load_bytes(packet->skb, next, &protocol, sizeof(protocol)) &&
 	       protocol == IPPROTO_UDP &&
-	       !bpf_skb_load_bytes(packet->skb, udp, &start, sizeof(start)) &&
-	       start.udp.dest == bpf_htons(weft.overlay_port) &&
-	       (start.vxlan.flags & bpf_htonl(0x00ffffff) || start.vxlan.vni & bpf_htonl(0xff));
+	       !bpf_skb_load_bytes(packet->skb, udp + offsetof(struct udphdr, dest), &port,
+				   sizeof(port)) &&
+	       port == bpf_htons(weft.overlay_port);
 }
 
 static __always_inline int parse_outer(struct packet *packet, struct arrival *arrival)

@@ -109,7 +109,8 @@ static __noinline int relay(struct packet *packet, struct arrival *arrival)
 	struct overlay_header *header = &arrival->header;
 	struct tunnel *tunnel = tunnel_to(header->tag);
 
-	if (!tunnel || !tunnel->ifindex || is_same_address(&tunnel->remote, &arrival->source))
+	if (!tunnel || !tunnel->ifindex || is_astray(tunnel) ||
+	    is_same_address(&tunnel->remote, &arrival->source))
 		return drop(packet, DROP_NO_TUNNEL);
 	note_use(tunnel);
 	if (header->hop_limit <= 1)

@@ -2,7 +2,7 @@
 /* What is flooded, to the other hosts that have a port on the network, or a member of the group: each
  * gets one copy and floods it to its own ports. The packet is encapsulated once; then each copy gets its outer header written
  * anew. That goes for the hosts whose outer header is of one family; before, those of the other one
- * and those behind WireGuard get theirs by way of the VXLAN device. */
+ * and those behind WireGuard, whose device takes no Ethernet, get theirs by way of the VXLAN device. */
 #ifndef WEFT_REPLICATE_H
 #define WEFT_REPLICATE_H
 
@@ -48,10 +48,13 @@ static __noinline bool is_member(struct packet *packet, __u32 tag)
 	       bpf_map_lookup_elem(&multicast_hosts_v1, &packet->member);
 }
 
-static __always_inline bool is_pushed(const struct tunnel *tunnel)
+static __always_inline bool is_pushed(const struct packet *packet, const struct tunnel *tunnel)
 {
-	return tunnel->ifindex &&
-	       (tunnel->flags & TUNNEL_RELAY || !(tunnel->flags & TUNNEL_DEVICE));
+	if (!tunnel->ifindex || is_astray(tunnel))
+		return false;
+	if (tunnel->flags & TUNNEL_RELAY)
+		return is_ip(packet) || !is_encrypted(tunnel);
+	return !(tunnel->flags & (TUNNEL_DEVICE | TUNNEL_ENCRYPTED));
 }
 
 static __always_inline __u32 family_of(const struct tunnel *tunnel)
@@ -81,7 +84,7 @@ static long replicate_by_device(__u32 round __unused, struct replication *replic
 		drop(packet, DROP_TOO_BIG);
 		return 0;
 	}
-	if (is_pushed(tunnel)) {
+	if (is_pushed(packet, tunnel)) {
 		if (!replication->family)
 			replication->family = family_of(tunnel);
 		if (replication->family == family_of(tunnel))
@@ -110,7 +113,7 @@ static long replicate_pushed(__u32 round __unused, struct replication *replicati
 	if (!is_member(packet, tag))
 		return 0;
 	tunnel = tunnel_to(tag);
-	if (!tunnel || !is_pushed(tunnel) || replication->family != family_of(tunnel) ||
+	if (!tunnel || !is_pushed(packet, tunnel) || replication->family != family_of(tunnel) ||
 	    (!packet->skb->gso_size && packet->skb->len > tunnel->mtu + ETH_HLEN + overhead))
 		return 0;
 	replication->header.tag = tunnel->flags & TUNNEL_RELAY ? tunnel->destination_tag : 0;
@@ -148,7 +151,8 @@ static __cold void replicate(struct packet *packet)
 	is_ipv6 = replication.family == 6;
 	size = is_ipv6 ? OUTER6_SIZE : OUTER4_SIZE;
 	if (make_room(packet, size,
-		      is_ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) ||
+		      is_ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4,
+		      true) ||
 	    bpf_skb_store_bytes(packet->skb, size, &inner, sizeof(inner), 0)) {
 		drop(packet, DROP_KERNEL);
 		return;

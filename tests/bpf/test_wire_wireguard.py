@@ -54,6 +54,15 @@ class Tun:
                 return bytes(12) + b"\x86\xdd" + packet
         raise AssertionError("nothing came out")
 
+    def datagrams(self) -> list[bytes]:
+        """What has come out by now, of UDP in IPv6; the kernel speaks of the device, too."""
+        found = []
+        while select.select([self.fd], [], [], 0)[0]:
+            packet = os.read(self.fd, 65536)
+            if packet[0] >> 4 == 6 and packet[6] == wire.UDP:
+                found.append(packet)
+        return found
+
     def close(self) -> None:
         os.close(self.fd)
 
@@ -72,6 +81,7 @@ def tuns(fabric: Fabric, objects: Path) -> Iterator[tuple[Tun, Tun]]:
     guarded, open_door = Tun(host.namespace, "wg"), Tun(host.namespace, "door")
     host.namespace.run(f"ip -6 address add {OWN}/64 dev wg nodad")
     ifindex = int(host.namespace.run("ip -o link show wg").split(":")[0])
+    host.ifindexes["wg"] = ifindex
     devices = host.devices._replace(wireguard_ifindex=ifindex)
     with DataPlane.load(host.folder, devices, objects):
         host.attach([Link(0, 1, 2).device, "wg"])
@@ -86,9 +96,16 @@ def tuns(fabric: Fabric, objects: Path) -> Iterator[tuple[Tun, Tun]]:
     open_door.close()
 
 
-def set_way(host: WireHost, number: int, remote: str, relay_for: int = 0, mtu: int = 1400) -> None:
-    ifindex = int(host.namespace.run("ip -o link show wg").split(":")[0])
-    flags = TunnelFlag.TUNNEL_DEVICE | TunnelFlag.TUNNEL_IPV6
+def set_way(
+    host: WireHost,
+    number: int,
+    remote: str,
+    relay_for: int = 0,
+    mtu: int = 1400,
+    device: str = "wg",
+) -> None:
+    ifindex = int(host.namespace.run(f"ip -o link show {device}").split(":")[0])
+    flags = TunnelFlag.TUNNEL_ENCRYPTED | TunnelFlag.TUNNEL_IPV6
     if relay_for:
         flags |= TunnelFlag.TUNNEL_RELAY
     tunnel = layouts.Tunnel(
@@ -107,13 +124,76 @@ def ping(sender: Place, target: Place, kind: int = 8) -> bytes:
     return wire.ether(target.mac, sender.mac, wire.IPV4, packet)
 
 
-def test_question_and_answer(fabric: Fabric, tuns: tuple[Tun, Tun]) -> None:
-    tun, _ = tuns
+@pytest.fixture
+def without_weftx(fabric: Fabric) -> Iterator[None]:
+    run = fabric.hosts[1].namespace.run
+    run("ip link set weftx down")
+    yield
+    run("ip link set weftx up")
+
+
+def asks_and_is_answered(tun: Tun) -> None:
     tun.send(outer(PEER, OWN, vxlan(VNI, ping(FAR, ANN))))
     macs = wire.mac_bytes(FAR.mac) + wire.mac_bytes(ANN.mac)
     answer = tun.receive(vxlan(VNI, macs))
     assert answer[22:54] == encode(OWN) + encode(PEER)
     assert answer[104] == 0
+
+
+@pytest.mark.usefixtures("without_weftx")
+def test_question_and_answer(fabric: Fabric, tuns: tuple[Tun, Tun]) -> None:
+    """Neither needs the VXLAN device."""
+    asks_and_is_answered(tuns[0])
+
+
+def test_what_is_to_be_encrypted_goes_by_no_other_device(
+    fabric: Fabric, tuns: tuple[Tun, Tun]
+) -> None:
+    """Wherever the way leads, the kernel is asked, whose filters know WireGuard's addresses."""
+    tun, door = tuns
+    host = fabric.hosts[1]
+    set_way(host, 2, PEER, device="door")
+    try:
+        asks_and_is_answered(tun)
+        set_way(host, 2, PEER, relay_for=tag(2), device="door")
+        before = host.counters(ANN.device).drops.get("no_tunnel", 0)
+        fabric.at(ANN, f"ping -c 1 -W 0.1 {FAR.ipv4}", check=False)
+        assert host.counters(ANN.device).drops["no_tunnel"] == before + 1
+        set_way(host, THIRD, OTHER, device="door")
+        before = host.counters("wg").drops.get("no_tunnel", 0)
+        tun.send(outer(PEER, OWN, vxlan(4711, ping(FAR, ANN), tag=tag(THIRD)), hop_limit=60))
+        wait_for(lambda: host.counters("wg").drops.get("no_tunnel", 0) == before + 1)
+        assert door.datagrams() == []
+    finally:
+        set_way(host, 2, PEER)
+        set_way(host, THIRD, OTHER)
+
+
+def test_what_is_no_ip_goes_by_way_of_the_vxlan_device(
+    fabric: Fabric, tuns: tuple[Tun, Tun]
+) -> None:
+    """WireGuard takes no packet whose protocol the kernel calls something else than IP."""
+    tun, _ = tuns
+    macs = wire.mac_bytes(FAR.mac) + wire.mac_bytes(ANN.mac)
+    with (
+        fabric.insides[ANN].entered(),
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw,
+    ):
+        raw.bind(("eth0", 0))
+        raw.send(macs + b"\x88\xb5" + bytes(50))
+    assert tun.receive(vxlan(VNI, macs + b"\x88\xb5"))[22:54] == encode(OWN) + encode(PEER)
+
+
+@pytest.mark.parametrize("source", [OTHER, OWN])
+def test_what_comes_out_of_wireguard_from_no_host_that_encrypts(
+    fabric: Fabric, tuns: tuple[Tun, Tun], source: str
+) -> None:
+    tun, _ = tuns
+    host = fabric.hosts[1]
+    before, delivered = host.counters("wg").drops.get("unknown_peer", 0), pings_heard(fabric)
+    tun.send(outer(source, OWN, vxlan(VNI, ping(FAR, ANN))))
+    wait_for(lambda: host.counters("wg").drops.get("unknown_peer", 0) == before + 1)
+    assert pings_heard(fabric) == delivered
 
 
 def refusals(host: WireHost, device: str) -> int:

@@ -93,8 +93,9 @@ class EncryptedHost(OverlayHost):
 
     async def _main(self) -> None:
         self._stop = asyncio.Event()
+        rows = functions(self.id, is_device=self.settings.encapsulation == "device")
         self._engine = engine = Engine(
-            self.store, functions(self.id), self.sink, reconcile_s=self.settings.reconcile_s
+            self.store, rows, self.sink, reconcile_s=self.settings.reconcile_s
         )
         self.encryption = Encryption(
             self.store, self.settings, self.id, engine, random_bytes=os.urandom

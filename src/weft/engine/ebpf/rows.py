@@ -154,9 +154,11 @@ class TunnelValue(NamedTuple):
     mtu_bytes: int
     """The largest packet of a network that goes through."""
     is_device: bool = False
-    """The VXLAN device encapsulates (WireGuard, or the setting says so)."""
+    """The VXLAN device encapsulates, because the setting says so."""
     destination_tag: int = 0
     """Not 0: `remote` is a relay, which is told this tag."""
+    is_encrypted: bool = False
+    """`remote` is inside WireGuard: packets go by its device and by no other."""
 
 
 class PeerValue(NamedTuple):

@@ -1,8 +1,8 @@
 """`tunnels`: the ways to other hosts, with the next hop that the kernel has for each just now.
 
 Rows say addresses; this table adds device, MACs and source. A tunnel whose next hop is not
-resolved, or is no Ethernet neighbour, goes by the VXLAN device, which asks the kernel for every
-packet. Where the array has a tunnel, `ways` says, and a map for what knows a host's tag alone.
+resolved goes by the VXLAN device, which asks the kernel for every packet; WireGuard's has none to
+resolve. Where the array has a tunnel, `ways` says, and a map for what knows a host's tag alone.
 """
 
 from __future__ import annotations
@@ -133,17 +133,10 @@ class Stray(NamedTuple):
 
 def encode(tag: int, value: rows.TunnelValue, hop: NextHop) -> bytes:
     """The entry of a tunnel whose next hop is this."""
-    flags = TunnelFlag(0)
-    if value.is_device or not hop.mac:
-        flags |= TunnelFlag.TUNNEL_DEVICE
-    if value.remote.version == 6:
-        flags |= TunnelFlag.TUNNEL_IPV6
-    if value.destination_tag:
-        flags |= TunnelFlag.TUNNEL_RELAY
     local = source_of(value, hop)
     return layouts.Tunnel(
         ifindex=hop.ifindex,
-        flags=flags,
+        flags=flags_of(value, hop),
         next_hop=encode_mac(hop.mac),
         source_mac=encode_mac(hop.own_mac),
         type_be=TYPES[value.remote.version],
@@ -154,6 +147,22 @@ def encode(tag: int, value: rows.TunnelValue, hop: NextHop) -> bytes:
         sum=constant_sum(local, value.remote),
         mtu=value.mtu_bytes,
     ).encode()
+
+
+def flags_of(value: rows.TunnelValue, hop: NextHop) -> TunnelFlag:
+    """How programs send by this tunnel. The device of WireGuard is known by its number and needs no
+    MAC; any other device does."""
+    flags = TunnelFlag(0)
+    is_resolved = hop.ifindex if value.is_encrypted else hop.mac
+    if value.is_device or not is_resolved:
+        flags |= TunnelFlag.TUNNEL_DEVICE
+    if value.is_encrypted:
+        flags |= TunnelFlag.TUNNEL_ENCRYPTED
+    if value.remote.version == 6:
+        flags |= TunnelFlag.TUNNEL_IPV6
+    if value.destination_tag:
+        flags |= TunnelFlag.TUNNEL_RELAY
+    return flags
 
 
 def constant_sum(local: IPAddress, remote: IPAddress) -> int:

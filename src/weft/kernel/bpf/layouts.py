@@ -124,6 +124,7 @@ class TunnelFlag(IntFlag):
     TUNNEL_DEVICE = 0x1
     TUNNEL_IPV6 = 0x2
     TUNNEL_RELAY = 0x4
+    TUNNEL_ENCRYPTED = 0x8
 
 
 class PeerFlag(IntFlag):

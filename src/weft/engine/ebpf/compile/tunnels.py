@@ -157,7 +157,7 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
     mtu_bytes = max(LEAST_MTU_BYTES, mtu_bytes)
     if is_encrypted:
         own = (wireguard_address(me.id),)
-        value = rows.TunnelValue(inside, own, mtu_bytes, True, destination_tag)
+        value = rows.TunnelValue(inside, own, mtu_bytes, is_device, destination_tag, True)
     else:
         value = rows.TunnelValue(remote, sources, mtu_bytes, is_device, destination_tag)
     yield Row(rows.TUNNELS, host_tag(host.id), value)
