@@ -95,7 +95,7 @@ class Allocation(RuleBasedStateMachine):
         subnet_id = self._subnets()[subnet].id
         try:
             got = self.run(
-                self.control.addresses.reserve(subnet_id, wanted, ReservationReason.DOCKER)
+                self.control.reservations.reserve(subnet_id, wanted, ReservationReason.DOCKER)
             )
         except (ConflictError, ExhaustedError, InvalidError):
             return
@@ -106,12 +106,12 @@ class Allocation(RuleBasedStateMachine):
         held = [r for r in self.store.list(Reservation) if r.reason == "docker"]
         if held:
             one = held[choice % len(held)]
-            self.run(self.control.addresses.release(one.subnet_id, one.address))
+            self.run(self.control.reservations.release(one.subnet_id, one.address))
 
     @rule(wait_s=st.floats(0, 20))
     def wait(self, wait_s: float) -> None:
         self.now_s += wait_s
-        self.run(self.control.addresses.wake_rested())
+        self.run(self.control.reservations.wake_rested())
 
     @invariant()
     def nobody_shares_an_address(self) -> None:

@@ -73,7 +73,7 @@ async def test_a_network_on_a_reserved_prefix_is_refused(prefix: str) -> None:
         with pytest.raises(InvalidError, match=f"subnet {cidr}: .*; choose another"):
             await control.networks.create(spec)
     with pytest.raises(InvalidError, match=f"subnet {cidr}: .*; choose another"):
-        await control.addresses.request_pool(SubnetSpec(cidr=cidr), family=cidr.version)
+        await control.pools.request(SubnetSpec(cidr=cidr), family=cidr.version)
     assert not control.networks.list()
 
 

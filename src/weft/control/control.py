@@ -25,7 +25,10 @@ from weft.control.multicast import Multicast
 from weft.control.names import Names
 from weft.control.networks import Networks
 from weft.control.notices import Notices
+from weft.control.pools import Pools
 from weft.control.ports import Ports
+from weft.control.reservations import Reservations
+from weft.control.subnets import Subnets
 from weft.model.addresses import IPAddress
 from weft.model.ids import BindingId
 from weft.model.records import Binding, Host, Network, Record
@@ -44,8 +47,11 @@ class Control:
         """members: None: there are no other hosts."""
         self._context = context
         self.addresses = Addresses(context)
-        self.networks = Networks(context, self.addresses)
-        self.ports = Ports(context, self.addresses)
+        self.reservations = Reservations(context, self.addresses)
+        subnets = Subnets(context)
+        self.pools = Pools(context, subnets, self.reservations)
+        self.networks = Networks(context, subnets, self.reservations)
+        self.ports = Ports(context, self.addresses, self.reservations)
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)
         self.encryption = Encryption(context)

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from weft.control.addresses import Addresses
 from weft.control.context import Context
 from weft.control.references import (
     check_labels,
@@ -20,7 +19,9 @@ from weft.control.references import (
     users_of,
     workload_and_host,
 )
+from weft.control.reservations import Reservations
 from weft.control.specs import MulticastWord, NetworkSpec, SubnetSpec
+from weft.control.subnets import Subnets
 from weft.control.vnis import free_vni
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
@@ -49,9 +50,10 @@ MAX_MTU_BYTES = 65_535
 class Networks:
     """Networks and their subnets."""
 
-    def __init__(self, context: Context, addresses: Addresses) -> None:
+    def __init__(self, context: Context, subnets: Subnets, reservations: Reservations) -> None:
         self._context = context
-        self._addresses = addresses
+        self._subnets = subnets
+        self._reservations = reservations
 
     def find(self, reference: str) -> Network:
         """The network that a reference names; NotFoundError."""
@@ -206,7 +208,7 @@ class Networks:
         for name in view.by(Name, "network_id", network.id):
             yield Delete(Name, name.id)
         for subnet in view.by(Subnet, "network_id", network.id):
-            for change in self._addresses.forget_all(subnet):
+            for change in self._reservations.all_of(subnet):
                 if not self._is_of_other_host(change):
                     yield change
             yield Delete(Subnet, subnet.id)
@@ -226,7 +228,7 @@ class Networks:
         for wanted, family in self._wanted(spec, is_adopting=bool(adopt)):
             if wanted.cidr is not None and wanted.cidr in known:
                 continue
-            subnet = self._addresses.new_subnet(
+            subnet = self._subnets.new(
                 wanted,
                 tenant_id=network.tenant_id,
                 family=family,

@@ -18,6 +18,7 @@ from weft.control.references import (
     host_name,
     port_label,
 )
+from weft.control.reservations import Reservations
 from weft.control.specs import AttachSpec, PortSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
@@ -30,9 +31,10 @@ from weft.store.interface import Change, Delete, Put
 class Ports:
     """Ports of this host."""
 
-    def __init__(self, context: Context, addresses: Addresses) -> None:
+    def __init__(self, context: Context, addresses: Addresses, reservations: Reservations) -> None:
         self._context = context
         self._addresses = addresses
+        self._reservations = reservations
 
     def find(self, reference: str) -> Port:
         """By id, beginning of an id, or one of its names (``NAME`` or ``NAME.NETWORK``)."""
@@ -231,7 +233,7 @@ class Ports:
             if address in addresses:
                 raise InvalidError(f"address {address}: given twice")
             subnet = next((s for s in subnets if address in s.cidr), None)
-            taken_over = self._addresses.take_over(subnet, address) if subnet else []
+            taken_over = self._reservations.take_over(subnet, address) if subnet else []
             if not taken_over or not spec.owner.takes_reservations:
                 self._addresses.check_free(address, subnets)
             changes.extend(taken_over)
@@ -243,7 +245,7 @@ class Ports:
                 if of_family and version not in families:
                     address = self._addresses.choose(of_family)
                     subnet = next(s for s in of_family if address in s.cidr)
-                    changes.extend(self._addresses.take_over(subnet, address))
+                    changes.extend(self._reservations.take_over(subnet, address))
                     addresses[address] = None
         return tuple(addresses)
 
@@ -312,7 +314,7 @@ class Ports:
         for address in port.addresses:
             subnet = next((s for s in subnets if address in s.cidr), None)
             if subnet is not None and not port.is_host:
-                changes.extend(self._addresses.rest(subnet, address))
+                changes.extend(self._reservations.rest(subnet, address))
         return changes
 
     def _own(self, port_id: PortId) -> Port:

@@ -55,7 +55,7 @@ def make_intents(
         control=control,
         space=space,
         healer=Healer(context, time.monotonic),
-        janitor=Janitor(context, control.ports, control.addresses, is_namespace_there),
+        janitor=Janitor(context, control.ports, control.reservations, is_namespace_there),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NewType
 
+from weft.model.addresses import IPAddress
 from weft.model.values import HostIdText, Id, MacText, VniNumber
 
 HostId = NewType("HostId", HostIdText)
@@ -78,6 +79,11 @@ def derived_mac(*parts: str) -> MacAddress:
 def host_place_id(host_id: HostId, network_id: NetworkId) -> PortId:
     """Id of the port that is a host's own place on a network (`weft expose`)."""
     return PortId(derived_id("host-place", host_id, network_id))
+
+
+def reservation_id(subnet_id: str, address: IPAddress) -> ReservationId:
+    """Id of the reservation that holds an address of a subnet, whoever makes it."""
+    return ReservationId(derived_id("reservation", subnet_id, str(address)))
 
 
 @lru_cache(maxsize=4096)

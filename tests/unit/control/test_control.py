@@ -224,19 +224,19 @@ async def test_ports_are_found_by_their_labels() -> None:
 
 async def test_docker_pool_becomes_a_networks_subnet() -> None:
     desk = Desk()
-    addresses = desk.control.addresses
+    pools, reservations = desk.control.pools, desk.control.reservations
     cidr: IPNetwork = ip_network("192.168.1.0/24")
-    pool = await addresses.request_pool(SubnetSpec(cidr=cidr), family=4)
-    assert await addresses.request_pool(SubnetSpec(cidr=cidr), family=4) == pool
-    gateway = await addresses.reserve(pool.id, None, ReservationReason.GATEWAY)
+    pool = await pools.request(SubnetSpec(cidr=cidr), family=4)
+    assert await pools.request(SubnetSpec(cidr=cidr), family=4) == pool
+    gateway = await reservations.reserve(pool.id, None, ReservationReason.GATEWAY)
     assert str(gateway.address) == "192.168.1.1"
     network = await desk.control.networks.create(NetworkSpec(name="foo"), adopt=[pool.id])
     (subnet,) = desk.control.networks.subnets(network)
     assert (subnet.id, str(subnet.gateway)) == (pool.id, "192.168.1.1")
-    held = await addresses.reserve(pool.id, None, ReservationReason.DOCKER)
+    held = await reservations.reserve(pool.id, None, ReservationReason.DOCKER)
     assert str(held.address) == "192.168.1.2"
     with pytest.raises(ConflictError, match="reservation"):
-        await addresses.reserve(pool.id, held.address, ReservationReason.DOCKER)
+        await reservations.reserve(pool.id, held.address, ReservationReason.DOCKER)
     with pytest.raises(ConflictError, match="reservation"):
         await desk.port(addresses=(held.address,))
     port = await desk.control.ports.add(
@@ -246,9 +246,9 @@ async def test_docker_pool_becomes_a_networks_subnet() -> None:
             owner=Owner(frontend="docker", takes_reservations=True),
         )
     )
-    await addresses.release(pool.id, held.address)
+    await reservations.release(pool.id, held.address)
     assert desk.control.ports.find(port.id) == port
-    await addresses.release_pool(pool.id)
+    await pools.release(pool.id)
     assert desk.store.get(Subnet, pool.id) is not None
 
 

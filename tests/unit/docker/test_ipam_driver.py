@@ -137,7 +137,7 @@ async def test_an_address_that_docker_forgets_comes_back() -> None:
         id = await network(docker)
         await address(docker, id, "10.1.0.9")
         docker.clock.now_s += 1000
-        await docker.control.addresses.wake_rested()
+        await docker.control.reservations.wake_rested()
         held = {r.reason for r in docker.store.list(Reservation)}
         assert held == {"gateway"}
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import structlog
 
-from weft.control.addresses import Addresses
 from weft.control.context import Context
 from weft.control.ports import Ports
 from weft.control.references import port_label
+from weft.control.reservations import Reservations
 from weft.model.choices import LivesWith
 from weft.model.records import Port, Veth
 
@@ -27,12 +27,12 @@ class Janitor:
         self,
         context: Context,
         ports: Ports,
-        addresses: Addresses,
+        reservations: Reservations,
         is_namespace_there: Callable[[Veth], bool],
     ) -> None:
         self._context = context
         self._ports = ports
-        self._addresses = addresses
+        self._reservations = reservations
         self._is_namespace_there = is_namespace_there
 
     async def sweep(self) -> None:
@@ -50,4 +50,4 @@ class Janitor:
                     netns=device.netns,
                 )
                 await self._ports.remove(port.id)
-        await self._addresses.wake_rested()
+        await self._reservations.wake_rested()

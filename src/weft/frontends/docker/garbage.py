@@ -176,7 +176,7 @@ class Reconciler:
                 self._state.touch(subnet.id)
             elif not self._state.is_fresh(subnet.id):
                 log.info("address pool removed, no network came for it", cidr=str(subnet.cidr))
-                await self._control.addresses.release_pool(subnet.id)
+                await self._control.pools.release(subnet.id)
 
 
 async def _engine(docker: Dockerd) -> str:

@@ -63,7 +63,7 @@ class IpamCalls:
         if options.network:
             subnet = self._subnet_to_join(options.network, cidr, family)
         else:
-            subnet = await self._control.addresses.request_pool(
+            subnet = await self._control.pools.request(
                 SubnetSpec(
                     cidr=cidr,
                     gateway=None,
@@ -85,7 +85,7 @@ class IpamCalls:
         subnet = self._subnet(request.pool)
         own_id = SubnetId(request.pool.partition("/")[0])
         for subnet_id in {own_id, *([subnet.id] if subnet is not None else [])}:
-            await self._control.addresses.release_pool(subnet_id)
+            await self._control.pools.release(subnet_id)
         return Empty()
 
     async def request_address(self, request: RequestAddress) -> AddressGiven:
@@ -110,7 +110,7 @@ class IpamCalls:
         address = parse_address("address", request.address)
         subnet = next((s for s in self._siblings(subnet) if address in s.cidr), subnet)
         if subnet.network_id is None or address != subnet.gateway:
-            await self._control.addresses.release(subnet.id, address)
+            await self._control.reservations.release(subnet.id, address)
         return Empty()
 
     def _subnet_to_join(self, reference: str, cidr: IPNetwork | None, family: int) -> Subnet:
@@ -153,7 +153,7 @@ class IpamCalls:
             network = self._control.view.get(Network, subnet.network_id or "")
             if network is not None:
                 await self._state.evict(network, addresses=(wanted,))
-        reservation = await self._control.addresses.reserve(
+        reservation = await self._control.reservations.reserve(
             subnet.id, wanted, reason, lifetime_s=lifetime_s
         )
         return reservation.address

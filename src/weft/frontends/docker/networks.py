@@ -255,7 +255,7 @@ class NetworkCalls:
         alike = [s for s in subnets if s.cidr == cidr and s.tenant_id == DEFAULT_TENANT]
         networks = [self._control.view.get(Network, s.network_id or "") for s in alike]
         for subnet, network in zip(alike, networks, strict=True):
-            if network is None and not self._control.addresses.is_anothers(subnet):
+            if network is None and not self._control.pools.is_anothers(subnet):
                 return subnet.id
         for network in filter(None, networks):
             raise ConflictError(

@@ -1,0 +1,73 @@
+"""Pools: subnets that wait for their network, for frontends with an IPAM of their own."""
+
+from __future__ import annotations
+
+from weft.control.context import Context
+from weft.control.reservations import Reservations
+from weft.control.specs import SubnetSpec
+from weft.control.subnets import Subnets
+from weft.errors import ConflictError
+from weft.ipam.intervals import range_within
+from weft.model.ids import SubnetId, TenantId
+from weft.model.records import AddressBlocks, Subnet
+from weft.model.records.tenants import DEFAULT_TENANT
+from weft.store.interface import Delete, Put
+
+
+class Pools:
+    """The pools of all hosts, and this host's own."""
+
+    def __init__(self, context: Context, subnets: Subnets, reservations: Reservations) -> None:
+        self._context = context
+        self._subnets = subnets
+        self._reservations = reservations
+
+    async def request(
+        self, spec: SubnetSpec, *, family: int, tenant_id: TenantId = DEFAULT_TENANT
+    ) -> Subnet:
+        """A subnet that waits for its network. Asked for the same cidr again, while the subnet
+        waits here or belongs to a network, it returns that subnet. ConflictError: its ranges are
+        others.
+        """
+        async with self._context.lock:
+            alike = [
+                subnet
+                for subnet in self._context.view.list(Subnet)
+                if subnet.cidr == spec.cidr and subnet.tenant_id == tenant_id
+            ]
+            for subnet in alike:
+                if not self.is_anothers(subnet):
+                    return _same(subnet, spec)
+            subnet = self._subnets.new(spec, tenant_id=tenant_id, family=family, beside=alike)
+            await self._context.commit([Put(subnet), *self._context.space.created(subnet)])
+            return subnet
+
+    async def release(self, subnet_id: SubnetId) -> None:
+        """Remove a waiting pool. Nothing happens if it is gone or belongs to a network."""
+        async with self._context.lock:
+            subnet = self._context.view.get(Subnet, subnet_id)
+            if subnet is None or subnet.network_id is not None:
+                return
+            await self._context.commit(
+                [Delete(Subnet, subnet_id), *self._reservations.all_of(subnet)]
+            )
+
+    def is_anothers(self, subnet: Subnet) -> bool:
+        """Whether a subnet waits for a network that another host is about to make. Then it is no
+        pool of this host: two networks would take the subnet away from each other."""
+        if subnet.network_id is not None:
+            return False
+        makers = {
+            blocks.host_id
+            for blocks in self._context.view.by(AddressBlocks, "subnet_id", subnet.id)
+        }
+        return bool(makers) and self._context.host_id not in makers
+
+
+def _same(subnet: Subnet, spec: SubnetSpec) -> Subnet:
+    ranges = tuple(range_within(subnet.cidr, r.first, r.last, "range") for r in spec.ranges)
+    if ranges and ranges != subnet.ranges:
+        raise ConflictError(
+            f"subnet {subnet.cidr}: is there already, with another range for its addresses"
+        )
+    return subnet

@@ -1,0 +1,144 @@
+"""A new subnet: its prefix is chosen, or checked against all that it must not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from weft.control.context import Context
+from weft.control.specs import SubnetSpec
+from weft.errors import ConflictError, ExhaustedError, InvalidError
+from weft.ipam.allocation import next_subnet, overlapping
+from weft.ipam.intervals import range_within
+from weft.model.addresses import IPNetwork
+from weft.model.choices import Allocator
+from weft.model.ids import SubnetId, TenantId, new_id
+from weft.model.records import HostPrefixes, Network, Subnet
+from weft.model.reserved import why_reserved
+from weft.semantics.tenants import tenant_name
+from weft.topology.prefixes import is_in_the_way
+
+
+class _SubnetOwner(NamedTuple):
+    """For whom a subnet is made."""
+
+    tenant_id: TenantId
+    is_internal: bool
+
+
+class Subnets:
+    """Makes subnets. The caller writes the record."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def new(
+        self,
+        spec: SubnetSpec,
+        *,
+        tenant_id: TenantId,
+        family: int = 4,
+        is_internal: bool = False,
+        is_forced: bool = False,
+        others: Iterable[IPNetwork] = (),
+        beside: Collection[Subnet] = (),
+    ) -> Subnet:
+        """A checked subnet that overlaps nothing but what is in `beside`; `others` are to be
+        avoided as well."""
+        cidr = spec.cidr or self._cut(family, others)
+        _check_usable(cidr)
+        owner = _SubnetOwner(tenant_id, is_internal)
+        self._check_overlap(cidr, owner, others, beside, is_forced=is_forced)
+        return Subnet(
+            id=SubnetId(new_id(self._context.random_bytes)),
+            cidr=cidr,
+            tenant_id=tenant_id,
+            gateway=None if spec.gateway is UNSET else spec.gateway,
+            ranges=tuple(range_within(cidr, r.first, r.last, "range") for r in spec.ranges),
+            excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
+            allocator=Allocator(spec.allocator),
+            is_forced=is_forced,
+        )
+
+    def _cut(self, family: int, others: Iterable[IPNetwork]) -> IPNetwork:
+        settings = self._context.settings
+        pool, length = settings.address_pool, settings.pool_prefix_length
+        if family == 6:
+            pool, length = settings.address_pool6, 64
+        taken = [*(subnet.cidr for subnet in self._context.view.list(Subnet)), *others]
+        for avoided in self._avoided(length):
+            cidr = next_subnet(pool, length, [*taken, *avoided])
+            if cidr is not None:
+                return cidr
+        raise ExhaustedError(
+            f"address pool {pool}: no /{length} is free; name a subnet, or set another address_pool"
+        )
+
+    def _avoided(self, length: int) -> Iterator[Sequence[IPNetwork]]:
+        """Prefixes that a new subnet of this length had better not overlap, fewer each time: all
+        that any host routes anywhere; those that would be in its way on any host; those that would
+        be in its way on this host."""
+        own = [route for route in self._context.host_routes() if route.prefix.prefixlen]
+        others = list(self._context.view.list(HostPrefixes))
+        here = [route.prefix for route in own if route.is_link or route.prefix.prefixlen >= length]
+        there = [prefix for host in others for prefix in host.links]
+        ways = [prefix for host in others for prefix in host.routes]
+        specific = [prefix for prefix in ways if prefix.prefixlen >= length]
+        yield [*(route.prefix for route in own), *there, *ways]
+        yield [*here, *there, *specific]
+        yield here
+
+    def _check_overlap(
+        self,
+        cidr: IPNetwork,
+        owner: _SubnetOwner,
+        others: Iterable[IPNetwork],
+        beside: Collection[Subnet],
+        *,
+        is_forced: bool,
+    ) -> None:
+        for subnet in self._context.view.list(Subnet):
+            if subnet in beside or not overlapping(cidr, [subnet.cidr]):
+                continue
+            if self._may_overlap(subnet, owner):
+                continue
+            holder = self._pool_label(subnet)
+            if subnet.tenant_id != owner.tenant_id:
+                tenant = tenant_name(self._context.view, subnet.tenant_id)
+                holder += f" of tenant {tenant}, and outside of them nobody tells them apart"
+            raise ConflictError(
+                f"subnet {cidr}: overlaps {subnet.cidr} of {holder}; choose another"
+            )
+        other = overlapping(cidr, others)
+        if other is not None:
+            raise ConflictError(f"subnet {cidr}: overlaps {other} of the same network")
+        if is_forced:
+            return
+        for route in self._context.host_routes():
+            is_default = route.prefix.prefixlen == 0
+            if not is_default and is_in_the_way(cidr, route.prefix, is_link=route.is_link):
+                raise ConflictError(
+                    f"subnet {cidr}: overlaps the host's route {route.description}; "
+                    "choose another, or --force to hide that route from the network"
+                )
+
+    def _may_overlap(self, subnet: Subnet, owner: _SubnetOwner) -> bool:
+        """Subnets of different tenants may overlap when the networks of both have no way out."""
+        if subnet.tenant_id == owner.tenant_id or not owner.is_internal:
+            return False
+        network = self._context.view.get(Network, subnet.network_id or "")
+        return network is not None and network.is_internal
+
+    def _pool_label(self, subnet: Subnet) -> str:
+        if subnet.network_id is None:
+            return "a pool that waits for its network"
+        network = self._context.view.get(Network, subnet.network_id)
+        return f"network {network.name if network else subnet.network_id}"
+
+
+def _check_usable(cidr: IPNetwork) -> None:
+    reason = why_reserved(cidr)
+    if reason is not None:
+        raise InvalidError(f"subnet {cidr}: {reason}; choose another, as of 10.0.0.0/8 or fd00::/8")
