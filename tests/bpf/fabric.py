@@ -20,7 +20,7 @@ from tests.bpf.namespaces import Namespace
 from tests.bpf.overlay import endpoint_at, put_tunnel, set_peer
 from tests.bpf.streams import SMALL_BUFFERS
 from tests.own_addresses import await_addresses
-from weft.engine.ebpf.codecs import encode_address
+from weft.engine.ebpf.map_table import encode_address
 from weft.kernel.bpf import berths, counters, layouts, programs
 from weft.kernel.bpf.counters import PortCounters
 from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag, TunnelFlag

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from tests.bpf import wire
 from tests.bpf.world import HOST_TAG, RED, Workload, World
-from weft.engine.ebpf.codecs import encode_address
-from weft.engine.ebpf.tunnel_table import constant_sum
+from weft.engine.ebpf.drivers.tunnels import constant_sum
+from weft.engine.ebpf.map_table import encode_address
 from weft.engine.ebpf.ways import Ways
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import Own, TunnelFlag

@@ -24,7 +24,7 @@ from tests.bpf.test_probes import REQUEST, message
 from tests.bpf.test_replicas import shout
 from tests.bpf.test_switching import udp4, udp6
 from tests.bpf.world import ANN, RED, World
-from weft.engine.ebpf import tunnel_table
+from weft.engine.ebpf.drivers import tunnels
 from weft.kernel.bpf.layouts import Tunnel, TunnelFlag
 from weft.kernel.tunnel_traffic import MAP, TunnelTraffic
 
@@ -110,7 +110,7 @@ def test_a_tunnel_that_is_used_is_still_the_one_that_was_written(
     world.send(ANN, udp4(ANN, FAR))
     raw = _entry(world)
     assert Tunnel.decode(raw).used and raw != before
-    assert tunnel_table.as_written(raw) == before
+    assert tunnels.as_written(raw) == before
 
 
 def _entry(world: World) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
-from weft.engine.ebpf.codecs import encode_address
+from weft.engine.ebpf.map_table import encode_address
 from weft.kernel.bpf import berths, counters, layouts, syscall
 from weft.kernel.bpf.counters import DROP_REASONS, PortCounters
 from weft.kernel.bpf.layouts import Berth, EndpointFlag, PortFlag

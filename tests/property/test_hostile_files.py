@@ -18,7 +18,7 @@ from weft.cluster.remembered import Remembered
 from weft.cluster.secret import Secrets
 from weft.cluster.token import decode as decode_token
 from weft.config import Settings
-from weft.engine.ebpf.host_settings import HostSettings
+from weft.engine.plumbing.host_settings import HostSettings
 from weft.errors import InvalidError, WeftError
 from weft.etcd.keys import Keys
 from weft.etcd.known import Known

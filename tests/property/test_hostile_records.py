@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from tests.property.hostile import HOSTS, bodies
 from weft.engine.compiler import Compiler
-from weft.engine.ebpf import rows, ruleset, tunnel_table
-from weft.engine.ebpf.codecs import CODECS
 from weft.engine.ebpf.compile import functions
-from weft.engine.ebpf.devices import Devices
+from weft.engine.ebpf.drivers import tunnels
 from weft.engine.ebpf.next_hops import NextHop
+from weft.engine.ebpf.ruleset import transaction
+from weft.engine.ebpf.tables import MAPS
+from weft.engine.ebpf.tables.nftables import NFTABLES
+from weft.engine.ebpf.tables.tunnels import TUNNELS, TunnelValue
 from weft.engine.ebpf.ways import Ways
 from weft.errors import InvalidError
 from weft.model import codec
@@ -31,12 +33,18 @@ hostile = settings(
 )
 
 
-class AnyDevices(Devices):
-    """Has every device that is asked for, and no kernel."""
+class AnyNames:
+    """Has every device and every way that is asked for, and no kernel."""
 
     def __init__(self) -> None:
-        self.ways = Ways()
+        self._ways = Ways()
         self._numbers: dict[str, int] = {}
+
+    def way(self, tag: int) -> int:
+        return self._ways.of(tag)
+
+    def known_way(self, tag: int) -> int:
+        return self._ways.known(tag)
 
     def ifindex(self, name: str) -> int:
         return self._numbers.setdefault(name, len(self._numbers) + 1)
@@ -101,13 +109,12 @@ def test_records_compile_and_their_rows_are_read_back(
     compiler = Compiler(functions(ME), store)
     compiler.update(store.apply(map(Put, decoded(later))))
     assert compiler.faults == {}
-    devices = AnyDevices()
-    for table, wanted in compiler.rows().items():
-        for key, value in wanted.items() if table in CODECS else ():
-            its = CODECS[table]
-            assert its.decode_key(its.encode_key(key, devices), devices) == key
-            assert its.decode_value(its.encode_value(value, devices), devices) == value
-        for value in wanted.values() if table == rows.TUNNELS else ():
-            assert isinstance(value, rows.TunnelValue)
-            tunnel_table.describe(tunnel_table.encode(1, value, NextHop()))
-    assert ruleset.render(compiler.rows().get(rows.NFTABLES, {})).isascii()
+    names, found = AnyNames(), compiler.rows()
+    for table in MAPS:
+        for key, value in found.get(table.name, {}).items():
+            assert table.keys.decode(table.keys.encode(key, names), names) == key
+            assert table.values.decode(table.values.encode(value, names), names) == value
+    for value in found.get(TUNNELS.name, {}).values():
+        assert isinstance(value, TunnelValue)
+        tunnels.describe(tunnels.encode(1, value, NextHop()))
+    assert transaction.render(found.get(NFTABLES.name, {})).isascii()

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from tests.property.strategies import HOSTS
 from weft.engine.compiler import Compiler
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import functions
+from weft.engine.ebpf.tables.host_prefixes import HOST_PREFIXES
+from weft.engine.ebpf.tables.nftables import NFTABLES, NftKey
+from weft.engine.ebpf.tables.subnets import SUBNETS, SubnetKey, SubnetValue
+from weft.engine.plumbing.tables.host_routes import HOST_ROUTES
 from weft.model.addresses import IPNetwork, ip_network
 from weft.model.ids import NetworkId, SubnetId, Vni
 from weft.model.records import HostPrefixes, Network, Record, Subnet
@@ -96,16 +99,16 @@ def test_the_host_knows_of_no_prefix_that_two_networks_have(cidrs: list[IPNetwor
     """So nothing that it routes, translates or publishes can be for the other."""
     store = MemoryStore(records_of(cidrs))
     tables = Compiler(functions(HOST), store).rows()
-    facts = tables.get(rows.NFTABLES, {})
+    facts = tables.get(NFTABLES.name, {})
     for known in (
-        [key for key in tables.get(rows.HOST_PREFIXES, {}) if isinstance(key, IPNetwork)],
-        [key for key in tables.get(rows.HOST_ROUTES, {}) if isinstance(key, IPNetwork)],
-        [cidr for cidr in cidrs if rows.NftKey("masquerade", cidr) in facts],
-        [cidr for cidr in cidrs if rows.NftKey("gateway", cidr) in facts],
+        [key for key in tables.get(HOST_PREFIXES.name, {}) if isinstance(key, IPNetwork)],
+        [key for key in tables.get(HOST_ROUTES.name, {}) if isinstance(key, IPNetwork)],
+        [cidr for cidr in cidrs if NftKey("masquerade", cidr) in facts],
+        [cidr for cidr in cidrs if NftKey("gateway", cidr) in facts],
     ):
         assert not any(overlaps(one, other) for one, other in combinations(set(known), 2))
-    for key, value in tables.get(rows.SUBNETS, {}).items():
-        assert isinstance(key, rows.SubnetKey) and isinstance(value, rows.SubnetValue)
+    for key, value in tables.get(SUBNETS.name, {}).items():
+        assert isinstance(key, SubnetKey) and isinstance(value, SubnetValue)
         subnet = store.get(Subnet, f"s{key.vni - 1}")
         assert subnet is not None
         assert (value.gateway is None) == is_cut_off(store, subnet)

@@ -10,10 +10,9 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine.ebpf import rows
-from weft.engine.ebpf.codecs import CODECS
-from weft.engine.ebpf.devices import Devices
-from weft.engine.ebpf.map_table import MapTable
+from weft.engine.ebpf.drivers.maps import MapDriver
+from weft.engine.ebpf.map_table import Names
+from weft.engine.ebpf.tables.replicas import REPLICAS, ReplicaKey
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.maps import BpfMap
 
@@ -44,8 +43,8 @@ class Map:
         return {}
 
 
-def chain(tags: Iterable[int]) -> dict[rows.ReplicaKey, int]:
-    return {rows.ReplicaKey(VNI, after): tag for after, tag in pairwise([0, *sorted(tags)])}
+def chain(tags: Iterable[int]) -> dict[ReplicaKey, int]:
+    return {ReplicaKey(VNI, after): tag for after, tag in pairwise([0, *sorted(tags)])}
 
 
 def reached(entries: Mapping[bytes, bytes]) -> list[int]:
@@ -68,13 +67,12 @@ def test_nobody_who_stays_misses_a_packet(history: list[set[int]], random: Rando
         assert len(walk) == len(set(walk))
 
     kernel = Map(look)
-    table = MapTable(
-        rows.REPLICAS,
-        CODECS[rows.REPLICAS],
+    table = MapDriver(
+        REPLICAS,
         lambda: cast("BpfMap", kernel),
-        cast("Devices", None),
+        cast("Names", None),
     )
-    before: dict[rows.ReplicaKey, int] = {}
+    before: dict[ReplicaKey, int] = {}
     for former, now in pairwise([set(), *history]):
         staying = former & now
         wanted = chain(now)

@@ -7,8 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
-from weft.engine.ebpf.ruleset import Interval, apart, disjoint, render
+from weft.engine.ebpf.ruleset.intervals import Interval, apart, disjoint
+from weft.engine.ebpf.ruleset.transaction import render
+from weft.engine.ebpf.tables.nftables import NftKey, PublishKey, PublishTarget
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
 
 prefixes4 = st.builds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.engine.ebpf.tunnel_table import MAP, WAYS_MAP
+from weft.engine.ebpf.tables.tunnels import MAP, WAYS_MAP
 from weft.kernel.bpf.layouts import Tunnel
 from weft.kernel.bpf.maps import BpfMap
 

@@ -54,7 +54,12 @@ PURE = (
     "semantics",
     "topology",
     "engine/compiler.py",
+    "engine/table.py",
+    "engine/plumbing/tables",
+    "engine/ebpf/tables",
+    "engine/ebpf/map_table.py",
     "engine/ebpf/compile",
+    "engine/ebpf/ruleset",
     "mesh/ledger.py",
     "mesh/replica.py",
     "mesh/upkeep.py",
@@ -86,6 +91,10 @@ USERS_OF = {
 """Third parties, and who may know them. ctypes is for the kernel's calls."""
 
 
+PACKAGES = ("weft", "weft.engine", "weft.engine.ebpf")
+"""Of which modules are imported by name."""
+
+
 class Import(NamedTuple):
     file: Path
     line: int
@@ -108,9 +117,9 @@ def imports(file: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file}:{node.lineno} imports relatively"
             module = node.module or ""
-            if module == "weft":
+            if module in PACKAGES:
                 for alias in node.names:
-                    yield Import(file, node.lineno, f"weft.{alias.name}")
+                    yield Import(file, node.lineno, f"{module}.{alias.name}")
             yield Import(file, node.lineno, module)
 
 
@@ -146,6 +155,28 @@ def test_only_those_above_the_engine_who_must_touch_the_kernel() -> None:
         str(one)
         for one in IMPORTS
         if layer_of_module(one.module) == "kernel" and layer(one.file) not in USERS_OF_KERNEL
+    ]
+    assert wrong == []
+
+
+def test_nobody_outside_knows_more_of_an_engine_than_its_plane() -> None:
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if one.module.startswith("weft.engine.ebpf")
+        and layer(one.file) != "engine"
+        and one.module not in ("weft.engine.ebpf", "weft.engine.ebpf.plane")
+    ]
+    assert wrong == []
+
+
+def test_the_plumbing_knows_no_engine() -> None:
+    plumbing = ROOT / "engine" / "plumbing"
+    assert plumbing.exists()
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if plumbing in one.file.parents and one.module.startswith("weft.engine.ebpf")
     ]
     assert wrong == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.control.notices import Notices
-from weft.engine.ebpf.host_settings import Mended
+from weft.engine.plumbing.host_settings import Mended
 from weft.observers.host.mended_settings import KEEP_S, MendedSettings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
 from weft.engine.ebpf.stale_flows import published_udp
+from weft.engine.ebpf.tables.nftables import NftKey, PublishKey, PublishTarget
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId
 from weft.model.records import Owner, Port, PublishedPort

@@ -14,7 +14,7 @@ from pathlib import Path
 from weft.cli.daemon_process import log_file
 from weft.config import Settings
 from weft.dns import former
-from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf import plane
 from weft.errors import UnavailableError, WeftError
 from weft.frontends.docker.plugin_socket import NAME, specification_path
 from weft.host.folders import remove_made_folders
@@ -24,7 +24,7 @@ def purge_host(settings: Settings) -> list[str]:
     """Remove everything; the paths of the files that went. Gathers what cannot be removed."""
     problems: list[Exception] = []
     try:
-        Sink(settings).purge()
+        plane.purge(settings)
     except (WeftError, ExceptionGroup) as error:
         problems.append(error)
     removed = []

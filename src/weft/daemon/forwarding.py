@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from weft.config import Settings
-from weft.engine.ebpf.compile import functions
-from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.plane import Sink, functions
 from weft.engine.engine import Engine
 from weft.host.ports_by_device import PortsByDevice
 from weft.kernel.underlay_events import UnderlayEvents

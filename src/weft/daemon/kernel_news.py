@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from weft.cluster.membership import Membership
 from weft.daemon.forwarding import Forwarding
 from weft.daemon.observing import Observing
-from weft.engine.ebpf.rows import WEFT0, WEFT1, WEFTWG, WEFTX
+from weft.engine.plumbing.device_names import WEFT0, WEFT1, WEFTWG, WEFTX
 from weft.kernel.events import ALL_DEVICES, KernelEvent
 
 _NETWORK = ("device", "address", "route", "routing rule", "lost")

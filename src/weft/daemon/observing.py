@@ -12,7 +12,7 @@ from weft.config import Settings
 from weft.control.notices import Notices
 from weft.daemon.forwarding import Forwarding
 from weft.dns.service import DnsService
-from weft.engine.ebpf.rows import WEFT0
+from weft.engine.plumbing.device_names import WEFT0
 from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.tunnel_traffic import TunnelTraffic

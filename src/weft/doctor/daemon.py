@@ -8,8 +8,7 @@ from pathlib import Path
 
 import weft
 from weft.doctor.finding import Daemon, Finding, Subject
-from weft.engine.ebpf.device_table import OWN_NAME
-from weft.engine.ebpf.rows import WEFT0
+from weft.engine.plumbing.device_names import PORT_DEVICE, WEFT0
 from weft.kernel.links import links
 from weft.kernel.netlink import Netlink
 
@@ -88,7 +87,7 @@ def _problems(daemon: Daemon) -> Iterator[Finding]:
 def _leftovers(subject: Subject) -> Finding:
     """Devices that forward without weftd are as they should be, if there are records of them."""
     with Netlink() as netlink:
-        own = [link.name for link in links(netlink) if OWN_NAME.fullmatch(link.name)]
+        own = [link.name for link in links(netlink) if PORT_DEVICE.fullmatch(link.name)]
         has_base = any(link.name == WEFT0 for link in links(netlink))
     if not own and not has_base:
         return Finding(name="leftovers", state="ok", detail="none")

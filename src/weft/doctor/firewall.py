@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.doctor.finding import Finding, Subject
-from weft.engine.ebpf import foreign_chains
-from weft.engine.ebpf.foreign_chains import ForeignChain
-from weft.engine.ebpf.rows import WEFT0
+from weft.engine.plumbing import foreign_chains
+from weft.engine.plumbing.device_names import WEFT0
+from weft.engine.plumbing.foreign_chains import ForeignChain
 from weft.kernel.nftables import Nftables
 
 _SIDES = {"forward": ("iifname", "oifname"), "input": ("iifname",), "output": ("oifname",)}

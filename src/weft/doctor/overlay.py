@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weft.doctor.finding import Finding, Subject
-from weft.engine.ebpf.rows import WEFTX
+from weft.engine.plumbing.device_names import WEFTX
 from weft.kernel.links import find_link, vxlan_ports
 from weft.kernel.netlink import Netlink
 

@@ -1,8 +1,9 @@
 """Rows: what an engine wants to be true, as `(table, key, value)`.
 
-A table stands for one place where forwarding state lives: a BPF map, the set of veth pairs, the
-filters on them, the nftables table. Keys and values are symbolic (a device by its name, never by
-ifindex), hashable and comparable, so that desired and actual rows can be compared as they are.
+A table (`engine.table`) stands for one place where forwarding state lives: a BPF map, the set of
+veth pairs, the filters on them, the nftables table. A driver makes its rows true. Keys and values
+are symbolic (a device by its name, never by ifindex), hashable and comparable, so that desired and
+actual rows can be compared as they are.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class RowFailure(NamedTuple):
     reason: str
 
 
-class Table(Protocol):
+class Driver(Protocol):
     """The driver of one table. Synchronous: all tables run in the engine's own thread.
 
     Both methods may be called at any time and any number of times with the same arguments; the

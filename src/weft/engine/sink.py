@@ -48,13 +48,13 @@ class Sink(Protocol):
         ...
 
     def actual(self, desired: Tables) -> dict[str, dict[Hashable, Hashable]]:
-        """The rows that are there; see `Table.read`."""
+        """The rows that are there; see `Driver.read`."""
         ...
 
     def apply(
         self, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
     ) -> list[RowFailure]:
-        """Make the changes in the order that the tables need; see `Table.write`."""
+        """Make the changes in the order that the tables need; see `Driver.write`."""
         ...
 
     def follow(self) -> list[RowFailure]:

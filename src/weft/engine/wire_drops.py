@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from weft.engine.ebpf.rows import WEFTWG, WEFTX
+from weft.engine.plumbing.device_names import WEFTWG, WEFTX
 from weft.engine.sink import Counters
 
 _OWN = "weft"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from weft.engine.ebpf.ruleset import PROXY_MARK
+from weft.engine.plumbing.marks import PROXY_MARK
 from weft.model.addresses import IPAddress, ip_address
 from weft.model.service_addresses import PROXY_PORT
 

@@ -13,9 +13,9 @@ from tests.system.kernel.conftest import run
 from tests.system.kernel.test_kernel_sink import port, rows_of, settle, until_gone
 from weft.config import Settings
 from weft.engine.difference import difference
-from weft.engine.ebpf import rows
-from weft.engine.ebpf.devices import WEFT1_IFINDEX
 from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.tables.ports import PORTS
+from weft.engine.plumbing.devices import WEFT1_IFINDEX
 from weft.kernel import netns
 from weft.kernel.bpf import counters
 from weft.kernel.bpf.layouts import (
@@ -237,7 +237,7 @@ def test_an_ifindex_is_spared_as_long_as_the_map_of_ports_names_it(
     begin_again(sink)
     desired = rows_of(port(2))
     upserts, deletes = difference(desired, sink.actual(desired))
-    assert f"#{first}" in deletes[rows.PORTS]
+    assert f"#{first}" in deletes[PORTS.name]
     assert sink.apply(upserts, deletes) == []
     assert ifindex(2) != first
     settle(sink, desired)

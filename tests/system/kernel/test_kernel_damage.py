@@ -13,11 +13,12 @@ from tests.system.kernel.conftest import run
 from tests.system.kernel.test_kernel_sink import HOST, OTHER, Rows, port, rows_of, settle
 from weft.config import Settings
 from weft.engine.difference import difference
-from weft.engine.ebpf import rows
-from weft.engine.ebpf.codecs import CODECS
-from weft.engine.ebpf.peer_table import OWN_MAP
+from weft.engine.ebpf.drivers.tunnels import TunnelDriver
 from weft.engine.ebpf.sink import Sink
-from weft.engine.ebpf.tunnel_table import MAP, WAYS_MAP, TunnelTable
+from weft.engine.ebpf.tables import MAPS as TABLES
+from weft.engine.ebpf.tables.peers import OWN_MAP
+from weft.engine.ebpf.tables.resolvers import RESOLVERS
+from weft.engine.ebpf.tables.tunnels import MAP, TUNNELS, WAYS_MAP
 from weft.engine.rows import RowFailure
 from weft.errors import KernelError
 from weft.kernel import netns
@@ -30,7 +31,7 @@ from weft.model.addresses import ip_address
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
-MAPS = [*(codec.map_name for codec in CODECS.values()), OTHER_PORTS, OWN_MAP, MAP, WAYS_MAP]
+MAPS = [*(table.map_name for table in TABLES), OTHER_PORTS, OWN_MAP, MAP, WAYS_MAP]
 
 
 @pytest.fixture
@@ -135,11 +136,11 @@ def test_a_full_map_costs_the_rows_that_do_not_fit(
     path = new_netns()
     desired = rows_of(host, port(1, path=path), port(2))
     failures = failures_of(sink, desired)
-    assert {failure.row.table for failure in failures} == {rows.RESOLVERS}
+    assert {failure.row.table for failure in failures} == {RESOLVERS.name}
     assert len(failures) == 300 - 256
     assert all("256 entries and is full" in failure.reason for failure in failures)
     upserts, deletes = difference(desired, sink.actual(desired))
-    assert upserts.keys() == {rows.RESOLVERS} and not deletes
+    assert upserts.keys() == {RESOLVERS.name} and not deletes
     with netns.entered(path):
         run("ping -n -c 1 -W 2 10.5.0.1")
     fewer = msgspec.structs.replace(HOST, resolvers=many[:200])
@@ -153,15 +154,15 @@ def test_a_table_that_the_kernel_refuses_keeps_no_other_from_being_written(
     sink: Sink, desired: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(
-        _: TunnelTable, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+        _: TunnelDriver, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
         raise KernelError("look up routes", 105)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TunnelTable, "write", refused)
+        patch.setattr(TunnelDriver, "write", refused)
         failures = failures_of(sink, desired)
-        assert {failure.row.table for failure in failures} == {rows.TUNNELS}
+        assert {failure.row.table for failure in failures} == {TUNNELS.name}
         assert all("look up routes" in failure.reason for failure in failures)
         upserts, deletes = difference(desired, sink.actual(desired))
-        assert upserts.keys() == {rows.TUNNELS} and not deletes
+        assert upserts.keys() == {TUNNELS.name} and not deletes
     settle(sink, desired)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from weft.engine.ebpf.foreign_chains import doubtful_chains
+from weft.engine.plumbing.foreign_chains import doubtful_chains
 from weft.kernel.nftables import Nftables
 
 pytestmark = pytest.mark.root

@@ -11,8 +11,9 @@ import pytest
 from tests.system.kernel.test_kernel_sink import HOST, OTHER, rows_of, settle
 from weft.config import Settings
 from weft.engine.difference import difference
-from weft.engine.ebpf.peer_table import OWN_MAP, encode_own_addresses
+from weft.engine.ebpf.drivers.peers import encode_own_addresses
 from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.tables.peers import OWN_MAP
 from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import ip_address
 

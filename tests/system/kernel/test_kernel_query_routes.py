@@ -9,9 +9,9 @@ import pytest
 
 from tests.own_addresses import await_addresses
 from tests.system.kernel.conftest import run
-from weft.engine.ebpf import rows
-from weft.engine.ebpf.devices import Devices
-from weft.engine.ebpf.query_route_table import QueryRouteTable
+from weft.engine.plumbing.devices import Devices
+from weft.engine.plumbing.drivers.query_routes import QueryRouteDriver
+from weft.engine.plumbing.tables.query_routes import QueryRouteValue
 from weft.kernel import netns
 from weft.kernel.netlink import Netlink
 from weft.model.addresses import ip_address, ip_network
@@ -28,7 +28,7 @@ GATEWAY = {
 class Container:
     """A namespace with devices as a container engine sets them up."""
 
-    def __init__(self, path: str, table: QueryRouteTable) -> None:
+    def __init__(self, path: str, table: QueryRouteDriver) -> None:
         self.path = path
         self.table = table
         self.macs: dict[str, str] = {}
@@ -57,7 +57,7 @@ class Container:
             (ip_network(RESOLVER[version]), ip_address(gateway))
             for version, gateway in GATEWAY[name].items()
         )
-        value = rows.QueryRouteValue(self.path, self.macs[name], routes)
+        value = QueryRouteValue(self.path, self.macs[name], routes)
         assert not self.table.write({name: value}, ())
 
     def disconnect(self, name: str) -> None:
@@ -82,7 +82,7 @@ class Container:
 
 @pytest.fixture
 def container(host_netns: str, netlink: Netlink, new_netns: Callable[[], str]) -> Container:
-    return Container(new_netns(), QueryRouteTable(Devices(netlink)))
+    return Container(new_netns(), QueryRouteDriver(Devices(netlink)))
 
 
 @pytest.mark.parametrize("order", [("internal", "outer"), ("outer", "internal")])

@@ -16,8 +16,8 @@ import pytest
 from tests.own_addresses import await_addresses_here
 from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, HOST, INNER, port, rows_of, settle
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.tables.ports import PORTS, PortValue
 from weft.kernel import netns
 from weft.model.addresses import ip_address
 from weft.model.choices import TransportProtocol
@@ -419,9 +419,9 @@ def test_forged_alias_does_not_reach_the_host(town: Town) -> None:
     server.settimeout(0.3 * PATIENCE)
     unchecked = _desired(town)
     key = "weft00000000002"
-    value = unchecked[rows.PORTS][key]
-    assert isinstance(value, rows.PortValue)
-    unchecked[rows.PORTS][key] = value._replace(is_spoof_checked=False)
+    value = unchecked[PORTS.name][key]
+    assert isinstance(value, PortValue)
+    unchecked[PORTS.name][key] = value._replace(is_spoof_checked=False)
     settle(town.sink, unchecked)
     with netns.entered(town.client):
         run("ip addr add 240.0.0.77/32 dev eth0")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Hashable
 
 import pytest
 
-from weft.engine.ebpf.rows import NftKey
-from weft.engine.ebpf.ruleset import render
+from weft.engine.ebpf.ruleset.transaction import render
+from weft.engine.ebpf.tables.nftables import NftKey
 from weft.model.addresses import ip_network
 
 pytestmark = pytest.mark.root
@@ -17,10 +18,11 @@ pytestmark = pytest.mark.root
 def test_no_rule_changes_the_byte_order_of_a_single_byte(is_contested: bool) -> None:
     """nft asks for it where a protocol is looked up in ranges, and Linux 6.12.118 refuses it."""
     prefix = ip_network("10.1.0.0/24")
-    rows = {NftKey(name, prefix): True for name in ("contested", "masquerade") if is_contested}
+    names = ("contested", "masquerade") if is_contested else ()
+    rows: dict[Hashable, Hashable] = {NftKey(name, prefix): True for name in names}
     applied = subprocess.run(
         ["unshare", "--net", "nft", "--debug=netlink", "--file", "-"],
-        input=render({**rows}),
+        input=render(rows),
         capture_output=True,
         check=False,
         text=True,

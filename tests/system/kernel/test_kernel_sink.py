@@ -13,10 +13,13 @@ from tests.system.kernel.conftest import PATIENCE, run
 from weft.config import Settings
 from weft.engine.compiler import Compiler
 from weft.engine.difference import difference
-from weft.engine.ebpf import compile as ebpf_compile
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.compile import functions as compile_functions
 from weft.engine.ebpf.sink import Sink
-from weft.engine.rows import RowKey
+from weft.engine.ebpf.tables import TABLES
+from weft.engine.ebpf.tables.filters import FILTERS, FilterKey, FilterValue
+from weft.engine.ebpf.tables.nftables import NFTABLES
+from weft.engine.plumbing.tables.devices import DEVICES
+from weft.engine.plumbing.tables.wireguard import WIREGUARD, WIREGUARD_PEERS
 from weft.kernel import netns, sysctl
 from weft.model.addresses import ip_address, ip_network
 from weft.model.choices import TransportProtocol
@@ -93,7 +96,7 @@ def port(number: int, network: Network = FOO, path: str | None = None, **fields:
 
 def rows_of(*records: Record) -> Rows:
     base: Iterable[Record] = (HOST, FOO, INNER, *SUBNETS)
-    functions = ebpf_compile.functions(HOST.id)
+    functions = compile_functions(HOST.id)
     return Compiler(functions, MemoryStore([*base, *records])).rows()
 
 
@@ -159,8 +162,9 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
             routes=(ip_network("fd05::/96"),),
         ),
     )
-    elsewhere = {rows.WIREGUARD, rows.WIREGUARD_PEERS}
-    assert {name for name, found in desired.items() if found} == set(rows.ORDER) - elsewhere
+    elsewhere = {WIREGUARD.name, WIREGUARD_PEERS.name}
+    here = {table.name for table in TABLES} - elsewhere
+    assert {name for name, found in desired.items() if found} == here
     settle(sink, desired)
 
 
@@ -174,7 +178,7 @@ def test_a_second_sink_finds_everything_as_it_is(
     other.start()
     upserts, deletes = difference(desired, other.actual(desired))
     # What nftables holds cannot be compared before the first write of a process.
-    assert (set(upserts), set(deletes)) == ({rows.NFTABLES}, {rows.NFTABLES})
+    assert (set(upserts), set(deletes)) == ({NFTABLES.name}, {NFTABLES.name})
     assert other.apply(upserts, deletes) == []
     assert difference(desired, other.actual(desired)) == ({}, {})
     other.stop()
@@ -238,9 +242,9 @@ def test_a_dead_containers_port_is_told_and_the_rest_works(
     until_gone("weft00000000001")
     desired = rows_of(dead, alive)
     upserts, deletes = difference(desired, sink.actual(desired))
-    assert rows.DEVICES in upserts
+    assert DEVICES.name in upserts
     failures = {failure.row: failure.reason for failure in sink.apply(upserts, deletes)}
-    assert path in failures[RowKey(rows.DEVICES, "weft00000000001")]
+    assert path in failures[DEVICES.row_key("weft00000000001")]
     assert all("weft00000000002" not in str(row) for row in failures)
     settle(sink, rows_of(alive))
     assert "weft00000000001" not in run("ip -o link")
@@ -307,9 +311,7 @@ def test_only_the_damaged_row_is_written_again(sink: Sink, new_netns: Callable[[
     settle(sink, desired)
     run("tc filter del dev weft00000000002 ingress")
     upserts, deletes = difference(desired, sink.actual(desired))
-    assert upserts == {
-        rows.FILTERS: {rows.FilterKey("weft00000000002"): rows.FilterValue("from_port")}
-    }
+    assert upserts == {FILTERS.name: {FilterKey("weft00000000002"): FilterValue("from_port")}}
     assert deletes == {}
 
 

@@ -20,10 +20,13 @@ from tests.system.tunnels import tunnel_to
 from weft.config import Settings
 from weft.engine.compiler import Compiler
 from weft.engine.difference import difference
-from weft.engine.ebpf import compile as ebpf_compile
-from weft.engine.ebpf import rows
-from weft.engine.ebpf.codecs import decode_address
+from weft.engine.ebpf.compile import functions as compile_functions
+from weft.engine.ebpf.map_table import decode_address
 from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.tables.filters import FILTERS, FilterKey, FilterValue
+from weft.engine.ebpf.tables.peers import PEERS
+from weft.engine.ebpf.tables.tunnels import TUNNELS
+from weft.engine.plumbing.device_names import WEFTX
 from weft.kernel import netns
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import Tunnel, TunnelFlag
@@ -61,8 +64,8 @@ class Cable:
     def settle(self, *hosts: Record) -> None:
         """One reconcile for these other hosts."""
         store = MemoryStore([HERE, *hosts])
-        desired = Compiler(ebpf_compile.functions(HERE.id), store).rows()
-        tables = {rows.TUNNELS: desired.get(rows.TUNNELS, {}), rows.PEERS: desired[rows.PEERS]}
+        desired = Compiler(compile_functions(HERE.id), store).rows()
+        tables = {TUNNELS.name: desired.get(TUNNELS.name, {}), PEERS.name: desired[PEERS.name]}
         actual = self.sink.actual(desired)
         actual = {name: found for name, found in actual.items() if name in tables}
         assert self.sink.apply(*difference(tables, actual)) == []
@@ -394,9 +397,9 @@ def test_a_port_that_another_vxlan_device_holds_is_said_with_the_fix(
     made = Sink(settings)
     try:
         made.start()
-        key = rows.FilterKey(rows.WEFTX)
+        key = FilterKey(WEFTX)
         made.actual({})
-        failures = made.apply({rows.FILTERS: {key: rows.FilterValue("from_host")}}, {})
+        failures = made.apply({FILTERS.name: {key: FilterValue("from_host")}}, {})
         assert [failure.row.key for failure in failures] == [key]
         assert "overlay_port" in failures[0].reason
     finally:

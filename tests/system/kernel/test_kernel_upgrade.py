@@ -15,11 +15,11 @@ from tests.bpf.renaming import families, next_name, renamed
 from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, OTHER, Rows, port, rows_of, settle
 from weft.config import Settings
-from weft.engine.ebpf import rows, tunnel_table
 from weft.engine.ebpf import sink as sink_module
-from weft.engine.ebpf.codecs import CODECS
-from weft.engine.ebpf.filter_table import FilterTable
+from weft.engine.ebpf.drivers.filters import FilterDriver
 from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.tables import MAPS
+from weft.engine.ebpf.tables.tunnels import MAP, WAYS_MAP
 from weft.engine.rows import RowFailure
 from weft.kernel import netns
 from weft.kernel.bpf import counters, programs, tcx
@@ -32,7 +32,7 @@ from weft.model.records import Subnet
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]
 
-FILLED = [tunnel_table.MAP, tunnel_table.WAYS_MAP, *(codec.map_name for codec in CODECS.values())]
+FILLED = [MAP, WAYS_MAP, *(table.map_name for table in MAPS)]
 """Maps that weftd fills, all of which carry forwarding."""
 SECOND = Subnet(
     id=SubnetId("4" * 16),
@@ -190,15 +190,15 @@ def test_programs_take_over_when_all_maps_are_full(
     assert not empty
     former = running()
     seen: list[dict[str, dict[bytes, bytes]]] = []
-    replace = FilterTable.replace_outdated
+    replace = FilterDriver.replace_outdated
 
-    def replace_outdated(table: FilterTable) -> list[RowFailure]:
+    def replace_outdated(table: FilterDriver) -> list[RowFailure]:
         seen.append(contents(bpffs, map(next_name, FILLED)))
         if len(seen) == 1:
             assert running() == former
         return replace(table)
 
-    monkeypatch.setattr(FilterTable, "replace_outdated", replace_outdated)
+    monkeypatch.setattr(FilterDriver, "replace_outdated", replace_outdated)
     release = releases.begin(every_map())
     settle(release, desired)
     release.stop()
@@ -230,9 +230,3 @@ def test_a_map_that_loses_its_pin_loses_no_packet(
         (Path(settings.bpffs_dir) / "maps" / name).unlink()
         settle(sink, desired)
     assert set(pings.lost().values()) == {0}
-
-
-def test_all_maps_come_before_the_programs_are_replaced() -> None:
-    order = list(rows.ORDER)
-    last = order.index(rows.LAST_MAP)
-    assert all(order.index(table) <= last for table in (*CODECS, rows.TUNNELS))

@@ -11,7 +11,7 @@ from weft.config import Settings
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.control.upkeep.space import WholeSpace
 from weft.engine.ebpf.compile.ports import compile_port
-from weft.engine.ebpf.rows import AddressKey
+from weft.engine.ebpf.tables.addresses import AddressKey
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, WeftError
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, PortId

@@ -12,7 +12,7 @@ from weft.dns import service
 from weft.dns.former import FILE, MAX_FORMER, FormerResolvers
 from weft.engine.compiler import Compiler
 from weft.engine.ebpf.compile import functions
-from weft.engine.ebpf.rows import RESOLVERS
+from weft.engine.ebpf.tables.resolvers import RESOLVERS
 from weft.model.addresses import IPAddress, ip_address
 from weft.model.records import Host
 from weft.store.memory import MemoryStore
@@ -106,4 +106,4 @@ async def test_every_way_of_changing_the_list_is_followed(
 def test_queries_to_them_are_rewritten_like_those_to_the_present_ones() -> None:
     host = Host(id=HOST, name="h1", resolvers=(CAFE,), former_resolvers=(HOME, OFFICE6))
     rows = Compiler(functions(HOST), MemoryStore([host])).rows()
-    assert set(rows[RESOLVERS]) == {CAFE, HOME, OFFICE6}
+    assert set(rows[RESOLVERS.name]) == {CAFE, HOME, OFFICE6}

@@ -8,7 +8,7 @@ import pytest
 
 from weft.engine.ebpf import announcements
 from weft.engine.ebpf.announcements import Announcements
-from weft.engine.ebpf.rows import AddressKey, AddressValue
+from weft.engine.ebpf.tables.addresses import AddressKey, AddressValue
 from weft.model.addresses import ip_address
 
 KEY = AddressKey(5, ip_address("10.5.0.2"))

@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 from tests.unit.engine.fake_sink import FakeSink, running
 from weft.config import Settings
 from weft.engine.compiler import Compiler
-from weft.engine.ebpf import codecs, rows
-from weft.engine.ebpf.devices import Devices
-from weft.engine.ebpf.map_table import MapTable
+from weft.engine.ebpf.drivers.maps import MapDriver
 from weft.engine.ebpf.sink import Sink
+from weft.engine.ebpf.tables.networks import NETWORKS, NetworkValue
+from weft.engine.ebpf.tables.resolvers import RESOLVERS
+from weft.engine.plumbing.devices import Devices
 from weft.engine.rows import Row, RowFailure, RowKey
 from weft.engine.sink import Tables
 from weft.errors import KernelError
@@ -112,13 +113,13 @@ class FakeMap:
 
 def test_a_row_that_cannot_be_encoded_fails_alone() -> None:
     held = FakeMap()
-    table = MapTable(rows.NETWORKS, codecs.NETWORKS, lambda: held, Devices.__new__(Devices))  # type: ignore[arg-type,return-value]
-    value = rows.NetworkValue(False, 1, False)
+    table = MapDriver(NETWORKS, lambda: held, Devices.__new__(Devices))  # type: ignore[arg-type,return-value]
+    value = NetworkValue(False, 1, False)
     wanted: dict[Hashable, Hashable] = {
         -1: value,
         2**40: value,
         7: value,
-        8: rows.NetworkValue(False, 2**40, False),
+        8: NetworkValue(False, 2**40, False),
     }
     failures = table.write(wanted, [2**40])
     assert {failure.row.key for failure in failures} == {-1, 2**40, 8}
@@ -128,7 +129,7 @@ def test_a_row_that_cannot_be_encoded_fails_alone() -> None:
 class OneBadRow:
     """A table that knows no row of its own from another, and fails over one."""
 
-    name = rows.RESOLVERS
+    name = RESOLVERS.name
 
     def __init__(self) -> None:
         self.rows: dict[Hashable, Hashable] = {}
@@ -150,7 +151,7 @@ class OneBadRow:
 def test_rows_of_a_table_that_fails_over_one_are_written_one_by_one(tmp_path: Path) -> None:
     sink, table = Sink(Settings(state_dir=str(tmp_path))), OneBadRow()
     table.rows = {IPv4Address("192.0.2.1"): 0}
-    sink._tables[table.name] = table
+    sink._drivers[table.name] = table
     assert sink._read(table.name, {}) == {}
     failures = sink._write(table.name, {1: 1, 3: 3, 4: 4}, [IPv4Address("192.0.2.1")])
     assert table.rows == {1: 1, 4: 4}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from weft.engine.compiler import Compiler
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import functions
+from weft.engine.plumbing.tables.host_routes import HOST_ROUTES
 from weft.errors import InvalidError
 from weft.model import codec
 from weft.model.addresses import IPNetwork, ip_address, ip_network
@@ -37,7 +37,7 @@ def subnet(cidr: str) -> Subnet:
 
 
 def routed(compiler: Compiler) -> set[IPNetwork]:
-    keys = compiler.rows().get(rows.HOST_ROUTES, {})
+    keys = compiler.rows().get(HOST_ROUTES.name, {})
     return {key for key in keys if isinstance(key, IPNetwork) and key not in (ALIAS4, ALIAS6)}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from weft.engine.compiler import Compiler
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import functions
+from weft.engine.ebpf.tables.tunnels import TUNNELS, TunnelValue
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId, host_tag
 from weft.model.records import Host, Neighbour, Neighbours
@@ -41,8 +41,8 @@ def beside(record: Host, *others: Host, mtu_bytes: int = 0) -> Neighbours:
     return Neighbours(id=record.id, host_id=record.id, neighbours=ordered)
 
 
-def tunnels(store: MemoryStore, me: HostId) -> dict[int, rows.TunnelValue]:
-    return Compiler(functions(me), store).rows()[rows.TUNNELS]  # type: ignore[return-value]
+def tunnels(store: MemoryStore, me: HostId) -> dict[int, TunnelValue]:
+    return Compiler(functions(me), store).rows()[TUNNELS.name]  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("me", [ONE, OTHER])
@@ -78,5 +78,5 @@ def test_what_is_found_out_of_one_path_touches_its_tunnel_alone() -> None:
     changes = compiler.update(store.apply([Put(record)]))
     assert calls == [smaller[7].host_id]
     (value,) = changes.upserts.values()
-    assert isinstance(value, rows.TunnelValue)
+    assert isinstance(value, TunnelValue)
     assert value.mtu_bytes == 1350

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from weft.engine.ebpf import rows, wireguard_table
-from weft.engine.ebpf.wireguard_table import COURTESY_S, KEEPALIVE_S, WireGuardPeerTable
+from weft.engine.plumbing.drivers.wireguard_peers import (
+    COURTESY_S,
+    KEEPALIVE_S,
+    WireGuardPeerDriver,
+)
+from weft.engine.plumbing.tables.wireguard import WireGuardPeerValue
 from weft.errors import KernelError
 from weft.kernel.wireguard import device as wireguard
 from weft.kernel.wireguard import key_file
@@ -20,7 +24,7 @@ from weft.model.addresses import ip_address
 
 LESS, OWN, MORE = (base64.b64encode(bytes([number]) * 32).decode() for number in (10, 20, 30))
 WANTED: dict[Hashable, Hashable] = {
-    key: rows.WireGuardPeerValue(ip_address(f"fd57::{n}"), ip_address(f"192.0.2.{n}"), 6784)
+    key: WireGuardPeerValue(ip_address(f"fd57::{n}"), ip_address(f"192.0.2.{n}"), 6784)
     for n, key in enumerate((LESS, MORE), 1)
 }
 
@@ -65,15 +69,15 @@ class Clock:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> FakeDevice:
     made = FakeDevice()
-    monkeypatch.setattr(wireguard_table, "_control", lambda link, run_dir: made)
+    monkeypatch.setattr(wireguard, "control_of", lambda link, run_dir: made)
     monkeypatch.setattr(wireguard, "is_ours", lambda link: True)
     pair = KeyPair(private_key=bytes(32), public_key=OWN, made_s=0.0)
     monkeypatch.setattr(key_file, "read", lambda state_dir: pair)
     return made
 
 
-def table(device: FakeDevice, clock: Callable[[], float]) -> WireGuardPeerTable:
-    return WireGuardPeerTable(device, Path(), Path(), monotonic_s=clock)  # type: ignore[arg-type]
+def table(device: FakeDevice, clock: Callable[[], float]) -> WireGuardPeerDriver:
+    return WireGuardPeerDriver(device, Path(), Path(), monotonic_s=clock)  # type: ignore[arg-type]
 
 
 def test_one_of_two_begins_and_the_other_a_moment_later(device: FakeDevice) -> None:

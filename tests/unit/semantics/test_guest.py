@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from tests.unit.docker.plugin import plugin
 from weft.control.specs import PortSpec
 from weft.engine.compiler import Compiler
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import functions
+from weft.engine.plumbing.tables.devices import DEVICES, DeviceValue
+from weft.engine.plumbing.tables.query_routes import QUERY_ROUTES, QueryRouteValue
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import Host, Network, Owner, Port, Subnet, Veth
@@ -137,10 +138,10 @@ async def test_an_attached_port_and_a_container_are_told_the_same() -> None:
             attached.id, Veth(ifname="weft1", peer_ifname="eth0", netns="/run/netns/x")
         )
         compiled = Compiler(functions(control.host.id), docker.store).rows()
-        value = compiled[rows.DEVICES]["weft1"]
-        assert isinstance(value, rows.DeviceValue)
-        last = compiled[rows.QUERY_ROUTES]["weft1"]
-        assert isinstance(last, rows.QueryRouteValue)
+        value = compiled[DEVICES.name]["weft1"]
+        assert isinstance(value, DeviceValue)
+        last = compiled[QUERY_ROUTES.name]["weft1"]
+        assert isinstance(last, QueryRouteValue)
         container = {(r["Destination"], r["NextHop"]) for r in joined["StaticRoutes"]}
         told = (*value.routes, *last.routes)
         assert {(str(prefix), str(gateway)) for prefix, gateway in told} == container

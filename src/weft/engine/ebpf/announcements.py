@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.tables.addresses import AddressKey, AddressValue
 from weft.kernel.announcement import frames
 
 BURST = 1000
@@ -37,12 +37,12 @@ class Announcements:
     """What is still to be told. Time is passed in."""
 
     def __init__(self) -> None:
-        self._gone: OrderedDict[rows.AddressKey, str] = OrderedDict()
-        self._news: dict[rows.AddressKey, _News] = {}
+        self._gone: OrderedDict[AddressKey, str] = OrderedDict()
+        self._news: dict[AddressKey, _News] = {}
         self._tokens = float(BURST)
         self._filled_s = 0.0
 
-    def gone(self, key: rows.AddressKey, mac: str) -> None:
+    def gone(self, key: AddressKey, mac: str) -> None:
         """The address is nobody's now. Its next owner may have another MAC."""
         self._news.pop(key, None)
         self._gone[key] = mac
@@ -50,7 +50,7 @@ class Announcements:
         if len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
 
-    def here(self, key: rows.AddressKey, value: rows.AddressValue, former: str | None) -> None:
+    def here(self, key: AddressKey, value: AddressValue, former: str | None) -> None:
         """The address has this value now. former: its MAC just before; None: it was nobody's."""
         remembered = self._gone.pop(key, None)
         known = former or remembered

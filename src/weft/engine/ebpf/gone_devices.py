@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from weft.engine.ebpf.devices import Devices
+from weft.engine.plumbing.devices import Devices
 from weft.kernel.bpf.berths import Berths
 from weft.kernel.bpf.counters import COUNTERS, DROPS, OTHERS
 from weft.kernel.bpf.maps import BpfMap, Entries

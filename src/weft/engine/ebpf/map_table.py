@@ -1,121 +1,146 @@
-"""The driver of a table that is a BPF map."""
+"""A table that is a BPF map, and how its rows look there.
+
+A table's file says it all: the map's name, and for keys and values a `Coding`. What several tables
+have in common is here: addresses, prefixes, MACs, devices, hosts, and flags, which are declared and
+not written out in both directions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from weft.engine.ebpf.codecs import Codec
-from weft.engine.ebpf.devices import Devices
-from weft.engine.rows import RowFailure, RowKey
-from weft.errors import NotFoundError
-from weft.kernel.bpf.maps import Entries
+from weft.engine.table import Table
+from weft.model.addresses import IPAddress, IPNetwork
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+T = TypeVar("T")
+
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+_NO_ADDRESS = bytes(16)
+_NO_MAC = bytes(6)
 
 
-class ForeignKey(NamedTuple):
-    """Of an entry that no row of the table looks like: somebody else wrote it, and it goes."""
+class Names(Protocol):
+    """What rows say by name and maps by number."""
 
-    raw: bytes
+    def ifindex(self, name: str) -> int:
+        """ifindex of a device. NotFoundError: there is none of this name."""
+        ...
+
+    def name(self, ifindex: int) -> str:
+        """Name of a device; ``#IFINDEX``, which no row ever says, when there is none."""
+        ...
+
+    def way(self, tag: int) -> int:
+        """The way to a host, from now on if it had none. NotFoundError: there are no more."""
+        ...
+
+    def known_way(self, tag: int) -> int:
+        """The way to a host; 0 if it has none."""
+        ...
 
 
-class MapTable:
-    """Rows as entries of a pinned map.
+class Coding(NamedTuple, Generic[T]):
+    """Keys or values to the bytes of the map, and back.
 
-    Reading encodes what is desired and compares bytes: 100 000 entries cost no more objects than
-    the desired rows have already. Only what differs is decoded.
+    Encoding raises NotFoundError when a row names what is not there.
     """
 
-    def __init__(
-        self,
-        name: str,
-        codec: Codec[Any, Any],
-        open_map: Callable[[], Entries],
-        devices: Devices,
-    ) -> None:
-        """`open_map` gives the map that is in use now; it may be another after a repair."""
-        self.name = name
-        self._codec = codec
-        self._open_map = open_map
-        self._devices = devices
+    encode: Callable[[T, Names], bytes]
+    decode: Callable[[bytes, Names], T]
 
-    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
-        """See `Table.read`."""
-        codec, devices = self._codec, self._devices
-        raw = self._open_map().read()
-        found: dict[Hashable, Hashable] = {}
-        for key, value in desired.items():
-            try:
-                raw_key = codec.encode_key(key, devices)
-                raw_value = codec.encode_value(value, devices)
-            except Exception:
-                continue  # said when it is written
-            if raw.get(raw_key) == raw_value:
-                del raw[raw_key]
-                found[key] = value
-        for raw_key, raw_value in raw.items():
-            key = self._key_of(raw_key)
-            try:
-                found[key] = codec.decode_value(raw_value, devices)
-            except Exception:
-                found[key] = raw_value  # what no row says
-        return found
 
-    def _key_of(self, raw: bytes) -> Hashable:
-        """What is not just what a row's key looks like must not be taken for that row."""
-        codec, devices = self._codec, self._devices
-        try:
-            key: Hashable = codec.decode_key(raw, devices)
-            is_own = codec.encode_key(key, devices) == raw
-        except Exception:
-            is_own = False
-        return key if is_own else ForeignKey(raw)
+class MapTable(Table[K, V], frozen=True, kw_only=True):
+    """A table whose rows are the entries of one map."""
 
-    def write(
-        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
-    ) -> list[RowFailure]:
-        """See `Table.write`. What goes, goes last: nothing written leads there any more."""
-        failures: list[RowFailure] = []
-        codec, devices = self._codec, self._devices
-        items: dict[bytes, bytes] = {}
-        keys: dict[bytes, Hashable] = {}
-        for key, value in self._in_order(upserts):
-            try:
-                raw_key = codec.encode_key(key, devices)
-                items[raw_key] = codec.encode_value(value, devices)
-                keys[raw_key] = key
-            except NotFoundError as error:
-                failures.append(RowFailure(RowKey(self.name, key), str(error)))
-            except Exception as error:
-                # Whatever a row makes fail, it is this row alone that is not in force.
-                reason = f"{type(error).__name__}: {error}"
-                failures.append(RowFailure(RowKey(self.name, key), reason))
-        if items:
-            failures += self._failures(self._open_map().update(items), keys)
-        return failures + self._delete(deletes)
+    map_name: str
+    keys: Coding[K]
+    values: Coding[V]
+    write_order: Callable[[K], int] | None = None
+    """By what the rows that change are written, lowest first; None: it does not matter."""
+    is_read_by_programs: bool = True
 
-    def _in_order(self, upserts: Mapping[Any, Hashable]) -> Iterable[tuple[Any, Hashable]]:
-        order = self._codec.write_order
-        if order is None:
-            return upserts.items()
-        return sorted(upserts.items(), key=lambda item: order(item[0]))
 
-    def _delete(self, deletes: Iterable[Hashable]) -> list[RowFailure]:
-        """A key whose device is gone is left to the next look, which reads it as ``#IFINDEX``."""
-        keys: dict[bytes, Hashable] = {}
-        for key in deletes:
-            if isinstance(key, ForeignKey):
-                keys[key.raw] = key
-                continue
-            try:
-                keys[self._codec.encode_key(key, self._devices)] = key
-            except Exception:
-                continue  # it never was in the map
-        return self._failures(self._open_map().delete(keys), keys) if keys else []
+class Flags:
+    """Booleans of a row as bits of one field."""
 
-    def _failures(
-        self, errors: Mapping[bytes, Exception], keys: Mapping[bytes, Hashable]
-    ) -> list[RowFailure]:
-        return [
-            RowFailure(RowKey(self.name, keys[raw_key]), str(error))
-            for raw_key, error in errors.items()
-        ]
+    def __init__(self, **bits: int) -> None:
+        """Of each boolean its bit. A negative number, ``~bit``: the bit says the opposite."""
+        self._bits = [(name, bit if bit > 0 else ~bit, bit > 0) for name, bit in bits.items()]
+
+    def encode(self, value: object) -> int:
+        """The field, from the attributes of these names."""
+        flags = 0
+        for name, bit, meaning in self._bits:
+            if getattr(value, name) is meaning:
+                flags |= bit
+        return flags
+
+    def decode(self, flags: int) -> dict[str, bool]:
+        """The booleans by name."""
+        return {name: bool(flags & bit) is meaning for name, bit, meaning in self._bits}
+
+
+def encode_address(address: IPAddress | None) -> bytes:
+    """16 bytes; IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), None as zeros."""
+    if address is None:
+        return _NO_ADDRESS
+    return address.packed if address.version == 6 else _V4_MAPPED + address.packed
+
+
+def decode_address(raw: bytes) -> IPAddress | None:
+    """The opposite."""
+    if raw == _NO_ADDRESS:
+        return None
+    return IPv4Address(raw[12:]) if raw[:12] == _V4_MAPPED else IPv6Address(raw)
+
+
+def some_address(raw: bytes) -> IPAddress:
+    """The opposite where there always is an address."""
+    return decode_address(raw) or IPv6Address(0)
+
+
+def encode_prefix(prefix: IPNetwork) -> tuple[int, bytes]:
+    """(bits of the 128-bit form, address)."""
+    bits = prefix.prefixlen + (96 if prefix.version == 4 else 0)
+    return bits, encode_address(prefix.network_address)
+
+
+def decode_prefix(bits: int, raw: bytes) -> IPNetwork:
+    """The opposite."""
+    if bits >= 96 and raw[:12] == _V4_MAPPED:
+        return IPv4Network((raw[12:], bits - 96))
+    return IPv6Network((raw, bits), strict=False)
+
+
+def encode_mac(mac: str) -> bytes:
+    """Six octets; of an empty text zeros."""
+    return bytes.fromhex(mac.replace(":", "")) if mac else _NO_MAC
+
+
+def decode_mac(raw: bytes) -> str:
+    """The opposite."""
+    return "" if raw == _NO_MAC else raw.hex(":")
+
+
+def encode_u32(number: int) -> bytes:
+    """Four bytes."""
+    return number.to_bytes(4, "little")
+
+
+def decode_u32(raw: bytes) -> int:
+    """The opposite."""
+    return int.from_bytes(raw, "little")
+
+
+U32: Coding[int] = Coding(lambda number, _: encode_u32(number), lambda raw, _: decode_u32(raw))
+ADDRESS: Coding[IPAddress] = Coding(
+    lambda address, _: encode_address(address), lambda raw, _: some_address(raw)
+)
+DEVICE: Coding[str] = Coding(
+    lambda ifname, names: encode_u32(names.ifindex(ifname)),
+    lambda raw, names: names.name(decode_u32(raw)),
+)

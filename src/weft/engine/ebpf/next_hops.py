@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from weft.engine.ebpf.rows import WEFT0, WEFTX
+from weft.engine.plumbing.device_names import WEFT0, WEFTX
 from weft.kernel import neighbours
 from weft.kernel.links import Link, find_link
 from weft.kernel.neighbours import Hop

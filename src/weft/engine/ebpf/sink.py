@@ -14,42 +14,48 @@ from pathlib import Path
 import structlog
 
 from weft.config import Settings
-from weft.engine.ebpf import peer_table, rows, tunnel_table
-from weft.engine.ebpf.address_table import AddressTable
-from weft.engine.ebpf.codecs import CODECS
-from weft.engine.ebpf.device_table import OWN_NAME, DeviceTable, delete_devices
-from weft.engine.ebpf.devices import Devices
-from weft.engine.ebpf.filter_table import FilterTable
-from weft.engine.ebpf.foreign_chains import open_ports
+from weft.engine.ebpf.drivers.addresses import AddressDriver
+from weft.engine.ebpf.drivers.filters import FilterDriver
+from weft.engine.ebpf.drivers.maps import MapDriver
+from weft.engine.ebpf.drivers.nftables import NftDriver
+from weft.engine.ebpf.drivers.overlay_devices import OverlayDeviceDriver
+from weft.engine.ebpf.drivers.peers import PeerDriver
+from weft.engine.ebpf.drivers.ports import PortDriver
+from weft.engine.ebpf.drivers.tunnels import TunnelDriver
+from weft.engine.ebpf.drivers.wires import WireDriver, let_go
 from weft.engine.ebpf.gone_devices import GoneDevices
-from weft.engine.ebpf.host_settings import HostSettings, Mended
-from weft.engine.ebpf.host_table import (
-    OWN_TABLE,
-    HostAddressTable,
-    HostRouteTable,
-    RuleTable,
-    ensure_loopback,
-    ensure_pair,
-    remove_rules,
-)
-from weft.engine.ebpf.map_table import MapTable
+from weft.engine.ebpf.names import HostNames
 from weft.engine.ebpf.next_hops import NextHops
-from weft.engine.ebpf.nft_table import NftTable
-from weft.engine.ebpf.overlay_device import OverlayDeviceTable
-from weft.engine.ebpf.peer_table import PeerTable
-from weft.engine.ebpf.port_table import PortTable
-from weft.engine.ebpf.query_route_table import QueryRouteTable
-from weft.engine.ebpf.ruleset import HostPorts
-from weft.engine.ebpf.tunnel_table import TunnelTable
-from weft.engine.ebpf.wire_table import WireTable, let_go
-from weft.engine.ebpf.wireguard_table import WireGuardPeerTable, WireGuardTable
-from weft.engine.rows import RowFailure, RowKey, Table
+from weft.engine.ebpf.ruleset.chains import HostPorts
+from weft.engine.ebpf.tables import MAPS, TABLES
+from weft.engine.ebpf.tables.addresses import ADDRESSES
+from weft.engine.ebpf.tables.filters import FILTERS
+from weft.engine.ebpf.tables.flood import FLOOD
+from weft.engine.ebpf.tables.peers import OWN_MAP, PEERS
+from weft.engine.ebpf.tables.tunnels import MAP as TUNNEL_MAP
+from weft.engine.ebpf.tables.tunnels import WAYS_MAP
+from weft.engine.ebpf.ways import Ways
+from weft.engine.plumbing.device_names import PORT_DEVICE, WEFT0, WEFTWG, WEFTX
+from weft.engine.plumbing.devices import Devices
+from weft.engine.plumbing.drivers.devices import DeviceDriver, delete_devices
+from weft.engine.plumbing.drivers.host_addresses import HostAddressDriver
+from weft.engine.plumbing.drivers.host_routes import HostRouteDriver
+from weft.engine.plumbing.drivers.query_routes import QueryRouteDriver
+from weft.engine.plumbing.drivers.rules import RuleDriver, remove_rules
+from weft.engine.plumbing.drivers.wireguard import WireGuardDriver
+from weft.engine.plumbing.drivers.wireguard_peers import WireGuardPeerDriver
+from weft.engine.plumbing.foreign_chains import open_ports
+from weft.engine.plumbing.host_door import ensure_loopback, ensure_pair
+from weft.engine.plumbing.host_settings import HostSettings, Mended
+from weft.engine.plumbing.tables.host_routes import OWN_ROUTES, OWN_TABLE
+from weft.engine.plumbing.tables.wireguard import WIREGUARD
+from weft.engine.rows import Driver, RowFailure, RowKey
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
 from weft.kernel.bpf import counters, programs
 from weft.kernel.bpf.counters import PortCounters
 from weft.kernel.bpf.maps import BpfMap
-from weft.kernel.bpf.programs import DataPlane, Program
+from weft.kernel.bpf.programs import DataPlane, HostDevices, Program
 from weft.kernel.links import Link
 from weft.kernel.netlink import Netlink
 from weft.kernel.underlay_events import Interest
@@ -60,6 +66,7 @@ from weft.semantics.overhead import network_mtu_bytes
 log = structlog.get_logger()
 
 _SECOND_NS = 1_000_000_000
+_LAST_READ_BY_PROGRAMS = [table for table in TABLES if table.is_read_by_programs][-1]
 Tables = Mapping[str, Mapping[Hashable, Hashable]]
 
 
@@ -76,72 +83,59 @@ class Sink:
         self._devices: Devices | None = None
         self._gone = GoneDevices()
         self._plane: DataPlane | None = None
-        self._nftables: NftTable | None = None
-        self._routes: Sequence[HostRouteTable] = ()
-        self._tables: dict[str, Table] = {}
+        self._nftables: NftDriver | None = None
+        self._routes: Sequence[HostRouteDriver] = ()
+        self._drivers: dict[str, Driver] = {}
 
     def start(self) -> None:
         """Prepare what all rows need. Nothing happens when it is there."""
-        if not self._tables:
+        if not self._drivers:
             self._open()
         self._ensure_base()
 
     def _open(self) -> None:
         devices = self._devices = Devices(Netlink())
-        self._nftables = NftTable(open_ports(self._settings), HostPorts.of(self._settings))
+        ways = Ways()
+        names = HostNames(devices, ways)
+        self._nftables = NftDriver(open_ports(self._settings), HostPorts.of(self._settings))
         self._routes = (
-            HostRouteTable(devices),
-            HostRouteTable(devices, rows.OWN_ROUTES, OWN_TABLE),
+            HostRouteDriver(devices),
+            HostRouteDriver(devices, OWN_ROUTES, OWN_TABLE),
         )
-        self._device_table = DeviceTable(devices)
-        self._filter_table = FilterTable(devices, self._programs)
+        self._port_devices = DeviceDriver(devices)
+        self._filters = FilterDriver(devices, self._programs)
         self._next_hops = NextHops(devices.netlink)
-        self._tunnels = TunnelTable(
-            self._next_hops,
-            devices.ways,
-            self._opener(tunnel_table.MAP),
-            self._opener(tunnel_table.WAYS_MAP),
+        self._tunnels = TunnelDriver(
+            self._next_hops, ways, self._opener(TUNNEL_MAP), self._opener(WAYS_MAP)
         )
-        self._overlay = OverlayDeviceTable(devices, self._settings.overlay_port)
+        self._overlay = OverlayDeviceDriver(devices, self._settings.overlay_port)
         state_dir = Path(self._settings.state_dir)
-        self._wireguard = WireGuardTable(devices, self._run_dir, state_dir, self._tell_programs)
-        self._wireguard_peers = WireGuardPeerTable(devices, self._run_dir, state_dir)
-        self._wires = WireTable(devices, self._programs, self._bpffs_dir)
-        self._addresses = AddressTable(
-            CODECS[rows.ADDRESSES],
-            self._opener(CODECS[rows.ADDRESSES].map_name),
-            self._opener(CODECS[rows.FLOOD].map_name),
-            devices,
+        self._wireguard = WireGuardDriver(devices, self._run_dir, state_dir, self._tell_programs)
+        self._wireguard_peers = WireGuardPeerDriver(devices, self._run_dir, state_dir)
+        self._wires = WireDriver(devices, self._programs, self._bpffs_dir)
+        self._addresses = AddressDriver(
+            self._opener(ADDRESSES.map_name), self._opener(FLOOD.map_name), names
         )
-        tables: list[Table] = [
+        special: list[Driver] = [
             self._tunnels,
             self._overlay,
             self._wires,
-            self._device_table,
-            self._filter_table,
-            PortTable(self._maps, devices),
-            PeerTable(
-                self._opener(CODECS[rows.PEERS].map_name),
-                self._opener(peer_table.OWN_MAP),
-                self._tag,
-                devices,
-            ),
+            self._port_devices,
+            self._filters,
+            PortDriver(self._maps, devices, names),
+            PeerDriver(self._opener(PEERS.map_name), self._opener(OWN_MAP), self._tag, names),
             self._addresses,
-            HostAddressTable(devices),
+            HostAddressDriver(devices),
             *self._routes,
-            RuleTable(devices),
-            QueryRouteTable(devices),
+            RuleDriver(devices),
+            QueryRouteDriver(devices),
             self._nftables,
             self._wireguard,
             self._wireguard_peers,
         ]
-        tables += [
-            MapTable(name, codec, self._opener(codec.map_name), devices)
-            for name, codec in CODECS.items()
-            if name not in (rows.ADDRESSES, rows.PEERS, rows.PORTS)
-        ]
-        self._tables = {table.name: table for table in tables}
-        assert self._tables.keys() == set(rows.ORDER)
+        plain = (MapDriver(table, self._opener(table.map_name), names) for table in MAPS)
+        self._drivers = {driver.name: driver for driver in (*plain, *special)}
+        assert self._drivers.keys() == {table.name for table in TABLES}
 
     def _ensure_base(self, *, is_encrypted: bool = False) -> None:
         """weft0, weft1, weftx and, if wanted, weftwg, the host's settings, and programs that know
@@ -158,7 +152,10 @@ class Sink:
         pair = ensure_pair(self._devices)
         self._host_settings.ensure(pair.weft0_ifindex)
         ensure_loopback(self._devices, pair.weft0_ifindex)
-        facts = pair._replace(
+        facts = HostDevices(
+            pair.weft0_ifindex,
+            pair.weft0_mac,
+            pair.weft1_ifindex,
             weftx_ifindex=self._overlay.ensure(),
             wireguard_ifindex=self._wireguard.ensure(is_encrypted),
             host_tag=self._tag,
@@ -175,7 +172,7 @@ class Sink:
     def _tell_programs(self) -> None:
         """weftwg is new between two looks, and the programs must know it."""
         self._ensure_base(is_encrypted=True)
-        self._filter_table.attach_new()
+        self._filters.attach_new()
         self._wires.attach_new()
 
     def network_mtu_bytes(self) -> int:
@@ -188,15 +185,15 @@ class Sink:
 
     def actual(self, desired: Tables) -> dict[str, dict[Hashable, Hashable]]:
         """The rows that are there; what they rest on (weft0, programs, maps) is mended first."""
-        self._ensure_base(is_encrypted=bool(desired.get(rows.WIREGUARD)))
+        self._ensure_base(is_encrypted=bool(desired.get(WIREGUARD.name)))
         assert self._devices is not None
         self._devices.refresh()
         self._gone.forget(self._maps(), self._devices)
-        return {name: self._read(name, desired.get(name, {})) for name in rows.ORDER}
+        return {each.name: self._read(each.name, desired.get(each.name, {})) for each in TABLES}
 
     def _read(self, name: str, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         try:
-            return self._tables[name].read(desired)
+            return self._drivers[name].read(desired)
         except (WeftError, OSError):
             raise
         except Exception:
@@ -207,9 +204,9 @@ class Sink:
     def _write(
         self, name: str, upserts: Mapping[Hashable, Hashable], deletes: Collection[Hashable]
     ) -> list[RowFailure]:
-        table = self._tables[name]
+        driver = self._drivers[name]
         try:
-            return table.write(upserts, deletes)
+            return driver.write(upserts, deletes)
         except (WeftError, OSError) as error:
             # The kernel refused it as a whole: the other tables must still come about.
             return [RowFailure(RowKey(name, key), str(error)) for key in (*upserts, *deletes)]
@@ -222,7 +219,7 @@ class Sink:
         failures: list[RowFailure] = []
         for key, upsert, gone in steps:
             try:
-                failures += table.write(upsert, gone)
+                failures += driver.write(upsert, gone)
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 failures.append(RowFailure(RowKey(name, key), reason))
@@ -233,24 +230,25 @@ class Sink:
     ) -> list[RowFailure]:
         """Make the changes: deletes from the last table to the first, then upserts back again.
 
-        Some tables take both at once: see `rows.CHANGED_AT_ONCE`.
+        Of some tables the deletes wait for the upserts: see `Table.are_deletes_last`.
         """
         failures: list[RowFailure] = []
-        for name in reversed(rows.ORDER):
-            if deletes.get(name) and name not in rows.CHANGED_AT_ONCE:
-                failures += self._write(name, {}, deletes[name])
-        for name in rows.ORDER:
-            late = deletes.get(name, ()) if name in rows.CHANGED_AT_ONCE else ()
-            if upserts.get(name) or late:
-                failures += self._write(name, upserts.get(name, {}), late)
-            if name == rows.WIREGUARD and upserts.get(name):
+        for table in reversed(TABLES):
+            if deletes.get(table.name) and not table.are_deletes_last:
+                failures += self._write(table.name, {}, deletes[table.name])
+        for table in TABLES:
+            written = upserts.get(table.name, {})
+            late = deletes.get(table.name, ()) if table.are_deletes_last else ()
+            if written or late:
+                failures += self._write(table.name, written, late)
+            if table is WIREGUARD and written:
                 # A new device: by it tunnels now go, and it holds an address of this host's.
                 failures += [*self._tunnels.follow(), *self._wires.follow()]
-            if name == rows.FILTERS:
-                remade = self._device_table.take_remade()
-                failures += self._filter_table.reattach(remade) if remade else []
-                self._device_table.await_ready()
-            if name == rows.LAST_MAP:
+            if table is FILTERS:
+                remade = self._port_devices.take_remade()
+                failures += self._filters.reattach(remade) if remade else []
+                self._port_devices.await_ready()
+            if table is _LAST_READ_BY_PROGRAMS:
                 failures += self._replace_programs()
         self._addresses.announce()
         return failures
@@ -258,7 +256,7 @@ class Sink:
     def _replace_programs(self) -> list[RowFailure]:
         """Programs loaded anew take over where others run; then nothing needs the former maps."""
         assert self._plane is not None
-        failures = [*self._filter_table.replace_outdated(), *self._wires.replace_outdated()]
+        failures = [*self._filters.replace_outdated(), *self._wires.replace_outdated()]
         if not failures:
             self._plane.forget_former()
         return failures
@@ -273,7 +271,7 @@ class Sink:
     @property
     def follow_in_s(self) -> float | None:
         """See `engine.sink.Sink.follow_in_s`."""
-        if not self._tables:
+        if not self._drivers:
             return None
         due_s = (self._wireguard_peers.follow_in_s, self._addresses.announce_in_s)
         return min((each for each in due_s if each is not None), default=None)
@@ -285,7 +283,7 @@ class Sink:
 
     def interest(self) -> Interest:
         """Which of the kernel's news `follow` wants; for any thread."""
-        return self._next_hops.interest if self._tables else Interest()
+        return self._next_hops.interest if self._drivers else Interest()
 
     def counters(self) -> dict[str, PortCounters]:
         """Traffic by ifname of the host's end."""
@@ -308,12 +306,12 @@ class Sink:
         if self._nftables is not None:
             self._nftables.close()
             self._nftables = None
-        if self._tables:
+        if self._drivers:
             self._addresses.close()
         if self._devices is not None:
             self._devices.netlink.close()
             self._devices = None
-        self._tables = {}
+        self._drivers = {}
 
     def purge(self) -> None:
         """Remove all that Weft made on this host and nothing else. Gathers what cannot be."""
@@ -332,7 +330,7 @@ class Sink:
         with Netlink() as netlink:
             NextHops(netlink).give_back()
             remove_rules(netlink)
-            wireguard.remove(netlink, rows.WEFTWG, self._run_dir)
+            wireguard.remove(netlink, WEFTWG, self._run_dir)
             devices = Devices(netlink)
             devices.refresh()
             let_go(devices)
@@ -341,7 +339,7 @@ class Sink:
                 raise KernelError(f"delete device {name}", 16, why)
 
     def _purge_rules(self) -> None:
-        table = NftTable(open_ports(self._settings))
+        table = NftDriver(open_ports(self._settings))
         try:
             table.purge()
         finally:
@@ -365,7 +363,7 @@ class Sink:
 
 def _is_own(link: Link) -> bool:
     if link.kind == "vxlan":
-        return link.name == rows.WEFTX
+        return link.name == WEFTX
     return link.kind == "veth" and (
-        link.name == rows.WEFT0 or OWN_NAME.fullmatch(link.name) is not None
+        link.name == WEFT0 or PORT_DEVICE.fullmatch(link.name) is not None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TypeAlias
 
-from weft.engine.ebpf.rows import NftKey, PublishKey, PublishTarget
+from weft.engine.ebpf.tables.nftables import NftKey, PublishKey, PublishTarget
 from weft.kernel import conntrack
 from weft.kernel.addresses import addresses
 from weft.kernel.netlink import Netlink

@@ -20,8 +20,10 @@ import structlog
 from weft.config import Settings
 from weft.control.encryption import changed, may_begin_encrypted
 from weft.control.notices import Notice, Notices
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.plane import WAYS_TO_HOSTS
 from weft.engine.failures import Failure
+from weft.engine.plumbing.device_names import WEFTWG
+from weft.engine.plumbing.tables.wireguard import WIREGUARD_PEERS
 from weft.errors import ConflictError, UnavailableError, WeftError
 from weft.kernel.links import find_link
 from weft.kernel.netlink import Netlink
@@ -62,7 +64,6 @@ PATIENCE_S = 3.0
 IDLE_S = 600.0
 """Between two looks at the age of the keys."""
 SENDS = EncryptionStage.SENDS
-_TABLES = frozenset((rows.WIREGUARD, rows.WIREGUARD_PEERS, rows.PEERS, rows.TUNNELS))
 
 Handshakes = Callable[[], Mapping[str, float]]
 """Public key of a peer -> Unix time of the last handshake with it; 0: never."""
@@ -139,7 +140,7 @@ class Encryption:
         """Whether this host can encrypt, and with which keys."""
         if self._pair is not None:
             return
-        self.obstacle = await asyncio.to_thread(device.obstacle, rows.WEFTWG)
+        self.obstacle = await asyncio.to_thread(device.obstacle, WEFTWG)
         if not self.obstacle:
             self._pair = await asyncio.to_thread(self._keys.current)
 
@@ -234,12 +235,12 @@ class Encryption:
     def _failed(self, me: Party, known: Sequence[Party]) -> list[Failure]:
         """What stops this host's step. A row about some other host that the device refuses, by
         what that host says of itself, leaves out that host and nobody else."""
-        failed = [each for each in self._kernel.failures() if each.row.table in _TABLES]
-        refused = {each.row.key for each in failed if each.row.table == rows.WIREGUARD_PEERS}
+        failed = [each for each in self._kernel.failures() if each.row.table in WAYS_TO_HOSTS]
+        refused = {each.row.key for each in failed if each.row.table == WIREGUARD_PEERS.name}
         keys = {host.wireguard.public_key for host in known if host.wireguard is not None}
         if keys <= refused:
             return failed
-        return [each for each in failed if each.row.table != rows.WIREGUARD_PEERS]
+        return [each for each in failed if each.row.table != WIREGUARD_PEERS.name]
 
     async def _silent(self, cluster: Cluster, me: Party, known: Sequence[Party]) -> list[str]:
         """The hosts beside this one with which it has shaken no hands. All follow the setting by
@@ -357,7 +358,7 @@ class Encryption:
 def read_handshakes(settings: Settings) -> Mapping[str, float]:
     """From the device of this namespace; empty: it is not there, or does not answer."""
     with Netlink() as netlink:
-        link = find_link(netlink, rows.WEFTWG)
+        link = find_link(netlink, WEFTWG)
     if link is None or not device.is_ours(link):
         return {}
     try:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from weft.control.notices import Notice, Notices
-from weft.engine.ebpf.host_settings import Mended
+from weft.engine.plumbing.host_settings import Mended
 
 KEEP_S = 600.0
 """A notice goes when the setting was left alone for so long."""

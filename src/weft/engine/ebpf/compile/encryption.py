@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.tables.peers import PEERS, PeerValue
+from weft.engine.ebpf.tables.wires import WIRES, WireValue
+from weft.engine.plumbing.device_names import WEFTWG
+from weft.engine.plumbing.tables.wireguard import (
+    WIREGUARD,
+    WIREGUARD_PEERS,
+    WireGuardPeerValue,
+    WireGuardValue,
+)
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress
 from weft.model.ids import host_tag
@@ -28,9 +36,9 @@ def peers(cluster: Cluster, me: Party, host: Party) -> Iterator[Row]:
     tag = host_tag(host.id)
     for address in host.underlay:
         is_refused = not takes_plain(cluster, me, host, address)
-        yield Row(rows.PEERS, address, rows.PeerValue(tag, is_refused=is_refused))
+        yield PEERS.row(address, PeerValue(tag, is_refused=is_refused))
     if knows_key(cluster, me, host):
-        yield Row(rows.PEERS, wireguard_address(host.id), rows.PeerValue(tag, is_encrypted=True))
+        yield PEERS.row(wireguard_address(host.id), PeerValue(tag, is_encrypted=True))
 
 
 def known(cluster: Cluster, me: Party, host: Party, remote: IPAddress) -> Iterator[Row]:
@@ -38,8 +46,8 @@ def known(cluster: Cluster, me: Party, host: Party, remote: IPAddress) -> Iterat
     if host.wireguard is None or not knows_key(cluster, me, host):
         return
     yield from _device(me)
-    value = rows.WireGuardPeerValue(wireguard_address(host.id), remote, host.wireguard.port)
-    yield Row(rows.WIREGUARD_PEERS, host.wireguard.public_key, value)
+    value = WireGuardPeerValue(wireguard_address(host.id), remote, host.wireguard.port)
+    yield WIREGUARD_PEERS.row(host.wireguard.public_key, value)
 
 
 def _device(me: Party) -> Iterator[Row]:
@@ -47,12 +55,12 @@ def _device(me: Party) -> Iterator[Row]:
     assert me.wireguard is not None
     inside = wireguard_address(me.id)
     first = next(iter(me.underlay), None)
-    value = rows.WireGuardValue(
+    value = WireGuardValue(
         public_key=me.wireguard.public_key,
         port=me.wireguard.port,
         address=inside,
         mtu_bytes=me.host.mtu_bytes - WIREGUARD_BYTES[first.version if first is not None else 6],
     )
-    yield Row(rows.WIREGUARD, rows.WEFTWG, value)
-    yield Row(rows.WIRES, inside, rows.WireValue())
-    yield Row(rows.PEERS, inside, rows.PeerValue(host_tag(me.id), is_encrypted=True))
+    yield WIREGUARD.row(WEFTWG, value)
+    yield WIRES.row(inside, WireValue())
+    yield PEERS.row(inside, PeerValue(host_tag(me.id), is_encrypted=True))

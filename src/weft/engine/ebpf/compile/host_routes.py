@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.tables.nftables import NFTABLES, NftKey
+from weft.engine.plumbing.tables.host_routes import HOST_ROUTES, OWN_ROUTES, HostRouteValue
+from weft.engine.plumbing.tables.rules import RULES, RuleValue
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId
@@ -22,16 +24,16 @@ def host_routes(
     else, in Weft's own."""
     is_around_link = source is None and view.detail(HostPrefixes, host_id, is_around, cidr)
     if not is_around_link and not _takes_underlay(host_id, cidr, view):
-        yield Row(rows.HOST_ROUTES, cidr, rows.HostRouteValue(source))
+        yield HOST_ROUTES.row(cidr, HostRouteValue(source))
     if view.detail(HostPrefixes, host_id, is_contested, cidr):
         yield from own_route(cidr)
-        yield Row(rows.NFTABLES, rows.NftKey("contested", cidr), True)
+        yield NFTABLES.row(NftKey("contested", cidr), True)
 
 
 def own_route(cidr: IPNetwork) -> Iterator[Row]:
     """In the routing table of Weft's own, which is asked before the main one."""
-    yield Row(rows.OWN_ROUTES, cidr, rows.HostRouteValue())
-    yield Row(rows.RULES, cidr.version, rows.RuleValue())
+    yield OWN_ROUTES.row(cidr, HostRouteValue())
+    yield RULES.row(cidr.version, RuleValue())
 
 
 def _takes_underlay(host_id: HostId, cidr: IPNetwork, view: View) -> bool:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import encryption, tunnels
 from weft.engine.ebpf.compile.host_routes import own_route
+from weft.engine.ebpf.tables.filters import FILTERS, FilterKey, FilterValue
+from weft.engine.ebpf.tables.overlay_devices import OVERLAY_DEVICES, OverlayDeviceValue
+from weft.engine.ebpf.tables.resolvers import RESOLVERS, ResolverValue
+from weft.engine.ebpf.tables.wires import WIRES, WireValue
+from weft.engine.plumbing.device_names import WEFT1, WEFTX
+from weft.engine.plumbing.tables.host_addresses import HOST_ADDRESSES, HostAddressValue
+from weft.engine.plumbing.tables.host_routes import HOST_ROUTES, HostRouteValue
+from weft.engine.plumbing.tables.rules import RULES, RuleValue
 from weft.engine.rows import Row
 from weft.model.ids import HostId
 from weft.model.records import Host, HostPrefixes
@@ -26,19 +33,19 @@ def compile_host(
         yield from tunnels.direct(host_id, host, view, is_device=is_device)
         return
     yield from encryption.device(cluster_settings(view), party(view, host))
-    yield Row(rows.FILTERS, rows.FilterKey(rows.WEFT1), rows.FilterValue("from_host"))
+    yield FILTERS.row(FilterKey(WEFT1), FilterValue("from_host"))
     for address in (DNS4, DNS6):
-        yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
-    yield Row(rows.HOST_ROUTES, ALIAS4, rows.HostRouteValue(DNS4))
-    yield Row(rows.HOST_ROUTES, ALIAS6, rows.HostRouteValue(DNS6))
+        yield HOST_ADDRESSES.row(address, HostAddressValue(address.max_prefixlen))
+    yield HOST_ROUTES.row(ALIAS4, HostRouteValue(DNS4))
+    yield HOST_ROUTES.row(ALIAS6, HostRouteValue(DNS6))
     for aliases in (ALIAS4, ALIAS6):
         if view.detail(HostPrefixes, host_id, is_contested, aliases):
             yield from own_route(aliases)
     if view.detail(HostPrefixes, host_id, is_contested, WIREGUARD6):
-        yield Row(rows.RULES, WIREGUARD6, rows.RuleValue())
-    yield Row(rows.OVERLAY_DEVICES, rows.WEFTX, rows.OverlayDeviceValue())
-    yield Row(rows.FILTERS, rows.FilterKey(rows.WEFTX), rows.FilterValue("from_overlay"))
+        yield RULES.row(WIREGUARD6, RuleValue())
+    yield OVERLAY_DEVICES.row(WEFTX, OverlayDeviceValue())
+    yield FILTERS.row(FilterKey(WEFTX), FilterValue("from_overlay"))
     for address in host.underlay:
-        yield Row(rows.WIRES, address, rows.WireValue())
+        yield WIRES.row(address, WireValue())
     for resolver in (*host.resolvers, *host.former_resolvers):
-        yield Row(rows.RESOLVERS, resolver, rows.ResolverValue())
+        yield RESOLVERS.row(resolver, ResolverValue())

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.tables.multicast_groups import MULTICAST_GROUPS, MulticastKey, MulticastValue
+from weft.engine.ebpf.tables.multicast_members import MULTICAST_HOSTS, MULTICAST_PORTS, MemberKey
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, host_tag
@@ -22,18 +23,15 @@ def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator
     if network.multicast != "snoop":
         return
     for group in network.multicast_groups:
-        yield Row(
-            rows.MULTICAST_GROUPS,
-            rows.MulticastKey(network.vni, group),
-            rows.MulticastValue(is_flooded=True),
+        yield MULTICAST_GROUPS.row(
+            MulticastKey(network.vni, group),
+            MulticastValue(is_flooded=True),
         )
     for group, hosts in _hosts_by_group(network, view).items():
         if group not in network.multicast_groups:
-            yield Row(
-                rows.MULTICAST_GROUPS, rows.MulticastKey(network.vni, group), rows.MulticastValue()
-            )
+            yield MULTICAST_GROUPS.row(MulticastKey(network.vni, group), MulticastValue())
         for tag in (host_tag(host) for host in hosts if host != host_id):
-            yield Row(rows.MULTICAST_HOSTS, rows.MemberKey(network.vni, group, tag), tag)
+            yield MULTICAST_HOSTS.row(MemberKey(network.vni, group, tag), tag)
 
 
 def compile_multicast_membership(
@@ -57,8 +55,8 @@ def member_rows(
     if network.multicast != "snoop":
         return
     for group in groups:
-        key = rows.MemberKey(network.vni, group, port.slot)
-        yield Row(rows.MULTICAST_PORTS, key, port.ifname)
+        key = MemberKey(network.vni, group, port.slot)
+        yield MULTICAST_PORTS.row(key, port.ifname)
 
 
 def _hosts_by_group(network: Network, view: View) -> dict[IPAddress, set[HostId]]:

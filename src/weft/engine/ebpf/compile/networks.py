@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import cast
 
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import multicast_groups
+from weft.engine.ebpf.tables.networks import NETWORKS, NetworkValue
+from weft.engine.ebpf.tables.replicas import REPLICAS, ReplicaKey
 from weft.engine.rows import Row
 from weft.model.choices import Multicasting
 from weft.model.ids import HostId, HostTag, host_tag
@@ -22,11 +23,10 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
     """
     ports = tuple(view.by(Port, "place", Place(network.id, host_id)))
     for after, tag in pairwise([0, *_tags_on(network, host_id, view)] if ports else ()):
-        yield Row(rows.REPLICAS, rows.ReplicaKey(network.vni, after), tag)
-    yield Row(
-        rows.NETWORKS,
+        yield REPLICAS.row(ReplicaKey(network.vni, after), tag)
+    yield NETWORKS.row(
         network.vni,
-        rows.NetworkValue(
+        NetworkValue(
             is_internal=network.is_internal,
             slot_count=1 + max((port.slot for port in ports if port.slot is not None), default=-1),
             has_unknown=view.any(Port, "unknown_on", network.id),

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import multicast_groups
 from weft.engine.ebpf.compile.published import published
+from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
+from weft.engine.ebpf.tables.allowed import ALLOWED, AllowedKey, AllowedValue
+from weft.engine.ebpf.tables.filters import FILTERS, FilterKey, FilterValue
+from weft.engine.ebpf.tables.flood import FLOOD, FloodKey
+from weft.engine.ebpf.tables.macs import MACS, MacKey, MacValue, mac_at_host
+from weft.engine.ebpf.tables.ports import PORTS, PortValue
+from weft.engine.plumbing.tables.devices import DEVICES, DeviceValue
+from weft.engine.plumbing.tables.host_addresses import HOST_ADDRESSES, HostAddressValue
+from weft.engine.plumbing.tables.query_routes import QUERY_ROUTES, QueryRouteValue
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, first_of_family, ip_network
 from weft.model.ids import HostId, host_tag
@@ -42,12 +50,12 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
 
 def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0) -> Iterator[Row]:
     """At a device of this host, or at another host. Link-local addresses follow from the MACs."""
-    value = rows.AddressValue(mac=port.mac, ifname=ifname, host=host)
+    value = AddressValue(mac=port.mac, ifname=ifname, host=host)
     for address in port.addresses:
-        yield Row(rows.ADDRESSES, rows.AddressKey(network.vni, address), value)
-    there = rows.mac_at_host(host) if host else rows.MacValue(ifname)
+        yield ADDRESSES.row(AddressKey(network.vni, address), value)
+    there = mac_at_host(host) if host else MacValue(ifname)
     for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
-        yield Row(rows.MACS, rows.MacKey(network.vni, mac), there)
+        yield MACS.row(MacKey(network.vni, mac), there)
 
 
 def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterator[Row]:
@@ -58,10 +66,9 @@ def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterat
     ifname = device.ifname
     ipv4 = first_of_family(4, port.addresses)
     ipv6 = first_of_family(6, port.addresses)
-    yield Row(
-        rows.DEVICES,
+    yield DEVICES.row(
         ifname,
-        rows.DeviceValue(
+        DeviceValue(
             peer_ifname=device.peer_ifname,
             netns=device.netns,
             netns_inode=device.netns_inode,
@@ -72,10 +79,9 @@ def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterat
             vni=network.vni,
         ),
     )
-    yield Row(
-        rows.PORTS,
+    yield PORTS.row(
         ifname,
-        rows.PortValue(
+        PortValue(
             vni=network.vni,
             mac=port.mac,
             slot=slot,
@@ -89,17 +95,15 @@ def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterat
     netns = _namespace(port)
     if netns and guest.resolver_routes:
         routes = tuple((route.prefix, route.gateway) for route in guest.resolver_routes)
-        yield Row(rows.QUERY_ROUTES, ifname, rows.QueryRouteValue(netns, port.mac, routes))
-    yield Row(rows.FLOOD, rows.FloodKey(network.vni, slot), ifname)
-    yield Row(rows.FILTERS, rows.FilterKey(ifname), rows.FilterValue("from_port"))
+        yield QUERY_ROUTES.row(ifname, QueryRouteValue(netns, port.mac, routes))
+    yield FLOOD.row(FloodKey(network.vni, slot), ifname)
+    yield FILTERS.row(FilterKey(ifname), FilterValue("from_port"))
     for address in port.addresses:
         if address not in (ipv4, ipv6):
-            key = rows.AllowedKey(ifname, ip_network(address))
-            yield Row(rows.ALLOWED, key, rows.AllowedValue())
+            key = AllowedKey(ifname, ip_network(address))
+            yield ALLOWED.row(key, AllowedValue())
     for pair in port.allowed:
-        yield Row(
-            rows.ALLOWED, rows.AllowedKey(ifname, pair.cidr), rows.AllowedValue(pair.mac or "")
-        )
+        yield ALLOWED.row(AllowedKey(ifname, pair.cidr), AllowedValue(pair.mac or ""))
 
 
 def _namespace(port: Port) -> str:
@@ -118,10 +122,9 @@ def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, I
 
 def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
     for address in addresses_with_a_way_out(view, port):
-        yield Row(
-            rows.ADDRESSES,
-            rows.AddressKey(network.vni, address),
-            rows.AddressValue(mac=port.mac, is_host=True),
+        yield ADDRESSES.row(
+            AddressKey(network.vni, address),
+            AddressValue(mac=port.mac, is_host=True),
         )
-        yield Row(rows.HOST_ADDRESSES, address, rows.HostAddressValue(address.max_prefixlen))
-    yield Row(rows.MACS, rows.MacKey(network.vni, port.mac), rows.MacValue(is_host=True))
+        yield HOST_ADDRESSES.row(address, HostAddressValue(address.max_prefixlen))
+    yield MACS.row(MacKey(network.vni, port.mac), MacValue(is_host=True))

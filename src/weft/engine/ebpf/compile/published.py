@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf import rows
+from weft.engine.ebpf.tables.nftables import NFTABLES, NftKey, PublishKey, PublishTarget
 from weft.engine.rows import Row
 from weft.model.addresses import first_of_family
 from weft.model.choices import TransportProtocol
@@ -27,17 +27,17 @@ def published(port: Port, view: View) -> Iterator[Row]:
                 continue
             if first_of_family(address.version, port.addresses) != address:
                 continue
-            key = rows.PublishKey(
+            key = PublishKey(
                 one.protocol,
                 one.host_port,
                 wanted,
                 address.version,
                 one.count,
             )
-            target = rows.PublishTarget(address, one.port)
-            yield Row(rows.NFTABLES, rows.NftKey("publish", key), target)
+            target = PublishTarget(address, one.port)
+            yield NFTABLES.row(NftKey("publish", key), target)
     for proxied in proxied_ports(port, tuple(addresses)) if addresses else ():
-        key = rows.PublishKey(
+        key = PublishKey(
             proxied.protocol, proxied.first, proxied.host_address, proxied.family, proxied.count
         )
-        yield Row(rows.NFTABLES, rows.NftKey("proxy", key), True)
+        yield NFTABLES.row(NftKey("proxy", key), True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile.host_routes import host_routes
+from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
+from weft.engine.ebpf.tables.host_prefixes import HOST_PREFIXES, HostPrefixValue
+from weft.engine.ebpf.tables.nftables import NFTABLES, NftKey
+from weft.engine.ebpf.tables.subnets import SUBNETS, SubnetKey, SubnetValue
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import HostId, host_place_id
@@ -22,13 +25,12 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
     if network is None:
         return
     is_open, gateway = not is_cut_off(view, subnet), subnet.gateway
-    way_out = rows.SubnetValue(gateway if is_open else None)
-    yield Row(rows.SUBNETS, rows.SubnetKey(network.vni, subnet.cidr), way_out)
+    way_out = SubnetValue(gateway if is_open else None)
+    yield SUBNETS.row(SubnetKey(network.vni, subnet.cidr), way_out)
     if gateway is not None:
-        yield Row(
-            rows.ADDRESSES,
-            rows.AddressKey(network.vni, gateway),
-            rows.AddressValue(mac=GATEWAY_MAC, is_gateway=True),
+        yield ADDRESSES.row(
+            AddressKey(network.vni, gateway),
+            AddressValue(mac=GATEWAY_MAC, is_gateway=True),
         )
     if is_open:
         yield from _on_the_host(host_id, subnet, network, view)
@@ -38,15 +40,15 @@ def _on_the_host(host_id: HostId, subnet: Subnet, network: Network, view: View) 
     """What the host's own stack has of a subnet."""
     cidr = subnet.cidr
     if subnet.gateway is not None:
-        yield Row(rows.NFTABLES, rows.NftKey("gateway", cidr), subnet.gateway)
-    yield Row(rows.HOST_PREFIXES, cidr, rows.HostPrefixValue(network.vni))
+        yield NFTABLES.row(NftKey("gateway", cidr), subnet.gateway)
+    yield HOST_PREFIXES.row(cidr, HostPrefixValue(network.vni))
     place = view.get(Port, host_place_id(host_id, network.id))
     if network.is_internal:
-        yield Row(rows.NFTABLES, rows.NftKey("internal", cidr), True)
+        yield NFTABLES.row(NftKey("internal", cidr), True)
     else:
-        yield Row(rows.NFTABLES, rows.NftKey("masquerade", cidr), True)
+        yield NFTABLES.row(NftKey("masquerade", cidr), True)
     if place is not None:
-        yield Row(rows.NFTABLES, rows.NftKey("exposed", cidr), True)
+        yield NFTABLES.row(NftKey("exposed", cidr), True)
     if place is not None or not network.is_internal:
         source = _first_in(cidr, place) if place is not None else None
         yield from host_routes(host_id, cidr, source, view)

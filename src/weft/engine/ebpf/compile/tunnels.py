@@ -11,8 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from weft.engine.ebpf import rows
 from weft.engine.ebpf.compile import encryption
+from weft.engine.ebpf.tables.nftables import NFTABLES, Door, NftKey
+from weft.engine.ebpf.tables.peers import PEERS, PeerValue
+from weft.engine.ebpf.tables.tunnels import TUNNELS, TunnelValue
 from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, ip_network
 from weft.model.ids import HostId, host_tag
@@ -34,18 +36,18 @@ def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
     if view.get(ForgottenHost, host.id) is not None:
         return
     for address in host.underlay:
-        yield Row(rows.NFTABLES, rows.NftKey("hosts", ip_network(address)), True)
+        yield NFTABLES.row(NftKey("hosts", ip_network(address)), True)
         for protocol, port in _doors(party(view, host)):
-            door = rows.Door(address, protocol, port)
-            yield Row(rows.NFTABLES, rows.NftKey("doors", door), True)
+            door = Door(address, protocol, port)
+            yield NFTABLES.row(NftKey("doors", door), True)
         if host.id == host_id:
-            yield Row(rows.NFTABLES, rows.NftKey("underlay", ip_network(address)), True)
+            yield NFTABLES.row(NftKey("underlay", ip_network(address)), True)
     me = view.get(Host, host_id)
     if me is not None and host.id != host_id:
         yield from encryption.peers(cluster_settings(view), party(view, me), party(view, host))
         return
     for address in host.underlay:
-        yield Row(rows.PEERS, address, rows.PeerValue(host_tag(host.id)))
+        yield PEERS.row(address, PeerValue(host_tag(host.id)))
 
 
 def _doors(host: Party) -> Iterator[tuple[str, int]]:
@@ -157,10 +159,10 @@ def _tunnel(host: Host, hop: _Hop, view: View, *, is_device: bool) -> Iterator[R
     mtu_bytes = max(LEAST_MTU_BYTES, mtu_bytes)
     if is_encrypted:
         own = (wireguard_address(me.id),)
-        value = rows.TunnelValue(inside, own, mtu_bytes, is_device, destination_tag, True)
+        value = TunnelValue(inside, own, mtu_bytes, is_device, destination_tag, True)
     else:
-        value = rows.TunnelValue(remote, sources, mtu_bytes, is_device, destination_tag)
-    yield Row(rows.TUNNELS, host_tag(host.id), value)
+        value = TunnelValue(remote, sources, mtu_bytes, is_device, destination_tag)
+    yield TUNNELS.row(host_tag(host.id), value)
 
 
 def _widest(remote: IPAddress, host: Host) -> IPAddress:

@@ -1,0 +1,30 @@
+"""Where something lives that packets are sent to, as `addresses` and `macs` hold it."""
+
+from __future__ import annotations
+
+from weft.engine.ebpf.map_table import Flags, Names
+from weft.kernel.bpf.layouts import Endpoint, EndpointFlag
+
+ADDRESS_FLAGS = Flags(
+    is_gateway=EndpointFlag.ENDPOINT_GATEWAY.value, is_host=EndpointFlag.ENDPOINT_HOST.value
+)
+MAC_FLAGS = Flags(is_host=EndpointFlag.ENDPOINT_HOST.value)
+
+
+def encode_endpoint(flags: int, mac: bytes, ifname: str, host: int, names: Names) -> bytes:
+    """`ifname` of a local port, or empty; `host`: tag of another host, or 0."""
+    return Endpoint(
+        ifindex=names.ifindex(ifname) if ifname else 0,
+        flags=flags,
+        mac=mac,
+        tunnel=host,
+        way=names.way(host),
+    ).encode()
+
+
+def decode_endpoint(raw: bytes, names: Names) -> tuple[Endpoint, str]:
+    """With the name of the device. ValueError: it names another way than the one to its host."""
+    endpoint = Endpoint.decode(raw)
+    if endpoint.way != names.known_way(endpoint.tunnel):
+        raise ValueError(f"way {endpoint.way} does not lead to host {endpoint.tunnel:08x}")
+    return endpoint, names.name(endpoint.ifindex) if endpoint.ifindex else ""

@@ -1,0 +1,63 @@
+"""`macs`: (VNI, MAC) -> where frames to it go."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from weft.engine.ebpf.map_table import Coding, MapTable, Names, encode_mac
+from weft.engine.ebpf.tables.endpoints import MAC_FLAGS, decode_endpoint, encode_endpoint
+from weft.engine.table import Rank
+from weft.kernel.bpf import layouts
+
+_NO_MAC = bytes(6)
+
+
+class MacKey(msgspec.Struct, frozen=True, gc=False):
+    """Of hundreds of thousands of rows: half as large as a tuple."""
+
+    vni: int
+    mac: str
+
+
+class MacValue(msgspec.Struct, frozen=True, gc=False):
+    """A local port (`ifname`), the host's own place, or another host."""
+
+    ifname: str = ""
+    is_host: bool = False
+    host: int = 0
+    """Tag of another host, for `tunnels`."""
+
+
+@lru_cache(maxsize=4096)
+def mac_at_host(host: int) -> MacValue:
+    """The same object for all MACs that are there."""
+    return MacValue(host=host)
+
+
+def _encode_key(key: MacKey, _: Names) -> bytes:
+    return layouts.MacKey(key.vni, encode_mac(key.mac)).encode()
+
+
+def _decode_key(raw: bytes, _: Names) -> MacKey:
+    key = layouts.MacKey.decode(raw)
+    return MacKey(key.vni, key.mac.hex(":"))
+
+
+def _encode(value: MacValue, names: Names) -> bytes:
+    return encode_endpoint(MAC_FLAGS.encode(value), _NO_MAC, value.ifname, value.host, names)
+
+
+def _decode(raw: bytes, names: Names) -> MacValue:
+    endpoint, ifname = decode_endpoint(raw, names)
+    return MacValue(ifname=ifname, host=endpoint.tunnel, **MAC_FLAGS.decode(endpoint.flags))
+
+
+MACS: MapTable[MacKey, MacValue] = MapTable(
+    "macs",
+    Rank.DESTINATIONS,
+    map_name="macs_v1",
+    keys=Coding(_encode_key, _decode_key),
+    values=Coding(_encode, _decode),
+)

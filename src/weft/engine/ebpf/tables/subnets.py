@@ -1,0 +1,55 @@
+"""`subnets`: (VNI, prefix) -> that the prefix belongs to this network; longest wins."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from weft.engine.ebpf.map_table import (
+    Coding,
+    MapTable,
+    Names,
+    decode_address,
+    decode_prefix,
+    encode_address,
+    encode_prefix,
+)
+from weft.engine.table import Rank
+from weft.kernel.bpf import layouts
+from weft.model.addresses import IPAddress, IPNetwork
+
+_VNI_BITS = 32
+
+
+class SubnetKey(NamedTuple):
+    """A prefix of a network."""
+
+    vni: int
+    prefix: IPNetwork
+
+
+class SubnetValue(NamedTuple):
+    """`gateway` None: nothing is routed into or out of it."""
+
+    gateway: IPAddress | None
+
+
+def _encode_key(key: SubnetKey, _: Names) -> bytes:
+    bits, address = encode_prefix(key.prefix)
+    return layouts.SubnetKey(_VNI_BITS + bits, key.vni, address).encode()
+
+
+def _decode_key(raw: bytes, _: Names) -> SubnetKey:
+    key = layouts.SubnetKey.decode(raw)
+    return SubnetKey(key.vni, decode_prefix(key.prefixlen - _VNI_BITS, key.address))
+
+
+SUBNETS: MapTable[SubnetKey, SubnetValue] = MapTable(
+    "subnets",
+    Rank.NETWORKS,
+    map_name="subnets_v1",
+    keys=Coding(_encode_key, _decode_key),
+    values=Coding(
+        lambda value, _: layouts.Subnet(encode_address(value.gateway)).encode(),
+        lambda raw, _: SubnetValue(decode_address(layouts.Subnet.decode(raw).gateway)),
+    ),
+)
