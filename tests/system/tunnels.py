@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.engine.ebpf.tables.tunnels import MAP, WAYS_MAP
 from weft.kernel.bpf.layouts import Tunnel
 from weft.kernel.bpf.maps import BpfMap
+from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 
 
 def tunnel_to(bpffs_dir: str, tag: int) -> Tunnel | None:

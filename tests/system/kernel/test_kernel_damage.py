@@ -18,7 +18,7 @@ from weft.engine.ebpf.sink import Sink
 from weft.engine.ebpf.tables import MAPS as TABLES
 from weft.engine.ebpf.tables.peers import OWN_MAP
 from weft.engine.ebpf.tables.resolvers import RESOLVERS
-from weft.engine.ebpf.tables.tunnels import MAP, TUNNELS, WAYS_MAP
+from weft.engine.ebpf.tables.tunnels import TUNNELS
 from weft.engine.rows import RowFailure
 from weft.errors import KernelError
 from weft.kernel import netns
@@ -27,6 +27,7 @@ from weft.kernel.bpf.berths import OTHER_PORTS
 from weft.kernel.bpf.layouts import Berth
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.syscall import MapType
+from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 from weft.model.addresses import ip_address
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("addresses")]

@@ -19,13 +19,13 @@ from weft.engine.ebpf import sink as sink_module
 from weft.engine.ebpf.drivers.filters import FilterDriver
 from weft.engine.ebpf.sink import Sink
 from weft.engine.ebpf.tables import MAPS
-from weft.engine.ebpf.tables.tunnels import MAP, WAYS_MAP
 from weft.engine.rows import RowFailure
 from weft.kernel import netns
 from weft.kernel.bpf import counters, programs, tcx
 from weft.kernel.bpf.libbpf import Object
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import ROLES, DataPlane, HostDevices
+from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import SubnetId
 from weft.model.records import Subnet

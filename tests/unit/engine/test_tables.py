@@ -23,7 +23,7 @@ from weft.engine.ebpf.tables.nftables import NFTABLES
 from weft.engine.ebpf.tables.peers import OWN_MAP, PEERS
 from weft.engine.ebpf.tables.ports import PORTS
 from weft.engine.ebpf.tables.replicas import REPLICAS
-from weft.engine.ebpf.tables.tunnels import MAP, TUNNELS, WAYS_MAP
+from weft.engine.ebpf.tables.tunnels import TUNNELS
 from weft.engine.plumbing import tables as plumbing_tables
 from weft.engine.plumbing.tables.devices import DEVICES
 from weft.engine.plumbing.tables.host_addresses import HOST_ADDRESSES
@@ -32,6 +32,7 @@ from weft.engine.plumbing.tables.rules import RULES
 from weft.engine.plumbing.tables.wireguard import WIREGUARD, WIREGUARD_PEERS
 from weft.engine.table import Table
 from weft.kernel.bpf import berths
+from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 
 ROOT = Path(__file__).parents[3]
 BESIDE = {MAP, WAYS_MAP, OWN_MAP, berths.OTHER_PORTS}

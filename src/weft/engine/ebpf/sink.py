@@ -32,8 +32,6 @@ from weft.engine.ebpf.tables.addresses import ADDRESSES
 from weft.engine.ebpf.tables.filters import FILTERS
 from weft.engine.ebpf.tables.flood import FLOOD
 from weft.engine.ebpf.tables.peers import OWN_MAP, PEERS
-from weft.engine.ebpf.tables.tunnels import MAP as TUNNEL_MAP
-from weft.engine.ebpf.tables.tunnels import WAYS_MAP
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.device_names import PORT_DEVICE, WEFT0, WEFTWG, WEFTX
 from weft.engine.plumbing.devices import Devices
@@ -58,6 +56,8 @@ from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import DataPlane, HostDevices, Program
 from weft.kernel.links import Link
 from weft.kernel.netlink import Netlink
+from weft.kernel.tunnel_traffic import MAP as TUNNEL_MAP
+from weft.kernel.tunnel_traffic import WAYS_MAP
 from weft.kernel.underlay_events import Interest
 from weft.kernel.wireguard import device as wireguard
 from weft.model.ids import HostId, host_tag

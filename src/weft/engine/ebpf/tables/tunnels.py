@@ -1,7 +1,7 @@
 """`tunnels`: tag of another host -> how packets get there.
 
-The driver finds next hops in the kernel's routes and neighbours, so there is no coding of rows
-alone.
+A row alone is no entry: the driver finds next hops in the kernel's routes and neighbours, and
+writes two maps (`kernel.tunnel_traffic`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,5 @@ class TunnelValue(NamedTuple):
     is_encrypted: bool = False
     """`remote` is inside WireGuard: packets go by its device and by no other."""
 
-
-MAP, WAYS_MAP = "tunnels_v2", "ways_v1"
 
 TUNNELS: Table[int, TunnelValue] = Table("tunnels", Rank.TUNNELS, is_read_by_programs=True)
