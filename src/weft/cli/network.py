@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import click
-from msgspec import UNSET
 
 from weft.api.schema import (
     NetworkChanges,
     NetworkDetail,
     NetworkInfo,
     NetworkList,
-    RangeInfo,
     SubnetInfo,
 )
 from weft.cli import types
@@ -22,10 +18,9 @@ from weft.cli.output import json_option, print_facts, print_json, print_table, p
 from weft.cli.ports_table import print_ports
 from weft.cli.removal import remove_each
 from weft.cli.session import connect
+from weft.cli.subnet_options import range_text, subnet_options
 from weft.control.specs import MulticastWord, NetworkSpec, SubnetSpec
-from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import Allocator
-from weft.model.records import AddressRange
 
 _MULTICAST_TEXTS = {
     "snoop": "goes to the members of a group",
@@ -48,32 +43,8 @@ multicast_option = partial(
 
 @network.command()
 @click.argument("name")
-@click.option(
-    "--subnet", "subnets", multiple=True, type=types.SUBNET, help="Address prefix; repeatable."
-)
+@subnet_options
 @click.option("--ipv6", is_flag=True, help="Add an IPv6 subnet when no --subnet is one.")
-@click.option(
-    "--gateway",
-    "gateways",
-    multiple=True,
-    type=types.GATEWAY,
-    help="Gateway of the subnet that holds it [the subnet's first address].",
-)
-@click.option("--no-gateway", is_flag=True, help="No way out of the subnets, no router in them.")
-@click.option(
-    "--range",
-    "ranges",
-    multiple=True,
-    type=types.RANGE,
-    help="Give addresses only from FIRST-LAST or a prefix; repeatable.",
-)
-@click.option(
-    "--exclude",
-    "excludes",
-    multiple=True,
-    type=types.EXCLUDE,
-    help="Never give ADDRESS, FIRST-LAST or a prefix unless asked by name; repeatable.",
-)
 @click.option("--internal", is_flag=True, help="No way to the outside of the host.")
 @click.option("--mtu", type=click.IntRange(576, 65535), help="MTU [the underlay's, less 50].")
 @multicast_option(default="snoop")
@@ -82,12 +53,8 @@ multicast_option = partial(
 @json_option
 def create(
     name: str,
-    subnets: tuple[IPNetwork, ...],
+    subnets: tuple[SubnetSpec, ...],
     ipv6: bool,
-    gateways: tuple[IPAddress, ...],
-    no_gateway: bool,
-    ranges: tuple[AddressRange, ...],
-    excludes: tuple[AddressRange, ...],
     internal: bool,
     mtu: int | None,
     multicast: MulticastWord,
@@ -108,7 +75,7 @@ def create(
     """
     spec = NetworkSpec(
         name=name,
-        subnets=subnet_specs(subnets, gateways, no_gateway, ranges, excludes),
+        subnets=subnets,
         is_ipv6=ipv6,
         is_internal=internal,
         mtu_bytes=mtu,
@@ -252,63 +219,6 @@ def inspect(name: str, as_json: bool) -> None:
         )
 
 
-@dataclass
-class _Wanted:
-    """Options gathered for one subnet."""
-
-    cidr: IPNetwork | None
-    gateway: IPAddress | None = None
-    ranges: list[AddressRange] = field(default_factory=list)
-    excludes: list[AddressRange] = field(default_factory=list)
-
-
-def subnet_specs(
-    cidrs: Sequence[IPNetwork],
-    gateways: Sequence[IPAddress],
-    no_gateway: bool,
-    ranges: Sequence[AddressRange],
-    excludes: Sequence[AddressRange],
-) -> tuple[SubnetSpec, ...]:
-    """Give each gateway, range and exclusion to the subnet that holds it."""
-    if no_gateway and gateways:
-        raise click.UsageError(f"--gateway {gateways[0]} and --no-gateway contradict each other")
-    subnets = [_Wanted(cidr) for cidr in cidrs]
-    if no_gateway and not subnets:
-        subnets = [_Wanted(None)]
-    for gateway in gateways:
-        holder = _holder(subnets, gateway, gateway, f"--gateway {gateway}")
-        if holder.gateway is not None:
-            raise click.UsageError(
-                f"--gateway {gateway}: subnet {holder.cidr} has {holder.gateway} already"
-            )
-        holder.gateway = gateway
-    for one in ranges:
-        _holder(subnets, one.first, one.last, f"--range {_range_text(one)}").ranges.append(one)
-    for one in excludes:
-        holder = _holder(subnets, one.first, one.last, f"--exclude {_range_text(one)}")
-        holder.excludes.append(one)
-    return tuple(
-        SubnetSpec(
-            cidr=one.cidr,
-            gateway=None if no_gateway else one.gateway or UNSET,
-            ranges=tuple(one.ranges),
-            excludes=tuple(one.excludes),
-        )
-        for one in subnets
-    )
-
-
-def _holder(subnets: Sequence[_Wanted], first: IPAddress, last: IPAddress, what: str) -> _Wanted:
-    named = [one for one in subnets if one.cidr is not None]
-    if not named:
-        raise click.UsageError(f"{what}: say with --subnet in which subnet")
-    for one in named:
-        if one.cidr is not None and first in one.cidr and last in one.cidr:
-            return one
-    cidrs = ", ".join(str(one.cidr) for one in named)
-    raise click.UsageError(f"{what}: outside of the network's subnets ({cidrs})")
-
-
 def _full_name(one: NetworkInfo) -> str:
     return one.name if one.tenant == "default" else f"{one.tenant}/{one.name}"
 
@@ -326,13 +236,9 @@ def _mtu_text(one: NetworkInfo) -> str:
 def _subnet_text(subnet: SubnetInfo) -> str:
     lines = [f"{subnet.cidr}  gateway {subnet.gateway or 'none'}"]
     if subnet.ranges:
-        lines.append(f"gives {', '.join(map(_range_text, subnet.ranges))}")
+        lines.append(f"gives {', '.join(map(range_text, subnet.ranges))}")
     if subnet.excludes:
-        lines.append(f"keeps {', '.join(map(_range_text, subnet.excludes))}")
+        lines.append(f"keeps {', '.join(map(range_text, subnet.excludes))}")
     if subnet.allocator is Allocator.DOCKER:
         lines.append("Docker hands out the addresses")
     return "\n".join(lines)
-
-
-def _range_text(one: AddressRange | RangeInfo) -> str:
-    return str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
