@@ -24,7 +24,8 @@ from weft.mesh.delta import Delta, Scope, Span
 from weft.mesh.digest import Digest
 from weft.mesh.ledger import MAX_ORIGINS
 from weft.mesh.messages import Ack, DigestMessage, Hello, Message, Part, Summary
-from weft.mesh.replica import MAX_REINCARNATIONS, Replica
+from weft.mesh.own_incarnation import MAX_REINCARNATIONS
+from weft.mesh.replica import Replica
 from weft.mesh.screen import Screen
 from weft.mesh.store import MeshStore
 from weft.model import codec

@@ -8,7 +8,7 @@ from tests.mesh.drafts import SHORT, bodies, give, own, replica, shared
 from tests.mesh.simulation import DAY_S, PACE, Cluster, live, origins_of
 from weft.mesh import incarnations
 from weft.mesh.digest import Digest
-from weft.mesh.replica import MAX_REINCARNATIONS
+from weft.mesh.own_incarnation import MAX_REINCARNATIONS
 from weft.store.batch import Saved
 from weft.store.entry import Key, Origin
 

@@ -53,6 +53,24 @@ PURE = (
     "ipam",
     "semantics",
     "topology",
+    "frontends/docker/answers.py",
+    "frontends/docker/records.py",
+    "frontends/docker/requested.py",
+    *(
+        f"frontends/docker/reconcile/{name}.py"
+        for name in (
+            "actions",
+            "containers",
+            "decide",
+            "difference",
+            "facts",
+            "garbage",
+            "leftovers",
+            "mirror",
+            "naming",
+            "restore",
+        )
+    ),
     "engine/compiler.py",
     "engine/table.py",
     "engine/plumbing/tables",
@@ -61,6 +79,7 @@ PURE = (
     "engine/ebpf/compile",
     "engine/ebpf/ruleset",
     "mesh/ledger.py",
+    "mesh/own_incarnation.py",
     "mesh/replica.py",
     "mesh/upkeep.py",
     "mesh/session.py",

@@ -6,7 +6,6 @@ it was last asked is collected for the journal (`drain`) and for the links (`tak
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import SupportsBytes
 
@@ -17,21 +16,13 @@ from weft.mesh.delta import Delta, Difference, Span
 from weft.mesh.digest import Digest
 from weft.mesh.held import Held
 from weft.mesh.ledger import Ledger
+from weft.mesh.own_incarnation import OwnIncarnation
 from weft.mesh.screen import Screen
 from weft.model.ids import RandomBytes
 from weft.store.batch import Batch, Saved
 from weft.store.clock import COUNTER_BITS, HybridClock, Version
 from weft.store.draft import Draft
 from weft.store.entry import Entry, Key, Origin
-
-MAX_REINCARNATIONS = 8
-"""Within `TWIN_S`. More means that somebody else writes under this host's identity."""
-TWIN_S = 600.0
-"""Then the host asserts itself again. Shorter: sooner where somebody writes in its name once;
-longer: two hosts with one identity send their records to and fro more seldom."""
-INCARNATION_STEP_BYTES = 3
-"""Of randomness between a host's incarnations. More makes it less likely that one is given twice,
-and puts them further ahead of the clock: these at most a quarter of a second."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,16 +53,10 @@ class Replica:
         self.limits = limits
         self.skew_s: dict[str, float] = {}
         """Hosts whose versions were further ahead of this host's clock than is let through."""
-        self._reincarnated_s: deque[float] = deque(maxlen=MAX_REINCARNATIONS)
-        """Wall clock."""
-        self.reincarnations = 0
-        """How often a peer knew more of this host's present writes than the host itself."""
         self._wall_s = wall_s
-        self._random_bytes = random_bytes
         self._clock = HybridClock(host, wall_s)
         self._ledger = Ledger(host, saved, self._observe, Held() if held is None else held)
-        self._incarnation = saved.incarnation
-        self._since = saved.incarnation if saved.since is None else saved.since
+        self._own = OwnIncarnation(self._ledger, wall_s, random_bytes, saved)
         self._is_settled = False
         self._is_continued = saved.incarnation is not None
 
@@ -90,14 +75,17 @@ class Replica:
     @property
     def origin(self) -> Origin | None:
         """What this host writes under; None until its first write."""
-        return None if self._incarnation is None else Origin(self.host, self._incarnation)
+        return self._own.origin
 
     @property
     def has_twin(self) -> bool:
         """Whether somebody else seems to write under this host's identity."""
-        now_s = self._wall_s()
-        recent = [at_s for at_s in self._reincarnated_s if abs(now_s - at_s) < TWIN_S]
-        return len(recent) >= MAX_REINCARNATIONS
+        return self._own.has_twin
+
+    @property
+    def reincarnations(self) -> int:
+        """How often a peer knew more of this host's present writes than the host itself."""
+        return self._own.begun_again
 
     def meet(self, peer: str) -> None:
         """There is a link to a host."""
@@ -150,7 +138,7 @@ class Replica:
             old = made.get(key) or self._ledger.held.get(key)
             if draft.body is None and (old is None or old.content is None):
                 continue
-            origin = self._writing_origin()
+            origin = self._own.writing_origin()
             entry = Entry(
                 kind=draft.kind,
                 id=draft.id,
@@ -294,7 +282,7 @@ class Replica:
 
     def renew(self) -> list[Difference]:
         """Issue anew what this host owns and holds only under earlier incarnations."""
-        return self._reissue(upkeep.owned_by_earlier(self._ledger, self.host, self._incarnation))
+        return self._reissue(upkeep.owned_by_earlier(self._ledger, self.host, self._own.number))
 
     def _renew_late(self) -> list[Difference]:
         """The same for what came back when this host had settled.
@@ -302,8 +290,8 @@ class Replica:
         Once this host remembers all that it wrote for longer than a tombstone gets, such an entry
         may be one that it has deleted, with the tombstone gone. Then it is deleted again.
         """
-        late = upkeep.owned_by_earlier(self._ledger, self.host, self._incarnation)
-        if self._since is not None and self._since < self._oldest_clock():
+        late = upkeep.owned_by_earlier(self._ledger, self.host, self._own.number)
+        if self._own.since is not None and self._own.since < self._oldest_clock():
             late = [msgspec.structs.replace(entry, content=None) for entry in late]
         return self._reissue(late)
 
@@ -325,7 +313,8 @@ class Replica:
 
     def drain(self) -> Batch:
         """What changed since the last call."""
-        return self._ledger.drain()._replace(incarnation=self._incarnation, since=self._since)
+        batch = self._ledger.drain()
+        return batch._replace(incarnation=self._own.number, since=self._own.since)
 
     def undrain(self, batch: Batch) -> None:
         """Put back what could not be kept."""
@@ -336,28 +325,6 @@ class Replica:
         return self._ledger.take_news()
 
     # Inside.
-
-    def _writing_origin(self) -> Origin:
-        if self._incarnation is None:
-            self._incarnation = self._since = self._next_incarnation()
-        return Origin(self.host, self._incarnation)
-
-    def _next_incarnation(self, seen: Iterable[Origin] = ()) -> int:
-        """Greater than all that are known, and by a random step.
-
-        A host may have begun one and lost that. Where its clock does not say that time has passed,
-        the step keeps it from beginning the same one again and giving its numbers twice.
-        """
-        known = [origin.incarnation for origin in self._ledger.marks if origin.host == self.host]
-        known += [origin.incarnation for origin in seen if origin.host == self.host]
-        known += [o.incarnation for o in self._ledger.held.origins() if o.host == self.host]
-        statement = self._ledger.incarnations.of(self.host)
-        if statement is not None:
-            known.append(statement.before)
-        if self._incarnation is not None:
-            known.append(self._incarnation)
-        step = int.from_bytes(self._random_bytes(INCARNATION_STEP_BYTES), "big")
-        return max([int(self._wall_s() * 1000) << COUNTER_BITS, *known]) + 1 + step
 
     def _version_after(self, old: Entry | None) -> Version:
         version = self._clock.next()
@@ -375,34 +342,28 @@ class Replica:
             self.skew_s[version.host] = ahead_s
 
     def _keep_unique(self, origin: Origin, mark: int) -> bool:
-        """Whether others know more of this host's present writes than itself: numbers were given
-        twice, and it goes on under another incarnation."""
-        if origin != self.origin or mark <= self._ledger.marks[origin] or self.has_twin:
+        """Go on under another incarnation, if others know more of this host's present writes than
+        itself. Returns whether that was so."""
+        if not self._own.is_given_twice(origin, mark):
             return False
         self._reincarnate()
         self._ledger.forget_mark(origin)
         return True
 
     def _keep_ahead(self, origins: Iterable[Origin]) -> None:
-        """A greater incarnation of this host's than its own means: the clock was set back."""
-        if self._incarnation is None or self.has_twin:
-            return
-        if any(o.host == self.host and o.incarnation > self._incarnation for o in origins):
+        """Go on under another incarnation, if `origins` has a greater one of this host's."""
+        if self._own.is_behind(origins):
             self._reincarnate(origins)
 
     def _reincarnate(self, seen: Iterable[Origin] = ()) -> None:
         """Go on under another incarnation, with all that was written under this one, its parent."""
-        self.reincarnations += 1
-        self._reincarnated_s.append(self._wall_s())
-        origin = self._writing_origin()
-        self._incarnation = self._next_incarnation(seen)
-        self._reissue(self._ledger.held.of(origin))
+        self._reissue(self._ledger.held.of(self._own.begin_again(seen)))
 
     def _reissue(self, entries: Iterable[Entry]) -> list[Difference]:
         """The same under the present origin. Versions stay, so that no later write is undone."""
         done = []
         for entry in entries:
-            origin = self._writing_origin()
+            origin = self._own.writing_origin()
             anew = msgspec.structs.replace(
                 entry, origin=origin, sequence=self._ledger.marks[origin] + 1
             )
