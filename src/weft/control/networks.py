@@ -25,7 +25,6 @@ from weft.control.subnets import Subnets
 from weft.control.vnis import free_vni
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
-from weft.ipam.records import is_forgotten
 from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting, ReservationReason
 from weft.model.ids import NetworkId, SubnetId, TenantId, new_id
@@ -38,7 +37,8 @@ from weft.model.records import (
     Subnet,
 )
 from weft.model.records.tenants import Tenant, tenant_id
-from weft.semantics.tenants import tenant_of, tenants_named
+from weft.semantics.networks import networks_by_name, ports_that_use, subnets_of
+from weft.semantics.tenants import tenants_named
 from weft.store.interface import Change, Delete, Put, View
 from weft.topology.routes import routes
 
@@ -61,15 +61,11 @@ class Networks:
 
     def list(self) -> Sequence[Network]:
         """All networks, by name."""
-        return sorted(
-            self._context.view.list(Network),
-            key=lambda n: (tenant_of(self._context.view, n), n.name),
-        )
+        return networks_by_name(self._context.view)
 
     def subnets(self, network: Network) -> Sequence[Subnet]:
         """Its subnets, IPv4 first."""
-        found = self._context.view.by(Subnet, "network_id", network.id)
-        return sorted(found, key=lambda s: (s.cidr.version, int(s.cidr.network_address)))
+        return subnets_of(self._context.view, network)
 
     async def create(self, spec: NetworkSpec, adopt: Sequence[SubnetId] = ()) -> Network:
         """Make a network. `adopt` names pools (subnets without a network) that become its.
@@ -139,15 +135,6 @@ class Networks:
             await self._context.commit(self._removal(network))
             return network
 
-    def users(self, network: Network) -> Sequence[Port]:
-        """Ports of all hosts that keep a network from being removed."""
-        view = self._context.view
-        return [
-            port
-            for port in view.by(Port, "network_id", network.id)
-            if not port.is_host and not is_forgotten(view, port.host_id)
-        ]
-
     async def merge(self, network_id: NetworkId, into: NetworkId) -> Network:
         """Remove a network that nobody uses, in favour of another: what this host's Docker calls so
         is the other from then on, and subnets that it lacks become its. InUseError."""
@@ -188,7 +175,7 @@ class Networks:
 
     def _check_unused(self, network: Network) -> None:
         view = self._context.view
-        users = self.users(network)
+        users = ports_that_use(view, network)
         if not users:
             return
         holders = users_of(sorted(workload_and_host(view, port) for port in users))

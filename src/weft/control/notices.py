@@ -6,7 +6,7 @@ when it could.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -41,6 +41,11 @@ class Notices:
     def take_back(self, source: str, id: str) -> None:
         """Nothing happens if nothing was said."""
         self._standing.pop((source, id), None)
+
+    @property
+    def standing(self) -> Mapping[tuple[str, str], Notice]:
+        """Those that stand, by source and the id of the record. To read; changes with them."""
+        return self._standing
 
     def list(self) -> Sequence[Notice]:
         """All that stand, in the order in which they came."""

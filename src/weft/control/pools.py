@@ -9,8 +9,9 @@ from weft.control.subnets import Subnets
 from weft.errors import ConflictError
 from weft.ipam.intervals import range_within
 from weft.model.ids import SubnetId, TenantId
-from weft.model.records import AddressBlocks, Subnet
+from weft.model.records import Subnet
 from weft.model.records.tenants import DEFAULT_TENANT
+from weft.semantics.networks import is_anothers_pool
 from weft.store.interface import Delete, Put
 
 
@@ -36,7 +37,7 @@ class Pools:
                 if subnet.cidr == spec.cidr and subnet.tenant_id == tenant_id
             ]
             for subnet in alike:
-                if not self.is_anothers(subnet):
+                if not is_anothers_pool(self._context.view, self._context.host_id, subnet):
                     return _same(subnet, spec)
             subnet = self._subnets.new(spec, tenant_id=tenant_id, family=family, beside=alike)
             await self._context.commit([Put(subnet), *self._context.space.created(subnet)])
@@ -51,17 +52,6 @@ class Pools:
             await self._context.commit(
                 [Delete(Subnet, subnet_id), *self._reservations.all_of(subnet)]
             )
-
-    def is_anothers(self, subnet: Subnet) -> bool:
-        """Whether a subnet waits for a network that another host is about to make. Then it is no
-        pool of this host: two networks would take the subnet away from each other."""
-        if subnet.network_id is not None:
-            return False
-        makers = {
-            blocks.host_id
-            for blocks in self._context.view.by(AddressBlocks, "subnet_id", subnet.id)
-        }
-        return bool(makers) and self._context.host_id not in makers
 
 
 def _same(subnet: Subnet, spec: SubnetSpec) -> Subnet:

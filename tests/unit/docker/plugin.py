@@ -181,7 +181,7 @@ class Plugin:
         return {kind.KIND: n for kind in kinds if (n := len(tuple(self.store.list(kind))))}
 
     def port(self, id: str = ENDPOINT) -> Port | None:
-        return self.frontend.state.port(id)
+        return self.frontend.state.records.port(id)
 
 
 @contextlib.asynccontextmanager

@@ -161,7 +161,8 @@ async def test_a_network_with_a_name_of_the_cluster_joins_it(name: str) -> None:
             await until(
                 a.cluster,
                 lambda: (
-                    (r := b.docker.frontend.state.docker_network(docker_id)) and r.name == "foo"
+                    (r := b.docker.frontend.state.records.docker_network(docker_id))
+                    and r.name == "foo"
                 ),
             )
             assert "Err" not in await b.endpoint("foo", "10.1.0.5/24")
@@ -216,7 +217,7 @@ async def test_a_subnet_of_the_cluster_under_another_name_cannot_be_used() -> No
             assert "Err" not in await b.endpoint("foo")
             await b.engine.remove_network("bar")
             await quiet(a.cluster)
-            assert b.docker.frontend.state.docker_network(docker_id) is None
+            assert b.docker.frontend.state.records.docker_network(docker_id) is None
             assert a.names == b.names == ["foo"] and b.notices == []
 
 

@@ -177,7 +177,8 @@ async def test_a_host_whose_records_are_lost_takes_its_mirrored_networks_up_agai
         b.docker.frontend.state._clock = lambda: time.monotonic() + 1000
         async with b.engine.served(b.docker.settings.docker_socket):
             await until(
-                a.cluster, lambda: b.docker.frontend.state.docker_network(docker_id) is not None
+                a.cluster,
+                lambda: b.docker.frontend.state.records.docker_network(docker_id) is not None,
             )
             await quiet(a.cluster)
             assert a.names == b.names == ["foo"] and a.weft == ["foo"]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from weft.control.specs import PortSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError
-from weft.frontends.docker.naming import Naming
+from weft.frontends.docker.awaited_names import AwaitedNames
 from weft.frontends.docker.options import parse_address, parse_endpoint_options
 from weft.frontends.docker.protocol import (
     EXPOSED_PORTS,
@@ -30,7 +30,8 @@ from weft.frontends.docker.protocol import (
     list_of,
 )
 from weft.frontends.docker.published import HostPorts, bindings_of, wishes
-from weft.frontends.docker.state import DockerState, port_id_of
+from weft.frontends.docker.records import port_id_of
+from weft.frontends.docker.state import DockerState
 from weft.model.addresses import IPAddress
 from weft.model.choices import Allocator
 from weft.model.ids import MacAddress
@@ -41,23 +42,23 @@ from weft.semantics.guest import Route, guest_of
 class EndpointCalls:
     """Calls about endpoints."""
 
-    def __init__(self, state: DockerState, naming: Naming, host_ports: HostPorts) -> None:
+    def __init__(self, state: DockerState, names: AwaitedNames, host_ports: HostPorts) -> None:
         self._state = state
-        self._naming = naming
+        self._names = names
         self._control = state.control
         self._host_ports = host_ports
 
     async def create(self, request: CreateEndpoint) -> EndpointCreated:
         """CreateEndpoint. The answer names only what the request left open."""
         self._state.touch(request.endpoint)
-        await self._naming.named(request.network)
+        await self._names.named(request.network)
         network = self._network(request.network)
         wanted = request.interface or Interface()
         bindings = list_of(request.options, PORT_MAP, PortBinding)
         await asyncio.to_thread(wishes, bindings)  # said now what is wrong with them
         addresses = _addresses(wanted)
         allowed = parse_endpoint_options(request.options)
-        port = self._state.port(request.endpoint)
+        port = self._state.records.port(request.endpoint)
         if port is None:
             await self._state.evict(
                 network, addresses=addresses, mac=wanted.mac, endpoint_id=request.endpoint
@@ -116,7 +117,7 @@ class EndpointCalls:
 
     async def leave(self, request: EndpointReference) -> Empty:
         """Leave: the device goes, the addresses stay until DeleteEndpoint."""
-        port = self._state.port(request.endpoint)
+        port = self._state.records.port(request.endpoint)
         if port is not None:
             await self._control.ports.unplug(port.id, is_awaited=False)
             await self._put_into(port, "")
@@ -131,7 +132,7 @@ class EndpointCalls:
 
     async def revoke(self, request: EndpointReference) -> Empty:
         """RevokeExternalConnectivity: the container's way out is elsewhere now."""
-        port = self._state.port(request.endpoint)
+        port = self._state.records.port(request.endpoint)
         if port is not None and port.published:
             await self._control.ports.update(port.id, published=())
         return Empty()
@@ -143,7 +144,8 @@ class EndpointCalls:
         """
         await self._put_into(port, sandbox)
         return not any(
-            each.owner.sandbox == sandbox and each.id != port.id for each in self._state.ports()
+            each.owner.sandbox == sandbox and each.id != port.id
+            for each in self._state.records.ports()
         )
 
     async def _put_into(self, port: Port, sandbox: str) -> None:
@@ -156,7 +158,7 @@ class EndpointCalls:
         """Docker's own IPAM knows nothing of other hosts: say how to do better."""
         here = self._control.host.id
         for address in addresses:
-            subnet = self._state.subnet_of(network, address)
+            subnet = self._state.records.subnet_of(network, address)
             for holder in self._control.holders(address, network):
                 is_far = getattr(holder, "host_id", here) != here
                 if is_far and subnet is not None and subnet.allocator is Allocator.DOCKER:
@@ -167,10 +169,10 @@ class EndpointCalls:
         return error
 
     def _network(self, docker_id: str) -> Network:
-        record = self._state.docker_network(docker_id)
+        record = self._state.records.docker_network(docker_id)
         if record is not None and record.contradiction:
             raise ConflictError(record.contradiction)
-        network = self._state.network(docker_id)
+        network = self._state.records.network(docker_id)
         if network is None:
             raise NotFoundError(
                 f"network {docker_id[:12]}: weft does not know it; "
@@ -179,7 +181,7 @@ class EndpointCalls:
         return network
 
     def _port(self, endpoint_id: str) -> Port:
-        port = self._state.port(endpoint_id)
+        port = self._state.records.port(endpoint_id)
         if port is None:
             raise NotFoundError(
                 f"endpoint {endpoint_id[:12]}: weft does not know it; restart the container"
@@ -190,7 +192,7 @@ class EndpointCalls:
         answer = {4: "", 6: ""}
         if not wanted.address and not wanted.address6:
             for address in port.addresses:
-                subnet = self._state.subnet_of(network, address)
+                subnet = self._state.records.subnet_of(network, address)
                 if subnet is not None:
                     answer[address.version] = f"{address}/{subnet.cidr.prefixlen}"
         return Interface(

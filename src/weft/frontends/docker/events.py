@@ -14,9 +14,10 @@ import structlog
 
 from weft.cancellation import raise_if_cancelled
 from weft.errors import UnavailableError, WeftError
-from weft.frontends.docker.dockerd import DRIVER, Dockerd, Event, connect, now_s
-from weft.frontends.docker.garbage import Reconciler
-from weft.frontends.docker.mirror import Mirror
+from weft.frontends.docker.answers import DRIVER, Event
+from weft.frontends.docker.dockerd import Dockerd, connect, now_s
+from weft.frontends.docker.following import RecordFollower
+from weft.frontends.docker.reconcile.looks import Looks
 from weft.frontends.docker.state import DockerState
 
 log = structlog.get_logger()
@@ -35,14 +36,14 @@ class EventFollower:
         self,
         socket: str,
         state: DockerState,
-        reconciler: Reconciler,
-        mirror: Mirror,
+        looks: Looks,
+        records: RecordFollower,
         interval_s: float,
     ) -> None:
         self._socket = socket
         self._state = state
-        self._reconciler = reconciler
-        self._mirror = mirror
+        self._looks = looks
+        self._records = records
         self._interval_s = interval_s
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self.is_connected = False
@@ -74,7 +75,7 @@ class EventFollower:
         async with connect(self._socket) as docker:
             queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_SIZE)
             since_s = now_s()
-            await self._reconciler.reconcile(docker, is_first=True)
+            await self._looks.at_everything(docker, is_first=True)
             self.is_connected = True
             log.info("docker followed", socket=self._socket)
             reader = asyncio.create_task(_read(docker, since_s, queue), name="docker event reader")
@@ -82,8 +83,8 @@ class EventFollower:
             watcher.add_done_callback(lambda _: reader.cancel())
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    revival = tasks.create_task(self._reconciler.revive(docker))
-                    mirroring = tasks.create_task(self._mirror.run(docker))
+                    revival = tasks.create_task(self._looks.at_stopped(docker))
+                    mirroring = tasks.create_task(self._records.run(docker))
                     await self._handle(docker, queue, tasks)
                     mirroring.cancel()
                     revival.cancel()
@@ -104,7 +105,7 @@ class EventFollower:
                 async with asyncio.timeout_at(next_look):
                     event = await queue.get()
             except TimeoutError:
-                await self._reconciler.reconcile(docker, is_first=False)
+                await self._looks.at_everything(docker, is_first=False)
                 next_look = loop.time() + self._interval_s
                 continue
             if event is None:
@@ -121,18 +122,17 @@ class EventFollower:
     async def _learn(self, docker: Dockerd, event: Event) -> None:
         actor = event.actor
         if (event.type, event.action) == ("network", "destroy"):
-            self._mirror.look_again()
+            self._records.look_again()
         elif event.type == "network" and actor.attributes.get("type") == DRIVER:
             if event.action == "create":
-                name = actor.attributes.get("name", "")
-                await self._reconciler.learn_new_network(docker, actor.id, name)
+                await self._looks.at_network(docker, actor.id)
             elif event.action == "connect":
                 container_id = actor.attributes.get("container", "")
-                await self._reconciler.learn_container(docker, container_id)
+                await self._looks.at_container(docker, container_id)
         elif (event.type, event.action) == ("container", "rename") and any(
-            port.owner.container_id == actor.id for port in self._state.ports()
+            port.owner.container_id == actor.id for port in self._state.records.ports()
         ):
-            await self._reconciler.learn_container(docker, actor.id)
+            await self._looks.at_container(docker, actor.id)
 
     def _leave(self) -> None:
         if self.is_connected:

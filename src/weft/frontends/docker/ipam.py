@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from weft.control.specs import SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InvalidError, NotFoundError
-from weft.frontends.docker.networks import ADDRESS_SPACE
 from weft.frontends.docker.options import parse_address, parse_pool_options, parse_prefix
 from weft.frontends.docker.protocol import (
+    ADDRESS_SPACE,
     ADDRESS_TYPE,
     GATEWAY,
     AddressGiven,
@@ -180,7 +180,7 @@ class IpamCalls:
 
     def _is_in_docker(self, subnet: Subnet) -> bool:
         network = self._network_of(subnet)
-        return network is not None and self._state.is_in_docker(network)
+        return network is not None and self._state.records.is_in_docker(network)
 
     def _known_subnet(self, pool_id: str) -> Subnet:
         subnet = self._subnet(pool_id)

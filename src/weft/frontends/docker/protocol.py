@@ -28,6 +28,9 @@ GATEWAY = "com.docker.network.gateway"
 ADDRESS_TYPE = "RequestAddressType"
 """Option of RequestAddress: `GATEWAY` for a network's gateway."""
 
+ADDRESS_SPACE = "weft"
+"""Pools of Weft's own IPAM driver are known by it."""
+
 Options: TypeAlias = dict[str, msgspec.Raw]
 """Of an endpoint. Values are looked at one by one, for there may be 65,535 ports in one."""
 

@@ -12,12 +12,12 @@ from weft.errors import UnavailableError
 from weft.frontends.docker.drivers import methods
 from weft.frontends.docker.endpoints import EndpointCalls
 from weft.frontends.docker.events import EventFollower
-from weft.frontends.docker.garbage import Reconciler
+from weft.frontends.docker.following import RecordFollower
 from weft.frontends.docker.ipam import IpamCalls
-from weft.frontends.docker.mirror import Mirror
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.plugin_socket import PluginSocket
 from weft.frontends.docker.published import HostPorts, Probe
+from weft.frontends.docker.reconcile.looks import Looks
 from weft.frontends.docker.server import PluginServer
 from weft.frontends.docker.state import DockerState
 
@@ -35,14 +35,15 @@ class DockerFrontend:
         self._settings = settings
         self.state = DockerState(control)
         networks = NetworkCalls(self.state)
-        endpoints = EndpointCalls(self.state, networks.naming, HostPorts(self.state, is_listening))
+        endpoints = EndpointCalls(self.state, networks.names, HostPorts(self.state, is_listening))
         ipam = IpamCalls(self.state)
         self._server = PluginServer(methods(networks, endpoints, ipam))
+        looks = Looks(self.state, networks, ipam)
         self.follower = EventFollower(
             settings.docker_socket,
             self.state,
-            Reconciler(self.state, networks, ipam),
-            Mirror(self.state, networks, settings.reconcile_s),
+            looks,
+            RecordFollower(self.state, looks, settings.reconcile_s),
             settings.reconcile_s,
         )
 

@@ -1,43 +1,33 @@
-"""What both drivers and the follower of events share: how Docker's things are found among Weft's
-records, and what has been learnt of Docker in the background.
-
-Docker's endpoint is a port whose id follows from the endpoint's, so nothing has to be searched.
-"""
+"""What both drivers and the looks at Docker share: Weft's records by Docker's ids, and what this
+weftd remembers of Docker."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
 from weft.control.control import Control
-from weft.frontends.docker.bindings import (
-    DockerNetwork,
-    docker_network_id,
-    docker_network_of,
-)
+from weft.frontends.docker.answers import NetworkRequest
+from weft.frontends.docker.bindings import DockerNetwork, docker_network_id
+from weft.frontends.docker.reconcile.facts import Memory
+from weft.frontends.docker.records import DockerRecords
 from weft.model.addresses import IPAddress
 from weft.model.choices import Allocator
-from weft.model.ids import HostId, PortId, SubnetId, derived_id
-from weft.model.records import Binding, Network, Port, Subnet
+from weft.model.ids import NetworkId, SubnetId
+from weft.model.records import Network, Port, Subnet
 
 log = structlog.get_logger()
 
-MADE_BY = "docker"
-"""Label of a network that was made for a Docker network: it goes when the last of those goes."""
-MADE_FOR = "docker-id"
-"""Label of such a network: the id that Docker gave it."""
-LABEL = "weft.network"
-"""Docker's label on a network that weftd made in Docker: the id of the Weft network that it is."""
 GRACE_S = 30.0
 """A thing that Weft has just been asked for may not have reached Docker's own store yet."""
 _MEMORY_S = 600.0
 
 
 class DockerState:
-    """Records by Docker's ids. Owned by `DockerFrontend`; all on the event loop."""
+    """Owned by `DockerFrontend`; all on the event loop."""
 
     def __init__(
         self,
@@ -46,6 +36,8 @@ class DockerState:
         ifnames: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self.control = control
+        host = control.host
+        self.records = DockerRecords(control.view, host.id, host.name)
         self._clock = clock
         self._ifnames = ifnames or host_ifnames
         self._touched: dict[str, float] = {}
@@ -55,6 +47,8 @@ class DockerState:
         """See `DockerNetwork.engine`; empty until Docker was asked."""
         self.leaving: set[str] = set()
         """Networks of Docker's that weftd itself takes out of Docker now: they go there alone."""
+        self.refused: dict[NetworkId, NetworkRequest] = {}
+        """What Docker would not make; see `Memory`."""
 
     def touch(self, id: str) -> None:
         """Docker speaks of this network, endpoint or pool now: it is no garbage for a while."""
@@ -66,14 +60,6 @@ class DockerState:
         """Weft chose this pool's prefix; nobody asked for just that one."""
         known = {subnet.id for subnet in self.control.view.list(Subnet)}
         self._chosen = (self._chosen & known) | {id}
-
-    def is_chosen(self, subnet: Subnet) -> bool:
-        """Whether Weft chose its prefix, as far as this weftd remembers."""
-        return subnet.id in self._chosen
-
-    def has_touched(self, id: str) -> bool:
-        """Whether Docker, or the search for garbage, has spoken of it lately."""
-        return id in self._touched
 
     def is_fresh(self, id: str) -> bool:
         """Whether Docker spoke of it within `GRACE_S`."""
@@ -89,15 +75,15 @@ class DockerState:
         self._endpoints = None
         self._touched.clear()
 
-    def is_gone(self, endpoint_id: str) -> bool:
-        """Whether Docker is known to have this endpoint no more."""
-        known = self._endpoints
-        return known is not None and endpoint_id not in known and not self.is_fresh(endpoint_id)
-
-    def docker_network(self, docker_id: str) -> DockerNetwork | None:
-        """By Docker's id."""
-        id = docker_network_id(docker_id, self.control.host.id)
-        return docker_network_of(self.control.view.get(Binding, id))
+    def memory(self) -> Memory:
+        """All that is remembered at this moment."""
+        return Memory(
+            recent=frozenset(filter(self.is_fresh, self._touched)),
+            touched=frozenset(self._touched),
+            chosen=frozenset(self._chosen),
+            refused=dict(self.refused),
+            told=dict(self.control.notices.standing),
+        )
 
     async def keep(self, network: DockerNetwork) -> None:
         """Remember what is known of a network of this host's Docker."""
@@ -106,46 +92,6 @@ class DockerState:
     async def drop(self, docker_id: str) -> None:
         """It is Docker's no more."""
         await self.control.unbind(docker_network_id(docker_id, self.control.host.id))
-
-    def anywhere(self, network: Network) -> Iterator[DockerNetwork]:
-        """All networks of any host's Docker that are this one."""
-        found = self.control.view.by(Binding, "record_id", network.id)
-        return filter(None, map(docker_network_of, found))
-
-    def network(self, docker_id: str) -> Network | None:
-        """The Weft network that a Docker network is."""
-        record = self.docker_network(docker_id)
-        return self.control.view.get(Network, record.network_id) if record is not None else None
-
-    def docker_networks(self) -> Iterator[DockerNetwork]:
-        """All networks of this host's Docker."""
-        for record in map(docker_network_of, self.control.view.list(Binding)):
-            if record is not None and record.host_id == self.control.host.id:
-                yield record
-
-    def is_in_docker(self, network: Network) -> bool:
-        """Whether a network of this host's Docker is this one."""
-        return any(
-            record.host_id == self.control.host.id
-            and not record.contradiction
-            and not record.is_name_awaited
-            for record in self.anywhere(network)
-        )
-
-    def port(self, endpoint_id: str) -> Port | None:
-        """The port that an endpoint is."""
-        return self.control.view.get(Port, port_id_of(endpoint_id))
-
-    def ports(self) -> Iterator[Port]:
-        """All ports of this host's Docker."""
-        for port in self.control.view.by(Port, "host_id", self.control.host.id):
-            if port.owner.frontend == "docker":
-                yield port
-
-    def subnet_of(self, network: Network, address: IPAddress) -> Subnet | None:
-        """The network's subnet in which an address lies."""
-        subnets = self.control.networks.subnets(network)
-        return next((s for s in subnets if address in s.cidr), None)
 
     async def evict(
         self,
@@ -161,7 +107,7 @@ class DockerState:
         other has it. Linear in the network's ports when a MAC is given.
         """
         for address in addresses:
-            subnet = self.subnet_of(network, address)
+            subnet = self.records.subnet_of(network, address)
             is_proof = (
                 subnet is not None and subnet.allocator is Allocator.DOCKER and endpoint_id != ""
             )
@@ -201,30 +147,3 @@ class DockerState:
 def host_ifnames() -> frozenset[str]:
     """Names of the devices in weftd's network namespace."""
     return frozenset(name for _, name in socket.if_nameindex())
-
-
-def port_id_of(endpoint_id: str) -> PortId:
-    """The id of the port that an endpoint is."""
-    return PortId(derived_id("docker-endpoint", endpoint_id))
-
-
-def provisional_name(docker_id: str) -> str:
-    """What a network is called until Docker's name for it is known."""
-    return f"docker-{docker_id[:12]}"
-
-
-def is_made_by_docker(network: Network, host_id: HostId | None = None) -> bool:
-    """Whether it was made for a network of this host's Docker; None: of any host's."""
-    return any(key == MADE_BY and host_id in (None, value) for key, value in network.labels)
-
-
-def is_made_for(network: Network, docker_id: str) -> bool:
-    """Whether it was made for this network of Docker's."""
-    return (MADE_FOR, docker_id) in network.labels
-
-
-def is_name_provisional(network: Network) -> bool:
-    """Whether it waits to learn what Docker calls it, on whichever host."""
-    return any(
-        key == MADE_FOR and network.name == provisional_name(value) for key, value in network.labels
-    )
