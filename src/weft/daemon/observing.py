@@ -53,8 +53,8 @@ def make_observing(
         settings,
         host_id,
         dns.resolvers,
-        lambda: secrets.current_id,
         dns.former_resolvers,
+        lambda: secrets.current_id,
     )
     secrets.changed.append(host_record.look_again)
     host_prefixes = HostPrefixesRecord(store, host_id)

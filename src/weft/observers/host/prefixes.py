@@ -7,29 +7,25 @@ from collections.abc import Iterable
 
 import structlog
 
-from weft.errors import WeftError
 from weft.kernel import rules, underlay
 from weft.kernel.netlink import Netlink
 from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId
 from weft.model.records import HostPrefixes
 from weft.model.records.hosts import MAX_PREFIXES
+from weft.observers.host.own_record import OwnRecord
 from weft.store.interface import Put, Store
 
 log = structlog.get_logger()
 
 
-class HostPrefixesRecord:
-    """Writes the record when what it says has changed."""
+class HostPrefixesRecord(OwnRecord):
+    """The `HostPrefixes` record."""
 
     def __init__(self, store: Store, host_id: HostId) -> None:
+        super().__init__("prefixes of this host not told")
         self._store = store
         self._host_id = host_id
-        self._changed = asyncio.Event()
-
-    def look_again(self) -> None:
-        """Something may have changed."""
-        self._changed.set()
 
     async def refresh(self) -> None:
         """Look and write."""
@@ -42,16 +38,6 @@ class HostPrefixesRecord:
                 has_rules=found.has_rules,
             )
             await self._store.write([Put(found)])
-
-    async def run(self) -> None:
-        """Follow changes until cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.refresh()
-            except (WeftError, OSError) as error:
-                log.warning("prefixes of this host not told", reason=str(error))
 
 
 def find(host_id: HostId) -> HostPrefixes:
@@ -69,8 +55,8 @@ def find(host_id: HostId) -> HostPrefixes:
 
 
 def _bounded(prefixes: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
-    """Ascending, as they come. A router of the internet has a million, and every host would keep
-    them, so of too many the shortest are told."""
+    """The prefixes in the order in which they come. A router of the internet has a million, which
+    every host would have to keep; so of too many the shortest are told."""
     found = list(prefixes)
     if len(found) <= MAX_PREFIXES:
         return tuple(found)

@@ -9,11 +9,11 @@ import structlog
 
 import weft
 from weft.config import Settings
-from weft.errors import WeftError
 from weft.kernel import underlay
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Cluster, Host
+from weft.observers.host.own_record import OwnRecord
 from weft.semantics.overhead import encrypted_mtu_bytes, network_mtu_bytes
 from weft.store.interface import Changed, Put, Store
 from weft.topology.encryption import cluster_settings
@@ -21,8 +21,8 @@ from weft.topology.encryption import cluster_settings
 log = structlog.get_logger()
 
 
-class HostRecord:
-    """Writes the record when what it says has changed."""
+class HostRecord(OwnRecord):
+    """The `Host` record, but for its keys."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class HostRecord:
         settings: Settings,
         host_id: HostId,
         resolvers: Callable[[], Sequence[IPAddress]],
-        secret_id: Callable[[], str] = str,
-        former_resolvers: Callable[[], Sequence[IPAddress]] = tuple,
+        former_resolvers: Callable[[], Sequence[IPAddress]],
+        secret_id: Callable[[], str],
     ) -> None:
+        super().__init__("underlay not found, host record kept")
         self._store = store
         self._settings = settings
         self._host_id = host_id
         self._resolvers = resolvers
         self._secret_id = secret_id
         self._former_resolvers = former_resolvers
-        self._changed = asyncio.Event()
         self._written: Host | None = None
         store.watch(self._on_records)
 
@@ -70,28 +70,14 @@ class HostRecord:
             return network_mtu_bytes(found.mtu_bytes, found.addresses)
         return encrypted_mtu_bytes(found.mtu_bytes, found.addresses[0])
 
-    def look_again(self) -> None:
-        """Something may have changed."""
-        self._changed.set()
-
     def _on_records(self, changes: Sequence[Changed]) -> None:
         """A restored backup may have brought an older record back; and encryption takes a part of
-        what fits into a packet."""
+        each packet's room."""
         for change in changes:
             if change.key == (Host, self._host_id) and change.new != self._written:
-                self._changed.set()
+                self.look_again()
             if change.key[0] is Cluster:
-                self._changed.set()
-
-    async def run(self) -> None:
-        """Follow changes until cancelled. An underlay that goes away leaves the record as it is."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.refresh()
-            except (WeftError, OSError) as error:
-                log.warning("underlay not found, host record kept", reason=str(error))
+                self.look_again()
 
 
 def _sorted(addresses: Sequence[IPAddress]) -> tuple[IPAddress, ...]:
