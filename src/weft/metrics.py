@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import weft
-from weft.api.context import DnsFacts, EngineFacts, NoSnooping
+from weft.api.context import DnsFacts, EngineFacts
 from weft.control.control import Control
 from weft.engine.sink import Counters
 from weft.engine.wire_drops import wire_drops
@@ -47,13 +47,13 @@ class Metrics:
         engine: EngineFacts,
         dns: DnsFacts,
         started_s: float,
-        multicast: Snooping | None = None,
+        multicast: Snooping,
     ) -> None:
         self._control = control
         self._engine = engine
         self._dns = dns
         self._started_s = started_s
-        self._multicast = multicast or NoSnooping()
+        self._multicast = multicast
         self._process: ProcessCollector | None = None
         self._counters: Mapping[str, Counters] = {}
 

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.context import Context
-from weft.control.control import Control
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InvalidError
 from weft.ipam.allocation import next_subnet
@@ -37,7 +36,7 @@ class Allocation(RuleBasedStateMachine):
         self.now_s = 1e9
         self.store = MemoryStore()
         self.loop = asyncio.new_event_loop()
-        self.control = Control(
+        self.control = control_alone(
             Context(
                 store=self.store,
                 settler=AtOnce(),
@@ -47,6 +46,7 @@ class Allocation(RuleBasedStateMachine):
                 random_bytes=random.Random(3).randbytes,
                 host_routes=tuple,
                 targets=NothingRuns(),
+                space=WholeSpace,
             )
         )
         hole = ip_address("10.0.0.0") + (excluded or 0)

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.property.hostile import HOSTS, bodies
 from tests.property.test_hostile_records import decoded
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace
 from tests.unit.api.test_openapi import Described, exchange
 from tests.unit.conftest import Weftd
 from weft.config import Settings
@@ -141,6 +141,7 @@ def test_addresses_are_shared_out_and_records_healed(
             random_bytes=random.Random(seed).randbytes,
             host_routes=tuple,
             targets=NothingRuns(),
+            space=WholeSpace,
         )
         space = SharedSpace(context, lambda: clock[0])
         healer = Healer(context, lambda: clock[0])
@@ -173,6 +174,7 @@ def test_numbers_at_the_end_stop_no_statement_about_others(huge: int) -> None:
             random_bytes=random.Random(1).randbytes,
             host_routes=tuple,
             targets=NothingRuns(),
+            space=WholeSpace,
         )
         space = SharedSpace(context, lambda: clock[0])
         own = subnet_of(1)

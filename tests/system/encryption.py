@@ -22,6 +22,7 @@ from tests.system.overlay import Overlay
 from tests.system.overlay_host import OverlayHost
 from tests.system.overlay_workload import Workload, sh, until
 from tests.system.workload import PATIENCE
+from weft.control.notices import Notices
 from weft.engine.ebpf.compile import functions
 from weft.engine.engine import Engine
 from weft.kernel.underlay_events import UnderlayEvents
@@ -98,7 +99,12 @@ class EncryptedHost(OverlayHost):
             self.store, rows, self.sink, reconcile_s=self.settings.reconcile_s
         )
         self.encryption = Encryption(
-            self.store, self.settings, self.id, engine, random_bytes=os.urandom
+            self.store,
+            self.settings,
+            self.id,
+            engine,
+            random_bytes=os.urandom,
+            notices=Notices(),
         )
         end_watch = self.store.watch(self._tell)
         events = UnderlayEvents(self.sink.interest, engine.follow_soon)

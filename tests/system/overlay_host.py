@@ -137,7 +137,7 @@ class OverlayHost:
             random_bytes=os.urandom,
             traffic=TunnelTraffic(bpffs_dir),
         )
-        self.prober.on_change = lambda: publish(self)
+        self.prober.on_change.append(lambda: publish(self))
         await self.prober.run()
 
     async def _write(self, changes: Sequence[Change]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_packets_pass_and_no_path_is_given_up_made_smaller_or_gone_round(
 
     for host in hosts:
         assert host.prober is not None
-        host.prober.on_change = lambda host=host: note(host)  # type: ignore[misc]
+        host.prober.on_change = [partial(note, host)]
         host.run(weather.on("up0", kind))
     talk(a, b, kind)
     if "loss" in kind:

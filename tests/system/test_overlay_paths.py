@@ -98,7 +98,7 @@ def test_lost_probes_change_nothing(overlay: Overlay) -> None:
     finds(one, two, 1500)
     seen = []
     assert one.prober is not None
-    one.prober.on_change = lambda: seen.append(one.path(two))
+    one.prober.on_change = [lambda: seen.append(one.path(two))]
     sh(switch, "nft add table bridge t")
     sh(switch, "nft add chain bridge t f '{ type filter hook forward priority 0; }'")
     sh(switch, "nft add rule bridge t f udp dport 4789 numgen inc mod 3 0 counter drop")

@@ -9,10 +9,9 @@ import random
 from collections.abc import Iterable
 from itertools import combinations
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.context import Context
-from weft.control.control import Control
 from weft.control.upkeep.healing import Healer
 from weft.mesh.fake_transport import FakeNetwork
 from weft.mesh.links import Links
@@ -51,8 +50,9 @@ class ClusterHost:
             random_bytes=random.Random(name).randbytes,
             host_routes=tuple,
             targets=NothingRuns(),
+            space=WholeSpace,
         )
-        self.control = Control(self.context)
+        self.control = control_alone(self.context)
         self.healer = Healer(self.context, network.clock_s)
 
     def wall_s(self) -> float:

@@ -14,17 +14,14 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
-from tests.surroundings import AtOnce
+from tests.surroundings import Alone, AtOnce, SoundRecords, WholeSpace
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
-from weft.api.context import NoEncryption
 from weft.api.server import ApiServer
 from weft.cluster.interface import LinkInfo, Problem
-from weft.cluster.standing import Alone
 from weft.config import Settings
 from weft.control.context import Context, Target
 from weft.control.control import Control
-from weft.control.hosts import SoundRecords
 from weft.dns.lookup import LookupAnswer, LookupRecord
 from weft.engine.failures import Failure
 from weft.engine.sink import Counters
@@ -34,6 +31,7 @@ from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import Host
 from weft.store.memory import MemoryStore
+from weft.topology.encryption import Hindrance
 from weft.topology.routes import Route
 
 T = TypeVar("T")
@@ -110,16 +108,27 @@ class FakeTargets:
         return Target(f"/run/netns/{target}", hash(target), frozenset({"lo"}), container_id, target)
 
 
-class FakeEncryption(NoEncryption):
+class FakeEncryption:
     """This host's part in encryption, waiting for a neighbour."""
 
     obstacle = ""
+    problem = ""
     waits_for = ("host h2 does not answer WireGuard on UDP port 6783: is a firewall between?",)
     key_made_s = 1000.0
+
+    def hindrances(self) -> Sequence[Hindrance]:
+        return ()
 
     async def rotate(self) -> str:
         """New keys, the same each time."""
         return PUBLIC_KEY
+
+
+class FakeSnooping:
+    """This host's part in multicast: it has heard nothing."""
+
+    def statistics(self) -> dict[str, int]:
+        return {}
 
 
 class FakeMembers(Alone):
@@ -176,6 +185,7 @@ class Weftd:
                 wall_s=time.time,
                 random_bytes=random.Random(7).randbytes,
                 targets=FakeTargets(),
+                space=WholeSpace,
                 host_routes=tuple,
             ),
             self.members,
@@ -214,7 +224,7 @@ class Weftd:
 
     async def _serve(self) -> None:
         dns, started_s = self.dns, time.time()
-        metrics = Metrics(self.control, self.engine, dns, started_s)
+        metrics = Metrics(self.control, self.engine, dns, started_s, FakeSnooping())
         server = ApiServer(
             ApiContext(
                 settings=self.settings,
@@ -225,6 +235,7 @@ class Weftd:
                 stop=self.is_stopped.set,
                 metrics=metrics.text,
                 encryption=FakeEncryption(),
+                multicast=FakeSnooping(),
             ),
             deadline_s=self._deadline_s,
         )

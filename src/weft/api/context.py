@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from weft.config import Settings
 from weft.control.control import Control
 from weft.engine.failures import Failure
 from weft.engine.sink import Counters
-from weft.errors import UnavailableError
 from weft.observers.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance
 
@@ -100,31 +99,6 @@ class EncryptionFacts(Protocol):
         ...
 
 
-class NoEncryption:
-    """Of a host that takes no part in it."""
-
-    obstacle = "this weftd takes no part in encryption"
-    waits_for: Sequence[str] = ()
-    problem = ""
-    key_made_s: float | None = None
-
-    def hindrances(self) -> Sequence[Hindrance]:
-        """None."""
-        return ()
-
-    async def rotate(self) -> str:
-        """Always refuses."""
-        raise UnavailableError(f"encrypt rotate: {self.obstacle}")
-
-
-class NoSnooping:
-    """Of a host that learns nothing of multicast."""
-
-    def statistics(self) -> Mapping[str, int]:
-        """None."""
-        return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """All that a handler may reach."""
@@ -139,5 +113,5 @@ class Context:
     """Ends weftd; what forwards goes on forwarding."""
     metrics: Callable[[], Awaitable[bytes]]
     """The text of GET /metrics."""
-    encryption: EncryptionFacts = field(default_factory=NoEncryption)
-    multicast: Snooping = field(default_factory=NoSnooping)
+    encryption: EncryptionFacts
+    multicast: Snooping

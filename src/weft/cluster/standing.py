@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from weft.cluster.interface import LinkInfo, Problem
-from weft.errors import UnavailableError
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Host, Neighbour, Neighbours
@@ -231,19 +230,3 @@ def _neighbour(view: View, one: HostId, other: HostId) -> Neighbour | None:
 
 def _first(addresses: Sequence[IPAddress]) -> IPAddress | None:
     return addresses[0] if addresses else None
-
-
-class Alone:
-    """No other hosts (tests, a weftd without links)."""
-
-    links: Mapping[HostId, LinkInfo] = {}
-    problems: Sequence[Problem] = ()
-    reached: Mapping[HostId, Route] = {}
-    since_s: Mapping[HostId, float] = {}
-    is_removed = False
-    has_passed_on = False
-    rotation = Rotation()
-
-    def rotate(self) -> None:
-        """There is no secret."""
-        raise UnavailableError("token: this weftd is of no cluster")

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from weft.config import Settings
 from weft.control.commits import Commits, Settler
 from weft.control.turn import Turn
-from weft.control.upkeep.space import Space, WholeSpace
+from weft.control.upkeep.space import Space
 from weft.model.addresses import IPNetwork
 from weft.model.ids import HostId, RandomBytes
 from weft.model.records import Host
@@ -61,7 +61,9 @@ class Context:
         random_bytes: RandomBytes,
         host_routes: Callable[[], Iterable[HostRoute]],
         targets: Targets,
+        space: Callable[[Context], Space],
     ) -> None:
+        """`space`: makes what says which addresses this host may give, out of all the others."""
         self.store = store
         self.settings = settings
         self.host_id = host_id
@@ -72,8 +74,7 @@ class Context:
         self.lock = Turn()
         self.commit = Commits(store, settler, self.lock).commit
         """See `Commits.commit`."""
-        self.space: Space = WholeSpace()
-        """Replaced once by whoever shares addresses with other hosts."""
+        self.space = space(self)
 
     @property
     def view(self) -> View:

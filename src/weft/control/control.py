@@ -38,13 +38,7 @@ from weft.store.interface import Delete, Listener, Put, View
 class Control:
     """Everything a frontend may ask for."""
 
-    def __init__(
-        self,
-        context: Context,
-        members: Members | None = None,
-        records: Records | None = None,
-    ) -> None:
-        """members: None: there are no other hosts."""
+    def __init__(self, context: Context, members: Members, records: Records) -> None:
         self._context = context
         self.addresses = Addresses(context)
         self.reservations = Reservations(context, self.addresses)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from weft.cluster.interface import Problem
 from weft.cluster.standing import (
-    Alone,
     Members,
     Standing,
     standings,
@@ -18,7 +17,7 @@ from weft.cluster.standing import (
 from weft.cluster.troubles import Trouble, troubles
 from weft.control.context import Context
 from weft.control.references import find_host
-from weft.errors import InUseError, InvalidError, NotFoundError, UnavailableError
+from weft.errors import InUseError, InvalidError, UnavailableError
 from weft.model.ids import HostId
 from weft.model.records import KINDS, ForgottenHost, Host, HostKeys, Neighbours
 from weft.store.health import Health, StoreHealth
@@ -45,30 +44,13 @@ class Records(Protocol):
         ...
 
 
-class SoundRecords:
-    """Nothing is wrong with them (tests, simulations)."""
-
-    def health(self) -> Health:
-        """All is well."""
-        return Health()
-
-    async def mend(self, kind: str, id: str) -> None:
-        """There is nothing to mend."""
-        raise NotFoundError(f"record {kind} {id}: is not among those that cannot be used")
-
-
 class Hosts:
     """The hosts of the cluster, and how one leaves it."""
 
-    def __init__(
-        self,
-        context: Context,
-        members: Members | None = None,
-        records: Records | None = None,
-    ) -> None:
-        self._members: Members = members or Alone()
+    def __init__(self, context: Context, members: Members, records: Records) -> None:
+        self._members = members
         self._context = context
-        self._records = records or SoundRecords()
+        self._records = records
 
     @property
     def members(self) -> Members:

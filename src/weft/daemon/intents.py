@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import NamedTuple
 
 from weft.cluster.membership import Membership
@@ -13,6 +14,7 @@ from weft.control.control import Control
 from weft.control.upkeep.healing import Healer
 from weft.control.upkeep.janitor import Janitor
 from weft.control.upkeep.shared_space import SharedSpace
+from weft.control.upkeep.space import Space
 from weft.daemon.records import Records
 from weft.engine.engine import Engine
 from weft.frontends.docker.finder import DockerFinder
@@ -25,7 +27,7 @@ class Intents(NamedTuple):
     """Control, and its upkeep."""
 
     control: Control
-    space: SharedSpace
+    space: Space
     healer: Healer
     janitor: Janitor
 
@@ -43,17 +45,17 @@ def make_intents(
         random_bytes=os.urandom,
         host_routes=host_routes,
         targets=HostTargets([DockerFinder(settings)] if settings.docker else []),
+        space=partial(
+            SharedSpace,
+            clock=time.monotonic,
+            is_restored=records.is_put_back,
+            times=LeaseTimes.of(settings.lease_s),
+        ),
     )
     control = Control(context, membership, records)
-    context.space = space = SharedSpace(
-        context,
-        time.monotonic,
-        is_restored=records.is_put_back,
-        times=LeaseTimes.of(settings.lease_s),
-    )
     return Intents(
         control=control,
-        space=space,
+        space=context.space,
         healer=Healer(context, time.monotonic),
         janitor=Janitor(context, control.ports, control.reservations, is_namespace_there),
     )

@@ -77,7 +77,7 @@ def make_observing(
         traffic=TunnelTraffic(Path(settings.bpffs_dir)),
     )
     membership.neighbourhood.paths = prober.states
-    prober.on_change = membership.neighbourhood.look_again
+    prober.on_change.append(membership.neighbourhood.look_again)
     return Observing(
         host_record=host_record,
         host_prefixes=host_prefixes,

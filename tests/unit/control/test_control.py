@@ -7,11 +7,10 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 
-from tests.surroundings import AtOnce
+from tests.surroundings import AtOnce, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.commits import Ticket
 from weft.control.context import Context, HostRoute, Target
-from weft.control.control import Control
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
 from weft.engine.failures import Failure, RecordName, record_name
 from weft.engine.rows import RowKey
@@ -71,7 +70,7 @@ class Desk:
     def __init__(self, settler: AtOnce | None = None, routes: tuple[str, ...] = ()) -> None:
         self.store = MemoryStore()
         self.clock = Clock()
-        self.control = Control(
+        self.control = control_alone(
             Context(
                 store=self.store,
                 settler=settler or AtOnce(),
@@ -83,6 +82,7 @@ class Desk:
                     HostRoute(ip_network(r), f"{r} dev eth0", is_link=True) for r in routes
                 ],
                 targets=OneContainer(),
+                space=WholeSpace,
             )
         )
 

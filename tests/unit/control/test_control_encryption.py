@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 from msgspec.structs import replace
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.context import Context
 from weft.control.control import Control
@@ -45,7 +45,7 @@ def end(stage: EncryptionStage = EncryptionStage.OFF, follows: str = "") -> Host
 
 def control_of(*hosts: list[Record], cluster: Cluster | None = None) -> Control:
     records = [*chain.from_iterable(hosts), *([cluster] if cluster is not None else [])]
-    return Control(
+    return control_alone(
         Context(
             store=MemoryStore(records),
             settler=AtOnce(),
@@ -55,6 +55,7 @@ def control_of(*hosts: list[Record], cluster: Cluster | None = None) -> Control:
             random_bytes=random.Random(1).randbytes,
             host_routes=tuple,
             targets=NothingRuns(),
+            space=WholeSpace,
         )
     )
 

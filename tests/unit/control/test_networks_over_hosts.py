@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from tests.surroundings import WholeSpace
 from tests.unit.cluster import Cluster, ClusterHost
 from weft.config import Settings
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
-from weft.control.upkeep.space import WholeSpace
 from weft.engine.ebpf.compile.ports import compile_port
 from weft.engine.ebpf.tables.addresses import AddressKey
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, WeftError

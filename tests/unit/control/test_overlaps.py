@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.answers.conflicts import conflicts
 from weft.control.context import Context, HostRoute
@@ -29,7 +29,7 @@ def control(
     store: MemoryStore, *, links: tuple[str, ...] = (), routes: tuple[str, ...] = ()
 ) -> Control:
     known = [(prefix, True) for prefix in links] + [(prefix, False) for prefix in routes]
-    return Control(
+    return control_alone(
         Context(
             store=store,
             settler=AtOnce(),
@@ -42,6 +42,7 @@ def control(
                 for prefix, is_link in known
             ],
             targets=NothingRuns(),
+            space=WholeSpace,
         )
     )
 

@@ -11,10 +11,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.context import Context
-from weft.control.control import Control
 from weft.control.specs import NetworkSpec, PortSpec, SubnetSpec
 from weft.control.upkeep.shared_space import SharedSpace
 from weft.errors import ConflictError, ExhaustedError, UnavailableError
@@ -52,6 +51,7 @@ class Desk:
             random_bytes=random.Random(number).randbytes,
             host_routes=tuple,
             targets=NothingRuns(),
+            space=WholeSpace,
         )
         self.context.space = self.space = SharedSpace(
             self.context,
@@ -59,7 +59,7 @@ class Desk:
             times=LeaseTimes(taken_after_s=0.3, fenced_after_s=0.2, alone_s=0.2, retry_s=0.1),
             wait_s=2,
         )
-        self.control = Control(self.context)
+        self.control = control_alone(self.context)
         self.agent: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace
 from tests.unit.conftest import FakeMembers
 from weft.cluster.fake_links import link
 from weft.cluster.interface import Problem
@@ -94,6 +94,7 @@ class Desk:
             random_bytes=random.Random(1).randbytes,
             host_routes=tuple,
             targets=NothingRuns(),
+            space=WholeSpace,
         )
         self.control = Control(context, self.members, self)
         self.members.reached = dict(routes(A, self.store))

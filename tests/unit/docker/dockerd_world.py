@@ -8,10 +8,9 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from weft.config import Settings
 from weft.control.context import Context
-from weft.control.control import Control
 from weft.errors import UnavailableError, WeftError
 from weft.frontends.docker import protocol
 from weft.frontends.docker.answers import (
@@ -155,7 +154,7 @@ class World:
     def __init__(self, *records: Record) -> None:
         self.now_s = 1_000_000.0
         self.store = MemoryStore(records)
-        self.control = Control(
+        self.control = control_alone(
             Context(
                 store=self.store,
                 settler=AtOnce(),
@@ -165,6 +164,7 @@ class World:
                 random_bytes=random.Random(7).randbytes,
                 host_routes=tuple,
                 targets=NothingRuns(),
+                space=WholeSpace,
             )
         )
         self.state = DockerState(self.control, lambda: self.now_s, frozenset)

@@ -16,11 +16,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tests.surroundings import AtOnce, NothingRuns
+from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from tests.unit.cluster import ClusterHost
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
-from weft.control.control import Control
 from weft.frontends.docker.service import DockerFrontend
 from weft.model.addresses import ip_network
 from weft.model.ids import HostId
@@ -70,7 +69,7 @@ class Plugin:
         self.control = (
             host.control
             if host
-            else Control(
+            else control_alone(
                 Context(
                     store=self.store,
                     settler=AtOnce(),
@@ -82,6 +81,7 @@ class Plugin:
                         HostRoute(ip_network(r), f"{r} dev eth0", is_link=True) for r in routes
                     ],
                     targets=NothingRuns(),
+                    space=WholeSpace,
                 )
             )
         )

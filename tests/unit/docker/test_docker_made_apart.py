@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.surroundings import WholeSpace
 from tests.unit.docker.machines import Machine, machines, quiet, until
-from weft.control.upkeep.space import WholeSpace
 from weft.ipam.records import blocks_id
 from weft.model.ids import HostId
 from weft.model.records import AddressBlocks, Port, Subnet

@@ -151,7 +151,7 @@ class World:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self.prober.on_change = self._count
+        self.prober.on_change.append(self._count)
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(self.prober.run())
             yield

@@ -1,8 +1,8 @@
 """Which addresses this host may give, for those who give them.
 
-On a host without others it is all that there is; in a cluster what the ring says. Whoever finds
-nothing raises `SpaceNeeded`, lets go of the turn, waits here until there is something, and tries
-again; so two hosts that wait for each other's addresses never wait for each other's turn.
+An intent that finds no address raises `SpaceNeeded`, lets go of the turn, waits here until there is
+an address, and tries again; so two hosts that wait for each other's addresses never wait for each
+other's turn.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Subnet
 from weft.store.interface import Change
-
-EVERYTHING: Sequence[Interval] = ((0, (1 << 128) - 1),)
 
 
 class SpaceNeeded(WeftError):
@@ -51,6 +49,10 @@ class Fence(NamedTuple):
 class Space(Protocol):
     """What this host may give."""
 
+    async def run(self) -> None:
+        """Ask and answer other hosts, until cancelled."""
+        ...
+
     @property
     def fence(self) -> Fence:
         """How this host is linked to its lease quorum."""
@@ -83,33 +85,6 @@ class Space(Protocol):
         """Give all that this host owns to others, for it leaves; whether they have it. Otherwise
         they take it once it is forgotten, if enough of its lease quorum are there."""
         ...
-
-
-class WholeSpace:
-    """There is no other host."""
-
-    fence = Fence(is_returning=False, since_s=None, members=(), reached=frozenset())
-    taken_after_s = 0.0
-
-    def lost_since_s(self, host: HostId) -> float | None:
-        """See `Space.lost_since_s`."""
-        return None
-
-    def may_use(self, subnet: Subnet) -> Sequence[Interval]:
-        """See `Space.may_use`."""
-        return EVERYTHING
-
-    def created(self, subnet: Subnet) -> Sequence[Change]:
-        """See `Space.created`."""
-        return ()
-
-    async def obtain(self, needed: SpaceNeeded) -> None:
-        """See `Space.obtain`. Nothing ever comes."""
-        raise exhausted(needed)
-
-    async def hand_over(self) -> bool:
-        """See `Space.hand_over`."""
-        return False
 
 
 def exhausted(needed: SpaceNeeded) -> ExhaustedError:

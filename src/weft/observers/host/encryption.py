@@ -96,7 +96,7 @@ class Encryption:
         kernel: Kernel,
         *,
         random_bytes: RandomBytes,
-        notices: Notices | None = None,
+        notices: Notices,
         wall_s: Callable[[], float] = time.time,
         handshakes: Handshakes | None = None,
     ) -> None:
@@ -105,7 +105,7 @@ class Encryption:
         self._host_id = host_id
         self._kernel = kernel
         self._random_bytes = random_bytes
-        self._notices = notices or Notices()
+        self._notices = notices
         self._wall_s = wall_s
         self._keys = WireGuardKeys(Path(settings.state_dir), random_bytes, wall_s)
         self._handshakes = handshakes or (lambda: read_handshakes(settings))

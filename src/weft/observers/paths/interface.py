@@ -29,8 +29,8 @@ class PathState(NamedTuple):
 class Paths(Protocol):
     """The data paths of this host."""
 
-    on_change: Callable[[], None]
-    """Called on the event loop after a state that `states` gives has changed; not for round
+    on_change: list[Callable[[], None]]
+    """Each is called on the event loop after a state that `states` gives has changed; not for round
     trips."""
 
     def states(self) -> Mapping[HostId, PathState]:

@@ -74,7 +74,7 @@ class Prober:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """traffic: None: nobody can tell, and every path counts as one that carries packets."""
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: list[Callable[[], None]] = []
         self._host_id = host_id
         self._tag = host_tag(host_id)
         self._store = store
@@ -277,7 +277,8 @@ class Prober:
                 self._told[host] = told
                 is_news = True
         if is_news:
-            self.on_change()
+            for listener in self.on_change:
+                listener()
 
     async def _sleep(self) -> None:
         wake_s = self._agenda.next_s
