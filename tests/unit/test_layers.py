@@ -73,6 +73,7 @@ PURE = (
     ),
     "engine/compiler.py",
     "engine/table.py",
+    "engine/steps.py",
     "engine/plumbing/tables",
     "engine/ebpf/tables",
     "engine/ebpf/map_table.py",
@@ -110,7 +111,7 @@ USERS_OF = {
 """Third parties, and who may know them. ctypes is for the kernel's calls."""
 
 
-PACKAGES = ("weft", "weft.engine", "weft.engine.ebpf")
+PACKAGES = ("weft", "weft.engine", "weft.engine.ebpf", "weft.kernel.bpf")
 """Of which modules are imported by name."""
 
 
@@ -185,6 +186,23 @@ def test_nobody_outside_knows_more_of_an_engine_than_its_plane() -> None:
         if one.module.startswith("weft.engine.ebpf")
         and layer(one.file) != "engine"
         and one.module not in ("weft.engine.ebpf", "weft.engine.ebpf.plane")
+    ]
+    assert wrong == []
+
+
+def test_what_says_rows_knows_of_the_kernel_no_more_than_its_maps() -> None:
+    said = [
+        ROOT / "engine" / part
+        for part in ("plumbing/tables", "ebpf/tables", "ebpf/map_table.py", "ebpf/compile")
+    ]
+    assert all(part.exists() for part in said)
+    known = {"weft.kernel.bpf", "weft.kernel.bpf.layouts", "weft.kernel.bpf.berths"}
+    wrong = [
+        str(one)
+        for one in IMPORTS
+        if (one.file in said or any(part in one.file.parents for part in said))
+        and layer_of_module(one.module) == "kernel"
+        and one.module not in known
     ]
     assert wrong == []
 

@@ -19,6 +19,7 @@ from weft.engine.ebpf.tables.resolvers import RESOLVERS
 from weft.engine.plumbing.devices import Devices
 from weft.engine.rows import Row, RowFailure, RowKey
 from weft.engine.sink import Tables
+from weft.engine.steps import Step
 from weft.errors import KernelError
 from weft.model.ids import NetworkId, Vni
 from weft.model.records import Network, Record, Subnet
@@ -153,6 +154,6 @@ def test_rows_of_a_table_that_fails_over_one_are_written_one_by_one(tmp_path: Pa
     table.rows = {IPv4Address("192.0.2.1"): 0}
     sink._drivers[table.name] = table
     assert sink._read(table.name, {}) == {}
-    failures = sink._write(table.name, {1: 1, 3: 3, 4: 4}, [IPv4Address("192.0.2.1")])
+    failures = sink._write(Step(RESOLVERS, {1: 1, 3: 3, 4: 4}, [IPv4Address("192.0.2.1")]))
     assert table.rows == {1: 1, 4: 4}
     assert failures == [RowFailure(RowKey(table.name, 3), "ValueError: three")]

@@ -48,6 +48,7 @@ from weft.engine.plumbing.host_settings import HostSettings, Mended
 from weft.engine.plumbing.tables.host_routes import OWN_ROUTES, OWN_TABLE
 from weft.engine.plumbing.tables.wireguard import WIREGUARD
 from weft.engine.rows import Driver, RowFailure, RowKey
+from weft.engine.steps import Step, additions, removals
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
 from weft.kernel.bpf import counters, programs
@@ -201,9 +202,10 @@ class Sink:
             log.exception("fault in weftd: table not read", table=name)
             return {}
 
-    def _write(
-        self, name: str, upserts: Mapping[Hashable, Hashable], deletes: Collection[Hashable]
-    ) -> list[RowFailure]:
+    def _write(self, step: Step) -> list[RowFailure]:
+        name, upserts, deletes = step.table.name, step.upserts, step.deletes
+        if not upserts and not deletes:
+            return []
         driver = self._drivers[name]
         try:
             return driver.write(upserts, deletes)
@@ -212,12 +214,12 @@ class Sink:
             return [RowFailure(RowKey(name, key), str(error)) for key in (*upserts, *deletes)]
         except Exception:
             log.exception("fault in weftd: table not written, its rows are tried one by one")
-        steps: list[tuple[Hashable, Mapping[Hashable, Hashable], tuple[Hashable, ...]]] = [
+        parts: list[tuple[Hashable, Mapping[Hashable, Hashable], tuple[Hashable, ...]]] = [
             *((key, {}, (key,)) for key in deletes),
             *((key, {key: value}, ()) for key, value in upserts.items()),
         ]
         failures: list[RowFailure] = []
-        for key, upsert, gone in steps:
+        for key, upsert, gone in parts:
             try:
                 failures += driver.write(upsert, gone)
             except Exception as error:
@@ -228,20 +230,14 @@ class Sink:
     def apply(
         self, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
     ) -> list[RowFailure]:
-        """Make the changes: deletes from the last table to the first, then upserts back again.
-
-        Of some tables the deletes wait for the upserts: see `Table.are_deletes_last`.
-        """
+        """Make the changes; see `engine.steps`."""
         failures: list[RowFailure] = []
-        for table in reversed(TABLES):
-            if deletes.get(table.name) and not table.are_deletes_last:
-                failures += self._write(table.name, {}, deletes[table.name])
-        for table in TABLES:
-            written = upserts.get(table.name, {})
-            late = deletes.get(table.name, ()) if table.are_deletes_last else ()
-            if written or late:
-                failures += self._write(table.name, written, late)
-            if table is WIREGUARD and written:
+        for step in removals(TABLES, deletes):
+            failures += self._write(step)
+        for step in additions(TABLES, upserts, deletes):
+            failures += self._write(step)
+            table = step.table
+            if table is WIREGUARD and step.upserts:
                 # A new device: by it tunnels now go, and it holds an address of this host's.
                 failures += [*self._tunnels.follow(), *self._wires.follow()]
             if table is FILTERS:
