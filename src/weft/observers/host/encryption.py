@@ -227,8 +227,7 @@ class Encryption:
             self.waits_for = await self._silent(cluster, me, known)
         else:
             self.waits_for = ()
-        has_changed = (end.in_force >= SENDS) != (end.stage >= SENDS)
-        if known and has_changed and not self.waits_for:
+        if known and not self.waits_for and _sends_otherwise(cluster, end):
             await asyncio.sleep(LINGER_S)
         return not self.waits_for
 
@@ -353,6 +352,15 @@ class Encryption:
             await self.rotate()
         except WeftError as error:
             self.problem = str(error)
+
+
+def _sends_otherwise(cluster: Cluster, end: HostKeys) -> bool:
+    """Whether this host has just begun or ceased to encrypt to others: by its stage, or because a
+    network is exempt no longer."""
+    if (end.in_force >= SENDS) != (end.stage >= SENDS):
+        return True
+    is_new = end.follows != cluster.encryption_id
+    return is_new and not set(cluster.former_plain_underlays) <= set(cluster.plain_underlays)
 
 
 def read_handshakes(settings: Settings) -> Mapping[str, float]:
