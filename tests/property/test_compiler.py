@@ -18,9 +18,10 @@ from tests.property.strategies import (
     records,
     subnets,
 )
-from weft.engine.compiler import Compiler, RowChanges
+from weft.engine.compiler import Compiler
 from weft.engine.difference import difference
 from weft.engine.ebpf.compile import functions
+from weft.engine.rows import RowChanges
 from weft.store.interface import Change, Delete, Put
 from weft.store.memory import MemoryStore
 

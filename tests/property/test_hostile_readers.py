@@ -52,7 +52,7 @@ from weft.model.records import (
 from weft.observers.paths.targets import destination, targets
 from weft.store.interface import Change, Put
 from weft.store.memory import MemoryStore
-from weft.topology.routes import routes
+from weft.topology.routes import data_routes, routes
 
 ME = HostId(HOSTS[0])
 several = st.lists(bodies, max_size=40)
@@ -118,7 +118,7 @@ def test_names_are_answered(first: list[tuple[str, bytes]], later: list[tuple[st
 def test_ways_are_found(found: list[tuple[str, bytes]]) -> None:
     store = MemoryStore([OWN, *foreign(found)])
     for is_data in (False, True):
-        routes(ME, store, is_data=is_data)
+        store.ask(data_routes if is_data else routes, ME)
     for target in targets(ME, store):
         for address in target.addresses:
             destination(ME, target, address, store)

@@ -71,7 +71,12 @@ PURE = (
             "restore",
         )
     ),
+    "engine/claims.py",
     "engine/compiler.py",
+    "engine/questions.py",
+    "engine/readings.py",
+    "engine/reads.py",
+    "store/asking.py",
     "engine/table.py",
     "engine/steps.py",
     "engine/plumbing/tables",

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours, Record
 from weft.store.memory import MemoryStore
-from weft.topology.routes import Route, routes
+from weft.topology.routes import Route, data_routes, routes
 
 
 def a(number: int) -> IPv4Address:
@@ -38,21 +38,21 @@ def world(neighbours: dict[int, list[Neighbour]], *more: Record) -> MemoryStore:
 
 def test_a_link_that_both_ends_state_is_a_direct_way() -> None:
     view = world({1: [link(2, 1500)], 2: [link(1, 9000)]})
-    assert routes(host(1), view) == {host(2): Route(host(2), host(2), a(2), 1, 1500)}
+    assert view.ask(routes, host(1)) == {host(2): Route(host(2), host(2), a(2), 1, 1500)}
 
 
 def test_a_link_that_one_end_states_is_none() -> None:
-    assert routes(host(1), world({1: [link(2)], 2: []})) == {}
+    assert world({1: [link(2)], 2: []}).ask(routes, host(1)) == {}
 
 
 def test_a_host_behind_another_is_reached_through_it_with_the_least_mtu() -> None:
     view = world({1: [link(2, 9000)], 2: [link(1, 9000), link(3, 1400)], 3: [link(2, 1500)]})
-    assert routes(host(1), view)[host(3)] == Route(host(3), host(2), a(2), 2, 1400)
+    assert view.ask(routes, host(1))[host(3)] == Route(host(3), host(2), a(2), 2, 1400)
 
 
 def test_an_unknown_mtu_says_nothing_about_the_way() -> None:
     view = world({1: [link(2, 0)], 2: [link(1, 0), link(3, 1400)], 3: [link(2, 0)]})
-    assert routes(host(1), view)[host(3)].path_mtu_bytes == 1400
+    assert view.ask(routes, host(1))[host(3)].path_mtu_bytes == 1400
 
 
 def test_among_equal_ways_the_smallest_host_relays() -> None:
@@ -64,7 +64,7 @@ def test_among_equal_ways_the_smallest_host_relays() -> None:
             4: [link(3), link(2)],
         }
     )
-    assert routes(host(1), view)[host(4)].via == host(2)
+    assert view.ask(routes, host(1))[host(4)].via == host(2)
 
 
 def test_data_goes_round_a_path_that_one_end_calls_broken() -> None:
@@ -75,18 +75,18 @@ def test_data_goes_round_a_path_that_one_end_calls_broken() -> None:
             3: [link(1, is_path_broken=True), link(2)],
         }
     )
-    assert routes(host(1), view)[host(3)].hops == 1
-    assert routes(host(1), view, is_data=True)[host(3)].via == host(2)
+    assert view.ask(routes, host(1))[host(3)].hops == 1
+    assert view.ask(data_routes, host(1))[host(3)].via == host(2)
 
 
 def test_a_forgotten_host_is_not_reached_and_relays_nothing() -> None:
     neighbours = {1: [link(2)], 2: [link(1), link(3)], 3: [link(2)]}
-    assert routes(host(1), world(neighbours, ForgottenHost(id=host(2)))) == {}
+    assert world(neighbours, ForgottenHost(id=host(2))).ask(routes, host(1)) == {}
 
 
 def test_a_path_without_a_link_carries_data_and_no_records() -> None:
     bare = Neighbour(host_id=host(2), address=a(2), has_link=False)
     back = Neighbour(host_id=host(1), address=a(1), has_link=False)
     view = world({1: [bare], 2: [back]})
-    assert routes(host(1), view) == {}
-    assert routes(host(1), view, is_data=True)[host(2)].hops == 1
+    assert view.ask(routes, host(1)) == {}
+    assert view.ask(data_routes, host(1))[host(2)].hops == 1

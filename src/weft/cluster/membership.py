@@ -203,7 +203,7 @@ class Membership:
     def _take_note(self) -> None:
         """Who is reached now, and to whom to link."""
         now_s = self._wall_s()
-        reached = routes(self.host_id, self._store)
+        reached = self._store.ask(routes, self.host_id)
         others = {host.id: host for host in self.others}
         self.reached = reached
         states = {host: state_of(host, self) for host in others}

@@ -14,10 +14,11 @@ import msgspec
 from weft.cluster.interface import LinkInfo, Problem
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
-from weft.model.records import Host, Neighbour, Neighbours
+from weft.model.records import Host
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings, party, way_between
-from weft.topology.routes import Route, routes
+from weft.topology.neighbours import Path, neighbour
+from weft.topology.routes import Route, data_routes
 
 State = Literal["local", "connected", "indirect", "lost"]
 """local: the host that tells.
@@ -110,7 +111,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 def standings(me: HostId, view: View, members: Members) -> list[Standing]:
     """All hosts of the cluster, this one too, by name."""
-    ways = routes(me, view, is_data=True)
+    ways = view.ask(data_routes, me)
     found = [
         Standing(host=host, state="local", address=_first(host.underlay))
         if host.id == me
@@ -123,10 +124,10 @@ def standings(me: HostId, view: View, members: Members) -> list[Standing]:
 def standing(
     me: HostId, host: Host, view: View, members: Members, ways: Mapping[HostId, Route]
 ) -> Standing:
-    """Another host. ways: of data, as `topology.routes` finds them."""
+    """Another host. ways: of data, as `data_routes` answers."""
     link = members.links.get(host.id)
     state = state_of(host.id, members)
-    mine = _neighbour(view, me, host.id)
+    mine = view.ask(neighbour, Path(me, host.id))
     address = link.address if link else mine.address if mine else _first(host.underlay)
     path, relay, path_mtu_bytes = _path(me, host, view, state, ways)
     way = _way(me, host, view, address)
@@ -169,7 +170,7 @@ def unnamed(me: HostId, view: View, members: Members) -> list[Problem]:
 def _path(
     me: HostId, host: Host, view: View, state: State, ways: Mapping[HostId, Route]
 ) -> tuple[PathKind | None, Host | None, int]:
-    there, back = _neighbour(view, me, host.id), _neighbour(view, host.id, me)
+    there, back = view.ask(neighbour, Path(me, host.id)), view.ask(neighbour, Path(host.id, me))
     ends = [end for end in (there, back) if end is not None]
     if any(end.is_path_broken for end in ends):
         way = ways.get(host.id)
@@ -220,12 +221,6 @@ def _reason_of_packets(path: PathKind | None, way: Way | None) -> tuple[str, str
             "see weft encrypt status, and weft doctor on the one that cannot",
         )
     return LOST_ON_THE_WAY if path == "broken" else ("", "")
-
-
-def _neighbour(view: View, one: HostId, other: HostId) -> Neighbour | None:
-    record = view.get(Neighbours, one)
-    stated = record.neighbours if record is not None else ()
-    return next((each for each in stated if each.host_id == other), None)
 
 
 def _first(addresses: Sequence[IPAddress]) -> IPAddress | None:

@@ -179,7 +179,7 @@ class Networks:
         if not users:
             return
         holders = users_of(sorted(workload_and_host(view, port) for port in users))
-        reached = {self._context.host_id, *routes(self._context.host_id, view)}
+        reached = {self._context.host_id, *view.ask(routes, self._context.host_id)}
         holding = {port.host_id for port in users} - reached
         away = sorted(host_name(view, host) for host in holding if host is not None)
         hint = f"; {away[0]} is not reached, if it is gone: weft forget {away[0]}" if away else ""

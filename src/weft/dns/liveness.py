@@ -37,7 +37,7 @@ class Liveness:
         return host in self._live
 
     def _found(self) -> frozenset[HostId]:
-        return frozenset((self.me, *routes(self.me, self._view)))
+        return frozenset((self.me, *self._view.ask(routes, self.me)))
 
 
 def _is_about_links(changed: Changed) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from weft.engine.compiler import Compiler, RowChanges
+from weft.engine.compiler import Compiler
+from weft.engine.rows import RowChanges
 from weft.store.interface import Changed
 
 MOST_AT_ONCE = 256

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
 
-from weft.engine.compiler import RowChanges
 from weft.engine.difference import Difference
-from weft.engine.rows import RowKey
+from weft.engine.rows import RowChanges, RowKey
 
 
 class Pending:

@@ -8,8 +8,11 @@ actual rows can be compared as they are.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from weft.engine.reads import SetRead
+from weft.store.interface import View
 
 
 class Row(NamedTuple):
@@ -20,11 +23,30 @@ class Row(NamedTuple):
     value: Hashable
 
 
+class Each(NamedTuple):
+    """The rows that are desired for each element of a set, one call of `rows` an element.
+
+    When an element comes or goes, its own rows do, and nothing else is computed anew. Nothing else
+    that the same record wants may be for the same set.
+    """
+
+    of: SetRead
+    rows: Callable[[Any, View], Iterable[Row]]
+    """Of an element. Pure."""
+
+
 class RowKey(NamedTuple):
     """Names a row."""
 
     table: str
     key: Hashable
+
+
+class RowChanges(NamedTuple):
+    """The difference between two sets of rows."""
+
+    upserts: dict[RowKey, Hashable]
+    deletes: set[RowKey]
 
 
 class RowFailure(NamedTuple):

@@ -12,10 +12,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from weft.engine.compiler import RowChanges
 from weft.engine.failures import Failure, Failures, RecordName, record_name
 from weft.engine.intake import Intake
-from weft.engine.rows import RowKey
+from weft.engine.rows import RowChanges, RowKey
 from weft.store.interface import Changed, Key
 
 LOOK = RowKey("kernel", "all rows")

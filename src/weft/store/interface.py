@@ -7,13 +7,14 @@ one host, are replicated through the mesh or kept in etcd cannot be told from he
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from weft.model.records import Record
 
 R = TypeVar("R", bound=Record)
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Key = tuple[type[Record], str]
 """Kind and id."""
 
@@ -58,13 +59,6 @@ class View(Protocol):
         """The record with this id."""
         ...
 
-    def detail(self, kind: type[R], id: str, of: Callable[[R | None, K], T], what: K) -> T:
-        """What `of` says about `what` in the record with this id; None: there is none. Pure.
-
-        Whoever depends on this alone is computed anew only when the answer is another.
-        """
-        ...
-
     def list(self, kind: type[R]) -> Iterable[R]:
         """All records of a kind, in no particular order."""
         ...
@@ -80,18 +74,51 @@ class View(Protocol):
     def any(self, kind: type[Record], field: str, value: object) -> bool:
         """Whether `by` would find a record.
 
-        Constant in how many there are, and whoever depends on this alone is computed anew only
-        when the first comes or the last goes.
+        Constant in how many there are. A reader that depends on this alone is computed anew only
+        when the first record comes or the last one goes.
         """
         ...
 
     def beginning(self, kind: type[Record], field: str, first: object) -> Iterable[object]:
         """The values of a NamedTuple `field` that some record has and that begin with `first`.
 
-        Constant in how many records have each, and whoever depends on this is computed anew only
-        when a value comes or goes.
+        Constant in how many records have each. A reader that depends on this alone is computed anew
+        only when a value comes or goes.
         """
         ...
+
+    def ask(self, question: Question[K, T], key: K) -> T:
+        """The answer to a question; not to be changed by whoever asked for it.
+
+        A reader that depends on this alone is computed anew only when the answer is another. Raises
+        QuestionError when the question has none.
+        """
+        ...
+
+
+class Question(Generic[K, T_co]):
+    """A derived fact: what follows from the records about a key.
+
+    Its function is pure: it reads the view and nothing else, and may ask other questions. Two
+    answers that are equal are the same to whoever asked.
+    """
+
+    def __init__(self, function: Callable[[K, View], T_co]) -> None:
+        self.function = function
+        self.name = function.__qualname__
+        self.__doc__ = function.__doc__
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def question(function: Callable[[K, View], T]) -> Question[K, T]:
+    """Decorates the function of a question."""
+    return Question(function)
+
+
+class QuestionError(Exception):
+    """A question has no answer: its function failed, or it came back to itself. Names it."""
 
 
 class Store(View, Protocol):

@@ -12,7 +12,8 @@ from typing import TypeVar, cast
 import structlog
 
 from weft.model.records import Record
-from weft.store.interface import Change, Changed, Delete, Listener, Put
+from weft.store.asking import Asking
+from weft.store.interface import Change, Changed, Delete, Listener, Put, Question
 
 log = structlog.get_logger()
 R = TypeVar("R", bound=Record)
@@ -46,10 +47,6 @@ class RecordSet:
         """See `View.get`."""
         return cast("R | None", self._records.get(kind, {}).get(id))
 
-    def detail(self, kind: type[R], id: str, of: Callable[[R | None, K], T], what: K) -> T:
-        """See `View.detail`."""
-        return of(self.get(kind, id), what)
-
     def list(self, kind: type[R]) -> Iterable[R]:
         """See `View.list`."""
         return cast("Iterable[R]", tuple(self._records.get(kind, {}).values()))
@@ -70,6 +67,10 @@ class RecordSet:
     def beginning(self, kind: type[Record], field: str, first: object) -> Iterable[object]:
         """See `View.beginning`."""
         return tuple(self._index.get((kind, field, first), ()))
+
+    def ask(self, question: Question[K, T], key: K) -> T:
+        """See `View.ask`. Nothing is remembered from one call to the next."""
+        return Asking(self).ask(question, key)
 
     def apply(self, changes: Iterable[Change]) -> Sequence[Changed]:
         """Make the changes; returns those that changed something, in order."""

@@ -14,11 +14,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from weft.model.addresses import IPAddress, IPNetwork
-from weft.model.ids import HostId
-from weft.model.records import HostPrefixes, Network, Port, Subnet
-from weft.store.interface import View
+from weft.model.ids import HostId, NetworkId, SubnetId
+from weft.model.records import Host, HostPrefixes, Neighbours, Network, Port, Subnet
+from weft.model.records.hosts import link_of
+from weft.store.interface import View, question
+
+
+class HostPrefix(NamedTuple):
+    """A prefix on a host."""
+
+    host_id: HostId
+    prefix: IPNetwork
 
 
 def overlaps(one: IPNetwork, other: IPNetwork) -> bool:
@@ -46,19 +55,44 @@ def prefix_in_the_way(record: HostPrefixes | None, subnet: IPNetwork) -> IPNetwo
     return None
 
 
-def is_contested(record: HostPrefixes | None, subnet: IPNetwork) -> bool:
-    """Whether on this host the main routing table cannot be trusted to lead into a subnet."""
+@question
+def is_contested(subnet: HostPrefix, view: View) -> bool:
+    """Whether on a host the main routing table cannot be trusted to lead into a subnet."""
+    record = view.get(HostPrefixes, subnet.host_id)
     return record is not None and (
-        record.has_rules or prefix_in_the_way(record, subnet) is not None
+        record.has_rules or prefix_in_the_way(record, subnet.prefix) is not None
     )
 
 
-def is_around(record: HostPrefixes | None, subnet: IPNetwork) -> bool:
+@question
+def is_on_a_link(subnet: HostPrefix, view: View) -> bool:
     """Whether a subnet lies inside a larger link of the host: a route to it in the main table would
     take a part of that link away."""
+    record, prefix = view.get(HostPrefixes, subnet.host_id), subnet.prefix
     return record is not None and any(
-        overlaps(link, subnet) and link.prefixlen < subnet.prefixlen for link in record.links
+        overlaps(link, prefix) and link.prefixlen < prefix.prefixlen for link in record.links
     )
+
+
+@question
+def takes_underlay(subnet: HostPrefix, view: View) -> bool:
+    """Whether on a host a route to a subnet would lead away the packets to another host, or to this
+    one.
+
+    It is told by what this host knows by itself (its links, and who is on them), for others may
+    say of their addresses what they like.
+    """
+    me, prefix = view.get(Host, subnet.host_id), subnet.prefix
+    for address in me.underlay if me is not None else ():
+        link = link_of(address)
+        if link.version != prefix.version or not link.overlaps(prefix):
+            continue
+        beside = view.by(Host, "underlay_links", link)
+        if any(other in prefix for host in beside for other in host.underlay if other in link):
+            return True
+    record = view.get(Neighbours, subnet.host_id)
+    found = record.neighbours if record is not None else ()
+    return any(each.has_link and each.address in prefix for each in found)
 
 
 def contests(view: View) -> Iterator[tuple[HostId, Subnet, IPNetwork]]:
@@ -104,18 +138,28 @@ class _Near:
             yield from self._same[cidr]
 
 
-def is_cut_off(view: View, subnet: Subnet) -> bool:
+@question
+def is_cut_off(id: SubnetId, view: View) -> bool:
     """Whether a subnet of another network overlaps this one and goes before it."""
-    return _network(view, subnet) is not None and any(
+    subnet = view.get(Subnet, id)
+    if subnet is None or _network(view, subnet) is None:
+        return False
+    return any(
         other.network_id != subnet.network_id and goes_before(view, other, subnet)
         for other in overlapping_subnets(view, subnet)
     )
 
 
+@question
+def prefixes_cut_off(network_id: NetworkId, view: View) -> frozenset[IPNetwork]:
+    """The prefixes of a network's subnets that are cut off."""
+    subnets = view.by(Subnet, "network_id", network_id)
+    return frozenset(subnet.cidr for subnet in subnets if view.ask(is_cut_off, subnet.id))
+
+
 def addresses_with_a_way_out(view: View, port: Port) -> tuple[IPAddress, ...]:
     """Those of a port's addresses that are not in a subnet that is cut off."""
-    subnets = view.by(Subnet, "network_id", port.network_id)
-    closed = [subnet.cidr for subnet in subnets if is_cut_off(view, subnet)]
+    closed = view.ask(prefixes_cut_off, port.network_id)
     return tuple(a for a in port.addresses if not any(a in cidr for cidr in closed))
 
 

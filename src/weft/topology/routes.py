@@ -12,7 +12,7 @@ from typing import NamedTuple
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
-from weft.store.interface import View
+from weft.store.interface import View, question
 
 Graph = Mapping[HostId, Mapping[HostId, Neighbour]]
 """Host -> its confirmed neighbours, as it sees them."""
@@ -48,12 +48,20 @@ def graph(view: View, *, is_data: bool = False) -> Graph:
     }
 
 
-def routes(me: HostId, view: View, *, is_data: bool = False) -> Mapping[HostId, Route]:
-    """The shortest way to every host that can be reached; among equals, by the smallest ids.
+@question
+def routes(me: HostId, view: View) -> Mapping[HostId, Route]:
+    """From a host the shortest way to every host that can be reached; among equals, by the smallest
+    ids. Of what the mesh sends, over its links."""
+    return _shortest(me, graph(view), is_data=False)
 
-    is_data: only over neighbours whose data path works, as far as is known.
-    """
-    known = graph(view, is_data=is_data)
+
+@question
+def data_routes(me: HostId, view: View) -> Mapping[HostId, Route]:
+    """The same of packets, over neighbours whose data path works, as far as is known."""
+    return _shortest(me, graph(view, is_data=True), is_data=True)
+
+
+def _shortest(me: HostId, known: Graph, *, is_data: bool) -> Mapping[HostId, Route]:
     found: dict[HostId, Route] = {}
     frontier = [me]
     while frontier:

@@ -97,7 +97,7 @@ class Desk:
             space=WholeSpace,
         )
         self.control = Control(context, self.members, self)
-        self.members.reached = dict(routes(A, self.store))
+        self.members.reached = dict(self.store.ask(routes, A))
 
     def health(self) -> Health:
         return self.wrong

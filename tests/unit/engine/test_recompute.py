@@ -10,7 +10,7 @@ from weft.engine.compiler import Compiler
 from weft.engine.rows import Row, RowKey
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, Vni
 from weft.model.records import Network, Owner, Port
-from weft.store.interface import Delete, Put, View
+from weft.store.interface import Delete, Put, View, question
 from weft.store.memory import MemoryStore
 
 HOST, OTHER = HostId("h" * 16), HostId("i" * 16)
@@ -84,14 +84,16 @@ class Length:
 
     def __call__(self, port: Port, view: View) -> Iterator[Row]:
         self.calls += 1
-        yield Row("lengths", port.slot, view.detail(Network, FOO.id, letters, port.slot or 0))
+        yield Row("lengths", port.slot, view.ask(has_letters, port.slot or 0))
 
 
-def letters(network: Network | None, least: int) -> bool:
+@question
+def has_letters(least: int, view: View) -> bool:
+    network = view.get(Network, FOO.id)
     return network is not None and len(network.name) >= least
 
 
-def test_who_asks_for_a_detail_is_computed_anew_only_when_that_is_another() -> None:
+def test_who_asks_a_question_is_computed_anew_only_when_that_is_another() -> None:
     store, length = MemoryStore([FOO, port(2), port(4), port(6)]), Length()
     compiler = Compiler({Port: length}, store)
     calls = length.calls

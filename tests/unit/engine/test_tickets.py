@@ -9,11 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.engine.fake_sink import FakeSink, came, network, network_rows, running
-from weft.engine.compiler import Compiler, RowChanges
+from weft.engine.compiler import Compiler
 from weft.engine.engine import Engine
 from weft.engine.failures import Failure
 from weft.engine.intake import MOST_AT_ONCE
-from weft.engine.rows import Row, RowFailure, RowKey
+from weft.engine.rows import Row, RowChanges, RowFailure, RowKey
 from weft.engine.sink import Tables
 from weft.model.records import Network, Record
 from weft.store.interface import Changed, Delete, Key, Put, View

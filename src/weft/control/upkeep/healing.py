@@ -119,7 +119,7 @@ class Healer:
 
     def _is_first(self) -> bool:
         here = self._context.host_id
-        return here == min((here, *routes(here, self._context.view)))
+        return here == min((here, *self._context.view.ask(routes, here)))
 
     def _is_out_of_patience(self, is_waiting: bool) -> bool:
         if not is_waiting:

@@ -132,7 +132,7 @@ class SharedSpace:
     def reached(self) -> frozenset[HostId]:
         """Hosts to which there is a way."""
         if self._reached is None:
-            self._reached = frozenset(routes(self._context.host_id, self._context.view))
+            self._reached = frozenset(self._context.view.ask(routes, self._context.host_id))
         return self._reached
 
     @property

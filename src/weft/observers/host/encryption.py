@@ -51,7 +51,7 @@ from weft.topology.encryption import (
     others,
     party,
 )
-from weft.topology.routes import routes
+from weft.topology.routes import data_routes, routes
 
 log = structlog.get_logger()
 
@@ -245,7 +245,7 @@ class Encryption:
         """The hosts beside this one with which it has shaken no hands. All follow the setting by
         now, so all have their devices."""
         done = await asyncio.to_thread(self._handshakes)
-        direct = routes(self._host_id, self._store, is_data=True)
+        direct = self._store.ask(data_routes, self._host_id)
         return [
             f"host {host.name} does not answer WireGuard on UDP port {host.wireguard.port}: "
             "is a firewall between?"
@@ -323,7 +323,7 @@ class Encryption:
         known = others(self._host_id, self._store)
         if not is_settled(cluster_settings(self._store), [me, *known]):
             return "encryption is being turned on or off; try again when that is through"
-        reached = routes(self._host_id, self._store)
+        reached = self._store.ask(routes, self._host_id)
         missing = [host.name for host in known if host.wireguard and host.id not in reached]
         if missing:
             return (

@@ -16,11 +16,11 @@ from weft.engine.plumbing.tables.host_routes import HOST_ROUTES, HostRouteValue
 from weft.engine.plumbing.tables.rules import RULES, RuleValue
 from weft.engine.rows import Row
 from weft.model.ids import HostId
-from weft.model.records import Host, HostPrefixes
+from weft.model.records import Host
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, WIREGUARD6
 from weft.store.interface import View
 from weft.topology.encryption import cluster_settings, party
-from weft.topology.prefixes import is_contested
+from weft.topology.prefixes import HostPrefix, is_contested
 
 
 def compile_host(
@@ -39,9 +39,9 @@ def compile_host(
     yield HOST_ROUTES.row(ALIAS4, HostRouteValue(DNS4))
     yield HOST_ROUTES.row(ALIAS6, HostRouteValue(DNS6))
     for aliases in (ALIAS4, ALIAS6):
-        if view.detail(HostPrefixes, host_id, is_contested, aliases):
+        if view.ask(is_contested, HostPrefix(host_id, aliases)):
             yield from own_route(aliases)
-    if view.detail(HostPrefixes, host_id, is_contested, WIREGUARD6):
+    if view.ask(is_contested, HostPrefix(host_id, WIREGUARD6)):
         yield RULES.row(WIREGUARD6, RuleValue())
     yield OVERLAY_DEVICES.row(WEFTX, OverlayDeviceValue())
     yield FILTERS.row(FilterKey(WEFTX), FilterValue("from_overlay"))

@@ -7,19 +7,21 @@ What other hosts have joined the network yields.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import cast
+from functools import partial
 
 from weft.engine.ebpf.tables.multicast_groups import MULTICAST_GROUPS, MulticastKey, MulticastValue
 from weft.engine.ebpf.tables.multicast_members import MULTICAST_HOSTS, MULTICAST_PORTS, MemberKey
-from weft.engine.rows import Row
+from weft.engine.reads import Beginning
+from weft.engine.rows import Each, Row
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, host_tag
 from weft.model.records import MulticastMembership, MulticastPlace, Network, Port
 from weft.store.interface import View
 
 
-def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator[Row]:
-    """Groups with members anywhere, and the other hosts of each. Linear in both."""
+def groups_of_network(host_id: HostId, network: Network) -> Iterator[Row | Each]:
+    """Groups with members anywhere, and the other hosts of each. A host that joins or leaves a
+    group costs its own rows alone, however many there are."""
     if network.multicast != "snoop":
         return
     for group in network.multicast_groups:
@@ -27,11 +29,20 @@ def groups_of_network(host_id: HostId, network: Network, view: View) -> Iterator
             MulticastKey(network.vni, group),
             MulticastValue(is_flooded=True),
         )
-    for group, hosts in _hosts_by_group(network, view).items():
-        if group not in network.multicast_groups:
-            yield MULTICAST_GROUPS.row(MulticastKey(network.vni, group), MulticastValue())
-        for tag in (host_tag(host) for host in hosts if host != host_id):
-            yield MULTICAST_HOSTS.row(MemberKey(network.vni, group, tag), tag)
+    for kind in (MulticastMembership, Port):
+        places = Beginning(kind, "multicast_places", network.id)
+        yield Each(places, partial(_rows_of_place, host_id, network))
+
+
+def _rows_of_place(
+    host_id: HostId, network: Network, place: MulticastPlace, view: View
+) -> Iterator[Row]:
+    """A group that has members on a host."""
+    if place.group not in network.multicast_groups:
+        yield MULTICAST_GROUPS.row(MulticastKey(network.vni, place.group), MulticastValue())
+    if place.host_id != host_id:
+        tag = host_tag(place.host_id)
+        yield MULTICAST_HOSTS.row(MemberKey(network.vni, place.group, tag), tag)
 
 
 def compile_multicast_membership(
@@ -57,12 +68,3 @@ def member_rows(
     for group in groups:
         key = MemberKey(network.vni, group, port.slot)
         yield MULTICAST_PORTS.row(key, port.ifname)
-
-
-def _hosts_by_group(network: Network, view: View) -> dict[IPAddress, set[HostId]]:
-    found: dict[IPAddress, set[HostId]] = {}
-    for kind in (MulticastMembership, Port):
-        for place in view.beginning(kind, "multicast_places", network.id):
-            _, group, host = cast("MulticastPlace", place)
-            found.setdefault(group, set()).add(host)
-    return found

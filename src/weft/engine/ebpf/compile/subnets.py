@@ -24,7 +24,7 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
     network = _network_of(subnet, view)
     if network is None:
         return
-    is_open, gateway = not is_cut_off(view, subnet), subnet.gateway
+    is_open, gateway = not view.ask(is_cut_off, subnet.id), subnet.gateway
     way_out = SubnetValue(gateway if is_open else None)
     yield SUBNETS.row(SubnetKey(network.vni, subnet.cidr), way_out)
     if gateway is not None:

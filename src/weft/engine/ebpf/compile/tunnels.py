@@ -7,7 +7,6 @@ there is a way round.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,7 +27,8 @@ from weft.semantics.overhead import (
 )
 from weft.store.interface import View
 from weft.topology.encryption import Party, Way, cluster_settings, party, way_between
-from weft.topology.routes import Route, routes
+from weft.topology.neighbours import Path, neighbour, neighbour_in, says_neighbours
+from weft.topology.routes import Route, data_routes
 
 
 def peers(host_id: HostId, host: Host, view: View) -> Iterator[Row]:
@@ -70,11 +70,11 @@ def direct(host_id: HostId, host: Host, view: View, *, is_device: bool) -> Itera
 
     Of the two hosts' neighbours it asks for one each: this host's change with every path.
     """
-    there = view.detail(Neighbours, host_id, _find, host.id)
-    back = view.detail(Neighbours, host.id, _find, host_id)
+    there = view.ask(neighbour, Path(host_id, host.id))
+    back = view.ask(neighbour, Path(host.id, host_id))
     yield from _known(host_id, host, view, there)
     is_broken = _is_broken(there) or _is_broken(back)
-    if is_broken and view.detail(Neighbours, host_id, _is_there, None):
+    if is_broken and view.ask(says_neighbours, host_id):
         return
     yield from _direct(host_id, host, view, (there, back), is_device=is_device)
 
@@ -85,7 +85,7 @@ def _around(host_id: HostId, mine: Neighbours, view: View, *, is_device: bool) -
     broken = {*mine.broken, *(record.id for record in view.by(Neighbours, "broken", host_id))}
     if not broken:
         return
-    ways = routes(host_id, view, is_data=True)
+    ways = view.ask(data_routes, host_id)
     for other in sorted(broken - {host_id}):
         host = view.get(Host, other)
         if host is None:
@@ -94,7 +94,7 @@ def _around(host_id: HostId, mine: Neighbours, view: View, *, is_device: bool) -
         if way is not None and way.via != other:
             yield from _relayed(host_id, host, way, view, is_device=is_device)
         else:
-            ends = (_find(mine, other), None)
+            ends = (neighbour_in(mine, other), None)
             yield from _direct(host_id, host, view, ends, is_device=is_device)
 
 
@@ -195,15 +195,5 @@ def _sources(me: Host, remote: IPAddress) -> tuple[IPAddress, ...]:
     return tuple(address for address in me.underlay if address.version == remote.version)
 
 
-def _is_broken(neighbour: Neighbour | None) -> bool:
-    return neighbour is not None and neighbour.is_path_broken
-
-
-def _is_there(record: Neighbours | None, _: None) -> bool:
-    return record is not None
-
-
-def _find(record: Neighbours | None, host_id: HostId) -> Neighbour | None:
-    found = record.neighbours if record is not None else ()
-    at = bisect_left(found, host_id, key=lambda each: each.host_id)
-    return found[at] if at < len(found) and found[at].host_id == host_id else None
+def _is_broken(end: Neighbour | None) -> bool:
+    return end is not None and end.is_path_broken
