@@ -161,7 +161,7 @@ class Addresses:
         return f", on host {host}, which is not reached (if it is gone: weft forget {host})"
 
     def subnet_reports(self) -> Sequence[SubnetReport]:
-        """Who owns which addresses. Linear in ports and blocks."""
+        """Which host owns which addresses. Linear in ports and blocks."""
         return subnet_reports(self._context)
 
     def lease_reports(self) -> Sequence[LeaseReport]:

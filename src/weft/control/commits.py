@@ -56,13 +56,14 @@ class Commits:
         must_hold: Record | None = None,
         is_awaited: bool = True,
     ) -> None:
-        """Write, and wait until it is in force (unless not `is_awaited`). Holders of the turn only.
+        """Write, and wait until the write is in force (unless not `is_awaited`). Holders of the
+        turn only.
 
         The turn ends while the kernel follows, so that intents do not wait for each other's
-        devices; so this is the last thing that an intent does. When something that `must_hold`
-        wants and this write changed cannot be had of the kernel, or it takes longer than
-        `SETTLE_S`, what was written is put back as it was, where nobody has changed it since, and
-        UnavailableError says why.
+        devices; so a commit is the last thing that an intent does. When the kernel refuses a row
+        that `must_hold` wants and that this write changed, or takes longer than `SETTLE_S`, each
+        record is put back as it was, unless somebody has changed it since, and UnavailableError
+        says why.
         """
         wanted = list(changes)
         inverse = [self._inverse(change) for change in wanted]

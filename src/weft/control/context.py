@@ -63,7 +63,7 @@ class Context:
         targets: Targets,
         space: Callable[[Context], Space],
     ) -> None:
-        """`space`: makes what says which addresses this host may give, out of all the others."""
+        """`space`: makes, from this context, what says which addresses this host may give."""
         self.store = store
         self.settings = settings
         self.host_id = host_id

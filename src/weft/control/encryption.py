@@ -78,7 +78,7 @@ def changed(now: Cluster, is_encrypted: bool, plain: tuple[IPNetwork, ...], id: 
 
 
 def may_begin_encrypted(view: View) -> bool:
-    """Whether nobody has said anything about encryption yet, and nobody else is there to ask."""
+    """Whether the records say nothing about encryption yet, and there is no other host to ask."""
     return view.get(Cluster, CLUSTER_ID) is None and len(list(view.list(Host))) <= 1
 
 

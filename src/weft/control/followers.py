@@ -1,7 +1,8 @@
 """Parts that bring what the records want into another system, in the background.
 
-A user who has just made a network by Weft's own means wants to use it there at once; so whoever
-answers him waits for these, within reason. Nobody who answers the other system itself may.
+A user who has just made a network by Weft's own means wants to use it in Docker at once; so the
+API's answer to that user waits for the followers, within reason. An answer to the other system
+itself must never wait for them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ PATIENCE_S = 3.0
 log = structlog.get_logger()
 
 Settle = Callable[[], Awaitable[None]]
-"""Returns when what the records say now is so in the other system, or cannot be now."""
+"""Returns when the other system is as the records say now, or cannot be made so now."""
 
 
 class Followers:
-    """All such parts of one weftd."""
+    """All followers of one weftd."""
 
     def __init__(self) -> None:
         self._settles: list[Settle] = []
@@ -30,7 +31,7 @@ class Followers:
         return lambda: self._settles.remove(settle)
 
     async def settle(self) -> None:
-        """Wait for all of them, at most `PATIENCE_S`; what takes longer happens later."""
+        """Wait for all followers, at most `PATIENCE_S`; a slower one goes on behind."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 for settle in tuple(self._settles):

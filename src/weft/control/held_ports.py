@@ -1,4 +1,4 @@
-"""Who holds which ports of a host, for whoever wants to publish on some of them."""
+"""Which ports of a host are held by whom: for an intent that wants to publish on some of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ class Collision(NamedTuple):
 
 
 class HeldPorts:
-    """Ports by number, for all 65,535 of them may be asked about at once.
-
-    Costs as much as all the ports that are held, once, and then as much as those that are wanted.
-    """
+    """Ports by number, for all 65,535 of them may be asked about at once. Making it costs as much
+    as all the ports that are held, and a question as much as the ports that it is about."""
 
     def __init__(self, ports: Iterable[Port] = ()) -> None:
         self._held: dict[tuple[str, int], tuple[tuple[IPAddress | None, Port | None], ...]] = {}
@@ -30,7 +28,7 @@ class HeldPorts:
                 self.hold(published, port)
 
     def hold(self, published: PublishedPort, holder: Port | None) -> None:
-        """From now on `published` is held. holder None: by whoever is asking."""
+        """From now on `published` is held. holder None: by the caller."""
         entry = ((published.host_address, holder),)
         for number in published.host_ports:
             key = (published.protocol, number)

@@ -29,14 +29,14 @@ PASS_ON_S = 20.0
 """How long a host that leaves waits until another one has its last word."""
 _POLL_S = 0.02
 _LAST = (Host, HostKeys, Neighbours)
-"""What of its own a host gives up last."""
+"""The kinds of its own records that a host gives up last."""
 
 
 class Records(Protocol):
     """The records as they are kept (`mesh.opening.Opened`)."""
 
     def health(self) -> Health:
-        """What is wrong with them."""
+        """What is wrong with the records."""
         ...
 
     async def mend(self, kind: str, id: str) -> None:
@@ -135,8 +135,8 @@ class Hosts:
         return await self._is_passed_on(is_forced)
 
     def _way_to_a_link(self) -> str:
-        """What was dialed last says why, and what to do: such as that the token was rotated while
-        this host was away."""
+        """Why the address that was dialed last gave no link, and what to do about it: perhaps the
+        token was rotated while this host was away."""
         dialed = [problem for problem in self._members.problems if problem.is_outgoing]
         if not dialed:
             return "bring a link up (weft status hosts)"

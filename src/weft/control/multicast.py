@@ -1,4 +1,4 @@
-"""Multicast: who gets it. Members by hand, and who is a member by what."""
+"""Multicast: which ports are members of a group, by hand or by their own reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MulticastGroupReport(NamedTuple):
 
 
 class Multicast:
-    """Who gets multicast."""
+    """The members of multicast groups."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -50,7 +50,7 @@ class Multicast:
         ]
 
     def multicast_group_counts(self) -> Mapping[Network, int]:
-        """How many groups have members, for each network that has such."""
+        """For each network with members, the number of groups that have some."""
         view = self._context.view
         found: dict[Network, int] = {}
         for network in view.list(Network):
@@ -63,8 +63,8 @@ class Multicast:
         return found
 
     async def add(self, network: str, group: IPAddress, port: str | None = None) -> None:
-        """Make a port of this host a member of a group, whatever it reports; None: all ports of
-        the network, on all hosts. Again: nothing happens."""
+        """Make a port of this host a member of a group, whatever it reports; None: all ports of the
+        network, on all hosts. If it is one already, nothing happens."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
             _check_group(group)
@@ -74,7 +74,8 @@ class Multicast:
                 await self._context.commit([Put(replace(record, multicast_groups=groups))])
 
     async def remove(self, network: str, group: IPAddress, port: str | None = None) -> None:
-        """Undo `add`; what a port has joined by itself stays. NotFoundError: nobody added it."""
+        """Undo `add`; a membership that a port reports stays. NotFoundError: none was added by
+        hand."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
             record = self._holder(found, port)

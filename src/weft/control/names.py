@@ -31,7 +31,7 @@ class Names:
         return sorted(found, key=lambda name: name.name)
 
     async def add(self, spec: NameSpec) -> Name:
-        """Add addresses or targets to a name; what is there already stays."""
+        """Add addresses or targets to a name; those that it has stay."""
         async with self._context.lock:
             (label,) = check_dns_names([spec.name])
             network = find_network(self._context.view, spec.network)

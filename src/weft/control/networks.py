@@ -100,7 +100,7 @@ class Networks:
         self, reference: str, name: str, labels: Mapping[str, str] = MappingProxyType({})
     ) -> Network:
         """Give a network another name, and labels beside those that it has; ConflictError when the
-        name is taken. Nothing new: nothing happens."""
+        name is taken. If the network is so already, nothing happens."""
         async with self._context.lock:
             network = self.find(reference)
             known = dict(network.labels)
@@ -125,10 +125,8 @@ class Networks:
 
     async def remove(self, reference: str) -> Network:
         """Remove a network with its subnets, names and reservations, on all hosts; InUseError names
-        the workloads on it and their hosts.
-
-        The hosts' own places (expose) go with it, and what it is in other systems.
-        """
+        the workloads on it and their hosts. The hosts' own places (expose) go with the network, and
+        so do its counterparts in other systems."""
         async with self._context.lock:
             network = self.find(reference)
             self._check_unused(network)
@@ -136,8 +134,9 @@ class Networks:
             return network
 
     async def merge(self, network_id: NetworkId, into: NetworkId) -> Network:
-        """Remove a network that nobody uses, in favour of another: what this host's Docker calls so
-        is the other from then on, and subnets that it lacks become its. InUseError."""
+        """Remove a network that nobody uses, in favour of another one: what stands for it in other
+        systems of this host stands for the other from then on, and the other gets the subnets that
+        it lacks. InUseError: somebody uses the removed one."""
         async with self._context.lock:
             view = self._context.view
             network, other = find_network(view, network_id), find_network(view, into)
@@ -187,7 +186,8 @@ class Networks:
         raise InUseError(f"network {label}: in use by {holders}{hint}")
 
     def _removal(self, network: Network) -> Iterable[Change]:
-        """What other hosts own there they remove themselves (see `healing`)."""
+        """The changes that remove a network. Records on it that other hosts own, these hosts remove
+        themselves (see `healing`)."""
         view = self._context.view
         for port in view.by(Port, "network_id", network.id):
             if port.host_id in (None, self._context.host_id):

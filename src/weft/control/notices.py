@@ -1,7 +1,7 @@
-"""What a part has to tell the administrator and nobody asked about: shown by `weft status`.
+"""Notices: what a part has to tell the administrator without being asked. `weft status` shows them.
 
-A frontend that cannot do in the other system what the records want says so here, and takes it back
-when it could.
+A frontend that cannot do in the other system what the records want puts a notice here, and takes it
+back when it can.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Notices:
         self._standing: dict[tuple[str, str], Notice] = {}
 
     def put(self, source: str, notice: Notice) -> None:
-        """In place of what the source said about this record before."""
+        """Put a notice, in place of the one that the source has put about this record before."""
         if self._standing.get((source, notice.id)) != notice:
             facts = {notice.kind: notice.name, "reason": notice.reason, "fix": notice.fix}
             log.warning("something cannot be made true", source=source, **facts)

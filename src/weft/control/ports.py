@@ -97,7 +97,7 @@ class Ports:
         owner: Owner | None = None,
         published: Sequence[PublishedPort] | None = None,
     ) -> Port:
-        """Change what may change in a living port."""
+        """Change those facts of a living port that may change."""
         async with self._context.lock:
             port = self._own(port_id)
             if published is not None:
@@ -165,8 +165,8 @@ class Ports:
         return await self._addresses.with_space(attempt)
 
     async def detach(self, target: str, network: str) -> None:
-        """Undo `attach`. Nothing happens if it is not attached. Works by what was attached, so also
-        when that is dead."""
+        """Undo `attach`. Nothing happens if the target is not attached. It works by the port's
+        record, so also when the target is dead."""
         found = find_network(self._context.view, network)
         candidates = [
             port

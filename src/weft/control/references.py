@@ -1,4 +1,4 @@
-"""From what a user types to the record that is meant."""
+"""From the words of a user to the record that they mean."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def check_tenant_name(name: str) -> str:
 
 
 def check_dns_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Names in lower case, each once, in order; InvalidError for what DNS cannot carry."""
+    """Names in lower case, each once, in order; InvalidError for a name that DNS cannot carry."""
     checked: dict[str, None] = {}
     for name in names:
         lower = name.lower().rstrip(".")
@@ -150,12 +150,12 @@ def port_label(view: View, port: Port) -> str:
 
 
 def workload_name(port: Port) -> str:
-    """How what is behind a port is called towards users."""
+    """How users call the workload behind a port."""
     return port.owner.container_name or (port.names[0] if port.names else port.id)
 
 
 def workload_and_host(view: View, port: Port) -> str:
-    """What is behind a port, and where: ``web on host h2``."""
+    """The workload behind a port, and where it is: ``web on host h2``."""
     if port.host_id is None:
         return f"{workload_name(port)}, which is on no host yet"
     return f"{workload_name(port)} on host {host_name(view, port.host_id)}"

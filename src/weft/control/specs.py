@@ -1,4 +1,4 @@
-"""What a frontend asks of control: one struct a request, checked by its types at the edge.
+"""Requests of frontends to control: one struct a request, checked by its types at the edge.
 
 Where null says something, a field that is left out says something else: it is `UNSET`.
 """
@@ -37,7 +37,7 @@ class SubnetSpec(Spec, frozen=True, kw_only=True):
     ranges: tuple[AddressRange, ...] = ()
     excludes: tuple[AddressRange, ...] = ()
     allocator: Literal["weft", "docker"] = "weft"
-    """Who hands out addresses, see `Subnet.allocator`."""
+    """Which IPAM hands out addresses, see `Subnet.allocator`."""
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     """Accept an overlap with a route of the host."""
     labels: tuple[tuple[str, str], ...] = ()
     multicast: MulticastWord = "snoop"
-    """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
+    """Which ports get multicast: ``snoop``, those that have joined the group; ``flood``, all."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):

@@ -45,8 +45,8 @@ class Subnets:
         others: Iterable[IPNetwork] = (),
         beside: Collection[Subnet] = (),
     ) -> Subnet:
-        """A checked subnet that overlaps nothing but what is in `beside`; `others` are to be
-        avoided as well."""
+        """A checked subnet that overlaps no subnet but those in `beside`, and none of the prefixes
+        `others`."""
         cidr = spec.cidr or self._cut(family, others)
         _check_usable(cidr)
         owner = _SubnetOwner(tenant_id, is_internal)

@@ -6,7 +6,7 @@ import asyncio
 
 
 class Turn:
-    """A lock that whoever holds it may let go before the end of its block."""
+    """A lock whose holder may let go before the end of its block."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

@@ -61,9 +61,10 @@ class Engine:
         self._tickets = Tickets(self._intake, self._failures, lambda: self.problem, self._wake.set)
         self._looks = Looks(reconcile_s)
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        """Who waits for everything, and how many writes that was when he came."""
+        """Futures of callers that wait for everything, each with the number of writes until then.
+        """
         self._is_broken = False
-        """The compiler has failed: what it says is wrong until it has compiled all anew."""
+        """The compiler has failed: its rows are wrong until it has compiled all records anew."""
         self._has_mended = False
         """The last look found something to mend, which may have upset something else."""
         self._has_moved = False
@@ -116,7 +117,8 @@ class Engine:
         self._wake.set()
 
     def follow_soon(self) -> None:
-        """What rows rest on has changed in the kernel, and is no damage: see `Sink.follow`."""
+        """The kernel has changed something that rows rest on, and that is no damage: see
+        `Sink.follow`."""
         self._has_moved = True
         self._wake.set()
 
@@ -157,7 +159,7 @@ class Engine:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """Leave it to a look at the kernel, which is due at once, to find out what changed."""
+        """Leave it to a look at the kernel, which is due now, to find out which rows changed."""
         self._is_broken = True
         self._looks.need()
         self._intake.drop()
@@ -166,9 +168,10 @@ class Engine:
     # Rows to the kernel.
 
     async def _apply_pending(self) -> None:
-        """First what commits wait for. What of that fails beside other rows, or before what was
-        written earlier, is tried once more by itself, after these: a table may refuse many rows
-        for one of them, and a device that is to go may be in the way of a new one."""
+        """Apply all rows that wait, those first for which commits wait. A row of a commit that
+        fails beside other rows, or before what was written earlier, is tried once more by itself,
+        after these: a table may refuse many rows for the sake of one, and a device that is to go
+        may be in the way of a new one."""
         first = self._pending.take_only(self._tickets.rows)
         failed = await self._apply(first)
         again: set[RowKey] = set()
@@ -182,7 +185,8 @@ class Engine:
             self._note(rows, await self._apply(first.only(rows)))
 
     def _note(self, rows: Collection[RowKey], failures: Sequence[RowFailure]) -> None:
-        """These rows were applied, and that failed; whoever waits for them is told."""
+        """`rows` were applied, and of them `failures` failed; the commits that wait for them are
+        told."""
         self._failures.tried(rows, failures)
         self._tickets.tried(rows)
         self._tickets.end()

@@ -13,7 +13,7 @@ from weft.errors import WeftError
 from weft.store.interface import Key
 
 NOT_COMPILED = "records"
-"""As the table of what failed before it was rows."""
+"""Stands for a table in the failure of a record that did not become rows."""
 RecordName = tuple[str, str]
 """Kind, as in JSON, and id."""
 log = structlog.get_logger()
@@ -44,11 +44,11 @@ class Failures:
         return bool(self._reasons)
 
     def all(self) -> Sequence[Failure]:
-        """Those of records first."""
+        """All failures, those of records first."""
         return [*self.of_records(self._faults()), *self.of(self._reasons)]
 
     def of(self, rows: Iterable[RowKey]) -> Sequence[Failure]:
-        """Of these rows, those that are not in force."""
+        """The failures of these rows, where they are not in force."""
         return [
             Failure(row, self._owners(row), self._reasons[row])
             for row in rows
@@ -56,7 +56,7 @@ class Failures:
         ]
 
     def of_records(self, keys: Iterable[Key]) -> Sequence[Failure]:
-        """Of these records, those that did not become rows."""
+        """The failures of these records, where they did not become rows."""
         faults = self._faults()
         named = [(key, record_name(key)) for key in keys if key in faults]
         return [Failure(RowKey(NOT_COMPILED, name), [name], faults[key]) for key, name in named]
@@ -66,7 +66,7 @@ class Failures:
         self._reasons = {row: why for row, why in self._reasons.items() if row in rows}
 
     def tried(self, rows: Iterable[RowKey], failures: Sequence[RowFailure]) -> None:
-        """These rows were applied, and of them and what rests on them some failed."""
+        """`rows` were applied. Of them, and of rows that rest on them, `failures` failed."""
         for row in rows:
             self._reasons.pop(row, None)
         self.note(failures)
@@ -87,5 +87,5 @@ def record_name(key: Key) -> RecordName:
 
 
 def words(error: Exception) -> str:
-    """What is shown of an error; one that is not ours may have no words, and is named."""
+    """The words that are shown of an error; one that is not Weft's may have none, and is named."""
     return str(error) if isinstance(error, WeftError) else f"{type(error).__name__}: {error}"

@@ -19,8 +19,8 @@ loop. Of another host's ten thousand ports, a commit then waits for these few at
 
 
 class Intake:
-    """Writes in order. It is as long as what changes while the kernel is at work; of each change
-    it keeps two records, one of which the store has as well."""
+    """Writes in order. The queue is as long as what is written while the kernel is at work; of each
+    change it keeps two records, one of which the store has as well."""
 
     def __init__(self, compiler: Compiler) -> None:
         self._compiler = compiler
@@ -44,9 +44,10 @@ class Intake:
         self.written += 1
 
     def compile(self, needed: int) -> Iterator[tuple[Sequence[Changed], RowChanges]]:
-        """What waits, as rows: a piece of it, and on to the write of number `needed`.
+        """Compile a piece of what waits, and go on to the write of number `needed`.
 
-        What the compiler raises costs that write; the caller must then compile all anew.
+        An error of the compiler goes up and costs that write; the caller must then compile all
+        anew.
         """
         count = 0
         while self._queue and (count < MOST_AT_ONCE or self.compiled < needed):

@@ -36,7 +36,7 @@ class Looks:
         self.due_s = 0.0
 
     def begin(self) -> None:
-        """A look begins. What is asked for from now on, it may have missed."""
+        """A look begins. It may miss damage that is seen from now on."""
         self._is_asked = False
 
     def end(self, now_s: float, took_s: float, *, is_well: bool) -> None:

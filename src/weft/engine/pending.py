@@ -9,8 +9,8 @@ from weft.engine.rows import RowChanges, RowKey
 
 
 class Pending:
-    """What was compiled and not yet handed to the sink. A later change of a row takes the place of
-    an earlier one."""
+    """Rows that were compiled and not yet handed to the sink. A later change of a row takes the
+    place of an earlier one."""
 
     def __init__(self) -> None:
         self._upserts: dict[RowKey, Hashable] = {}
@@ -40,7 +40,7 @@ class Pending:
         return _by_table(upserts.items(), deletes)
 
     def take_only(self, rows: Collection[RowKey]) -> Difference:
-        """What of it changes one of `rows`; the rest waits on."""
+        """The changes of `rows`; all others wait on."""
         upserts = [(row, self._upserts.pop(row)) for row in rows if row in self._upserts]
         deletes = self._deletes.intersection(rows)
         self._deletes -= deletes

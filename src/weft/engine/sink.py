@@ -1,4 +1,4 @@
-"""Where rows become true: what the engine's loop asks of the half that knows the kernel."""
+"""Where rows become true: the half of an engine that knows the kernel, as its loop sees it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Sink(Protocol):
         ...
 
     def follow(self) -> list[RowFailure]:
-        """Make rows true again that rest on what others have changed in the kernel."""
+        """Others have changed in the kernel what some rows rest on: make these rows true again."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Tickets: what one write waits for, which is the rows that came of it and no others.
+"""Tickets: a ticket stands for one write, and waits for the rows that came of it and for no others.
 
 A ticket is opened before its records are written, so that no row is missed however soon the engine
 compiles them. The ticket collects the rows that compiling its write changed, and those rows of its
@@ -30,7 +30,7 @@ class Ticket:
         self.records = frozenset(records)
         self.names = {record_name(key) for key in (*self.records, *beneath)}
         self.rows: set[RowKey] = set()
-        """Of its rows those that are neither in force nor failed."""
+        """The rows of the write that are neither in force nor failed."""
         self.failures: list[Failure] = []
         self.needed: int | None = None
         """So many writes of the store must be compiled; None: its own may not have come yet."""
@@ -67,7 +67,7 @@ class Tickets:
         self._wake = wake
         self._open: list[Ticket] = []
         self._fresh: list[Ticket] = []
-        """Those of which a write was compiled since the last `gather`."""
+        """The tickets of which a write was compiled since the last `gather`."""
 
     @contextlib.contextmanager
     def opened(self, records: Iterable[Key], beneath: Iterable[Key]) -> Iterator[Ticket]:
@@ -112,8 +112,9 @@ class Tickets:
         waiting: Collection[RowKey],
         owners: Callable[[RowKey], Iterable[RecordName]],
     ) -> None:
-        """Add to the tickets whose write was compiled just now what of `waiting` is wanted by
-        their records, or by those beneath. Linear in `waiting`, if others' rows are among them."""
+        """Give to each ticket whose write was compiled just now the rows of `waiting` that its
+        records want, or the records beneath. Linear in `waiting`, if rows of others are among them.
+        """
         fresh, self._fresh = self._fresh, []
         own = set().union(*(ticket.rows for ticket in fresh))
         for row in waiting if fresh and len(waiting) > len(own) else ():
@@ -123,7 +124,7 @@ class Tickets:
                     ticket.rows.add(row)
 
     def await_look(self) -> None:
-        """What became of the records is not known before the next look at the kernel."""
+        """The rows of the open tickets are not known before the next look at the kernel."""
         for ticket in self._open:
             ticket.rows.add(LOOK)
 
@@ -135,7 +136,7 @@ class Tickets:
             ticket.failures.extend(self._failures.of(done))
 
     def end(self) -> None:
-        """Tell those who wait for no row any more."""
+        """End the tickets that wait for no row any more."""
         for ticket in self._open:
             if ticket.needed is None or ticket.rows or ticket.through.is_set():
                 continue
@@ -147,7 +148,8 @@ class Tickets:
                 ticket.through.set()
 
     def parted(self, rows: set[RowKey]) -> Sequence[set[RowKey]]:
-        """`rows` by the ticket that waits for them; those for which none waits come last."""
+        """`rows` in parts, one for each ticket that waits for some; rows for which none waits come
+        last."""
         left, parts = set(rows), []
         for ticket in self._open:
             parts.append(ticket.rows & left)

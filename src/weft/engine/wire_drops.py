@@ -1,4 +1,4 @@
-"""What arrived from other hosts, or claimed to, and was dropped: told from the ports' counters."""
+"""Packets that came from other hosts, or claimed to, and were dropped: by the ports' counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who owns which addresses, and how firmly: for those who look."""
+"""Which host owns which addresses, and how firmly: for administrators."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LeaseState = Literal["held", "fenced", "returning", "lost", "given-up"]
 
 
 class SubnetReport(NamedTuple):
-    """Who owns what of a subnet."""
+    """A subnet, and which host owns how much of it."""
 
     subnet: Subnet
     shares: Sequence[Share]

@@ -1,6 +1,7 @@
-"""What two halves of a partition, or two hosts within a moment, made that does not go together.
+"""Conflicts: two halves of a partition, or two hosts within a moment, made things that do not go
+together.
 
-Nothing of it stops anything: both networks, both subnets forward, and `weft status conflicts` shows
+A conflict stops nothing: both networks, both subnets forward, and `weft status conflicts` shows
 them with the command that mends it. Pure functions of the records, so all hosts see the same.
 """
 

@@ -18,7 +18,7 @@ _FOREIGN = ("spoofed_address", "spoofed_mac")
 
 
 class Explanation(NamedTuple):
-    """What is so, and why."""
+    """One fact, and the reason for it."""
 
     is_reachable: bool
     sentences: tuple[str, ...]

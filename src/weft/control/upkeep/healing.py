@@ -1,8 +1,8 @@
 """Mends what several hosts did without knowing of each other.
 
-Every host looks at the same records and comes to the same changes; so that not all of them write
-them, the host with the smallest id among those that are reached goes first, and the others only
-when it did not. What cannot be mended without asking somebody is in `conflicts`.
+Every host looks at the same records and comes to the same changes. So that not all of them write
+these changes, the host with the smallest id among those that are reached goes first, and the others
+only when it did not. A conflict that cannot be mended without asking somebody is in `conflicts`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from weft.store.interface import Change, Changed, Delete, Put
 from weft.topology.routes import routes
 
 PATIENCE_S = 5.0
-"""For how long a host leaves to another what any could mend; and between two tries."""
+"""For how long a host leaves to the first one a change that any host could write; and between two
+tries."""
 log = structlog.get_logger()
 
 
@@ -49,7 +50,8 @@ class Healer:
                 asyncio.get_running_loop().call_later(again_s, self._due.set)
 
     async def heal(self) -> float | None:
-        """Mend what there is; returns after how many seconds to look again, if at all."""
+        """Mend everything that can be mended now; returns after how many seconds to look again, if
+        at all."""
         async with self._context.lock:
             changes = [*self._put_back(), *self._leftovers()]
             shared = renumbered(self._context.view)
@@ -103,7 +105,8 @@ class Healer:
         return any(port.host_id == here and not port.is_host for port in ports)
 
     def _leftovers(self) -> Iterator[Change]:
-        """What belongs to this host alone and was on a network that another host removed."""
+        """The changes that remove records of this host alone from a network that another host
+        removed."""
         view, here = self._context.view, self._context.host_id
         for id in self._removed:
             if view.get(Network, id) is None and not self._is_used_here(id):

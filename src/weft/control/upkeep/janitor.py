@@ -1,7 +1,7 @@
-"""Takes back what nobody gives back: ports of the dead, addresses that have rested.
+"""Takes back what is used no more: ports of the dead, addresses that have rested.
 
-Some ports die with their network namespace, and nobody tells weftd (`LivesWith`). The others are
-their frontend's to remove, for it knows what is alive.
+Some ports die with their network namespace, and nobody tells weftd (`LivesWith`). All other ports
+are their frontend's to remove, for the frontend knows what is alive.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Janitor:
         self._is_namespace_there = is_namespace_there
 
     async def sweep(self) -> None:
-        """Remove what is over. Linear in this host's ports."""
+        """Remove ports of the dead and reservations that are over. Linear in this host's ports."""
         for port in self._context.view.by(Port, "host_id", self._context.host_id):
             device = port.veth
             if port.owner.lives_with is not LivesWith.NAMESPACE or device is None:

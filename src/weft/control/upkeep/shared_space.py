@@ -1,6 +1,7 @@
-"""The ring at work: steps whenever something changed, and those who wait for addresses.
+"""The ring at work: its steps whenever something changed, and the intents that wait for addresses.
 
-Steps take their turn like intents, for what a step gives away no intent may give at that moment.
+Steps take their turn like intents, for an address that a step gives away no intent may give at that
+moment.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ from weft.store.interface import Change, Changed, Delete, Put
 from weft.topology.routes import routes
 
 WAIT_S = 5.0
-"""How long an intent waits for addresses of others, also of those that are not reached for less: a
-host that has just joined knows of all before it reaches any."""
+"""How long an intent waits for addresses of other hosts, also of hosts that are not reached for
+less: a host that has just joined knows of all others before it reaches any."""
 BUSY_S = 0.25
 IDLE_S = 5.0
 """Between steps though nothing changed: while something is under way, and otherwise."""
@@ -51,8 +52,8 @@ QUIET_S = 60.0
 LAZY_S = 0.3
 """Addresses that this host gives or gets back are looked at together: more are asked for ahead."""
 REST = 1.0
-"""Between two steps, so much of the time that one takes: when a thousand hosts start at once, each
-has something to say to each."""
+"""Between two steps, as many times what one takes: when a thousand hosts start at once, each has
+something to say to each."""
 _STATEMENTS = (AddressBlocks, Lease)
 """Which hang together: the one has a digest of the other."""
 _URGENT = (AddressBlocks, BlockRequest, Lease, LeaseVote, LeaseReturn, ForgottenHost, Subnet)
@@ -219,7 +220,7 @@ class SharedSpace:
                 asyncio.get_running_loop().call_later(LAZY_S, self._due.set)
 
     def _is_of_use(self, record: Record | None) -> bool:
-        """Whether it changes what this host has left, in a cluster."""
+        """Whether a change of a record changes what this host has left, in a cluster."""
         if not isinstance(record, Port | Reservation) or not self.ring.has_others:
             return False
         return record.host_id == self._context.host_id

@@ -26,7 +26,7 @@ def shortage(
     *,
     is_waiting: bool,
 ) -> WeftError | None:
-    """The error for somebody who needs an address. is_waiting: only if waiting leads nowhere."""
+    """The error for an intent that needs an address. is_waiting: only if waiting leads nowhere."""
     if needed.address is not None:
         return _of_address(view, me, needed, needed.address, reached, fence, is_waiting)
     found = [share for subnet in needed.subnets for share in shares(view, subnet) if share.free]
@@ -41,8 +41,8 @@ def shortage(
 
 
 def may_come(view: View, me: HostId, owner: HostId, reached: frozenset[HostId]) -> bool:
-    """Whether what a host owns can be had within a moment: it is there, or others are about to
-    take what it left."""
+    """Whether a host's addresses can be had within a moment: the host is there, or others are about
+    to take what it left."""
     if owner == me or owner in reached:
         return True
     return is_forgotten(view, owner) or heir_of(view, owner) is not None
@@ -69,7 +69,7 @@ def fence_text(view: View, me: HostId, fence: Fence) -> str:
 
 
 def names(view: View, hosts: Iterable[HostId]) -> str:
-    """What hosts are called, for messages."""
+    """The names of hosts, for messages."""
     found = ((view.get(Host, host), host) for host in hosts)
     return ", ".join(sorted(record.name if record is not None else id for record, id in found))
 

@@ -1,4 +1,4 @@
-"""Which addresses this host may give, for those who give them.
+"""Which addresses this host may give.
 
 An intent that finds no address raises `SpaceNeeded`, lets go of the turn, waits here until there is
 an address, and tries again; so two hosts that wait for each other's addresses never wait for each
@@ -32,13 +32,14 @@ class Fence(NamedTuple):
     """How this host is linked to its lease quorum."""
 
     is_returning: bool
-    """It was restored from a backup, and waits for its quorum to say what it has forgotten."""
+    """This host was restored from a backup, and waits until its quorum has told what it has
+    forgotten."""
     since_s: float | None
     """Wall clock, since when it is fenced; None: it is not."""
     members: Sequence[HostId]
     """Its lease quorum."""
     reached: frozenset[HostId]
-    """Those of it that it reaches, itself among them."""
+    """The members of the quorum that this host reaches, itself among them."""
 
     @property
     def is_closed(self) -> bool:
@@ -47,7 +48,7 @@ class Fence(NamedTuple):
 
 
 class Space(Protocol):
-    """What this host may give."""
+    """The addresses that this host may give."""
 
     async def run(self) -> None:
         """Ask and answer other hosts, until cancelled."""
@@ -72,13 +73,13 @@ class Space(Protocol):
         ...
 
     def created(self, subnet: Subnet) -> Sequence[Change]:
-        """What has to be written along with a new subnet."""
+        """The changes to write along with a new subnet."""
         ...
 
     async def obtain(self, needed: SpaceNeeded) -> None:
-        """Return when trying again makes sense. ExhaustedError: nothing is free anywhere.
-        UnavailableError: what is free is another host's, with the host and why it does not come.
-        Not while holding the turn."""
+        """Return when trying again makes sense. ExhaustedError: no address is free anywhere.
+        UnavailableError: the free addresses are another host's; it names that host, and why they do
+        not come. Not while holding the turn."""
         ...
 
     async def hand_over(self) -> bool:

@@ -56,11 +56,12 @@ from weft.topology.routes import data_routes, routes
 log = structlog.get_logger()
 
 LINGER_S = 1.0
-"""How long what was sent the former way may still be on its way, before others may refuse it."""
+"""How long packets that were sent the former way may still be on their way, before other hosts may
+refuse them."""
 POLL_S = 0.2
-"""Between two looks at what no record tells: handshakes, rows that failed."""
+"""Between two looks at facts that no record tells: handshakes, rows that failed."""
 PATIENCE_S = 3.0
-"""Before an administrator is told what a step waits for: a first handshake may take a second."""
+"""Before an administrator is told of a step that waits: a first handshake may take a second."""
 IDLE_S = 600.0
 """Between two looks at the age of the keys."""
 SENDS = EncryptionStage.SENDS
@@ -116,7 +117,7 @@ class Encryption:
         self.obstacle = ""
         """Why this host cannot encrypt; empty: it can, as far as is known."""
         self.waits_for: Sequence[str] = ()
-        """What this host's own next step waits for, in words, beside `hindrances`."""
+        """What the next step of this host itself waits for, in words, beside `hindrances`."""
         self.problem = ""
         """Why the keys are older than they should be; empty: they are not."""
 
@@ -145,7 +146,7 @@ class Encryption:
             self._pair = await asyncio.to_thread(self._keys.current)
 
     def _own_end(self) -> HostKeys | None:
-        """What the record should say of keys and port; the rest as it is."""
+        """The record with the keys and the port as they should be, and all else as it is."""
         if self._pair is None:
             return None
         before = self._store.get(HostKeys, self._host_id)
@@ -194,7 +195,7 @@ class Encryption:
             return
 
     async def _advance(self) -> bool:
-        """Take one step, if there is one; True: what it waits for is told by no record."""
+        """Take one step, if there is one; True: the step waits for a fact that no record tells."""
         async with self._turn:
             await self._write(self._own_end())
             me = self._me()
@@ -232,8 +233,8 @@ class Encryption:
         return not self.waits_for
 
     def _failed(self, me: Party, known: Sequence[Party]) -> list[Failure]:
-        """What stops this host's step. A row about some other host that the device refuses, by
-        what that host says of itself, leaves out that host and nobody else."""
+        """The failures that stop this host's step. When the device refuses a row about another
+        host, because of what that host says of itself, that host alone is left out."""
         failed = [each for each in self._kernel.failures() if each.row.table in WAYS_TO_HOSTS]
         refused = {each.row.key for each in failed if each.row.table == WIREGUARD_PEERS.name}
         keys = {host.wireguard.public_key for host in known if host.wireguard is not None}
@@ -258,7 +259,7 @@ class Encryption:
         ]
 
     def _say(self) -> None:
-        """What an administrator should know, in `weft status`."""
+        """Tell the administrator, in `weft status`, what keeps this host from its next step."""
         me = self._store.get(Host, self._host_id)
         if me is None:
             return

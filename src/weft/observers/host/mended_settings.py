@@ -1,7 +1,7 @@
 """Tells the administrator of settings that somebody keeps changing and weftd puts back.
 
-What weftd mends by itself is said all the same: until it was mended, packets were lost, and whoever
-did it may do it again.
+A setting that weftd mends by itself is told of all the same: until it was mended, packets were
+lost, and the program that changed it may do so again.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ log = structlog.get_logger()
 
 
 class OwnRecord(ABC):
-    """Refreshed whenever what it tells may have changed: once, however many changes came."""
+    """A record that is refreshed whenever its facts may have changed: once, however many changes
+    came."""
 
     def __init__(self, complaint: str) -> None:
         """`complaint`: what the log says when `refresh` fails, and the record stays as it is."""
@@ -22,7 +23,7 @@ class OwnRecord(ABC):
 
     @abstractmethod
     async def refresh(self) -> None:
-        """Look and, if the record says something else, write it. WeftError, OSError: what it tells
+        """Look and, if the record says something else, write it. WeftError, OSError: its facts
         cannot be found out now."""
 
     def look_again(self) -> None:

@@ -1,4 +1,4 @@
-"""What this host reaches by itself, told to the others and to its own engine by a record."""
+"""The prefixes that this host reaches by itself, told by a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others read of the snooper."""
+"""The snooper, as other parts read it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """IGMP (RFC 1112, 2236, 3376) and MLD (RFC 2710, 3810): reports to read, queries to send.
 
-Filters by source are not followed: who wants a group from some sources is a member of the group,
-and sorts out by himself what he gets.
+Filters by source are not followed: a workload that wants a group from some sources is a member of
+the group, and sorts out by itself what it gets.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ _ROUTER_ALERT6 = bytes.fromhex("3a00050200000100")
 _CONTROL = 0xC0
 """Traffic class of network control."""
 _SOLICITED = SOLICITED.network_address.packed[: SOLICITED.prefixlen // 8]
-"""Every address of a port makes such a group, which is flooded: most reports name nothing else."""
+"""The beginning of the groups that a port joins for its own addresses. They are flooded, and most
+reports name no others."""
 
 
 class Verb(Enum):
-    """What a port says about a group."""
+    """A statement of a port about a group."""
 
     JOIN = "join"
     LEAVE = "leave"
@@ -55,7 +56,7 @@ class Said(NamedTuple):
 
 
 def parse(packet: bytes) -> list[Said]:
-    """What an IP packet reports, in its order. InvalidError: it is no sound report."""
+    """The reports in an IP packet, in its order. InvalidError: it holds no sound report."""
     try:
         match packet[0] >> 4 if packet else 0:
             case 4:
@@ -189,7 +190,7 @@ def _verb(kind: int, has_sources: bool) -> Verb | None:
 
 
 def _pseudo(source: bytes, destination: bytes, length: int) -> bytes:
-    """What ICMPv6's checksum covers beside the message (RFC 8200 section 8.1)."""
+    """The bytes beside the message that ICMPv6's checksum covers (RFC 8200 section 8.1)."""
     return source + destination + struct.pack(">II", length, _ICMPV6)
 
 

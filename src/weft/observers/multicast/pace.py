@@ -1,4 +1,4 @@
-"""How often what a port has joined may be told to all hosts."""
+"""How often the groups of a port may be told to all hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._used_up_s: dict[PortId, float] = {}
-        """Until when what has been told would take at the steady pace."""
+        """Until when all that has been told would have taken, at the steady pace."""
 
     def ready_s(self, port: PortId, now_s: float) -> float:
         """When the port may be told about next."""

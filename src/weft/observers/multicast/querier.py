@@ -1,9 +1,9 @@
-"""When which port is asked what groups it is a member of. Weft is the querier of every network, and
-each host asks its own ports, so that reports need not leave their host.
+"""When each port is asked of which groups it is a member.
 
-A port that is a member of something must be asked again and again, or silence could not end its
-membership. A port that is a member of nothing reports by itself when it joins, twice, on a device
-that loses nothing, so it is asked seldom.
+Weft is the querier of every network, and each host asks its own ports, so that reports need not
+leave their host. A port that is a member of something must be asked again and again, or silence
+could not end its membership. A port that is a member of nothing reports by itself when it joins,
+twice, on a device that loses nothing, so it is asked seldom.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ RESPONSE_S = 10.0
 FIRST_S = 0.5
 """Before the first question: the record of a port comes before its device."""
 FIRST_RESPONSE_S = 0.2
-"""The same for the first question: what is asked at one moment is answered at one, too."""
+"""The same for the first question: ports that are asked at one moment answer at one, too."""
 SECOND_S = INTERVAL_S / 4
 """Between the first two questions; where something was heard of the port, the second is spared."""
 MEMBER_S = messages.ROBUSTNESS * INTERVAL_S + RESPONSE_S
-"""Who has not answered for so long is a member no longer."""
+"""A port that has not answered for so long is a member no longer."""
 LAST_S = 1.0
 """Within this a workload says that it wants a group all the same."""
 DOUBTED_S = messages.ROBUSTNESS * LAST_S + 0.5
-"""Who has not said so until then is a member no longer."""
+"""A port that was asked for the last time, and has not answered until then, is a member no longer.
+"""
 _MEMBERS_A_SECOND, _PORTS_A_SECOND = 500, 50
 """Ports that are asked for the first time: those that were members when weftd ended, and others."""
 _MOMENT_S = 0.5
@@ -47,7 +48,7 @@ _GATEWAY6 = link_local_from_mac(GATEWAY_MAC)
 
 
 class Question(NamedTuple):
-    """What goes to a port now."""
+    """A question that goes to a port now."""
 
     port: PortId
     frames: tuple[bytes, ...]
@@ -79,7 +80,7 @@ class Querier:
         self._current: dict[tuple[PortId, IPAddress | None], _Turn] = {}
         """The one turn of each that counts."""
         self._fresh_s = {True: -math.inf, False: -math.inf}
-        """When the last new port is asked, of those that are followed and of others."""
+        """When the last new port is asked, among ports that are followed and among others."""
 
     def ask(self, port: PortId, source: IPv4Address, now_s: float) -> None:
         """Ask the port from now on, from this IPv4 address; 0.0.0.0 where there is no gateway."""

@@ -1,8 +1,9 @@
 """Learns which groups this host's ports have joined, and publishes it, a record a port.
 
-What a workload sends is hostile until read: the program of its port lets so many reports pass in a
+A packet of a workload is hostile until read: the program of its port lets so many reports pass in a
 second, each is checked in all its lengths, a port and a network have so many groups and no more,
-and what is published of a port keeps a pace. While weftd is away nobody ceases to be a member.
+and the record of a port changes at a bounded pace. While weftd is away nobody ceases to be a
+member.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from weft.observers.multicast.waiting import Waiting
 from weft.store.interface import Change, Changed, Delete, Put, Store
 
 GATHER_S = 0.05
-"""What a port joins within this is published at once."""
+"""Groups that a port joins within this are published at once."""
 _BATCH = 128
 """Ports that are asked at one moment."""
 _HEARD = 2048
@@ -46,7 +47,7 @@ _REST_S = 0.05
 _FIND_S = 0.1
 """Whom to ask is looked up as seldom as this while records change."""
 _AGAIN_S = 1.0
-"""Before a try after one that failed, and between two looks for who is late."""
+"""Before a try after one that failed, and between two looks for ports that are late."""
 _COUNTED = ("reports", "malformed", "limited", "queries", "refused")
 log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ class Snooper:
         self._pace = Pace()
         self._counts: Counter[str] = Counter()
         self._ports: dict[PortId, Port] = {}
-        """Those that are asked."""
+        """The ports that are asked."""
         self._waiting: dict[PortId, float] = {}
         """Ports of which others shall know, and when."""
         self._told_full: set[PortId] = set()
@@ -162,7 +163,8 @@ class Snooper:
                 await self._wake.wait()
 
     def _recall(self) -> None:
-        """What was known before weftd started; who is a member still will say so."""
+        """Take over the memberships from before weftd started; a port that still is a member will
+        say so."""
         until_s = self._now_s() + MEMBER_S
         for known in self._store.by(MulticastMembership, "host_id", self._host_id):
             for group in known.multicast_groups:
@@ -205,7 +207,7 @@ class Snooper:
                 yield port
 
     def _gateway(self, network_id: NetworkId) -> IPv4Address:
-        """That of the first subnet that has one."""
+        """The gateway of the first subnet that has one."""
         subnets = self._store.by(Subnet, "network_id", network_id)
         found = [each.gateway for each in subnets if isinstance(each.gateway, IPv4Address)]
         return min(found, default=IPv4Address(0))
@@ -222,7 +224,7 @@ class Snooper:
             self._read_due_s = now_s + _REST_S
 
     def _hear_all(self) -> bool:
-        """What was reported until now, or as much as fits; whether that was all."""
+        """Read the reports that have come until now, or as many as fit; whether these were all."""
         for _ in range(_HEARD):
             reported = self._wire.receive()
             if reported is None:

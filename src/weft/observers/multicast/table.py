@@ -1,6 +1,9 @@
-"""Which port is a member of which group, until when. Bounded: a port that joins and joins harms
-nobody but itself, and neither do several: where a network has all the groups that it may, a port
-with fewer than its share takes one from the port that has most."""
+"""Which port is a member of which group, until when.
+
+The table is bounded, so that a port that joins and joins harms nobody but itself, and neither do
+several: where a network has all the groups that it may have, a port with fewer than its share takes
+one from the port that has most.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class Table:
         """Ports whose groups are others than when it was emptied last."""
 
     def ports(self) -> Set[PortId]:
-        """Those that are members of something."""
+        """The ports that are members of something."""
         return self._deadlines.keys()
 
     def groups(self, port: PortId) -> tuple[IPAddress, ...]:
@@ -92,8 +95,9 @@ class Table:
         self.changed.add(port)
 
     def _make_room(self, network: NetworkId, has: int) -> bool:
-        """Take the newest group that it alone has from the port with most, for one that has so
-        many. False: that one has its share. Linear in ports, but only for one that has less."""
+        """Make room in a network for a port that has `has` groups: the port with most groups loses
+        the newest of which it is the only member. False: the former has its share. Linear in ports,
+        but only for a port that has less than its share."""
         if has >= NETWORK_GROUPS // (self._members[network] + 1):
             return False
         counts = self._counts[network]
@@ -112,10 +116,8 @@ class Table:
             self.leave(port, group)
 
     def expire(self, now_s: float) -> float:
-        """Remove whom nobody has heard of in time. Gives when the next one is late.
-
-        Linear in all that there is.
-        """
+        """Remove the members that have not been heard of in time. Gives when the next one is late.
+        Linear in the table."""
         late: list[tuple[PortId, IPAddress]] = []
         next_s = math.inf
         for port, groups in self._deadlines.items():

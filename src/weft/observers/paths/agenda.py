@@ -1,4 +1,4 @@
-"""Who is to be looked after when. Costs what is due, however many there are."""
+"""When each entry is to be looked after. A look costs what is due, however many there are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Agenda(Generic[T]):
     def __init__(self) -> None:
         self._at: dict[T, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, T]] = []
-        """Also entries that do not hold any more: those that `_at` does not name."""
+        """It holds entries that count no more, too: those that `_at` does not name."""
         self._numbers = count()
 
     @property

@@ -1,7 +1,7 @@
-"""What the data path to other hosts is like, as this host has found out.
+"""The data paths to other hosts, as this host has found out.
 
-The prober (prober.py) knows it; membership publishes it in this host's Neighbours record, from
-which the engine of every host takes what to relay and how large a packet may be.
+The prober (prober.py) knows them; membership publishes them in this host's Neighbours record, from
+which the engine of every host takes which packets to relay and how large a packet may be.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weft.model.ids import HostId
 
 
 class PathState(NamedTuple):
-    """The data path to one host: what its programs answer, whether its weftd runs or not."""
+    """The data path to one host: whether its programs answer, with its weftd or without."""
 
     address: IPAddress
     """Of the host, as it was probed."""

@@ -1,6 +1,6 @@
-"""How often a path loses what it could carry, so that chance is not taken for a limit. Pure.
+"""How often a path loses packets that it could carry, lest chance be taken for a limit. Pure.
 
-Known from probes of which it is certain that they fit. What lies further back counts ever less.
+The loss is known from probes that certainly fit. Losses that lie further back count ever less.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 _LOST_BEFORE, _SENT_BEFORE = 1.0, 5.0
-"""What is supposed of a path that nothing is known of: as much as so many probes would say."""
+"""The loss that is supposed of a path of which nothing is known: it weighs as much as so many
+probes."""
 _MEMORY = 100.0
 """Probes; when there are so many, all count half."""
 _LEAST, _MOST = 2, 30
@@ -16,7 +17,7 @@ _LEAST, _MOST = 2, 30
 
 
 class Loss:
-    """What a path has lost."""
+    """The loss of one path."""
 
     def __init__(self) -> None:
         self._lost, self._sent = _LOST_BEFORE, _SENT_BEFORE

@@ -1,4 +1,4 @@
-"""A probe as the programs of the other host know it: VXLAN, and a frame that says who asks."""
+"""A probe as the programs of the other host know it: VXLAN, and a frame that names the asker."""
 
 from __future__ import annotations
 

@@ -17,25 +17,27 @@ from weft.observers.paths.search import Search
 SMALL_BYTES = 128
 """A probe that passes where anything does."""
 FLOOR_BYTES = 646
-"""Less is not looked for: what is inside would be smaller than any host must take."""
+"""Smaller sizes are not looked for: the packet inside would be smaller than any host must take."""
 BROKEN_AFTER, BROKEN_SURELY_AFTER = 5, 20
 """Probes lost in a row: as many as that, and more on a path that loses many anyway, up to this."""
 BROKEN_CHANCE = 1e-6
-"""So unlikely are those that break a path to be lost by chance."""
+"""A path breaks by losses that are at most so likely to be chance."""
 BROKEN_AFTER_S = 1.5
 NEW_AFTER_S = 3.0
-"""They must have taken so long; the second while none has ever come back."""
+"""Losses that break a path must have taken so long; the second while no probe has ever come back.
+"""
 WORKS_AFTER = 2
 """Probes in a row that come back."""
 SMALL_AFTER = 2
-"""Probes lost in a row, after which it is asked whether anything passes."""
+"""Probes lost in a row, after which small ones are sent, to learn whether anything passes."""
 SHRUNK_AFTER = 4
-"""Full ones lost in a row while small ones come back, or more:"""
+"""A path has shrunk when so many probes of full size are lost in a row while small ones come back,
+or more:"""
 SHRUNK_CHANCE = 1e-6
-"""what has passed is lost no more, only if it is less likely than this to be chance."""
+"""for a size that has passed, so many that it is less likely than this to be chance."""
 TOO_LARGE_CHANCE = 1e-3
-"""The same of a size that has not passed yet. What is taken for too large by mistake is tried again
-soon."""
+"""The same of a size that has not passed yet. A size that is taken for too large by mistake is
+tried again soon."""
 RAISE_FIRST_S = 5.0
 RAISE_LAST_S = 120.0
 """Between two looks for more than the path carried the last time: doubled each time."""
@@ -47,10 +49,10 @@ _SPREAD_S = 0.05
 
 
 class Path:
-    """What is known of a path, and which size to send next."""
+    """The facts about a path, and the size to send next."""
 
     def __init__(self, ceiling: int, now_s: float) -> None:
-        """ceiling: what the devices at both ends carry."""
+        """ceiling: the largest packet that the devices at both ends carry."""
         self.is_broken: bool | None = None
         """None: not found out yet."""
         self.mtu_bytes = 0
@@ -62,13 +64,13 @@ class Path:
         self._misses = 0
         """Probes lost in a row, of any size."""
         self._losses = 0
-        """Those of them that would have passed if the path were what it was."""
+        """Of these losses, the probes that would have passed if the path were as it was."""
         self._small_losses = 0
-        """Small ones lost in a row: those that would have passed in any case."""
+        """Small probes lost in a row, which would have passed in any case."""
         self._first_loss_s = 0.0
         self._wins = 0
         self._full_losses = 0
-        """Full ones lost in a row, whatever else came back."""
+        """Probes of full size lost in a row, whatever else came back."""
         self._raise_s = now_s
         self._pause_s = RAISE_FIRST_S
         self._began_s = now_s
@@ -106,7 +108,8 @@ class Path:
         self._raise_s, self._pause_s = now_s, RAISE_FIRST_S
 
     def start_anew(self) -> None:
-        """Another address is tried: losses are counted from here, what is known stays."""
+        """Another address is tried: losses are counted from here, and the sizes that are known
+        stay."""
         self._misses, self._losses, self._small_losses, self._wins = 0, 0, 0, 0
         self._search, self._loss = None, Loss()
 
@@ -158,7 +161,7 @@ class Path:
             self.is_broken, self._full_losses, self._search = True, 0, None
 
     def _is_dead(self, now_s: float) -> bool:
-        """Whether no chance explains what was lost."""
+        """Whether chance does not explain the losses."""
         if self.rtt_s is None:
             return self._losses >= BROKEN_AFTER and now_s - self._began_s >= NEW_AFTER_S
         enough = self._loss.beyond(BROKEN_CHANCE)

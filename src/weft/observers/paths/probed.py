@@ -36,7 +36,7 @@ class Probed:
         self.pending_size = 0
         self.deadline_s = 0.0
         self.sent: dict[int, Sent] = {}
-        """By slot: those that are not answered, the latest last."""
+        """Probes that are not answered, by slot; the latest last."""
         self.slot = 0
 
     @property

@@ -31,7 +31,7 @@ from weft.observers.paths.turns import BURST, Crowd, Standing, next_turn_s
 from weft.store.interface import Changed, Store
 
 _TOGETHER_S = 0.001
-"""What is due so soon is done now: one wake-up instead of two."""
+"""Work that is due so soon is done now: one wake-up instead of two."""
 _LATE_S = 5.0
 """An answer is recognized for so long."""
 _TARGETS_S = 0.5
@@ -44,7 +44,7 @@ class Wire(Protocol):
     """See `kernel.probe_wire.ProbeWire`."""
 
     def source(self, destination: IPAddress) -> IPAddress | None:
-        """What the host would send from; None: there is no route."""
+        """The address that the host would send from; None: there is no route."""
         ...
 
     def send(self, source: IPAddress, destination: IPAddress, payload: bytes) -> bool:
@@ -154,7 +154,8 @@ class Prober:
         return self._tags.get(address)
 
     def _hope(self, now_s: float) -> None:
-        """Who has been heard of may have come back: its turn is the next, as if it were well."""
+        """A host that has been heard of may have come back: its turn is the next, as if it were
+        well."""
         for host in self._heard_of & self._probed.keys():
             probed = self._probed[host]
             probed.silent_since_s = now_s
@@ -168,7 +169,8 @@ class Prober:
             self._agenda.put(probed.target.host_id, probed.due_s)
 
     def _look_after(self, hosts: Sequence[HostId], now_s: float) -> None:
-        """Take the answers of these, give up what takes too long, send what is due."""
+        """Take the answers of these hosts, give up probes that take too long, and send those that
+        are due."""
         due = [self._probed[host] for host in hosts]
         self._collect([probed for probed in due if probed.sent])
         until_s = now_s + _TOGETHER_S

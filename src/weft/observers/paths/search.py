@@ -11,13 +11,13 @@ _LIKELY = (9000, 1500, 1492, 1450, 1420)
 
 
 class Search:
-    """One search: `size` is what to try next, until `is_over`."""
+    """One search for a size: `size` is to be tried next, until `is_over`."""
 
     def __init__(self, passes: int, ceiling: int, *, is_for_more: bool = False) -> None:
-        """`passes` is known to, and above `ceiling` nothing is wanted. `is_for_more`: what passes
-        was found before, so it is all or nothing most likely."""
+        """`passes` is known to pass, and above `ceiling` nothing is wanted. `is_for_more`: `passes`
+        was found before, so most likely the whole passes or nothing more."""
         self.largest = passes
-        """That passes, as far as it is known."""
+        """The largest size that passes, as far as it is known."""
         self._ceiling = max(passes, ceiling)
         self._hopes: tuple[int, ...] = (ceiling, passes + 1) if is_for_more else ()
         self._lost = 0
@@ -29,8 +29,8 @@ class Search:
 
     @property
     def size(self) -> int:
-        """To try next: what is hoped for, then the likely ones and what would prove them wrong,
-        then halfway."""
+        """The sizes to try next: the one that is hoped for, then the likely ones and those that
+        would prove them wrong, then halfway."""
         proof: tuple[int, ...] = (self.largest + 1,) if self.largest in _LIKELY else ()
         for size in (*self._hopes, *proof, *_LIKELY):
             if self.largest < size <= self._ceiling:
@@ -38,12 +38,13 @@ class Search:
         return (self.largest + self._ceiling + 1) // 2
 
     def passed(self, size: int) -> None:
-        """It came back."""
+        """The size came back."""
         self.largest = max(self.largest, size)
         self._lost = 0
 
     def lost(self, size: int, enough: int) -> None:
-        """It did not, or cannot even be sent. `enough`: such losses in a row are no chance."""
+        """The size did not pass, or cannot even be sent. `enough`: so many losses in a row are no
+        chance."""
         self._lost += 1
         if self._lost >= enough:
             self._ceiling = max(self.largest, size - 1)

@@ -22,7 +22,7 @@ class Traffic(Protocol):
 
 
 class Talk:
-    """Time is passed in. What is sent is what counts: a host that only receives leaves it to the
+    """Time is passed in. Packets that are sent count: a host that only receives leaves it to the
     sender to find out that nothing arrives."""
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class Talk:
         now_s: float,
     ) -> set[int]:
         """Take note of the tunnels as they are now; gives the tags of the hosts with which this
-        host has just begun to talk. tag_of: the host that has an address. A relay is talked to by
-        whoever talks by it. Marks that were there before the first call count as new ones.
-        """
+        host has just begun to talk. tag_of: the host that has an address. A relay counts as talked
+        to by every host that talks through it. Marks that were there before the first call count as
+        new ones."""
         heard: set[int] = set()
         for tag, (mark, relay) in used.items():
             if mark and mark != self._marks.get(tag):

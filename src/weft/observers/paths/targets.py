@@ -1,7 +1,8 @@
-"""Whom this host probes, where, and what the devices between them carry. Pure.
+"""Which hosts this one probes, at which address, and how large a packet the devices between carry.
+Pure.
 
-Probes go the way that packets go: to the address that the tunnel uses, inside WireGuard where that
-is encrypted.
+Probes go the way that packets go: to the address that the tunnel uses, inside WireGuard where the
+tunnel is encrypted.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _linked(known: Iterable[Neighbour]) -> Iterator[HostId]:
 
 
 def _target(here: Host, there: Host | None, known: Neighbour | None, view: View) -> Target | None:
-    """known: what this host has published of it."""
+    """known: the other host, as this one has published it."""
     if there is None or view.get(ForgottenHost, there.id) is not None:
         return None
     if not here.underlay or not there.underlay:

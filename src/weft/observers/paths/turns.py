@@ -23,7 +23,8 @@ _SILENT_INTERVAL_S = 12.0
 """Between two probes of a path that has been silent for long; a host that comes back says so in its
 records, and is asked at once."""
 _SILENT_PART = 8
-"""The silence is so many times the pause between two: what has just broken is asked as ever."""
+"""The silence is so many times the pause between two probes: a path that has just broken is probed
+as ever."""
 
 
 class Crowd(NamedTuple):
@@ -34,7 +35,7 @@ class Crowd(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What matters of one path."""
+    """One path, as far as its turn depends on it."""
 
     tag: int
     """Of its host."""
