@@ -124,6 +124,15 @@ async def running(
             await task
 
 
+async def look_begins(engine: Engine, sink: FakeSink) -> None:
+    """The engine's thread is busy until `sink.may_look`."""
+    sink.may_look.clear()
+    sink.is_looking.clear()
+    engine._looks.need()
+    engine.repair_soon()
+    await came(sink.is_looking)
+
+
 async def came(event: threading.Event) -> None:
     """Wait for what happens in the engine's thread."""
     assert await asyncio.to_thread(event.wait, DEADLINE_S)

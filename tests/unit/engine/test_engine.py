@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.engine.fake_sink import FakeSink, came, network, running
+from tests.unit.engine.fake_sink import FakeSink, look_begins, network, running
 from weft.engine import looks as looks_module
 from weft.engine.engine import Engine
 from weft.store.interface import Put
@@ -26,11 +26,8 @@ async def world() -> AsyncIterator[World]:
 
 async def test_settle_waits_for_a_change_that_a_look_at_the_kernel_took_over(world: World) -> None:
     store, sink, engine = world
-    sink.may_look.clear()
-    sink.is_looking.clear()
-    engine.repair_soon()
+    await look_begins(engine, sink)
     await store.write([Put(network(7, "foo"))])
-    await came(sink.is_looking)
     settled = asyncio.ensure_future(engine.settle())
     await asyncio.sleep(0)
     assert not settled.done()
@@ -46,10 +43,7 @@ async def test_being_asked_to_look_during_a_slow_look_never_puts_the_next_one_of
     monkeypatch.setattr(engine._looks, "_reconcile_s", 0.01)
     monkeypatch.setattr(looks_module, "SPACING_FACTOR", 1_000_000)
     for _ in range(2):
-        sink.may_look.clear()
-        sink.is_looking.clear()
-        engine.repair_soon()
-        await came(sink.is_looking)
+        await look_begins(engine, sink)
         engine.repair_soon()
         sink.may_look.set()
     looked = asyncio.Event()
@@ -88,6 +82,7 @@ async def test_what_is_not_well_is_looked_at_again_at_the_usual_pace(
 
     async def look() -> bool:
         looked.clear()
+        engine._looks.need()
         engine.repair_soon()
         await looked.wait()
         return told[-1]
@@ -109,10 +104,7 @@ async def test_a_look_that_fails_is_shown_and_keeps_no_row_from_coming_in_force(
 ) -> None:
     store, sink, engine = world
     sink.problem = OSError("no such device")
-    sink.may_look.clear()
-    sink.is_looking.clear()
-    engine.repair_soon()
-    await came(sink.is_looking)
+    await look_begins(engine, sink)
     await store.write([Put(network(7))])
     sink.may_look.set()
     await engine.settle()

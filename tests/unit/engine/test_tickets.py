@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Mappi
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.engine.fake_sink import FakeSink, came, network, network_rows, running
+from tests.unit.engine.fake_sink import FakeSink, came, look_begins, network, network_rows, running
 from weft.engine.compiler import Compiler
 from weft.engine.engine import Engine
 from weft.engine.failures import Failure
@@ -40,10 +40,7 @@ class World:
 
     async def look_begins(self) -> None:
         """The engine's thread is busy until `sink.may_look`."""
-        self.sink.may_look.clear()
-        self.sink.is_looking.clear()
-        self.engine.repair_soon()
-        await came(self.sink.is_looking)
+        await look_begins(self.engine, self.sink)
 
 
 @pytest.fixture
