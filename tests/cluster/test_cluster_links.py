@@ -326,7 +326,7 @@ async def test_a_message_that_is_none_closes_the_link_and_it_comes_back(cluster:
 async def test_what_changes_is_told(cluster: Nursery) -> None:
     a, b = cluster.hosts(2)
     told: list[int] = []
-    a.transport.on_change = lambda: told.append(len(a.linked()))
+    a.transport.changed.append(lambda: told.append(len(a.linked())))
     async with running(a, b):
         a.want(b)
         await until(lambda: 1 in told)

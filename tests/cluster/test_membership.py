@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.fake_links import FakeHostLinks, link
 from tests.cluster.hosts import until
 from weft.cluster import membership
 from weft.cluster.endpoints import parse_endpoints
-from weft.cluster.fake_links import FakeHostLinks, link
 from weft.cluster.interface import Endpoint, Problem
 from weft.cluster.membership import Membership
 from weft.cluster.opening import refusals

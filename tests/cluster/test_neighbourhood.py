@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from tests.cluster.fake_links import FakeHostLinks, link
 from tests.cluster.hosts import until
 from weft.cluster import neighbourhood
-from weft.cluster.fake_links import FakeHostLinks, link
 from weft.cluster.neighbourhood import Neighbourhood
 from weft.cluster.neighbourhood import Path as DataPath
 from weft.model.addresses import ip_address
@@ -42,7 +42,7 @@ class World:
         self.neighbourhood = Neighbourhood(
             store, ME, lambda: self.links.links().values(), self.clock
         )
-        self.links.on_change = self.neighbourhood.look_again
+        self.links.changed.append(self.neighbourhood.look_again)
 
     def published(self) -> tuple[Neighbour, ...]:
         record = self.store.get(Neighbours, ME)

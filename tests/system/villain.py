@@ -56,7 +56,9 @@ class Villain:
         identity = Identity(
             host_id=HostId(host_id), name="h3", version="6.6.6", instance=os.urandom(8).hex()
         )
-        self.transport = TlsTransport(identity, secrets, port=0, randomness=random.Random(1))
+        self.transport = TlsTransport(
+            identity, secrets, port=0, refusal_of=lambda _: None, randomness=random.Random(1)
+        )
         self.transport.listener = self
 
     def link_up(self, peer: str) -> None:

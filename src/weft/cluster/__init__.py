@@ -1,1 +1,1 @@
-"""Who belongs to the cluster: secret, certificates, links, joining and leaving."""
+"""Which hosts belong to the cluster: secret, certificates, links, joining and leaving."""

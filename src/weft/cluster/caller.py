@@ -25,7 +25,7 @@ from weft.model.ids import HostId
 
 
 class Caller:
-    """Dials, and remembers who was found where."""
+    """Dials addresses, and remembers which host was found at each."""
 
     def __init__(self, secrets: Secrets, certificates: Certificates, reception: Reception) -> None:
         self.ourselves: set[Endpoint] = set()
@@ -40,7 +40,7 @@ class Caller:
         reception.links.on_up.append(self._on_up)
 
     def hosts_of(self, target: Target) -> Iterable[HostId]:
-        """Who meets the target, as far as is known."""
+        """The host that meets a target, as far as is known."""
         if target.host_id is not None:
             return (target.host_id,)
         return [self._found[each] for each in target.endpoints if each in self._found]
@@ -133,7 +133,7 @@ class Caller:
         return Outcome.REFUSED if fault.needs_hands else Outcome.FAILED
 
     def _met(self, target: Target, endpoint: Endpoint, host_id: HostId) -> None:
-        """Who answered is known, and linked."""
+        """A target was met: the host that answered is known, and linked."""
         self._found[endpoint] = host_id
         self._problems.mended(host_id, [str(each) for each in target.endpoints])
         if target.host_id is not None and target.host_id != host_id:

@@ -32,7 +32,7 @@ _FILES = "certificate-*.json"
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """A key of this host, and who vouches for it. Its `repr` shows no key."""
+    """A key of this host, and the certificates that vouch for it. Its `repr` shows no key."""
 
     host_id: HostId
     secret_id: str
@@ -73,9 +73,9 @@ class Certificates:
         return self._contexts.get(secret_id)
 
     async def refresh(self, secrets: list[Secret]) -> None:
-        """Mint what is missing or no longer fresh, and drop those of other secrets.
+        """Mint what is missing or no longer fresh, and drop certificates of other secrets.
 
-        UnavailableError: one could not be minted; those that there are stay in use.
+        UnavailableError: a certificate could not be minted; those that there are stay in use.
         """
         ids = {secret.id for secret in secrets}
         for gone in self._contexts.keys() - ids:
@@ -201,7 +201,8 @@ def _in_memory(text: str) -> Iterator[str]:
 
 
 def host_id_of(certificate: Mapping[str, object]) -> HostId | None:
-    """Whom the other end's certificate was minted for; None: it does not say it clearly."""
+    """The host for which the other end's certificate was minted; None: the certificate does not say
+    it clearly."""
     match certificate.get("subjectAltName"):
         case (("DNS", str(name)),):
             return HostId(name)

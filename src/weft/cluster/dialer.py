@@ -1,4 +1,5 @@
-"""Whom to dial, and when again: quick first tries, then longer and longer, with some chance in it.
+"""Which targets to dial, and when again: tries follow each other quickly at first, then after
+longer and longer pauses, with some chance in them.
 
 A target is pursued by a task of its own until it is met; it starts again when the link is lost.
 """
@@ -154,7 +155,8 @@ class _Pursuit:
         return wait_s * self._dialer._random.uniform(0.5, 1.0)
 
     async def _round(self) -> Outcome:
-        """Try the addresses, each a little after the one before, until the target is met."""
+        """Try the addresses one after another, each a little after the last, until the target is
+        met."""
         async with asyncio.TaskGroup() as tasks:
             dialing: list[asyncio.Task[Outcome]] = []
             for endpoint in self._target.endpoints:

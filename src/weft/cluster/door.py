@@ -1,10 +1,11 @@
-"""Where others knock: the listening sockets, and who waits there until it is a link.
+"""Where other hosts knock: the listening sockets, and the connections that wait there until they
+are links.
 
 A connection waits in one of three rooms (`room.Room`): until its TLS hello has named this cluster's
 secret by a hash, which only hosts and those who listen to them know; until TLS has proved that it
 is a member's; until its greeting is over. Each room is small, and a connection that proves more
 leaves those behind that have proved less, so no number of strangers keeps a member waiting.
-Accepting is done by hand and paced, for whoever knocks the quickest must leave weftd time for its
+Accepting is done by hand and paced: however quickly strangers knock, weftd must have time for its
 other work, names above all.
 """
 
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 
 
 class Guest:
-    """A connection at the door, for the one who serves it: tells how much it has proved."""
+    """A connection at the door, which is told how much it has proved."""
 
     def __init__(self, visit: Visit, rooms: Rooms) -> None:
         self._visit = visit
@@ -124,7 +125,7 @@ class Door:
         return opened
 
     async def serve(self, listening: socket.socket) -> None:
-        """Let in whoever comes, until cancelled."""
+        """Let in connections as they come, until cancelled."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.TaskGroup() as visits:

@@ -1,4 +1,5 @@
-"""Takes who knocks: TLS, the greeting, and a word to the administrator about who was refused."""
+"""Takes connections that knock: TLS, the greeting, and a word to the administrator about hosts that
+were refused."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ class Kind(enum.IntEnum):
     """What a frame is about."""
 
     HELLO = 1
-    """Who speaks; the first frame both ways."""
+    """The host that speaks; the first frame both ways."""
     READY = 2
-    """The one that does not decide would have this link."""
+    """The host that does not decide would have this link."""
     ACCEPT = 3
-    """The one that decides has taken this link."""
+    """The host that decides has taken this link."""
     REFUSE = 4
     """No link, or its end, and why."""
     PING = 5
@@ -36,7 +36,7 @@ class Kind(enum.IntEnum):
     WANTED = 8
     """One byte: whether the sender wants this link for itself."""
     SECRET = 9
-    """The cluster's newer secret, to one who proved that he has the one before."""
+    """The cluster's newer secret, for a host that proved that it has the secret before."""
     CONFIRM = 10
     """The id of the secret that the sender has."""
 

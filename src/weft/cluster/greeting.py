@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """Who speaks."""
+    """The host that speaks."""
 
     protocol: Number
     oldest_protocol: Number
@@ -84,7 +84,7 @@ class Pong(msgspec.Struct, frozen=True, array_like=True):
 
     number: Number
     wall_s: Seconds
-    """Of the one who answers."""
+    """Of the host that answers."""
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True):

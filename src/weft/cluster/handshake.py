@@ -1,9 +1,9 @@
 """From an authenticated connection to a link, the same at both ends.
 
-Both say hello, and each looks whether it would have the link. Of two hosts one decides, the one
-with the greater id: the other says that it is ready, and the one that decides takes the link or
-refuses it. So two connections that were dialed at the same moment never both become the link, and
-neither end drops one that works.
+Both say hello, and each looks whether it would have the link. Of two hosts the one with the greater
+id decides: the other says that it is ready, and the deciding host takes the link or refuses it. So
+two connections that were dialed at the same moment never both become the link, and neither end
+drops a connection that works.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Refused(UnavailableError):
         self.fix = fix
         self.is_ours = is_ours
         self.host_id: HostId | None = None
-        """Whom it is about: whom the greeting was with, or, when the other end says that this
-        host is a clone, this host. None: it was too early to know."""
+        """The host that the refusal is about: the one at the other end or, when that one says that
+        this host is a clone, this host. None: it was too early to know."""
 
 
 class Judge(Protocol):
-    """Who says whether a host may link."""
+    """Says whether a host may link."""
 
     async def admit(self, hello: Hello, certified: HostId | None) -> None:
         """Refused: why not. May take its time to ask an earlier link whether it lives.
@@ -57,7 +57,7 @@ class Judge(Protocol):
 
 
 async def greet(connection: Connection, me: Hello, judge: Judge, timeout_s: float) -> Hello:
-    """Whom the new link leads to; the caller takes the connection over at once.
+    """The host to which the new link leads; the caller takes the connection over at once.
 
     Refused, UnavailableError, InvalidError: there is no link; the other end was told, and the
     connection is closed.

@@ -1,13 +1,14 @@
 """What membership knows of the links to other hosts, and how it steers them.
 
-`TlsTransport` (tls_transport.py) implements `HostLinks`. It is a `mesh.transport.Transport`;
-whoever owns the sessions sets `listener` before `run`.
+`TlsTransport` (tls_transport.py) implements `HostLinks`. It is a `mesh.transport.Transport`; the
+owner of the sessions sets `listener` before `run`.
 
 Rotating the secret: `secrets.rotate()` makes the new one and returns when it is durable; the
 transport notices, hands it over its links, and every host hands it on. `secrets.current_id` names
-the secret that this host has confirmed (a hash, nothing to hide): each host publishes it, and who
-sees that all hosts of the cluster have published the current one calls `secrets.retire_previous()`,
-which refuses the old one from then on. Secrets themselves never leave secret.py and the links.
+the secret that this host has confirmed (a hash, nothing to hide): each host publishes it. A host
+that sees that all hosts of the cluster have published the current id calls
+`secrets.retire_previous()`, and refuses the old secret from then on. Secrets themselves never leave
+secret.py and the links.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...]
     """In the order in which they are tried."""
     host_id: HostId | None = None
-    """None: not known yet, whoever answers there with the cluster's secret will do."""
+    """None: not known yet; any host that answers there with the cluster's secret will do."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this process is, as it says to others."""
+    """What this process says about itself to other hosts."""
 
     host_id: HostId
     name: str
@@ -124,8 +125,9 @@ class HostLinks(Protocol):
 
     listener: Listener | None
     """Told of links and messages; set before `run`."""
-    on_change: Callable[[], None]
-    """Called on the event loop after `links()` or `problems()` changed; not for round trips."""
+    changed: list[Callable[[], None]]
+    """Each is called on the event loop after `links()` or `problems()` changed, but not for round
+    trips."""
 
     @property
     def port(self) -> int:

@@ -43,7 +43,7 @@ class Pace(NamedTuple):
     tls_s: float = 5.0
     connect_s: float = 4.0
     stagger_s: float = 0.5
-    """Until a target's next address is tried beside the one before."""
+    """Until a target's next address is tried beside the last one."""
     first_retry_s: float = 0.2
     """Doubles, up to `last_retry_s`."""
     last_retry_s: float = 10.0
@@ -56,7 +56,7 @@ class Pace(NamedTuple):
 
 
 class LinkEvents(Protocol):
-    """Whom a link tells."""
+    """Told by a link what happens on it."""
 
     def on_message(self, link: Link, data: bytes) -> None:
         """InvalidError: it is none, and the link is closed."""

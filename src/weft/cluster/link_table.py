@@ -1,4 +1,4 @@
-"""The links that are up, one a host, and who hears of what happens on them."""
+"""The links that are up, one a host, and the listeners that hear what happens on them."""
 
 from __future__ import annotations
 

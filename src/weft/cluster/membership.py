@@ -1,4 +1,5 @@
-"""This host as a member: whom it links to, whom it reaches and since when, who was removed.
+"""This host as a member: to which hosts it links, which it reaches and since when, and which were
+removed.
 
 Steers the links by the records, and publishes what they are. The rest of weftd asks it how other
 hosts are (`standing.py`).
@@ -47,7 +48,8 @@ certificate by then."""
 LOST_S = 10.0
 """For other hosts to give records back."""
 CLOSE_S = 2.0
-"""A host that was removed keeps its links so long, so that it hears of it and can say goodbye."""
+"""Links to a host that was removed are kept so long, so that it hears of its removal and can say
+goodbye."""
 
 
 class Membership:
@@ -89,7 +91,7 @@ class Membership:
         self._changed = asyncio.Event()
         self._closing: dict[HostId, asyncio.TimerHandle] = {}
         links.listener = exchange
-        links.on_change = self._links_changed
+        links.changed.append(self._links_changed)
         secrets.changed.append(self._changed.set)
         store.watch(self._on_records)
 
@@ -122,10 +124,9 @@ class Membership:
         return any(self.exchange.is_in_sync(host) for host in self.links)
 
     async def find_lost_records(self) -> None:
-        """Wait until other hosts have given back what a lost database held, if there are any.
-
-        Until then nothing should be made of the records: what is not in them would go from the
-        kernel. It may take `LOST_S`; then the others are not there.
+        """Wait until other hosts, if there are any, have given back the records of a lost database.
+        Until then nothing should be made of the records, for what is not in them would go from the
+        kernel. This takes `LOST_S` at the most; after that the other hosts count as absent.
         """
         if not self._remembered.known.hosts and not self._join:
             return
@@ -201,7 +202,7 @@ class Membership:
             await asyncio.sleep(pause_s)
 
     def _take_note(self) -> None:
-        """Who is reached now, and to whom to link."""
+        """Find out which hosts are reached now, and to which to link."""
         now_s = self._wall_s()
         reached = self._store.ask(routes, self.host_id)
         others = {host.id: host for host in self.others}
@@ -221,7 +222,8 @@ class Membership:
         )
 
     def _unrecorded(self, others: Mapping[HostId, Host]) -> Sequence[Target]:
-        """Whom this host met and has no record of (its database was lost), and whom to join."""
+        """The hosts that this host met and has no records of, for its database was lost, and those
+        that it is to join."""
         met = {
             HostId(id): one
             for id, one in self._remembered.known.hosts.items()
@@ -250,8 +252,8 @@ class Membership:
         self._remembered.update(hosts=hosts)
 
     def _end_rotation(self) -> float | None:
-        """Once every host has confirmed the present secret for a while, the one before counts no
-        more. How long that is, if it only takes time."""
+        """Retire the former secret once every host has confirmed the present one for a while.
+        Returns how long that takes yet; None: it does not depend on time alone."""
         present = self.secrets.current_id
         if self.secrets.previous is None or any(
             host.secret_id != present for host in self._store.list(Host)

@@ -1,4 +1,5 @@
-"""Publishes whom this host reaches: its Neighbours record, made of links and of probed data paths.
+"""Publishes which hosts this host reaches: its Neighbours record, made of links and of probed data
+paths.
 
 A link that went counts for a grace period more, so that a weftd that starts again is news to
 nobody: its kernel forwards all the while.
@@ -76,8 +77,8 @@ class Neighbourhood:
         monotonic_s: Callable[[], float],
     ) -> None:
         self.paths: Callable[[], Mapping[HostId, PathFacts]] = dict
-        """Of hosts whose data path has been found out. Who sets it calls `look_again` on
-        changes."""
+        """Data paths that have been found out, by host. Whatever changes it calls `look_again`
+        afterwards."""
         self._store = store
         self._host_id = host_id
         self._links = links
@@ -125,7 +126,7 @@ class Neighbourhood:
         return due_s
 
     def _present(self) -> tuple[tuple[Neighbour, ...], float | None]:
-        """Who counts as a neighbour now, and how long until that changes by itself."""
+        """The hosts that count as neighbours now, and how long until that changes by itself."""
         now_s = self._now_s()
         linked = {link.host_id: link.address for link in self._links()}
         self._seen.update((host, _Seen(address, None)) for host, address in linked.items())

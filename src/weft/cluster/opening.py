@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import random
 import time
 from pathlib import Path
 from typing import Protocol
@@ -63,6 +64,7 @@ def open_membership(settings: Settings, records: Records, secrets: Secrets) -> M
         secrets,
         port=settings.mesh_port,
         refusal_of=refusals(records.store),
+        randomness=random.SystemRandom(),
     )
     return Membership(
         host_id=records.host_id,
@@ -78,7 +80,7 @@ def open_membership(settings: Settings, records: Records, secrets: Secrets) -> M
 
 
 def open_secrets(settings: Settings) -> Secrets:
-    """Those of this host; it begins a cluster when there are none."""
+    """The secrets of this host; it begins a cluster when there are none."""
     state_dir = Path(settings.state_dir)
     return Secrets.open(state_dir) or Secrets.found(state_dir, os.urandom, time.time())
 

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class PrivateFolder:
-    """A folder of such files, made when the first is written."""
+    """A folder of private files, made when the first is written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class PrivateFolder:
     def read(self, name: str) -> bytes | None:
         """None: there is no such file. InvalidError: it may not be read.
 
-        A file that others could read is closed to them, and that is logged.
+        A file that others could read is closed to them, and the log says so.
         """
         path = self.path / name
         try:

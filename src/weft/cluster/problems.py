@@ -21,7 +21,7 @@ KEEP_S = 120.0
 tries again several times meanwhile."""
 MAX_LOGS = 20
 LOG_WINDOW_S = 60.0
-"""So many lines in so long, whoever makes how many."""
+"""At most so many lines in so long, however many problems there are."""
 
 log = structlog.get_logger()
 
@@ -74,7 +74,8 @@ class Problems:
             self._changed()
 
     def mended(self, host_id: HostId, addresses: Sequence[str]) -> None:
-        """A link to the host is up, over one of these; clones of it are still a problem."""
+        """A link to the host is up, over one of these addresses. Clones of the host are still a
+        problem."""
         self._drop(
             lambda key, problem: (
                 not problem.is_clone and (key.host_id == host_id or key.address in addresses)

@@ -1,4 +1,5 @@
-"""What dialing and accepting share: connections, the greeting, a word on who was refused."""
+"""What dialing and accepting share: connections, the greeting, and telling of hosts that were
+refused."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ class Reception:
     ) -> None:
         """Remember a refusal, by either end, unless nothing is wrong.
 
-        host_id: whom the link was to lead to, if that was known before.
+        host_id: the host to which the link was to lead, if that was known before.
         """
         if refused.because in QUIET:
             return

@@ -1,4 +1,5 @@
-"""What a host knows of its cluster beside the records: whom it was told to join, whom it met.
+"""What a host knows of its cluster beside the records: the hosts that it was told to join, and
+those that it met.
 
 A file of its own, so that a host whose database is gone finds the others again, and so that
 ``weft up`` can tell, before weftd runs, whether the host belongs to a cluster already.

@@ -1,7 +1,7 @@
 """Keeps certificates for the secrets that count, and hands a new secret from link to link.
 
-Only over a link, which the secret before has proved, and never in a record. Whoever takes it hands
-it on, so it reaches hosts that have no link to the one where it was made.
+A new secret travels over links alone, which the former secret has proved, and never in a record. A
+host that takes it hands it on, so it reaches hosts that have no link to the host where it was made.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ class Rotation:
         self._changed()
 
     def _end_unproved(self) -> None:
-        """Links that prove nothing any more: neither what they were made with nor what the other
-        end confirmed since counts."""
+        """Links that prove nothing any more: neither the secret that they were made with counts,
+        nor one that the other end has confirmed since."""
         for link in self._links:
             ids = (link.tls_secret_id, link.secret_id)
             if all(self._secrets.by_id(each) is None for each in ids):

@@ -1,12 +1,13 @@
 """The cluster's secret on this host: one file that only root reads.
 
-Who has the secret is a member. A rotation makes a new one; until every host has confirmed it, the
-one before counts as well. A secret has an id (a hash) to speak about it, and a serial, by which the
-newer of two is known: Unix time when it was made, or more, so that one made by a host that knows no
-other is newer all the same.
+A host that has the secret is a member. A rotation makes a new one; until every host has confirmed
+it, the one before counts as well. A secret has an id (a hash) to speak about it, and a serial, by
+which the newer of two is known: Unix time when it was made, or more, so that a secret made by a
+host that knows no other is newer all the same.
 
 The cluster's id comes from its first secret and outlives rotations. A host that joined with a token
-cannot know whether that is the first; its id is a guess until a host that knows tells it.
+cannot know whether that is the first; its id of the cluster is a guess until a host that knows the
+id tells it.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Secrets:
 
     @property
     def previous(self) -> Secret | None:
-        """The one before, while a rotation is under way."""
+        """The former secret, while a rotation is under way."""
         return self._kept.previous
 
     @property

@@ -1,7 +1,7 @@
 """Which secret a connection is about: the dialing end names it in the TLS server name.
 
 The name holds hashes: of the secret and of the cluster's first one. It is only a hint, for the
-certificate to show and for the reason when there is none; who belongs here is proved by
+certificate to show and for the reason when there is none; that a host belongs here is proved by
 certificates alone.
 """
 

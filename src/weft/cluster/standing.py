@@ -24,7 +24,7 @@ State = Literal["local", "connected", "indirect", "lost"]
 """local: the host that tells.
 connected: a link is up.
 indirect: no link, and others reach it.
-lost: nobody who is reached reaches it."""
+lost: no host that is reached has a link to it."""
 PathKind = Literal["direct", "relayed", "broken"]
 LOST_ON_THE_WAY = (
     "what is sent to it is lost on the way, and no host can relay it",
@@ -82,7 +82,7 @@ class Rotation(msgspec.Struct, frozen=True, kw_only=True):
     secret_id: str = ""
     """Names the newest: a hash, nothing to hide."""
     is_rotating: bool = False
-    """Whether the one before counts as well."""
+    """Whether the former secret counts as well."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     path: PathKind | None = None
     """None: nothing is known to get there."""
     relay: Host | None = None
-    """Whom what is sent there goes to first."""
+    """The host through which packets for this one go."""
     rtt_s: float | None = None
     path_mtu_bytes: int = 0
     """Largest underlay packet that passes in both directions; 0: not known."""

@@ -1,7 +1,7 @@
 """What went wrong with a connection, in words for an administrator, and what mends it.
 
-TLS says it in numbers, and each end knows another half: who verifies knows the certificate's fault,
-and the other end gets an alert.
+TLS says it in numbers, and each end knows another half: the end that verifies a certificate knows
+its fault, and the other end gets an alert.
 """
 
 from __future__ import annotations

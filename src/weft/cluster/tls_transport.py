@@ -55,16 +55,16 @@ class TlsTransport:
         secrets: Secrets,
         *,
         port: int,
-        refusal_of: RefusalOf = lambda host_id: None,
+        refusal_of: RefusalOf,
         addresses: Sequence[str] = EVERYWHERE,
         pace: Pace = Pace(),  # noqa: B008
         now_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
-        randomness: random.Random | None = None,
+        randomness: random.Random,
         max_waiting_of_one: int = MAX_WAITING_OF_ONE,
     ) -> None:
-        """port 0: any free one. refusal_of: see `RefusalOf`."""
-        self.on_change: Callable[[], None] = lambda: None
+        """port 0: any free one. refusal_of: see `RefusalOf`. randomness: spreads calls."""
+        self.changed: list[Callable[[], None]] = []
         self._identity = identity
         self._secrets = secrets
         self._pace = pace
@@ -82,7 +82,7 @@ class TlsTransport:
             self._caller.is_met,
             self._is_courteous,
             pace,
-            randomness or random.SystemRandom(),
+            randomness,
         )
         doorman = Doorman(ServerNames(secrets, certificates), self._reception)
         self._door = Door(
@@ -260,7 +260,8 @@ class TlsTransport:
         self._changed()
 
     def _changed(self) -> None:
-        self.on_change()
+        for hear in self.changed:
+            hear()
 
     def _say_wanted(self, link: Link) -> None:
         is_wanted = any(

@@ -24,8 +24,8 @@ def wanted(
 ) -> frozenset[HostId]:
     """Hosts to hold links to.
 
-    silent: those of `hosts` that do not answer anybody now. They are wanted as before, so that they
-    are found when they return, and others are wanted in their stead. Linear in the hosts.
+    silent: those of `hosts` that answer no host now. They are wanted as before, so that they are
+    found when they return, and further hosts are wanted in their stead. Linear in the hosts.
     """
     others = sorted(set(hosts) - {me})
     if len(others) < SMALL:

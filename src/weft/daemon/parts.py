@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -16,7 +17,9 @@ import weft
 from weft.config import Settings
 from weft.daemon.running import Part
 from weft.daemon.wiring import Weftd
+from weft.frontends.docker.published import taken_on_host
 from weft.frontends.docker.service import DockerFrontend
+from weft.frontends.docker.state import DockerState, host_ifnames
 from weft.host import memory
 
 log = structlog.get_logger()
@@ -39,7 +42,8 @@ def parts(weftd: Weftd) -> Sequence[Part]:
         await weftd.dns.run()
 
     async def serve_docker() -> None:
-        await DockerFrontend(weftd.settings, intents.control).run()
+        state = DockerState(intents.control, time.monotonic, host_ifnames)
+        await DockerFrontend(weftd.settings, state, taken_on_host).run()
 
     async def tell_ready() -> None:
         memory.settle()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.fake_links import link
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
 from weft.cli import leave as leave_module
 from weft.cli import purge
-from weft.cluster.fake_links import link
 from weft.cluster.interface import Problem
 from weft.cluster.remembered import Met, Remembered
 from weft.cluster.secret import Secrets

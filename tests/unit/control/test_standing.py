@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.fake_links import link
 from tests.surroundings import AtOnce, NothingRuns, WholeSpace
 from tests.unit.conftest import FakeMembers
-from weft.cluster.fake_links import link
 from weft.cluster.interface import Problem
 from weft.cluster.standing import Standing
 from weft.config import Settings

@@ -9,6 +9,7 @@ import io
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.unit.cluster import ClusterHost
 from weft.config import Settings
 from weft.control.context import Context, HostRoute
 from weft.frontends.docker.service import DockerFrontend
+from weft.frontends.docker.state import DockerState
 from weft.model.addresses import ip_network
 from weft.model.ids import HostId
 from weft.model.records import Binding, Network, Port, PublishedPort, Reservation, Subnet
@@ -85,9 +87,13 @@ class Plugin:
                 )
             )
         )
-        self.frontend = DockerFrontend(self.settings, self.control, listening)
         self.ifnames: set[str] = set()
-        self.frontend.state._ifnames = lambda: self.ifnames
+        self.later_s = 0.0
+        """How much later it is for the frontend."""
+        self.state = DockerState(
+            self.control, lambda: time.monotonic() + self.later_s, lambda: self.ifnames
+        )
+        self.frontend = DockerFrontend(self.settings, self.state, listening)
         self.socket = Path(self.settings.docker_plugin_dir) / "weft.sock"
 
     @contextlib.asynccontextmanager
@@ -181,7 +187,7 @@ class Plugin:
         return {kind.KIND: n for kind in kinds if (n := len(tuple(self.store.list(kind))))}
 
     def port(self, id: str = ENDPOINT) -> Port | None:
-        return self.frontend.state.records.port(id)
+        return self.state.records.port(id)
 
 
 @contextlib.asynccontextmanager

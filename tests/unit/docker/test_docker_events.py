@@ -38,7 +38,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 def age(docker: Plugin) -> None:
     """Let everything that Docker spoke of be long ago."""
-    docker.frontend.state._clock = lambda: time.monotonic() + 1000
+    docker.later_s = 1000
 
 
 def names(docker: Plugin) -> list[str]:
@@ -54,7 +54,7 @@ async def test_a_network_takes_dockers_name_when_docker_tells_it() -> None:
         engine.add_network(NETWORK, "foo")
         await engine.say("network", "create", NETWORK, name="foo", type="weft")
         await until(lambda: names(docker) == ["foo"])
-        record = docker.frontend.state.records.docker_network(NETWORK)
+        record = docker.state.records.docker_network(NETWORK)
         assert record is not None and record.name == "foo"
 
 

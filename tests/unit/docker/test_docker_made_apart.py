@@ -160,10 +160,7 @@ async def test_a_network_with_a_name_of_the_cluster_joins_it(name: str) -> None:
         async with b.engine.served(b.docker.settings.docker_socket):
             await until(
                 a.cluster,
-                lambda: (
-                    (r := b.docker.frontend.state.records.docker_network(docker_id))
-                    and r.name == "foo"
-                ),
+                lambda: (r := b.docker.state.records.docker_network(docker_id)) and r.name == "foo",
             )
             assert "Err" not in await b.endpoint("foo", "10.1.0.5/24")
             await quiet(a.cluster)
@@ -217,7 +214,7 @@ async def test_a_subnet_of_the_cluster_under_another_name_cannot_be_used() -> No
             assert "Err" not in await b.endpoint("foo")
             await b.engine.remove_network("bar")
             await quiet(a.cluster)
-            assert b.docker.frontend.state.records.docker_network(docker_id) is None
+            assert b.docker.state.records.docker_network(docker_id) is None
             assert a.names == b.names == ["foo"] and b.notices == []
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.unit.docker.machines import CLI, machines, net, quiet, until
@@ -102,7 +100,7 @@ async def test_an_engine_set_up_anew_gets_all_networks_and_takes_none_away() -> 
             await until(a.cluster, lambda: b.names == ["foo"])
         a.engine.networks.clear()
         a.engine.add_predefined("second-")
-        a.docker.frontend.state._clock = lambda: time.monotonic() + 1000
+        a.docker.later_s = 1000
         async with a.engine.served(a.docker.settings.docker_socket):
             await until(a.cluster, lambda: a.names == ["foo"])
             await quiet(a.cluster)
@@ -174,11 +172,11 @@ async def test_a_host_whose_records_are_lost_takes_its_mirrored_networks_up_agai
                 r.foreign_id for r in b.host.store.list(Binding) if r.host_id == b.host.id
             ]
         await b.host.store.write([Delete(Binding, docker_network_id(docker_id, b.host.id))])
-        b.docker.frontend.state._clock = lambda: time.monotonic() + 1000
+        b.docker.later_s = 1000
         async with b.engine.served(b.docker.settings.docker_socket):
             await until(
                 a.cluster,
-                lambda: b.docker.frontend.state.records.docker_network(docker_id) is not None,
+                lambda: b.docker.state.records.docker_network(docker_id) is not None,
             )
             await quiet(a.cluster)
             assert a.names == b.names == ["foo"] and a.weft == ["foo"]
@@ -195,7 +193,7 @@ async def test_what_weft_made_in_docker_of_a_network_that_is_gone_is_removed() -
         await b.host.store.write([Delete(Binding, docker_network_id(docker_id, b.host.id))])
         await a.engine.remove_network("foo")
         await until(a.cluster, lambda: not list(b.host.store.list(Network)))
-        b.docker.frontend.state._clock = lambda: time.monotonic() + 1000
+        b.docker.later_s = 1000
         async with b.engine.served(b.docker.settings.docker_socket):
             await until(a.cluster, lambda: b.names == [])
 

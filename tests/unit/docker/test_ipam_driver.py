@@ -202,7 +202,7 @@ async def test_while_docker_cannot_be_asked_the_kernel_tells_the_dead() -> None:
         id = await network(docker)
         await docker.create_endpoint("10.1.0.7/24")
         await docker.about("Join")
-        docker.frontend.state._touched.clear()
+        docker.state._touched.clear()
         put_into_container(docker)
         assert "in use" in (await address(docker, id, "10.1.0.7"))["Error"]
         docker.ifnames.clear()
@@ -221,7 +221,7 @@ async def test_an_endpoint_that_docker_has_no_more_gives_its_address_up() -> Non
         await docker.create_endpoint("10.1.0.7/24", id=ENDPOINT)
         await docker.about("Join")
         put_into_container(docker)
-        state = docker.frontend.state
+        state = docker.state
         state._touched.clear()
         assert "in use" in (await address(docker, id, "10.1.0.7"))["Error"]
         state.learn_endpoints(frozenset({OTHER_ENDPOINT}))

@@ -85,13 +85,13 @@ async def test_what_a_dead_container_held_goes_to_the_next() -> None:
         mac, options = "02:00:00:00:00:09", {PORTS: [binding(80, 8080)]}
         await docker.create_endpoint("192.168.1.10/24", id="1", mac=mac)
         await docker.about("ProgramExternalConnectivity", "1", Options=options)
-        docker.frontend.state.lose_docker()
+        docker.state.lose_docker()
         await docker.create_endpoint("192.168.1.11/24", id="2")
         answer = await docker.about("ProgramExternalConnectivity", "2", Options=options)
         assert answer == {} and docker.port("1") is None
-        docker.frontend.state.lose_docker()
+        docker.state.lose_docker()
         await docker.create_endpoint("192.168.1.12/24", id="3", mac=mac)
-        docker.frontend.state.lose_docker()
+        docker.state.lose_docker()
         assert "Err" not in await docker.create_endpoint("192.168.1.13/24", id="4", mac=mac)
         assert docker.port("3") is None
 
@@ -168,7 +168,7 @@ async def test_a_row_of_ports_goes_to_the_next_when_its_container_is_dead() -> N
         await docker.create_network()
         await docker.create_endpoint("192.168.1.10/24", id="1")
         assert await docker.about("ProgramExternalConnectivity", "1", Options=row) == {}
-        docker.frontend.state.lose_docker()
+        docker.state.lose_docker()
         await docker.create_endpoint("192.168.1.11/24", id="2")
         assert await docker.about("ProgramExternalConnectivity", "2", Options=row) == {}
         assert docker.port("1") is None

@@ -46,8 +46,9 @@ class Dockerd:
 
         An engine that is asked to end (`systemctl restart docker`) closes connections on which
         nothing is asked at once, and then waits up to 5 s for what is open, such as the stream of
-        events (Docker 23 and later). So one connection is kept on which nothing is asked. What
-        only closes idle connections, as a proxy before the engine may, answers on the next one.
+        events (Docker 23 and later). So one connection is kept on which nothing is asked. A proxy
+        before the engine may close idle connections as well; then the engine still answers on the
+        next one.
         """
         now_s = asyncio.get_running_loop().time
         patience_s = TIMEOUT_S
@@ -88,7 +89,7 @@ class Dockerd:
         return [_facts(item, NetworkFacts) for item in answer]
 
     async def all_networks(self) -> list[NetworkFacts]:
-        """Those of all drivers."""
+        """Networks of all drivers."""
         with _translated("list networks"):
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await self._docker.networks.list()

@@ -1,5 +1,5 @@
-"""From Docker's names to Weft's and DNS's. Docker takes nearly any text; what Weft or DNS cannot
-carry is made into what they can, or left out, and is never an error."""
+"""From Docker's names to Weft's and DNS's. Docker takes nearly any text; a name that Weft or DNS
+cannot carry is changed into one that they can, or left out, and is never an error."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LABELS = 256 * 1024
 
 
 def network_name(name: str) -> str:
-    """What Weft calls a network of Docker's: the same, or where Weft takes no such name, what is
-    left of it and a digest of the whole. It comes out alike on every host, and never as the name
-    that another network was given by somebody."""
+    """Weft's name for a network of Docker's: the same name or, where Weft does not take it, the
+    characters that Weft takes and a digest of the whole. The name comes out alike on every host,
+    and never as one that a user gave to another network."""
     try:
         return check_network_name(name)
     except InvalidError:
@@ -29,7 +29,8 @@ def network_name(name: str) -> str:
 
 
 def one_line(name: str) -> str:
-    """A name as records and people can hold it; one that had to be changed has a digest."""
+    """A name as records and people can hold it; a name that had to be changed ends with a
+    digest."""
     line = "".join(char if char.isprintable() else "\ufffd" for char in name)
     if line == name and len(line) <= _LINE:
         return name

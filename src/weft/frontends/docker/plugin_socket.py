@@ -7,8 +7,8 @@ some containers to restart it would start minutes late, and its API with it. So:
   folder is a link to it by way of ``/proc/PID/fd/N``, which leads nowhere from the moment that the
   process dies, even by ``kill -9``;
 - ``weft.json`` in Docker's folder of specifications, which it reads when there is no socket,
-  names a certificate that does not exist: the one mistake that Docker does not retry. The file's
-  name is what the user then reads.
+  names a certificate that does not exist: the only mistake after which Docker does not try again.
+  The file's name is what the user then reads.
 """
 
 from __future__ import annotations

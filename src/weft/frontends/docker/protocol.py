@@ -300,7 +300,7 @@ def encode(message: Message) -> bytes:
 
 
 def failure(message: str) -> Failure:
-    """An error, for whoever reads it: Docker prints it as it is."""
+    """An error, which Docker prints as it is."""
     text = printable_lines(message)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"

@@ -53,10 +53,10 @@ class _Obstacle(NamedTuple):
 class HostPorts:
     """Chooses and records host ports; one request at a time, so that none is given twice."""
 
-    def __init__(self, state: DockerState, is_listening: Probe | None = None) -> None:
+    def __init__(self, state: DockerState, is_listening: Probe) -> None:
         self._state = state
         self._control = state.control
-        self._is_listening = is_listening or taken_on_host
+        self._is_listening = is_listening
         self._lock = asyncio.Lock()
 
     async def publish(self, port: Port, bindings: Sequence[PortBinding]) -> None:
@@ -152,7 +152,7 @@ class Wish(NamedTuple):
         )
 
     def is_met_by(self, have: PublishedPort) -> bool:
-        """Whether what is published already is what is wished."""
+        """Whether a row that is published already is as wished."""
         is_alike = (have.protocol, have.host_address) == (self.protocol, self.address)
         is_same_row = (have.port, have.count) == (self.port, self.length)
         is_there = not self.first or self.first <= have.host_port <= self.last
@@ -160,9 +160,8 @@ class Wish(NamedTuple):
 
 
 def wishes(bindings: Sequence[PortBinding]) -> list[Wish]:
-    """Docker's bindings as few wishes, those with the fewest choices first.
-
-    What says the same twice, such as one port on 0.0.0.0 and on ::, counts once.
+    """Docker's bindings as few wishes, those with the fewest choices first. Bindings that say the
+    same, as one port on 0.0.0.0 and on ::, count once.
     """
     single = {_wish(binding): None for binding in bindings if binding.host_port}
     free = [_wish(binding) for binding in bindings if not binding.host_port]
@@ -299,7 +298,7 @@ def _host_address(text: str) -> IPAddress | None:
 
 
 def _is_same(published: Sequence[PublishedPort], wanted: Sequence[Wish]) -> bool:
-    """Whether what is published is what is wished."""
+    """Whether the published rows are as wished."""
     return len(published) == len(wanted) and all(
         wish.is_met_by(have) for have, wish in zip(published, wanted, strict=True)
     )

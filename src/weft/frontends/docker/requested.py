@@ -1,8 +1,7 @@
-"""Which network of Weft's a network is that Docker asks for. Pure.
+"""Decides which network of Weft's Docker asks for. Pure.
 
-A name that Docker keeps to itself cannot say so; then the subnets may: whoever asks for those of a
-network that is about to come to this Docker means that one, as far as can be known before the name
-is.
+Docker does not say the name of a new network. Where a request has the subnets of a network that is
+about to come to this Docker, it means that network, as far as can be known before its name is.
 """
 
 from __future__ import annotations
@@ -54,7 +53,8 @@ class Made(NamedTuple):
     adopt: Sequence[SubnetId] = ()
     """Pools that become its subnets."""
     merged_into: Network | None = None
-    """The network that it becomes at once, so that its pools become subnets of that one."""
+    """The network of the cluster into which the new one is merged at once, with its pools as
+    subnets."""
     hint: str = ""
     """Names the network that is in the way, if there is one."""
 

@@ -7,7 +7,6 @@ import asyncio
 import structlog
 
 from weft.config import Settings
-from weft.control.control import Control
 from weft.errors import UnavailableError
 from weft.frontends.docker.drivers import methods
 from weft.frontends.docker.endpoints import EndpointCalls
@@ -29,21 +28,18 @@ _RETRY_S = 30.0
 class DockerFrontend:
     """Serves Docker's plugin protocol and learns from Docker what the protocol does not say."""
 
-    def __init__(
-        self, settings: Settings, control: Control, is_listening: Probe | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, state: DockerState, is_listening: Probe) -> None:
         self._settings = settings
-        self.state = DockerState(control)
-        networks = NetworkCalls(self.state)
-        endpoints = EndpointCalls(self.state, networks.names, HostPorts(self.state, is_listening))
-        ipam = IpamCalls(self.state)
+        networks = NetworkCalls(state)
+        endpoints = EndpointCalls(state, networks.names, HostPorts(state, is_listening))
+        ipam = IpamCalls(state)
         self._server = PluginServer(methods(networks, endpoints, ipam))
-        looks = Looks(self.state, networks, ipam)
+        looks = Looks(state, networks, ipam)
         self.follower = EventFollower(
             settings.docker_socket,
-            self.state,
+            state,
             looks,
-            RecordFollower(self.state, looks, settings.reconcile_s),
+            RecordFollower(state, looks, settings.reconcile_s),
             settings.reconcile_s,
         )
 

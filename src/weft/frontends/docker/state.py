@@ -4,7 +4,6 @@ weftd remembers of Docker."""
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Collection, Iterable
 
 import structlog
@@ -32,14 +31,15 @@ class DockerState:
     def __init__(
         self,
         control: Control,
-        clock: Callable[[], float] = time.monotonic,
-        ifnames: Callable[[], Collection[str]] | None = None,
+        clock: Callable[[], float],
+        ifnames: Callable[[], Collection[str]],
     ) -> None:
+        """ifnames: names of the devices in weftd's network namespace."""
         self.control = control
         host = control.host
         self.records = DockerRecords(control.view, host.id, host.name)
         self._clock = clock
-        self._ifnames = ifnames or host_ifnames
+        self._ifnames = ifnames
         self._touched: dict[str, float] = {}
         self._endpoints: frozenset[str] | None = None
         self._chosen: set[SubnetId] = set()
@@ -57,7 +57,7 @@ class DockerState:
         self._touched[id] = now
 
     def choose(self, id: SubnetId) -> None:
-        """Weft chose this pool's prefix; nobody asked for just that one."""
+        """Weft chose this pool's prefix; nobody asked for that prefix."""
         known = {subnet.id for subnet in self.control.view.list(Subnet)}
         self._chosen = (self._chosen & known) | {id}
 
@@ -70,8 +70,8 @@ class DockerState:
         self._endpoints = endpoints
 
     def lose_docker(self) -> None:
-        """Docker has ended: what it has now is not known, and what it was about to do, it forgot
-        (after a crash it drops its stale endpoints without a call to their driver)."""
+        """Docker has ended. What it has now is not known, and it forgot what it was about to do:
+        after a crash it drops its stale endpoints without a call to their driver."""
         self._endpoints = None
         self._touched.clear()
 

@@ -23,8 +23,8 @@ _REVIVED = ("always", "unless-stopped", "on-failure")
 
 
 def name_ports(docker: DockerFacts, records: DockerRecords, _: Memory) -> Iterator[Action]:
-    """Ports take the names of their containers. Of ports that have such names already, containers
-    are asked for only once a connection."""
+    """Ports take the names of their containers. The container of a port that has its names already
+    is asked for only once a connection."""
     for container in docker.containers.values():
         if container is not None:
             yield from _name(container, records)

@@ -1,4 +1,4 @@
-"""In what a network that Docker wants differs from the one of the cluster that is called so."""
+"""How a network that Docker asks for differs from the cluster's network of the same name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft.model.records import Network, Subnet
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody asks of a network."""
+    """What a network is asked to be."""
 
     subnets: tuple[tuple[IPNetwork, IPAddress | None], ...]
     """With their gateways. Empty: any will do."""
@@ -24,7 +24,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
-    """What a network that is there asks for."""
+    """A network that is there, as if it were asked for."""
     return Wanted(
         subnets=tuple((subnet.cidr, subnet.gateway) for subnet in subnets),
         is_internal=network.is_internal,

@@ -73,7 +73,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of networks, endpoints and pools of which Docker has spoken just now: they may be on
     their way into Docker's own store, or out of it."""
     touched: frozenset[str] = frozenset()
-    """Ids of which it has spoken lately, or that a look has met."""
+    """Ids of which Docker has spoken lately, or that a look has met."""
     chosen: frozenset[SubnetId] = frozenset()
     """Subnets whose prefix nobody asked for."""
     refused: Mapping[NetworkId, NetworkRequest] = MappingProxyType({})

@@ -28,14 +28,15 @@ class Looks:
         self._hands = CarryingOut(state, networks, ipam)
 
     async def at_everything(self, docker: Dockerd, *, is_first: bool) -> None:
-        """What each has and the other has not. `is_first`: since this connection was made."""
+        """Everything that Docker has and Weft has not, and the reverse. `is_first`: since this
+        connection was made."""
         facts = await gather.everything(docker, is_first=is_first)
         self._state.engine = facts.engine
         self._state.learn_endpoints(facts.endpoints)
         await self._bring_about(docker, facts)
 
     async def at_list(self, docker: Dockerd) -> None:
-        """Which networks Docker has, by name: those of the cluster shall be the same."""
+        """Which networks Docker has, by name: they shall be those of the cluster."""
         await self._bring_about(docker, DockerFacts(engine=self._state.engine))
         await self._bring_about(docker, await gather.list_of_networks(docker, self._state.engine))
 
@@ -69,7 +70,7 @@ class Looks:
             facts = await self._carry_out(actions, docker, facts)
 
     def _next(self, facts: DockerFacts, done: set[Action]) -> list[Action]:
-        """Actions of the first kind of which there are any, and that were not done before."""
+        """The actions of one kind that come first, among those that were not done yet."""
         decided = decide(facts, self._state.records, self._state.memory())
         left = [action for action in decided if action not in done]
         actions = [action for action in left if type(action) is type(left[0])]

@@ -144,8 +144,8 @@ def _preferred(others: Sequence[Network], records: DockerRecords) -> Network:
 
 
 def _gives_way(network: Network, other: Network, records: DockerRecords) -> bool:
-    """Whether an unused network that has the name too is the one to go: of two hosts that ask
-    themselves this at once, only one may come to say yes."""
+    """Whether an unused network gives way to another of its name. Of two hosts that decide this at
+    once, each about its own network, at most one may come to yes."""
     return bool(records.users(other)) or other.id < network.id
 
 
@@ -164,7 +164,7 @@ def _in_use(network: Network, other: Network) -> str:
 
 
 def _mistaken(record: DockerNetwork, network: Network) -> str:
-    """Of one that was taken for a network by its subnets."""
+    """Why a network that was taken for another one by its subnets is not that one; empty: it is."""
     if network.name == network_name(record.name):
         return ""
     return (
@@ -181,7 +181,7 @@ def _notice_of_contradiction(record: DockerNetwork) -> Notice | None:
 
 
 def _notice_of_another_name(record: DockerNetwork, network: Network) -> Notice | None:
-    """Of a network that Weft calls otherwise, for it takes no such name."""
+    """A notice for a network that Weft calls otherwise, for Weft does not take Docker's name."""
     name = network_name(record.name)
     if name == record.name or network.name != name:
         return None

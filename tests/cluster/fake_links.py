@@ -32,7 +32,7 @@ class FakeHostLinks:
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
-        self.on_change: Callable[[], None] = lambda: None
+        self.changed: list[Callable[[], None]] = []
         self.port = 6783
         self.targets: Sequence[Target] = ()
         self.closed: dict[HostId, str] = {}
@@ -43,12 +43,16 @@ class FakeHostLinks:
     def put(self, *links: LinkInfo) -> None:
         """These are up now, and no others."""
         self._links = {one.host_id: one for one in links}
-        self.on_change()
+        self._tell()
+
+    def _tell(self) -> None:
+        for hear in self.changed:
+            hear()
 
     def fail(self, *problems: Problem) -> None:
         """These are the problems now."""
         self._problems = problems
-        self.on_change()
+        self._tell()
 
     def want(self, targets: Sequence[Target]) -> None:
         """See `HostLinks`."""
