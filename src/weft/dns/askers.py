@@ -1,4 +1,4 @@
-"""Who asks: a port, known by its alias, or the host itself. Nobody else is answered.
+"""Which port asks, known by its alias, or that the host itself asks. Nobody else is answered.
 
 A query from a workload arrives from its port's alias (see `weft.model.service_addresses`), set by
 the packet path, which no workload can choose. All other sources must be addresses of this host,
@@ -48,7 +48,7 @@ class Askers:
         self._forget_at_s = clock() + OWN_ADDRESS_HOLD_S
 
     def find(self, source: str) -> Asker | None:
-        """Who asks from this address; None: the asker gets no response."""
+        """The asker behind an address; None: the asker gets no response."""
         if self._known_version != self._zone.version or self._clock() >= self._forget_at_s:
             self._known.clear()
             self._known_version = self._zone.version

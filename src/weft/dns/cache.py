@@ -1,7 +1,7 @@
 """Answers of other resolvers, kept for as long as they say. RFC 1035, 2308, 8767.
 
-Bounded in entries and in octets; when full, the one used longest ago goes. An entry past its time
-is kept a while longer, to be given only when no resolver answers.
+Bounded in entries and in octets; when the cache is full, the entry used longest ago goes. An entry
+past its time is kept a while longer, to be given only when no resolver answers.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from weft.model.codec import decode_hook, encode
 
 FILE = "resolvers.json"
 MAX_FORMER = 32
-"""More than a laptop meets in a day; the one that went first is dropped."""
+"""More than a laptop meets in a day; the resolver that went first is dropped."""
 
 log = structlog.get_logger()
 
@@ -48,7 +48,8 @@ class FormerResolvers:
         return self._known.former
 
     def follow(self, present: Sequence[IPAddress]) -> None:
-        """These are the host's resolvers now; those of the last call that went are former ones.
+        """These are the host's resolvers now; those of the last call that are missing now become
+        former ones.
 
         A file that cannot be written is logged: the list is then lost when weftd ends.
         """

@@ -92,10 +92,11 @@ class Forwarder:
         return len(self._in_flight)
 
     async def answer(self, query: Query, asker: str) -> Answer | None:
-        """The answer, asked for if need be; None: it was not the asker's turn in time.
+        """The answer from the cache, or from a resolver; None: the asker's turn did not come in
+        time.
 
-        Within TURN_WAIT_S and TOTAL_WAIT_S. Never raises but when cancelled; the question goes on,
-        for others and for the cache, when one who waits for it is cancelled.
+        Within TURN_WAIT_S and TOTAL_WAIT_S. Never raises but when cancelled; when a caller that
+        waits is cancelled, the question goes on for other callers and for the cache.
         """
         if self._tasks is None:
             return _failure(wire.SERVFAIL)
@@ -151,7 +152,8 @@ class Forwarder:
     async def _ask_all(self, key: Key) -> Fetched | None:
         """The first answer that can be used; else the last error that a resolver gave, or None.
 
-        Who is slow is asked again in the next round; who cannot be reached or says no is not.
+        A slow resolver is asked again in the next round; a resolver that cannot be reached or says
+        no is not.
         """
         now_s = self._clock()
         asked = sorted(self._servers(), key=lambda s: self._down_until_s.get(s, 0.0) > now_s)

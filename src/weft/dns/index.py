@@ -33,7 +33,7 @@ class _Multimap(Generic[K, V]):
         self._values[key] = (*self._values.get(key, ()), value)
 
     def remove(self, key: K, value: V) -> None:
-        """Take one such value away."""
+        """Take away one value of a name."""
         values = list(self._values[key])
         values.remove(value)
         if values:

@@ -2,14 +2,14 @@
 
 Two lists come out of it, since the host and its containers do not see the same:
 
-- `servers`: whom to ask for names that are not ours. Resolvers on loopback are fine, for weftd
-  lives in the host's network namespace. Weft's own addresses are left out, or a host that uses
-  Weft as its resolver would make it ask itself.
-- `intercepted`: whom workloads ask, so whose queries are rewritten to Weft. Container engines copy
-  the host's list without the loopback addresses; where only systemd-resolved's stub is listed
-  they take the list behind it, and where nothing is left Docker puts in public resolvers. What
-  Docker's own settings name (`dns` in daemon.json) it takes instead, so they are in the list too.
-  Weft's own addresses stay in it: a workload that asks them is known by its alias too.
+- `servers`: the resolvers to ask for names that are not ours. Resolvers on loopback are fine, for
+  weftd lives in the host's network namespace. Weft's own addresses are left out, or a host that
+  uses Weft as its resolver would make it ask itself.
+- `intercepted`: the resolvers that workloads ask; queries to them are rewritten to Weft. Container
+  engines copy the host's list without the loopback addresses; where only systemd-resolved's stub is
+  listed they take the list behind it, and where nothing is left Docker puts in public resolvers.
+  What Docker's own settings name (`dns` in daemon.json) it takes instead, so they are in the list
+  too. Weft's own addresses stay in it: a workload that asks them is known by its alias too.
 """
 
 from __future__ import annotations

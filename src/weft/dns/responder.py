@@ -14,8 +14,8 @@ from weft.dns.wire import Answer, Query
 from weft.dns.zone import Scope, Zone
 
 MAX_PENDING = 4096
-"""Queries that may wait for resolvers at one time, of all askers, each of whom has a fair share
-(see `shares`); about 12 MB."""
+"""Queries of all askers that may wait for resolvers at one time; each asker has a fair share (see
+`shares`). About 12 MB."""
 MAX_PENDING_OF_ASKER = 1024
 _NO_SUCH_NAME = Answer(wire.NXDOMAIN, (), (0, 0, 0))
 _REFUSED = Answer(wire.REFUSED, (), (0, 0, 0))

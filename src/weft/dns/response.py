@@ -1,4 +1,5 @@
-"""Reads what an upstream resolver answered: whether it answers our query, what it says, how long.
+"""Reads the answer of an upstream resolver: whether it answers our query, what it says, and for how
+long.
 
 Records are passed on as they came; only what the cache needs is read from them, so a type that
 is not known here does no harm.

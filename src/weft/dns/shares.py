@@ -1,8 +1,8 @@
-"""A fair share of what is bounded, for each of those who want it.
+"""A fair share of a bounded resource for each asker.
 
 An asker may take one more while it holds fewer than are free. So n askers who want all they can get
-hold total / (n + 1) each, and as many stay free: whoever comes next is served at once, however busy
-the others are. (The dynamic threshold of A. K. Choudhury and E. L. Hahne, "Dynamic queue length
+hold total / (n + 1) each, and as many stay free: the next asker is served at once, however busy the
+others are. (The dynamic threshold of A. K. Choudhury and E. L. Hahne, "Dynamic queue length
 thresholds for shared-memory packet switches", 1998, with a factor of one.)
 """
 
@@ -41,14 +41,14 @@ class Shares:
             del self._held[asker]
 
     def largest(self) -> str | None:
-        """The asker who holds the most; None when nobody holds any."""
+        """The asker that holds the most shares; None when no asker holds any."""
         return max(self._held, key=self.held, default=None)
 
 
 class Turns:
-    """Shares for which askers wait in line: what is given back goes to who holds the fewest.
-
-    Each asker has a line of its own. The lines are not bounded here: the caller bounds who waits.
+    """Shares for which askers wait in line: a share that is given back goes to the asker that holds
+    the fewest. Each asker has a line of its own. The lines are not bounded here: the caller bounds
+    how many wait.
     """
 
     def __init__(self, total: int) -> None:

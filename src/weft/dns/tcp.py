@@ -1,8 +1,8 @@
 """Serves one listening TCP socket: several queries a connection, answered as they are ready.
 
-RFC 7766. Connections are few and short-lived by limit, and each asker has a fair share of them: the
-one over it is closed at once. When others hold more than their share, which they took while nobody
-else wanted any, the oldest of who holds the most gives way.
+RFC 7766. Connections are few and short-lived by limit, and each asker has a fair share of them: a
+connection over it is closed at once. When other askers hold more than their share, which they took
+while nobody else wanted any, the oldest connection of the asker that holds the most gives way.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class TcpServer:
         task.add_done_callback(lambda _: self._forget(asker.key, task, sock))
 
     async def _make_room(self, asker: str) -> bool:
-        """Whether the oldest connection of who holds the most was closed, for that was unfair."""
+        """Close the oldest connection of the asker that holds the most, if that is more than its
+        share. Returns whether one was closed."""
         greedy = self._shares.largest()
         if greedy is None or self._shares.held(asker) + 1 >= self._shares.held(greedy):
             return False

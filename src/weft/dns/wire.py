@@ -71,7 +71,7 @@ class Query(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The sections of a response, with no trace of who asked."""
+    """The sections of a response, with no trace of the asker."""
 
     flags: int
     """AA, AD and the response code."""

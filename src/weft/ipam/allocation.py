@@ -16,12 +16,12 @@ def next_address(
     resting: Mapping[IPAddress, float],
     within: Iterable[Interval] | None = None,
 ) -> IPAddress | None:
-    """The lowest free address that does not rest; else the one that has rested longest.
+    """The lowest free address that does not rest; else the address that has rested longest.
 
     within: sorted and disjoint; None: anywhere in the subnet.
-    `resting` maps addresses to when their rest ends. In a subnet whose addresses somebody else
-    gives, the highest, for Docker counts from the start. None: nothing is left. Linear in the
-    number of addresses taken.
+    `resting` maps addresses to when their rest ends. Where another system gives the subnet's
+    addresses, the highest free one is taken instead, for Docker counts from the start. None:
+    nothing is left. Linear in the number of addresses taken.
     """
     make = type(subnet.cidr.network_address)
     intervals = assignable(subnet)

@@ -1,8 +1,9 @@
-"""Who owns which address of a subnet: many hosts' statements to one owner an address.
+"""Which host owns which address of a subnet: from the statements of many hosts to one owner an
+address.
 
 A host states what it owns and what it has given away. Only an owner gives, under a greater epoch,
-and only the one heir that a lease quorum decided on takes, so of all that is stated about an
-address the greatest epoch is the truth, or older than it, and never two truths.
+and only the heir that a lease quorum decided on takes. So of all statements about an address the
+one with the greatest epoch is the truth or an older state of it, and there are never two truths.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ FIRST_EPOCH = 1
 """Of what a host owns because it made the subnet."""
 TAKEOVER = 1 << 32
 END_OF_EPOCHS = 1 << 56
-"""No history of gifts and takeovers leads there. What claims so counts for nothing, or nobody could
-ever take over from whoever claims it."""
+"""No history of gifts and takeovers leads to such an epoch. A statement that claims it counts for
+nothing, or no host could ever take over from the one that claims it."""
 
 
 class Segment(NamedTuple):
@@ -129,8 +130,9 @@ def without(found: Sequence[Segment], first: int, last: int) -> list[Segment]:
 
 
 def digest_of(statements: Iterable[AddressBlocks]) -> str:
-    """Of all that one host states; equal if and only if the statements are. A subnet that is as it
-    was made counts only from the first change on: its maker may have died before it could count.
+    """A digest of all that one host states: two digests are equal if and only if the statements
+    are. A subnet that is as it was made counts only from the first change on: its maker may have
+    died before it could count.
     """
     hashed = blake2b(digest_size=12)
     for record in sorted(statements, key=lambda record: record.subnet_id):

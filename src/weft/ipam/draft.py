@@ -78,7 +78,7 @@ class Draft:
         self._own[subnet_id] = []
 
     def segments(self, subnet: Subnet) -> list[Segment]:
-        """Who owns what, with what is changed here."""
+        """Which host owns what, with the changes of this draft."""
         records = list(self.view.by(AddressBlocks, "subnet_id", subnet.id))
         if subnet.id in self._own:
             records = [record for record in records if record.host_id != self.me]
@@ -86,7 +86,7 @@ class Draft:
         return segments(records)
 
     def occupancy(self, subnet: Subnet) -> Occupancy:
-        """Who holds which address."""
+        """Which record holds which address."""
         return Occupancy(self.view, subnet, self._wall_s)
 
     def vote(self, vote: LeaseVote) -> None:

@@ -1,10 +1,11 @@
-"""How a host holds its blocks: terms, what its lease quorum knows, and what it decided.
+"""How a host holds its blocks: terms, what the host's lease quorum knows, and what the quorum
+decided.
 
 A host's statements about blocks are a log that it alone writes; each change has a revision. What it
-gains by one (a gift, a larger reserve) it uses only once a majority of its lease quorum holds that
-revision, so whoever takes its leased blocks, by decision of a majority of the same quorum, knows of
-everything that was ever used. Safety therefore rests on no clock. Clocks say only when a quorum may
-give a host up (T1), and when the host should have noticed itself (T2).
+gains by a change (a gift, a larger reserve) it uses only once a majority of its lease quorum holds
+that revision. So an heir, which takes its leased blocks by decision of a majority of the same
+quorum, knows of everything that was ever used. Safety therefore rests on no clock. Clocks say only
+when a quorum may give a host up (T1), and when the host should have noticed itself (T2).
 
 A term ends by one decision (`ipam.ballots`): the host goes on, with a quorum that may differ by one
 member, or an heir takes its leased blocks and it begins the next term with its reserve alone.
@@ -33,7 +34,7 @@ from weft.model.records import (
 
 
 class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """When who gives up."""
+    """After which times a host is given up."""
 
     taken_after_s: float = 120.0
     """T1. A host that a member has not reached for so long is given up by it. Shorter brings a dead
@@ -62,7 +63,7 @@ class Chain(NamedTuple):
     floor: int
     """What the host had stated when this term began counts, up to this revision."""
     decision: LeaseDecision | None
-    """Who takes what the host leased; None: the term goes on."""
+    """The heir of what the host leased; None: the term goes on."""
 
 
 def chain(view: Records, subject: HostId) -> Chain | None:
@@ -162,7 +163,7 @@ def is_leased(view: Records, host_id: HostId) -> bool:
 
 
 def heir_of(view: Records, subject: HostId) -> HostId | None:
-    """Who takes what a host has lost, or what it left; None: nobody (yet)."""
+    """The heir of what a host has lost or left; None: there is none (yet)."""
     seen: set[HostId] = set()
     heir: HostId | None = subject
     while heir is not None and heir not in seen:
@@ -187,7 +188,7 @@ def _next_heir(view: Records, subject: HostId) -> HostId | None:
 
 
 def is_given_up(view: Records, host_id: HostId) -> bool:
-    """Whether it was decided who takes a host's blocks, the host has not come back, and all that it
+    """Whether a host's blocks have an heir by decision, the host has not come back, and all that it
     stated until then is here."""
     lease, found = view.get(Lease, host_id), chain(view, host_id)
     if lease is None or found is None or heir_of(view, host_id) is None:

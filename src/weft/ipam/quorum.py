@@ -1,9 +1,9 @@
-"""Lease quorums: how many make a majority, and who shall be in one.
+"""Lease quorums: how many members make a majority, and which hosts are to be members.
 
 A majority is always one of the members as they are listed. A member that cannot speak any more (it
 was forgotten, or was restored from a backup and has lost its memory) leaves its place empty; if so
-many are empty that no majority is left, all others together decide, for whatever a majority had
-decided, one of them took part in it.
+many places are empty that no majority is left, all other members decide together, for at least one
+of them took part in whatever a majority had decided.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def majority(count: int) -> int:
 
 
 def is_enough(members: Sequence[LeaseMember], able: Set[HostId], who: Set[HostId]) -> bool:
-    """Whether these are a majority of the members, or all who can speak."""
+    """Whether these hosts are a majority of the members, or all members that can speak."""
     count = len({member.host_id for member in members} & who)
     return count >= majority(len(members)) or (bool(able) and able <= who)
 

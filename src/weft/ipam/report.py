@@ -1,4 +1,5 @@
-"""Who owns how much of a subnet, for people and for errors. Counts, where the ring only looks."""
+"""How much of a subnet each host owns, for people and for errors. Counts, where the ring only
+looks."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Share(msgspec.Struct, kw_only=True):
     count: int = 0
     """Addresses that can be given."""
     free: int = 0
-    """Of these, those that nobody holds; the ones that rest are among them."""
+    """Of the owned addresses, how many no record holds; addresses that rest are among them."""
     reserve: int = 0
     """Of `count`, those that are never taken from the host."""
     coming: int = 0

@@ -2,7 +2,7 @@
 
 A step is called whenever something changed and from time to time, and writes nothing once all is as
 it should be. It is the only writer of this host's leases, votes and requests, and of its statements
-but for new subnets; whoever allocates must not do so while a step is taken and written.
+but for new subnets; no address may be allocated while a step is taken and written.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Need(msgspec.Struct):
     address: IPAddress | None
     """None: any."""
     asked: dict[HostId, float] = msgspec.field(default_factory=dict)
-    """Who was asked, and since when."""
+    """The hosts that were asked, and since when."""
 
 
 class Ring:
@@ -88,8 +88,8 @@ class Ring:
         self._random_bytes = random_bytes
         self._is_restored = is_restored
         self._generation: int | None = None
-        """The one to go on under; not taken from the records, for they may be of an earlier time,
-        and with them what others answered then."""
+        """The generation to go on under. It is not taken from the records, for they may be of an
+        earlier time, and so may the answers of others in them."""
         self._began_s: float | None = None
         self._deciding = Deciding(times)
         self._lost_at_s: dict[HostId, float] = {}
@@ -317,7 +317,8 @@ class Ring:
             draft.withdraw(id)
 
     def _provide(self, draft: Draft, need: Need, sight: Sight) -> None:
-        """Get what somebody waits for: from what is leased here, or from others."""
+        """Get the addresses that a caller waits for: from what is leased here, or from other
+        hosts."""
         subnet = draft.view.get(Subnet, need.subnet_id)
         if subnet is None:
             return
@@ -348,7 +349,8 @@ class Ring:
             draft.request(self._request(subnet, holder.owner, 1, address, is_urgent=True))
 
     def _next_owner(self, need: Need, able_to: list[HostId], now_s: float) -> HostId | None:
-        """The one that was asked last, unless it took too long and there is another."""
+        """The host that was asked last, unless its answer took too long and there is another host
+        to ask."""
         for owner in able_to:
             asked_s = need.asked.get(owner)
             if asked_s is None or now_s - asked_s < ASK_AGAIN_S:

@@ -60,7 +60,7 @@ def take_up(draft: Draft, subnet: Subnet, *, is_needed: bool) -> bool:
 
 
 def take_estates(draft: Draft) -> bool:
-    """Take what was decided to be this host's of those who lost or left it."""
+    """Take blocks that other hosts lost or left and that were decided to be this host's."""
     is_any = False
     for lease in tuple(draft.view.list(Lease)):
         host = lease.host_id

@@ -1,8 +1,8 @@
 """Deltas: what one host gives to another that has seen less.
 
 A delta is taken at one moment over all origins, and its marks are raised all or none, when all of
-its entries are there. So a host's state always contains the causes of what it contains: whoever
-has seen a deletion has seen the write that the deleter saw.
+its entries are there. So a host's state always contains the causes of what it contains: a host that
+has seen a deletion has seen the write that the deleting host saw.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from weft.store.entry import Entry, Origin
 
 Scope = Literal["increment", "full", "repair"]
 """increment: what the receiver has not seen.
-full: all that the sender holds, for a receiver that has missed tombstones which are gone: what the
-sender has seen and holds no more is dropped.
+full: all that the sender holds, for a receiver that has missed tombstones which are gone. The
+receiver drops what the sender has seen and holds no more.
 repair: all that the sender holds, for a receiver that has seen the same and yet holds something
-else; of two entries the greater stays, nothing is dropped."""
+else. Of two entries the greater stays, and nothing is dropped."""
 
 
 class Span(NamedTuple):

@@ -69,7 +69,7 @@ class Digest:
         return other
 
     def put(self, origin: Origin, mark: int) -> None:
-        """Put a mark in place of the one there; 0 takes it away."""
+        """Put a mark in place of the present one; 0 takes the present one away."""
         old = self._marks.pop(origin, 0)
         if mark:
             self._marks[origin] = mark
@@ -90,7 +90,8 @@ class Digest:
             self.raise_to(origin, mark)
 
     def ahead_of(self, other: Digest, among: Iterable[Origin] | None = None) -> set[Origin]:
-        """The origins of which this one has seen more; linear in the origins looked at."""
+        """The origins of which this digest has seen more than the other; linear in the origins
+        looked at."""
         mine, theirs = self._marks, other._marks
         if mine == theirs:
             return set()

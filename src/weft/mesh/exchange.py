@@ -1,7 +1,7 @@
 """The mesh's run loop: keeps a host's store in step with those of the hosts it is linked to.
 
-Wakes when a session has something due, when this host wrote, and when something arrived; what
-arrived is journaled soon after; what has had its time is let go now and then.
+Wakes when a session has something due, when this host wrote, and when something arrived; entries
+that arrived are journaled soon after; tombstones that have had their time are let go now and then.
 """
 
 from __future__ import annotations

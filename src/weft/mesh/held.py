@@ -50,7 +50,7 @@ class Held:
         return None if group is None else group.get(id)
 
     def place(self, key: Key, entry: Entry) -> Entry | None:
-        """Hold an entry under its key; returns the one that was there."""
+        """Hold an entry under its key; returns the entry that was there."""
         old = self.remove(key)
         kind, id, owner = key
         group = self._entries.get((kind, owner))
@@ -100,7 +100,7 @@ class Held:
         return old
 
     def origins(self) -> list[Origin]:
-        """Those of which anything is held."""
+        """Origins of which any entry is held."""
         return list(self._logs)
 
     def of(self, origin: Origin) -> list[Entry]:

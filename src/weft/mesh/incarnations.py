@@ -1,9 +1,10 @@
 """Which of a host's incarnations still count.
 
 A host that opened a new incarnation says, in an owned entry like any other, which of its earlier
-ones still hold something. Whoever reads it drops the rest, their marks and all, and from then on
-takes no notice of them in others' digests. Nobody concludes it from what he happens to hold, so two
-hosts never tell each other back and forth about an origin that only one of them has forgotten.
+ones still hold something. A host that reads the statement drops the other incarnations with their
+marks, and from then on ignores them in the digests of its peers. No host concludes this from the
+entries that it happens to hold, so two hosts never tell each other back and forth about an origin
+that only one of them has forgotten.
 """
 
 from __future__ import annotations

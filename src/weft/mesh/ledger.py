@@ -1,4 +1,5 @@
-"""What one host holds and has seen, and what of that its journal and its links have not been told.
+"""The entries that one host holds and the writes that it has seen, and which of these its journal
+and its links have not been told.
 
 The rules of merging are here, for one entry and one mark at a time; what belongs together, and what
 this host writes itself, is for `replica`.
@@ -28,7 +29,7 @@ class Ledger:
     def __init__(
         self, host: str, saved: Saved, observe: Callable[[Version], None], held: Held
     ) -> None:
-        """observe: hears of the version of every entry that is taken, before it is."""
+        """observe: called with the version of every entry, before the entry is taken."""
         self.host = host
         self.held = held
         self.marks = Digest()
@@ -65,8 +66,9 @@ class Ledger:
         return done
 
     def has_room_for(self, origin: Origin) -> bool:
-        """Whether it is known, or may become so. Who has or had a link here has room when others
-        have used up the rest: it may only have started again."""
+        """Whether an origin is known, or there is room for one more. A host that has or had a link
+        to this one has room even when others have used up the rest, for it may only have started
+        again."""
         limit = 2 * MAX_ORIGINS if origin.host in self.met else MAX_ORIGINS
         return len(self.marks) < limit or self.marks[origin] > 0 or origin.host == self.host
 
@@ -80,10 +82,12 @@ class Ledger:
     def drop_unknown_to(
         self, spans: Mapping[Origin, Span], keys: set[Key], own: Origin | None
     ) -> list[Difference]:
-        """Drop what somebody has seen, who has seen `spans`, and holds no more: only `keys`.
+        """Drop the entries that a peer has seen and holds no more. The peer has seen `spans` and
+        holds `keys`.
 
-        own: what this host writes under now. Of what it owns and wrote so it needs no word of
-        others: nobody else can have deleted it, and its workloads hang on it.
+        own: the origin under which this host writes now. Entries that this host owns and wrote
+        under it stay, whatever the peer says: no other host can have deleted them, and this host's
+        workloads depend on them.
         """
         gone = [
             entry
@@ -107,8 +111,9 @@ class Ledger:
         self._unsaved_marks.add(origin)
 
     def let_go(self, origin: Origin, mark: int) -> None:
-        """A tombstone of an origin, or those of a peer, are gone up to `mark`: no further than what
-        has been seen of it, or nobody would ever be sent but everything."""
+        """Tombstones of an origin are let go up to `mark`, here or at a peer, but no further than
+        what has been seen of the origin: otherwise every peer would be sent a full set from then
+        on."""
         mark = min(mark, self.marks[origin])
         if self.incarnations.counts(origin) and mark > self.purged.get(origin, 0):
             self.purged[origin] = mark

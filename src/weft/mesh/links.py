@@ -27,7 +27,8 @@ class Links:
         changed: Changes,
         pace: Pace = Pace(),  # noqa: B008
     ) -> None:
-        """now_s: a clock that only goes forward. changed: hears of all that peers changed."""
+        """now_s: a clock that only goes forward. changed: called with everything that peers
+        changed."""
         self.sessions: dict[str, Session] = {}
         self._replica = replica
         self._transport = transport
@@ -64,7 +65,8 @@ class Links:
         self.pass_on()
 
     def pass_on(self) -> None:
-        """Tell all sessions what the replica has seen since; also after each write of this host."""
+        """Tell all sessions what the replica has seen since the last call. Called after each write
+        of this host too."""
         news = self._replica.take_news()
         if not news:
             return

@@ -1,8 +1,8 @@
 """What two linked hosts say to each other.
 
-`Hello` opens a link from both sides. `Summary` goes out from time to time; who finds that it does
-not match answers with its `Digest`. A `Digest` is answered with what it lacks, in parts of bounded
-size; each `Part` is acknowledged by `Ack`.
+`Hello` opens a link from both sides. `Summary` goes out from time to time; a host that finds that
+it does not match answers with its `Digest`. A `Digest` is answered with what it lacks, in parts of
+bounded size; each `Part` is acknowledged by `Ack`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weft.mesh.digest import Digest
 
 
 class Hello(NamedTuple):
-    """Who speaks, and what it has seen."""
+    """The host that speaks, and what it has seen."""
 
     host: str
     digest: Digest

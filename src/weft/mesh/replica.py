@@ -29,8 +29,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how far."""
 
     tombstone_lifetime_s: float = 7 * 86400.0
-    """How long a host may be away and still be served by increments. Longer costs memory, one
-    entry a deletion; shorter costs a full set for those who come back later."""
+    """How long a host may be away and still be served by increments. Longer costs memory, one entry
+    a deletion; shorter costs a full set for each host that comes back later."""
     clock_ahead_s: float = 86400.0
     """How far ahead of this host's wall clock a version may push its logical clock. Versions
     beyond are ordered all the same and shown as skew."""
@@ -179,7 +179,7 @@ class Replica:
     def missing_for(self, theirs: Digest, among: Iterable[Origin] | None = None) -> Delta | None:
         """What a peer that has seen `theirs` lacks; None: nothing.
 
-        `among` names the origins of which it can lack anything, to save looking at all.
+        `among`: only of these origins it can lack anything, which saves a look at all others.
         """
         ahead = self._ledger.marks.ahead_of(theirs, among)
         if not ahead:
@@ -285,7 +285,7 @@ class Replica:
         return self._reissue(upkeep.owned_by_earlier(self._ledger, self.host, self._own.number))
 
     def _renew_late(self) -> list[Difference]:
-        """The same for what came back when this host had settled.
+        """Issue anew what came back when this host had settled.
 
         Once this host remembers all that it wrote for longer than a tombstone gets, such an entry
         may be one that it has deleted, with the tombstone gone. Then it is deleted again.

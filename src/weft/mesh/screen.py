@@ -1,8 +1,8 @@
-"""What of a message is let in.
+"""Which parts of a message are let in.
 
 Messages come from members, any of whom may be faulty or mean ill, and what one host takes in it
 passes on to all others. So an entry, a mark or an origin that others could not hold, send or
-overtake is left out where it arrives: it costs itself, and never the link.
+overtake is left out where it arrives: such a part is lost by itself, and never costs the link.
 """
 
 from __future__ import annotations

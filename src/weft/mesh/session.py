@@ -92,7 +92,8 @@ class Session:
         return outbox
 
     def news(self, origins: Iterable[Origin], now_s: float) -> None:
-        """More was seen of these origins, by this host's writes or over another link."""
+        """The replica has seen more of these origins, by this host's writes or over another
+        link."""
         if not self.is_open:
             return
         self._behind |= self._replica.digest.ahead_of(self._theirs, origins)
@@ -115,7 +116,7 @@ class Session:
     def receive(self, message: Message, now_s: float) -> list[Difference]:
         """Take in a message; returns what it changed.
 
-        InvalidError: the peer is not who the link was made to.
+        InvalidError: the peer is not the host to which the link was made.
         """
         if isinstance(message, Hello):
             return self._on_hello(message, now_s)

@@ -1,4 +1,4 @@
-"""What carries messages between hosts, and what it owes to those who use it.
+"""What carries messages between hosts, and what it promises to its users.
 
 A link joins two hosts until it goes down; a message arrives whole, over the link that it was sent
 on, or not at all. Sessions bear loss, repetition and reordering, so a transport need not promise

@@ -1,4 +1,5 @@
-"""What a host has to do from time to time with what it holds: find out, not do.
+"""Finds out what a host has to do from time to time with the entries that it holds; `replica` does
+it.
 
 Which tombstones have had their time, what it owns under incarnations that are over, and which of
 those still count.
@@ -15,8 +16,8 @@ from weft.store.entry import Entry, Origin
 def spent_tombstones(ledger: Ledger, oldest: int, keeper: str | None) -> list[Entry]:
     """Tombstones with a clock below `oldest`, but those that must stay, however old.
 
-    One whose mark is not raised yet may be of a delta that is still arriving. Those of `keeper` may
-    stand against writes of its own that it has lost and will hear of from peers.
+    One whose mark is not raised yet may be of a delta that is still arriving. Tombstones of the
+    host `keeper` may stand against writes that it has lost and will hear of from peers.
     """
     found = [ledger.held.get(key) for key in ledger.held.tombstones]
     return [
