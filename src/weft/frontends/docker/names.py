@@ -44,15 +44,15 @@ def labels(given: Mapping[str, str]) -> dict[str, str]:
     room = _LABELS
     for key, value in given.items():
         size = len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
-        is_text = all(_is_text(text) and len(text) <= _LABEL for text in (key, value))
-        if is_text and size <= room:
+        is_short = size <= room and max(len(key), len(value)) <= _LABEL
+        if is_short and _is_text(key) and _is_text(value):
             found[key] = value
             room -= size
     return found
 
 
 def _is_text(text: str) -> bool:
-    return all(char.isprintable() or char in "\t\n\r" for char in text)
+    return text.isprintable() or all(char.isprintable() or char in "\t\n\r" for char in text)
 
 
 def _digest(name: str) -> str:

@@ -8,13 +8,14 @@ contradict each other, then both stay, and nothing can be put on the new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from weft.control.notices import Notice
 from weft.control.references import networks_named
+from weft.frontends.docker.answers import NetworkFacts
 from weft.frontends.docker.bindings import DockerNetwork
 from weft.frontends.docker.names import labels as carried
 from weft.frontends.docker.names import network_name, one_line
@@ -68,17 +69,15 @@ def _name(
 ) -> Iterator[Action]:
     facts = docker.inspected.get(record.docker_id)
     learnt = record
-    labels: Mapping[str, str] = {}
     if facts is not None:
         name = one_line(facts.name) or record.name
         learnt = replace(record, name=name, engine=docker.engine or record.engine)
-        labels = carried({key: v for key, v in (facts.labels or {}).items() if key != LABEL})
     network = records.view.get(Network, record.network_id)
     if network is None or not learnt.name:
         if learnt != record:
             yield Remember(learnt)
         return
-    verdict = _verdict(learnt, network, labels, records, memory)
+    verdict = _verdict(learnt, network, facts, records, memory)
     if verdict.contradiction is not None:
         learnt = replace(learnt, is_name_awaited=False, contradiction=verdict.contradiction)
     if learnt != record:
@@ -99,12 +98,12 @@ def _name(
 def _verdict(
     record: DockerNetwork,
     network: Network,
-    labels: Mapping[str, str],
+    facts: NetworkFacts | None,
     records: DockerRecords,
     memory: Memory,
 ) -> _Verdict:
     if is_made_for(network, record.docker_id):
-        return _verdict_on_own(record, network, labels, records, memory)
+        return _verdict_on_own(record, network, facts, records, memory)
     if not (record.is_name_awaited or record.contradiction) or is_name_provisional(network):
         return _OPEN
     return _Verdict(_mistaken(record, network))
@@ -113,7 +112,7 @@ def _verdict(
 def _verdict_on_own(
     record: DockerNetwork,
     network: Network,
-    labels: Mapping[str, str],
+    facts: NetworkFacts | None,
     records: DockerRecords,
     memory: Memory,
 ) -> _Verdict:
@@ -124,8 +123,8 @@ def _verdict_on_own(
         return _Verdict("")
     others = [other for other in networks_named(records.view, name) if other.id != network.id]
     if not others:
-        new = sorted(labels.items() - {key: labels.get(key) for key, _ in network.labels}.items())
-        rename = RenameNetwork(network.id, network.name, name, tuple(new))
+        new = _new_labels(network, facts)
+        rename = RenameNetwork(network.id, network.name, name, new)
         return _Verdict("", rename if is_provisional or new else None)
     other = _preferred(others, records)
     if records.users(network):
@@ -136,6 +135,14 @@ def _verdict_on_own(
     if not reason:
         return _Verdict(None, MergeNetwork(network.id, other.id))
     return _Verdict(reason if is_provisional else "")
+
+
+def _new_labels(network: Network, facts: NetworkFacts | None) -> tuple[tuple[str, str], ...]:
+    """Labels that a network has in Docker, and not in Weft."""
+    if facts is None or not facts.labels:
+        return ()
+    known = {LABEL, *(key for key, _ in network.labels)}
+    return tuple(sorted((k, v) for k, v in carried(facts.labels).items() if k not in known))
 
 
 def _preferred(others: Sequence[Network], records: DockerRecords) -> Network:
