@@ -144,11 +144,11 @@ class Sink:
         assert self._devices is not None
         try:
             mtu_bytes = self.network_mtu_bytes()
-            for table in self._routes:
-                table.mtu_bytes = mtu_bytes
+            for driver in self._routes:
+                driver.mtu_bytes = mtu_bytes
         except WeftError:
             # An underlay that is away for a while must not keep the rest from being mended.
-            if not all(table.mtu_bytes for table in self._routes):
+            if not all(driver.mtu_bytes for driver in self._routes):
                 raise
         pair = ensure_pair(self._devices)
         self._host_settings.ensure(pair.weft0_ifindex)
@@ -335,11 +335,11 @@ class Sink:
                 raise KernelError(f"delete device {name}", 16, why)
 
     def _purge_rules(self) -> None:
-        table = NftDriver(open_ports(self._settings))
+        driver = NftDriver(open_ports(self._settings))
         try:
-            table.purge()
+            driver.purge()
         finally:
-            table.close()
+            driver.close()
 
     def _purge_programs(self) -> None:
         self.stop()

@@ -1,7 +1,7 @@
 """The ebpf engine's compile functions: what one host's kernel must hold, from the records.
 
-Pure: no clock, no kernel, no ifindex. One module a record kind or subject; see `rows` for the
-tables.
+Pure: no clock, no kernel, no ifindex. One module a record kind or subject; what rows there are is
+said in the two `tables`, of this engine and of the plumbing.
 """
 
 from __future__ import annotations
