@@ -43,8 +43,9 @@ class Claims:
         """By table and row."""
         self._rows: dict[Claimant, tuple[Hashable, ...]] = {}
         """Of each claimant its rows: table, row, table, row …"""
-        self._former: dict[RowKey, object] = {}
-        """Of rows that were touched their values before; `_MISSING`: there was no such row."""
+        self._former: dict[RowKey, object] | None = None
+        """Of rows that were touched their values before; `_MISSING`: there was no such row. None:
+        nobody wants to know yet."""
 
     def rows(self) -> dict[str, dict[Hashable, Hashable]]:
         """All rows: table -> key -> value. Linear in their number."""
@@ -66,10 +67,8 @@ class Claims:
         """This is what a claimant wants now, and nothing else."""
         for row in self._rows_of(claimant):
             if row not in rows:
-                self._touch(row)
                 self._drop(claimant, row)
         for row, value in rows.items():
-            self._touch(row)
             self._claim(claimant, row, value)
         if rows:
             self._rows[claimant] = tuple(chain.from_iterable(rows))
@@ -77,9 +76,10 @@ class Claims:
             self._rows.pop(claimant, None)
 
     def take_changes(self) -> RowChanges:
-        """What has changed since the last time."""
+        """What has changed since the last time; the first time, nothing."""
+        touched, self._former = self._former or {}, {}
         changes = RowChanges({}, set())
-        for row, former in self._former.items():
+        for row, former in touched.items():
             claims = self._claims(row)
             if claims is None:
                 if former is not _MISSING:
@@ -88,16 +88,10 @@ class Claims:
             value = _in_force(claims)
             if former is _MISSING or value != former:
                 changes.upserts[row] = value
-        self.forget_changes()
         return changes
 
-    def forget_changes(self) -> None:
-        """What has changed until now is of no interest."""
-        self._former.clear()
-
-    def _touch(self, row: RowKey) -> None:
-        if row not in self._former:
-            claims = self._claims(row)
+    def _touch(self, row: RowKey, claims: _Claims | None) -> None:
+        if self._former is not None and row not in self._former:
             self._former[row] = _MISSING if claims is None else _in_force(claims)
 
     def _rows_of(self, claimant: Claimant) -> Iterator[RowKey]:
@@ -112,6 +106,7 @@ class Claims:
     def _claim(self, claimant: Claimant, row: RowKey, value: Hashable) -> None:
         wanted = self._wanted.setdefault(row.table, {})
         claims = wanted.get(row.key)
+        self._touch(row, claims)
         if isinstance(claims, dict):
             claims[claimant] = value
         elif claims is None or claims.claimant == claimant:
@@ -122,6 +117,7 @@ class Claims:
     def _drop(self, claimant: Claimant, row: RowKey) -> None:
         wanted = self._wanted[row.table]
         claims = wanted[row.key]
+        self._touch(row, claims)
         if isinstance(claims, _Claim):
             del wanted[row.key]
             return

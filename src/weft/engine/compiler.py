@@ -55,7 +55,7 @@ class Compiler:
         for kind in self._functions:
             for record in self._view.list(kind):
                 self._compile((kind, record.id))
-                self._claims.forget_changes()
+        self._claims.take_changes()
 
     @property
     def faults(self) -> Mapping[Key, str]:
@@ -110,13 +110,16 @@ class Compiler:
         record = self._view.get(kind, id)
         function = self._functions[kind] if record is not None else _no_rows
         former, sets = self._sets.pop(key, {}), self._call(key, function, record)
-        if sets:
-            self._sets[key] = sets
+        if not former and not sets:
+            return
+        self._sets[key] = sets
         for of in {**former, **sets}:
             known = sets[of].known if of in sets else set()
             self._questions.note(Follower(key, of), {of: None} if of in sets else {})
             for element in known | (former[of].known if of in former else set()):
                 self._compile_part(Part(key, of, element))
+        if not sets:
+            del self._sets[key]
 
     def _compile_part(self, part: Part) -> None:
         """What a record wants for an element, which may have gone."""
@@ -144,6 +147,7 @@ class Compiler:
                 kind, id = caller.owner if isinstance(caller, Part) else caller
                 log.exception("record not compiled", kind=kind.KIND, id=id)
             self._faults[caller] = f"not compiled: {type(error).__name__}: {error}"
+            reads.update(dict.fromkeys(sets))
             rows, sets = {}, {}
         self._questions.note(caller, reads)
         self._claims.replace(caller, rows)

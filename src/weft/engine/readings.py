@@ -6,7 +6,7 @@ for each is kept small: what many read is there once, and so is the list of what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple, cast
 
 import msgspec
@@ -48,13 +48,6 @@ class _Reading(msgspec.Struct, gc=False):
     callers: _Some = None
     questions: _Some = None
     """Apart from all else, for these are looked at more often, and mostly few."""
-
-    def add(self, reader: Reader) -> None:
-        """It has read it as well."""
-        if isinstance(reader, Asked):
-            self.questions = _with(self.questions, reader)
-        else:
-            self.callers = _with(self.callers, reader)
 
     def remove(self, reader: Reader) -> None:
         """It reads it no more."""
@@ -125,15 +118,14 @@ class Readings:
         reading = self._readings.get(read)
         return cast("Iterable[Asked]", _all(reading.questions)) if reading is not None else ()
 
-    def note(self, reader: Reader, reads: Iterable[Read]) -> Noted:
+    def note(self, reader: Reader, reads: Mapping[Read, None]) -> Noted:
         """This is what a reader has read now, in this order; nothing: forget it."""
         noted = Noted([], [])
-        former, now = self._reads.pop(reader, ()), dict.fromkeys(reads)
-        for read in former:
-            if read not in now:
+        for read in self._reads.pop(reader, ()):
+            if read not in reads:
                 self._remove(reader, read, noted)
-        if now:
-            known = tuple([self._add(reader, read, noted) for read in now])
+        if reads:
+            known = tuple([self._add(reader, read, noted) for read in reads])
             if len(self._alike) > _ALIKE:
                 self._alike.clear()
             self._reads[reader] = self._alike.setdefault(known, known)
@@ -144,7 +136,10 @@ class Readings:
         if reading is None:
             reading = self._readings[read] = _Reading(read)
             noted.begun.append(read)
-        reading.add(reader)
+        if isinstance(reader, Asked):
+            reading.questions = _with(reading.questions, reader)
+        else:
+            reading.callers = _with(reading.callers, reader)
         return reading.read
 
     def _remove(self, reader: Reader, read: Read, noted: Noted) -> None:

@@ -16,20 +16,20 @@ from weft.store.interface import Changed, Question, View
 from weft.store.memory import index_entries
 
 
-class Got(msgspec.Struct, frozen=True, gc=False):
+class Got(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`View.get`."""
 
     kind: type[Record]
     id: str
 
 
-class Listed(msgspec.Struct, frozen=True, gc=False):
+class Listed(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`View.list`."""
 
     kind: type[Record]
 
 
-class Exists(msgspec.Struct, frozen=True, gc=False):
+class Exists(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`View.any`."""
 
     kind: type[Record]
@@ -37,7 +37,7 @@ class Exists(msgspec.Struct, frozen=True, gc=False):
     value: object
 
 
-class FoundBy(msgspec.Struct, frozen=True, gc=False):
+class FoundBy(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`View.by`. As a set: the ids of the records that are found."""
 
     kind: type[Record]
@@ -54,7 +54,7 @@ class FoundBy(msgspec.Struct, frozen=True, gc=False):
         return record is not None and (self.field, self.value) in index_entries(record)
 
 
-class Beginning(msgspec.Struct, frozen=True, gc=False):
+class Beginning(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`View.beginning`. As a set: the values."""
 
     kind: type[Record]
@@ -70,7 +70,7 @@ class Beginning(msgspec.Struct, frozen=True, gc=False):
         return view.any(self.kind, self.field, element)
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class Asked(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """`View.ask`. As a set: the answer, which then must be one."""
 
     question: Question[Any, Any]
