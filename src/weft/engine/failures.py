@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import structlog
 
+from weft.engine.claims import RecordName
 from weft.engine.rows import RowFailure, RowKey
 from weft.errors import WeftError
 from weft.store.interface import Key
 
 NOT_COMPILED = "records"
 """Stands for a table in the failure of a record that did not become rows."""
-RecordName = tuple[str, str]
-"""Kind, as in JSON, and id."""
 log = structlog.get_logger()
 
 

@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from weft.engine.failures import Failure, Failures, RecordName, record_name
+from weft.engine.claims import RecordName
+from weft.engine.failures import Failure, Failures, record_name
 from weft.engine.intake import Intake
 from weft.engine.rows import RowChanges, RowKey
 from weft.store.interface import Changed, Key

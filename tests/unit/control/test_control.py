@@ -12,7 +12,8 @@ from weft.config import Settings
 from weft.control.commits import Ticket
 from weft.control.context import Context, HostRoute, Target
 from weft.control.specs import AttachSpec, NameSpec, NetworkSpec, PortSpec, SubnetSpec
-from weft.engine.failures import Failure, RecordName, record_name
+from weft.engine.claims import RecordName
+from weft.engine.failures import Failure, record_name
 from weft.engine.rows import RowKey
 from weft.errors import ConflictError, ExhaustedError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPNetwork
