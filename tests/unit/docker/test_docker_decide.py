@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 import pytest
@@ -15,13 +16,16 @@ from weft.frontends.docker.answers import (
     ContainerState,
     EndpointFacts,
     HostConfig,
+    Ipam,
     NetworkEndpoint,
     NetworkFacts,
     NetworkRequest,
+    PoolConfig,
     RestartPolicy,
 )
 from weft.frontends.docker.bindings import DockerNetwork
 from weft.frontends.docker.plugin_socket import ABSENT
+from weft.frontends.docker.protocol import CreateNetwork, Pool
 from weft.frontends.docker.reconcile import leftovers, mirror, naming
 from weft.frontends.docker.reconcile.actions import (
     Action,
@@ -49,6 +53,7 @@ from weft.frontends.docker.reconcile.actions import (
 from weft.frontends.docker.reconcile.containers import revive
 from weft.frontends.docker.reconcile.decide import decide
 from weft.frontends.docker.reconcile.facts import DockerFacts, Memory
+from weft.frontends.docker.reconcile.looks import AT_ONCE
 from weft.frontends.docker.reconcile.mirror import refusal, request_for
 from weft.frontends.docker.records import (
     LABEL,
@@ -433,3 +438,24 @@ async def test_a_network_that_weft_renames_is_made_anew_under_its_new_name() -> 
     assert world.docker.calls == ["make foo", "remove foo", "make bar"]
     await world.look()
     assert await world.left() == []
+
+
+async def test_a_call_of_dockers_waits_for_few_of_many_networks_that_are_restored() -> None:
+    world = World()
+    ids = [f"{number:064x}" for number in range(4 * AT_ONCE)]
+    for number, id in enumerate(ids):
+        config = [PoolConfig(subnet=f"10.2.{number}.0/24", gateway=f"10.2.{number}.1")]
+        world.docker.add(id, f"n{number}", ipam=Ipam(driver="default", config=config))
+    restored: list[int] = []
+
+    async def call() -> None:
+        pool = Pool(address_space="LocalDefault", pool="10.1.0.0/24", gateway="10.1.0.1/24")
+        await world.networks.create(CreateNetwork(network=ID, ipv4=[pool]))
+        restored.append(sum(world.state.records.docker_network(id) is not None for id in ids))
+
+    async with asyncio.TaskGroup() as tasks, world.networks.lock:
+        for each in (world.look(), call()):
+            tasks.create_task(each)
+            await asyncio.sleep(0)
+    assert restored == [AT_ONCE]
+    assert all(map(world.state.records.docker_network, ids))

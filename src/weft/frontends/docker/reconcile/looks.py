@@ -18,6 +18,9 @@ from weft.frontends.docker.reconcile.decide import Decide, decide
 from weft.frontends.docker.reconcile.facts import WITHOUT_CONTAINER, DockerFacts
 from weft.frontends.docker.state import DockerState
 
+AT_ONCE = 16
+"""Actions on networks between two chances for calls of Docker's, which wait in the meantime."""
+
 
 class Looks:
     """How far a look goes. Looks may overlap; those at everything are made one at a time."""
@@ -70,10 +73,13 @@ class Looks:
             facts = await self._carry_out(actions, docker, facts)
 
     def _next(self, facts: DockerFacts, done: set[Action]) -> list[Action]:
-        """The actions of one kind that come first, among those that were not done yet."""
+        """The actions of one kind that come first, among those that were not done yet. Of actions
+        on networks only a few."""
         decided = decide(facts, self._state.records, self._state.memory())
         left = [action for action in decided if action not in done]
         actions = [action for action in left if type(action) is type(left[0])]
+        if actions and isinstance(actions[0], OfNetworks):
+            actions = actions[:AT_ONCE]
         done.update(actions)
         return actions
 
