@@ -104,7 +104,9 @@ class Claims:
         return self._wanted.get(row.table, {}).get(row.key)
 
     def _claim(self, claimant: Claimant, row: RowKey, value: Hashable) -> None:
-        wanted = self._wanted.setdefault(row.table, {})
+        wanted = self._wanted.get(row.table)
+        if wanted is None:
+            wanted = self._wanted[row.table] = {}
         claims = wanted.get(row.key)
         self._touch(row, claims)
         if isinstance(claims, dict):

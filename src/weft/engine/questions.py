@@ -94,7 +94,7 @@ class Questions:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._readings = Readings()
+        self._readings = Readings(self._begun, self._ended)
         self._answers: dict[Read, object] = {}
         """As readers know them: to questions, whether there are any, and which values there are."""
         self._suspect: set[Asked] = set()
@@ -113,17 +113,7 @@ class Questions:
 
     def note(self, reader: Reader, reads: dict[Read, None]) -> None:
         """This is what a reader has read now; nothing: forget it."""
-        noted = self._readings.note(reader, reads)
-        for read in noted.begun:
-            if isinstance(read, Exists):
-                self._answers[read] = self._view.any(read.kind, read.field, read.value)
-            elif isinstance(read, Beginning):
-                self._answers[read] = set(read.elements(self._view))
-        for read in noted.ended:
-            if isinstance(read, Asked):
-                self._unread.add(read)
-            else:
-                self._answers.pop(read, None)
+        self._readings.note(reader, reads)
 
     def answer(self, asked: Asked) -> object:
         """The answer to a question. Raises QuestionError when it has none."""
@@ -156,6 +146,20 @@ class Questions:
             if asked not in self._readings:
                 del self._answers[asked]
                 self.note(asked, {})
+
+    def _begun(self, read: Read) -> None:
+        """Somebody reads this now."""
+        if isinstance(read, Exists):
+            self._answers[read] = self._view.any(read.kind, read.field, read.value)
+        elif isinstance(read, Beginning):
+            self._answers[read] = set(read.elements(self._view))
+
+    def _ended(self, read: Read) -> None:
+        """Nobody reads this any more."""
+        if isinstance(read, Asked):
+            self._unread.add(read)
+        else:
+            self._answers.pop(read, None)
 
     def _differs(self, read: Read, elements: set[Hashable]) -> bool:
         """Whether readers of something that was touched would read something else now."""

@@ -6,8 +6,8 @@ for each is kept small: what many read is there once, and so is the list of what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -82,19 +82,14 @@ def _all(some: _Some) -> Iterable[Reader]:
     return some if isinstance(some, dict) else (some,)
 
 
-class Noted(NamedTuple):
-    """What has changed by a note."""
-
-    begun: list[Read]
-    """Read by somebody now, and by nobody before."""
-    ended: list[Read]
-    """Read by nobody any more."""
-
-
 class Readings:
     """By reader and by what is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Callable[[Read], None], ended: Callable[[Read], None]) -> None:
+        """`begun` is called with what has got its first reader, `ended` with what has lost its last
+        one."""
+        self._begun = begun
+        self._ended = ended
         self._readings: dict[Read, _Reading] = {}
         self._reads: dict[Reader, tuple[Read, ...]] = {}
         self._alike: dict[tuple[Read, ...], tuple[Read, ...]] = {}
@@ -118,33 +113,31 @@ class Readings:
         reading = self._readings.get(read)
         return cast("Iterable[Asked]", _all(reading.questions)) if reading is not None else ()
 
-    def note(self, reader: Reader, reads: Mapping[Read, None]) -> Noted:
+    def note(self, reader: Reader, reads: Mapping[Read, None]) -> None:
         """This is what a reader has read now, in this order; nothing: forget it."""
-        noted = Noted([], [])
         for read in self._reads.pop(reader, ()):
             if read not in reads:
-                self._remove(reader, read, noted)
+                self._remove(reader, read)
         if reads:
-            known = tuple([self._add(reader, read, noted) for read in reads])
+            known = tuple([self._add(reader, read) for read in reads])
             if len(self._alike) > _ALIKE:
                 self._alike.clear()
             self._reads[reader] = self._alike.setdefault(known, known)
-        return noted
 
-    def _add(self, reader: Reader, read: Read, noted: Noted) -> Read:
+    def _add(self, reader: Reader, read: Read) -> Read:
         reading = self._readings.get(read)
         if reading is None:
             reading = self._readings[read] = _Reading(read)
-            noted.begun.append(read)
+            self._begun(read)
         if isinstance(reader, Asked):
             reading.questions = _with(reading.questions, reader)
         else:
             reading.callers = _with(reading.callers, reader)
         return reading.read
 
-    def _remove(self, reader: Reader, read: Read, noted: Noted) -> None:
+    def _remove(self, reader: Reader, read: Read) -> None:
         reading = self._readings[read]
         reading.remove(reader)
         if not reading.is_read:
             del self._readings[read]
-            noted.ended.append(read)
+            self._ended(read)
