@@ -21,7 +21,7 @@ SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel t
 	tools/docker-next/build tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
 
 .PHONY: help setup demo demo-down test test-all test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
-	test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench install uninstall clean
+	test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench bench-kernel install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-kernel: ## Run the BPF and system tests on Debian's kernel, under an emulat
 
 test-kernel-short: ## The same in a few minutes
 	@tools/test-kernel --short $(ARGS)
+
+bench-kernel: ## Measure encrypted traffic on Debian's kernel: ratios, under an emulator
+	@tools/test-kernel --bench
 
 test-fresh: ## Demo, check and tests on a Debian with nothing installed (RELEASE=bookworm or trixie)
 	@tools/test-fresh $(STEPS)

@@ -24,7 +24,7 @@ _NEEDED_BY = {
     "ovs-vswitchd": ("path: openvswitch", "hosts: openvswitch"),
     "dockerd": ("hosts: docker overlay",),
 }
-PARTS = ("path", "attach", "daemon", "dns", "join", "mesh", "docker", "hosts")
+PARTS = ("path", "attach", "daemon", "dns", "join", "mesh", "encryption", "docker", "hosts")
 """The last two start Docker engines, and take as long as all the others."""
 _NEED_TCX = ("path: the limit", "hosts: the limit")
 

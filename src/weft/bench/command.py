@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Part = Callable[[Plan, Results], None]
 
-PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "join", "mesh")
+PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "encryption", "join", "mesh")
 
 
 @click.command()
@@ -46,6 +46,7 @@ def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
     daemon  weftd: memory, start, many ports
     dns     queries
     hosts   the packet path between two hosts
+    encryption  the same, encrypted
     join    a further host, and a new port as others see it
     mesh    replication in clusters of up to 1000 hosts and 100 000 ports
 
@@ -88,6 +89,7 @@ def _parts() -> Mapping[str, Part]:
         "daemon": _daemon,
         "dns": _dns,
         "hosts": _hosts,
+        "encryption": _encryption,
         "join": _join,
         "mesh": _mesh,
     }
@@ -145,6 +147,12 @@ def _hosts(plan: Plan, results: Results) -> None:
     from weft.bench import hosts
 
     hosts.measure(plan, results)
+
+
+def _encryption(plan: Plan, results: Results) -> None:
+    from weft.bench import encryption
+
+    encryption.measure(plan, results)
 
 
 def _join(plan: Plan, results: Results) -> None:

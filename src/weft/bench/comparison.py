@@ -142,7 +142,11 @@ class Comparison:
             ),
             partial(_small, load.packets, seconds, TWO_CPUS),
         )
-        yield Measurement(
+        if self.roles:
+            yield self._time_of_programs(load, seconds)
+
+    def _time_of_programs(self, load: Traffic, seconds: float) -> Measurement:
+        return Measurement(
             Figure(
                 self.figure(PROGRAMS),
                 f"{self.title}time of programs in round trips on one CPU (ns a packet)",

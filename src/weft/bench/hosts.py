@@ -15,13 +15,12 @@ from weft.bench.plan import Plan
 from weft.bench.programs import FROM_PORT, FROM_WIRE, Hook
 from weft.bench.results import Check, Results
 from weft.bench.topology import WEFT, Variant
-from weft.bench.two_hosts import ROOM_BYTES, UNDERLAY, VXLAN_BRIDGE, WIREGUARD_GO
+from weft.bench.two_hosts import ROOM_BYTES, UNDERLAY, VXLAN_BRIDGE
 from weft.errors import WeftError
 
 UNDERLAY6 = "underlay, IPv6"
 WEFT6 = "weft, IPv6"
 WEFT_DEVICE = "weft, device"
-WEFT_ENCRYPTED = "weft, encrypted"
 DOCKER = "docker overlay"
 ROLES = (FROM_PORT, FROM_WIRE)
 
@@ -37,7 +36,6 @@ def measure(plan: Plan, results: Results) -> None:
             LIMIT: partial(bare.bpf_vxlan, hook=Hook.TCX),
             VXLAN_BRIDGE: two_hosts.vxlan_bridge,
             DOCKER: partial(docker_overlay.docker_overlay, plan.say),
-            WIREGUARD_GO: two_hosts.wireguard_go,
             two_hosts.OPENVSWITCH: two_hosts.openvswitch,
             UNDERLAY6: two_hosts.underlay6,
         }
@@ -53,8 +51,7 @@ def _weft(
     cable = mtu_bytes + ROOM_BYTES
     plain = partial(weft_cluster, plan.say, 2, mtu_bytes=cable)
     device = partial(plain, settings={"encapsulation": "device"})
-    encrypted = partial(weft_cluster, plan.say, 2, "--encrypt", mtu_bytes=cable)
-    for name, make in ((WEFT, plain), (WEFT_DEVICE, device), (WEFT_ENCRYPTED, encrypted)):
+    for name, make in ((WEFT, plain), (WEFT_DEVICE, device)):
         try:
             cluster = stack.enter_context(make())
         except WeftError as error:
@@ -91,5 +88,3 @@ def checks(hosts: Comparison, results: Results) -> Iterator[Check]:
             yield Check(f"two hosts, {streams}, IPv6 to IPv4", measured, 0.95)
             measured = ratio(figure, WEFT, UNDERLAY, "cpu_s_per_gb")
             yield Check(f"two hosts, {streams}, CPU to underlay", measured, 1.10, "at most")
-            measured = ratio(figure, WEFT_ENCRYPTED, WIREGUARD_GO, "gbit_s")
-            yield Check(f"two hosts, {streams}, encrypted to {WIREGUARD_GO}", measured, 0.90)

@@ -6,6 +6,7 @@ first variant of its path. Below are other comparisons, and the expectations tha
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE_INCHES, _DPI = (18.0, 10.0), 100
-_PATHS = {"path": "one host", "hosts": "two hosts, one cable"}
+_PATHS = {
+    "path": "one host",
+    "hosts": "two hosts, one cable",
+    "encryption": "two hosts, encrypted",
+}
 """What begins the keys of a packet path's figures, and how the page calls it."""
-_LIMITS = ("raw veth", "underlay", "redirect_peer", "bpf vxlan", "the limit")
+_PATH_TITLE = re.compile("^Two hosts(, encrypted)?: ")
+_LIMITS = ("raw veth", "underlay", "redirect_peer", "bpf vxlan", "the limit", "wireguard")
 _OWN, _LIMIT, _OTHER = "#f0a35e", "#9db8d6", "#dfe3e8"
 _LABELS, _GAP = 3.4, 0.5
 """Room for the rows' titles and between two paths, in columns."""
@@ -123,7 +129,7 @@ def _comparisons(report: Report) -> Iterator[Comparison]:
     for key, figure in report.figures.items():
         begin, _, rest = key.partition("_")
         path = begin if begin in _PATHS else None
-        title = figure.title.removeprefix("Two hosts: ") if path else figure.title
+        title = _PATH_TITLE.sub("", figure.title) if path else figure.title
         every = path is not None and rest == "programs"
         for quantity in figure.quantities if every else figure.quantities[:1]:
             spreads = {

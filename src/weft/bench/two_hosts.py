@@ -26,12 +26,13 @@ from weft.bench.topology import (
     veth,
 )
 from weft.errors import UnavailableError
+from weft.kernel.wireguard import device
 from weft.lab.command import run
 
 UNDERLAY = "underlay"
 VXLAN_BRIDGE = "vxlan + bridge"
 OPENVSWITCH = "openvswitch"
-WIREGUARD_GO = "wireguard-go"
+WIREGUARD = "wireguard"
 
 CABLE = "cable0"
 ROOM_BYTES = 150
@@ -130,18 +131,22 @@ def _switch(host: Namespace, folder: Path, datapath: str, number: int) -> None:
 
 
 @contextmanager
-def wireguard_go(mtu_bytes: int) -> Iterator[Pair]:
-    """The hosts themselves through wireguard-go and nothing else: the limit of what is encrypted
-    where the kernel has no WireGuard."""
-    if shutil.which("wireguard-go") is None or shutil.which("wg") is None:
-        raise UnavailableError("wireguard-go and wireguard-tools are not installed")
+def wireguard(mtu_bytes: int) -> Iterator[Pair]:
+    """The hosts themselves through WireGuard and nothing else, the kernel's where it has one: the
+    limit of what is encrypted."""
+    kind = device.kind_here()
+    if kind == "none" or shutil.which("wg") is None:
+        raise UnavailableError("no WireGuard: apt install wireguard-tools wireguard-go")
     with ExitStack() as stack:
         hosts = stack.enter_context(_cabled(mtu_bytes + ROOM_BYTES))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-bench-")))
         names = [f"wb{os.getpid()}{role}" for role in "cs"]
         keys = [run(["wg", "genkey"]).strip() for _ in hosts]
         for host, name in zip(hosts, names, strict=True):
-            stack.enter_context(_wireguard_process(host, name))
+            if kind == "kernel":
+                host.ip(f"link add {name} type wireguard")
+            else:
+                stack.enter_context(_wireguard_process(host, name))
         for number, (host, name) in enumerate(zip(hosts, names, strict=True)):
             other = run(["wg", "pubkey"], text=keys[1 - number] + "\n").strip()
             configuration = folder / name

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from weft.bench import hosts, pinger
+from weft.bench import encryption, hosts, pinger
 from weft.bench.bare import BPF_VXLAN, REDIRECT_PEER
 from weft.bench.comparison import PROGRAMS, RR_PINNED, Comparison, Measurement
 from weft.bench.namespace import Namespace
@@ -16,7 +16,7 @@ from weft.bench.programs import FROM_PORT, FROM_WIRE
 from weft.bench.results import Results
 from weft.bench.topology import RAW_VETH, WEFT, Pair
 from weft.bench.traffic import Traffic
-from weft.bench.two_hosts import UNDERLAY, VXLAN_BRIDGE
+from weft.bench.two_hosts import UNDERLAY, VXLAN_BRIDGE, WIREGUARD
 from weft.errors import UnavailableError
 
 
@@ -58,6 +58,19 @@ def test_two_hosts_are_held_to_bare_programs_and_to_what_others_use(tmp_path: Pa
     assert verdicts["two hosts, round trips on one CPU, to VXLAN"] == "met"
     assert verdicts["two hosts, round trips on one CPU, IPv6 to IPv4"] == "missed"
     assert verdicts["two hosts, 1 stream, bbr, to underlay"] == "not measured"
+
+
+def test_encrypted_streams_are_held_to_wireguard_alone(tmp_path: Path) -> None:
+    results = Results()
+    comparison = Comparison("encryption", "Two hosts, encrypted: ", {}, 1450, ())
+    figure = _measured(comparison, "stream1_bbr", tmp_path).figure
+    for variant, gbit_s in ((WIREGUARD, 1.0), (encryption.WEFT_ENCRYPTED, 0.92)):
+        results.add(figure, variant, {"gbit_s": gbit_s, "cpu_s_per_gb": 1.0, "mss_bytes": 1398})
+    verdicts = {check.title: check.verdict for check in encryption.checks(comparison, results)}
+    assert verdicts["two hosts, 1 stream, bbr, encrypted to wireguard"] == "met"
+    assert verdicts["two hosts, 4 streams, cubic, encrypted to wireguard"] == "not measured"
+    keys = [each.figure.key for each in comparison.measurements(Traffic(tmp_path), 1.0)]
+    assert comparison.figure(PROGRAMS) not in keys
 
 
 def test_time_of_programs_is_held_to_what_a_bare_one_takes(tmp_path: Path) -> None:
