@@ -19,6 +19,7 @@ import msgspec
 from tests.system.overlay import Overlay
 from tests.system.overlay_host import OverlayHost
 from tests.system.overlay_workload import Workload, sh, until
+from tests.system.pings import Pings
 from tests.system.workload import PATIENCE
 from weft.control.notices import Notices
 from weft.engine.ebpf.compile import functions
@@ -229,13 +230,12 @@ def say(sender: Workload, receiver: Workload) -> None:
 
 
 class Traffic:
-    """Datagrams and a TCP connection that talk all the while; what they lost is told at the end."""
+    """Pings and a TCP connection that talk all the while; what they lost is told at the end."""
 
     def __init__(self, one: Workload, two: Workload) -> None:
         inside = ["nsenter", f"--net=/run/netns/{one.name}"]
-        beside = ["nsenter", f"--net=/run/netns/{two.name}"]
         self._server = subprocess.Popen(
-            [*beside, "python3", "-c", _ECHO, two.address(4), two.address(6)],
+            ["nsenter", f"--net=/run/netns/{two.name}", "python3", "-c", _ECHO, two.address(4)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -246,29 +246,26 @@ class Traffic:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._asker = subprocess.Popen(
-            [*inside, "python3", "-c", _ASK, two.address(6), str(5 * PATIENCE)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for part in (self._client, self._asker):
-            assert part.stdout is not None and part.stdout.readline() == "talking\n"
+        assert self._client.stdout is not None and self._client.stdout.readline() == "talking\n"
+
+        def start(*words: str, stdin: int) -> subprocess.Popen[str]:
+            command = [*inside, *words]
+            return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True)
+
+        self._pings = Pings(start, [two.address(6)])
 
     def end(self) -> tuple[int, int]:
-        """(datagrams lost, bytes that came back over TCP). A connection that broke fails the test.
-
-        Datagrams that are under way when they end are waited for.
-        """
-        lost = self._asker.communicate("stop\n", timeout=20 * PATIENCE)[0]
+        """(pings lost, bytes that came back over TCP). A connection that broke fails the test."""
+        (pings,) = self._pings.end().values()
         told = self._client.communicate("stop\n", timeout=20 * PATIENCE)[0]
         assert self._client.returncode == 0, told
         self._server.wait(20 * PATIENCE)
-        return int(lost), int(told.split()[-1])
+        return pings.sent - pings.answered, int(told.split()[-1])
 
     def kill(self) -> None:
         """End it, whatever state it is in."""
-        for part in (self._asker, self._client, self._server):
+        self._pings.kill()
+        for part in (self._client, self._server):
             part.kill()
             part.wait()
             for stream in (part.stdin, part.stdout):
@@ -278,39 +275,12 @@ class Traffic:
 
 
 _ECHO = """
-import socket, sys, threading
+import socket, sys
 server = socket.create_server((sys.argv[1], 7))
-datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-datagrams.bind((sys.argv[2], 7))
-
-def answer():
-    while True:
-        data, source = datagrams.recvfrom(100)
-        datagrams.sendto(data, source)
-
-threading.Thread(target=answer, daemon=True).start()
 print("ready", flush=True)
 connection, _ = server.accept()
 while data := connection.recv(1 << 16):
     connection.sendall(data)
-"""
-_ASK = """
-import select, socket, sys, time
-out = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-out.connect((sys.argv[1], 7))
-missing, sent, ends_s = set(), 0, None
-print("talking", flush=True)
-while ends_s is None or missing and time.monotonic() < ends_s:
-    ready = select.select([out, sys.stdin][: 1 if ends_s else 2], [], [], 0.01)[0]
-    if out in ready:
-        missing.discard(int(out.recv(100)))
-    elif ready:
-        ends_s = time.monotonic() + float(sys.argv[2])
-    elif ends_s is None:
-        sent += 1
-        missing.add(sent)
-        out.send(b"%d" % sent)
-print(len(missing))
 """
 _TALK = """
 import os, select, socket, sys, time

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.cluster import Cluster, api, has, networks
-from tests.system.workload import Workload, add_network, ping_counts, until
+from tests.system.pings import Pings
+from tests.system.workload import Workload, add_network, until
 from weft.api.schema import HostList, StatusInfo
 from weft.lab.host import LabHost, Setting
 from weft.lab.lab import Lab
@@ -110,7 +111,7 @@ def test_three_hosts_are_members_and_one_may_die(cluster: Cluster) -> None:
         for each in (one, two):
             each.attach(network)
         until("they reach each other", lambda: one.reaches(two.address4))
-        ping = one.start("ping", "-n", "-q", "-i", "0.02", two.address4)
+        pings = Pings(one.start, [two.address4])
         dying.kill_weftd()
         until("its etcd has ended with it", lambda: etcd_pid(dying) is None)
 
@@ -128,10 +129,7 @@ def test_three_hosts_are_members_and_one_may_die(cluster: Cluster) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         until("it runs again", lambda: etcd_pid(dying) not in (None, pid))
-        ping.send_signal(signal.SIGINT)
-        sent, answered = ping_counts(ping.communicate(timeout=10)[0])
-        assert sent >= 50
-        assert answered == sent
+        pings.end_whole(50)
     finally:
         one.remove()
         two.remove()

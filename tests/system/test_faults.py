@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from itertools import combinations, count
 
@@ -10,8 +9,9 @@ import pytest
 
 from tests import families
 from tests.system.cluster import Cluster
+from tests.system.pings import Pings
 from tests.system.shared_lab import SharedLab
-from tests.system.workload import PATIENCE, Workload, add_network, ping_counts, until
+from tests.system.workload import PATIENCE, Workload, add_network, until
 from weft.api.client import Client
 from weft.api.schema import HostList, NetworkInfo, NetworkList, PortList
 from weft.errors import WeftError
@@ -87,26 +87,16 @@ class Hosts:
             workload.remove()
 
 
-class Pings:
-    """A ping every 10 ms between pairs of workloads, in both families."""
+class PairsOfPings:
+    """Pings between pairs of workloads, in both families."""
 
     def __init__(self, pairs: Sequence[tuple[Workload, Workload]]) -> None:
-        ping = ("ping", "-n", "-q", "-i", "0.01", "-W", "2")
-        self._pings = [
-            (f"{one.name} to {address}", one.start(*ping, address))
-            for one, two in pairs
-            for address in (two.address4, two.address6)
-        ]
+        self._pings = [Pings(one.start, (two.address4, two.address6)) for one, two in pairs]
 
     def end(self) -> None:
         """End them; nothing may be lost."""
-        for _, ping in self._pings:
-            ping.send_signal(signal.SIGINT)
-        for what, ping in self._pings:
-            output, _ = ping.communicate(timeout=20 * PATIENCE)
-            sent, answered = ping_counts(output)
-            assert sent, (what, output)
-            assert sent == answered, (what, output)
+        for pings in self._pings:
+            pings.end_whole(1)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +120,7 @@ def pairs(hosts: Hosts) -> list[tuple[Workload, Workload]]:
 
 
 def test_each_weftd_killed_in_turn_and_all_at_once_lose_nothing(three: Hosts) -> None:
-    pings = Pings(pairs(three))
+    pings = PairsOfPings(pairs(three))
     for host in three.all:
         assert host.kill_weftd()
         host.start_weftd()
@@ -149,7 +139,7 @@ def test_a_cut_link_is_gone_round_and_used_again(
     """The third host relays, for weftd and for packets; nothing else notices."""
     one, two = (three.workloads[number] for number in cut)
     others = [pair for pair in pairs(three) if set(pair) != {one, two}]
-    pings = Pings(others)
+    pings = PairsOfPings(others)
     names = [three.all[number].name for number in cut]
     faults.cut(three.lab, *names, is_one_way=is_one_way)
     for number, other in ((cut[0], names[1]), (cut[1], names[0])):
@@ -204,7 +194,7 @@ def test_a_partition_with_changes_on_all_sides_heals(three: Hosts, lonely: list[
             lambda n=number: all(s != "connected" for s, _ in three.states(n).values()),  # type: ignore[misc]
             HEALS_S,
         )
-    pings = Pings([(three.workloads[0], three.workloads[1])] if len(lonely) == 1 else [])
+    pings = PairsOfPings([(three.workloads[0], three.workloads[1])] if len(lonely) == 1 else [])
     made = make_networks(three, "part")
     apart = attached_apart(three)
     try:
@@ -238,7 +228,7 @@ def test_a_full_disk_refuses_and_loses_nothing(three: Hosts) -> None:
     try:
         host.start_weftd()
         until("all hosts see each other", three.is_whole, HEALS_S)
-        pings = Pings(pairs(three))
+        pings = PairsOfPings(pairs(three))
         host.run(["sh", "-c", f"cat /dev/zero > {state}/filler; true"])
         with pytest.raises(WeftError, match="full"):
             for number in range(200):
@@ -278,7 +268,7 @@ def test_a_corrupt_database_is_set_aside_and_the_peers_give_the_records_back(thr
     host = three.all[2]
     state = host.layout.state / "weft"
     before = three.api(0).get(PortList, "ports")
-    pings = Pings(pairs(three))
+    pings = PairsOfPings(pairs(three))
     assert host.kill_weftd()
     for suffix in ("-wal", "-shm"):
         (state / f"weft.db{suffix}").unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ import pytest
 
 from tests.system.cluster import Cluster, api, has
 from tests.system.encryption import KIND
-from tests.system.workload import PATIENCE, Workload, add_network, ping_counts, until
+from tests.system.pings import Pings
+from tests.system.workload import PATIENCE, Workload, add_network, until
 from weft.api.schema import NetworkInfo, NetworkList, ProblemList
 from weft.lab.host import LabHost
 
@@ -97,7 +97,7 @@ def world(cluster: Cluster) -> Iterator[World]:
 def test_two_hosts_go_on_whatever_a_third_writes(world: World) -> None:
     cluster, h1, h2 = world.cluster, world.h1, world.h2
     logs = {host.name: len(host.weftd_log.read_text()) for host in (h1, h2)}
-    ping = world.w1.start("ping", "-n", "-q", "-i", "0.02", "-W", "2", world.w2.address4)
+    pings = Pings(world.w1.start, [world.w2.address4])
     world.attack()
     for host in (h1, h2):
         for words in LISTINGS:
@@ -109,9 +109,7 @@ def test_two_hosts_go_on_whatever_a_third_writes(world: World) -> None:
     until("h2 has the next network", lambda: "later" in _networks(h2))
     cluster.done(h2, "network", "rm", later.name)
     until("h1 has it no more", lambda: "later" not in _networks(h1))
-    ping.send_signal(signal.SIGINT)
-    sent, answered = ping_counts(ping.communicate(timeout=10 * PATIENCE)[0])
-    assert sent == answered > 20
+    pings.end_whole()
     for host in (h1, h2):
         said = host.weftd_log.read_text()[logs[host.name] :]
         assert "fault in weftd" not in said

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import weft
-from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, ping_counts, until
+from tests.system.pings import Pings
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, until
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo, PortList
 from weft.lab.host import LabHost, weft_command
@@ -25,8 +26,7 @@ class Traffic:
     """A ping every 10 ms in each family and a TCP stream, until told to end."""
 
     def __init__(self, one: Workload, two: Workload) -> None:
-        ping = ("ping", "-n", "-q", "-i", "0.01", "-W", "2")
-        self._pings = [one.start(*ping, address) for address in (two.address4, two.address6)]
+        self._pings = Pings(one.start, (two.address4, two.address6))
         server = two.start("iperf3", "--server", "--one-off", "--forceflush")
         assert server.stdout is not None
         while "Server listening" not in server.stdout.readline():
@@ -43,13 +43,7 @@ class Traffic:
 
     def end(self) -> None:
         """End it; nothing may be lost, and the stream never have paused."""
-        for ping in self._pings:
-            ping.send_signal(signal.SIGINT)
-        for ping in self._pings:
-            output, _ = ping.communicate(timeout=10 * PATIENCE)
-            sent, answered = ping_counts(output)
-            assert sent >= 50
-            assert sent == answered, output
+        self._pings.end_whole(50)
         assert self._stream.poll() is None, self._stream.communicate()[0]
         self._stream.send_signal(signal.SIGINT)
         output, _ = self._stream.communicate(timeout=10 * PATIENCE)

@@ -109,11 +109,11 @@ class Workload:
         assert done.returncode == 0, f"{self.name}$ {words}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a command in here; it ends with the test."""
         child = subprocess.Popen(
             self.command(*words),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from tests.bpf.renaming import families, next_name, renamed
 from tests.system.kernel.conftest import PATIENCE, run
 from tests.system.kernel.test_kernel_sink import FOO, OTHER, Rows, port, rows_of, settle
+from tests.system.pings import Pings
 from weft.config import Settings
 from weft.engine.ebpf import sink as sink_module
 from weft.engine.ebpf.drivers.filters import FilterDriver
@@ -117,33 +116,16 @@ def desired(workloads: list[str]) -> Rows:
     )
 
 
-class Pings:
-    """One every few ms from a namespace to each address, until told to end."""
+def pinging(path: str, targets: Sequence[str]) -> Pings:
+    """Pings from a namespace to each address, which answers by now."""
 
-    def __init__(self, path: str, targets: Iterable[str]) -> None:
-        with netns.entered(path):
-            for target in targets:
-                run(f"ping -n -c 1 -W {5 * PATIENCE:g} {target}")
-            self._running = [
-                subprocess.Popen(
-                    ["ping", "-n", "-q", "-i", f"{0.002 * PATIENCE:g}", "-W", "2", target],
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-                for target in targets
-            ]
+    def start(*words: str, stdin: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, text=True)
 
-    def lost(self) -> dict[str, int]:
-        """What each of them has sent and got no answer to."""
-        found = {}
-        for each in self._running:
-            each.send_signal(signal.SIGINT)
-        for each in self._running:
-            output, _ = each.communicate(timeout=10 * PATIENCE)
-            counts = re.search(r"(\d+) packets transmitted, (\d+) received", output)
-            assert counts is not None and int(counts[1]) > 10, output
-            found[str(each.args)] = int(counts[1]) - int(counts[2])
-        return found
+    with netns.entered(path):
+        for target in targets:
+            run(f"ping -n -c 1 -W {5 * PATIENCE:g} {target}")
+        return Pings(start, targets, 0.002 * PATIENCE)
 
 
 def test_no_packet_is_lost_whichever_map_is_renamed(
@@ -151,7 +133,7 @@ def test_no_packet_is_lost_whichever_map_is_renamed(
 ) -> None:
     """To a neighbour, through the gateway, and to the host and back; map after map, then back."""
     settle(sink, desired)
-    pings = Pings(workloads[0], ("10.5.0.3", "fd05::3", "10.7.0.4", "192.0.2.10"))
+    pings = pinging(workloads[0], ("10.5.0.3", "fd05::3", "10.7.0.4", "192.0.2.10"))
     names: list[str] = []
     # One by one, but for an emulated machine, where each release takes long.
     steps = families(every_map()) if PATIENCE == 1 else [every_map()]
@@ -160,7 +142,7 @@ def test_no_packet_is_lost_whichever_map_is_renamed(
         release = releases.begin(names)
         settle(release, desired)
         release.stop()
-    assert set(pings.lost().values()) == {0}
+    pings.end_whole(10)
 
 
 def contents(bpffs: Path, names: Iterable[str]) -> dict[str, dict[bytes, bytes]]:
@@ -213,20 +195,20 @@ def test_an_upgrade_that_died_before_it_filled_the_maps_is_finished_by_the_next_
 ) -> None:
     """The maps are there then, and not new, and still empty."""
     settle(sink, desired)
-    pings = Pings(workloads[0], ("10.5.0.3", "10.7.0.4"))
+    pings = pinging(workloads[0], ("10.5.0.3", "10.7.0.4"))
     releases.begin(every_map()).stop()
     release = releases.begin(every_map())
     settle(release, desired)
     release.stop()
-    assert set(pings.lost().values()) == {0}
+    pings.end_whole(10)
 
 
 def test_a_map_that_loses_its_pin_loses_no_packet(
     sink: Sink, desired: Rows, settings: Settings, workloads: list[str]
 ) -> None:
     settle(sink, desired)
-    pings = Pings(workloads[0], ("10.5.0.3", "10.7.0.4"))
+    pings = pinging(workloads[0], ("10.5.0.3", "10.7.0.4"))
     for name in ("macs_v1", "addresses_v1", "ports_v2"):
         (Path(settings.bpffs_dir) / "maps" / name).unlink()
         settle(sink, desired)
-    assert set(pings.lost().values()) == {0}
+    pings.end_whole(10)
