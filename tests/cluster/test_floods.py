@@ -214,8 +214,7 @@ async def test_joins_with_wrong_tokens_in_a_crowd_are_refused_and_a_right_one_ge
         for one in strangers:
             await reason(one, "another cluster")
         member.want(host)
-        await until(lambda: member.linked() == {host.id})
-        assert host.linked() == {member.id}
+        await until(lambda: (member.linked(), host.linked()) == ({host.id}, {member.id}))
 
 
 class Recorder:

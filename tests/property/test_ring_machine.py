@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -75,7 +76,8 @@ class SharedSubnet(RuleBasedStateMachine):
             self.world.check()
 
 
-TestSharedSubnet = SharedSubnet.TestCase
+TestSharedSubnet = pytest.mark.timeout(900)(SharedSubnet.TestCase)
+"""On a busy machine some of the schedules take minutes."""
 TestSharedSubnet.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=60,

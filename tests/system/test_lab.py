@@ -17,6 +17,7 @@ import pytest
 from tests.system.workload import PATIENCE, fetch, until
 from weft.errors import InvalidError, NotFoundError
 from weft.lab import faults
+from weft.lab.command import run
 from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab
 from weft.lab.mounts import mounts
@@ -24,6 +25,8 @@ from weft.lab.node import Node
 
 pytestmark = pytest.mark.root
 NODES = ("h1", "h2", "outside")
+FORMER = f"weft-former-{os.getpid()}"
+"""A network namespace that is there before the lab."""
 
 
 def in_lab(lab: Lab, host: str, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
@@ -45,11 +48,13 @@ def weft_lab(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
 def pair() -> Iterator[Lab]:
     """Two hosts without weftd, for what the lab alone must do."""
     made = Lab(f"pair-{os.getpid()}")
+    run(["ip", "netns", "add", FORMER])
     try:
         made.up(2, has_weftd=False)
         yield made
     finally:
         made.down()
+        subprocess.run(["ip", "netns", "del", FORMER], capture_output=True, check=False)
 
 
 def namespaces(node: Node) -> set[int]:
@@ -128,7 +133,19 @@ def test_each_host_has_run_sys_and_bpf_of_its_own(pair: Lab) -> None:
 
 
 def test_a_host_does_not_keep_foreign_namespaces(pair: Lab) -> None:
-    assert "nsfs" not in pair.host("h2").run(["cat", "/proc/mounts"])
+    """Those that were there before it, and those that come and go later."""
+    host = pair.host("h2")
+    later = f"weft-later-{os.getpid()}"
+    run(["ip", "netns", "add", later])
+    for name in (FORMER, later):
+        run(["ip", "netns", "del", name])
+    kept = namespace_files(host.run(["cat", "/proc/mounts"]))
+    assert not [file for file in kept if Path(file).name in (FORMER, later)]
+
+
+def namespace_files(mounts: str) -> list[str]:
+    """Those of which a list of mounts tells."""
+    return [line.split()[1] for line in mounts.splitlines() if " nsfs " in line]
 
 
 def test_up_again_changes_nothing(pair: Lab) -> None:

@@ -194,6 +194,12 @@ CASES = [
         [Remember(known()), RenameNetwork(FOO, provisional_name(ID), "foo", ())],
     ),
     Case(
+        "a name that another look has learnt: asked for the labels, which come with it",
+        DockerFacts(),
+        [network(provisional_name(ID), labels=MADE_FOR_ID), subnet(), known().record],
+        [InspectNetwork(ID)],
+    ),
+    Case(
         "the cluster has the name, and the same subnet: one network",
         DockerFacts(),
         [

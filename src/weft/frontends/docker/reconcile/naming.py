@@ -21,6 +21,7 @@ from weft.frontends.docker.names import labels as carried
 from weft.frontends.docker.names import network_name, one_line
 from weft.frontends.docker.reconcile.actions import (
     Action,
+    InspectNetwork,
     MergeNetwork,
     Remember,
     RenameNetwork,
@@ -77,7 +78,7 @@ def _name(
         if learnt != record:
             yield Remember(learnt)
         return
-    verdict = _verdict(learnt, network, facts, records, memory)
+    verdict = _verdict(learnt, network, docker, records, memory)
     if verdict.contradiction is not None:
         learnt = replace(learnt, is_name_awaited=False, contradiction=verdict.contradiction)
     if learnt != record:
@@ -98,12 +99,12 @@ def _name(
 def _verdict(
     record: DockerNetwork,
     network: Network,
-    facts: NetworkFacts | None,
+    docker: DockerFacts,
     records: DockerRecords,
     memory: Memory,
 ) -> _Verdict:
     if is_made_for(network, record.docker_id):
-        return _verdict_on_own(record, network, facts, records, memory)
+        return _verdict_on_own(record, network, docker, records, memory)
     if not (record.is_name_awaited or record.contradiction) or is_name_provisional(network):
         return _OPEN
     return _Verdict(_mistaken(record, network))
@@ -112,7 +113,7 @@ def _verdict(
 def _verdict_on_own(
     record: DockerNetwork,
     network: Network,
-    facts: NetworkFacts | None,
+    docker: DockerFacts,
     records: DockerRecords,
     memory: Memory,
 ) -> _Verdict:
@@ -123,9 +124,7 @@ def _verdict_on_own(
         return _Verdict("")
     others = [other for other in networks_named(records.view, name) if other.id != network.id]
     if not others:
-        new = _new_labels(network, facts)
-        rename = RenameNetwork(network.id, network.name, name, new)
-        return _Verdict("", rename if is_provisional or new else None)
+        return _Verdict("", _named(record, network, docker))
     other = _preferred(others, records)
     if records.users(network):
         return _Verdict(_in_use(network, other) if is_provisional else "")
@@ -135,6 +134,17 @@ def _verdict_on_own(
     if not reason:
         return _Verdict(None, MergeNetwork(network.id, other.id))
     return _Verdict(reason if is_provisional else "")
+
+
+def _named(record: DockerNetwork, network: Network, docker: DockerFacts) -> Action | None:
+    """Have a network get Docker's name for it, and its labels with the name: other hosts make it
+    in their Docker as soon as it has one."""
+    name = network_name(record.name)
+    is_provisional = network.name != name
+    if is_provisional and record.docker_id not in docker.inspected:
+        return InspectNetwork(record.docker_id)
+    new = _new_labels(network, docker.inspected.get(record.docker_id))
+    return RenameNetwork(network.id, network.name, name, new) if is_provisional or new else None
 
 
 def _new_labels(network: Network, facts: NetworkFacts | None) -> tuple[tuple[str, str], ...]:
