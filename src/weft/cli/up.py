@@ -24,8 +24,9 @@ from weft.errors import ConflictError, UnavailableError, WeftError
 from weft.etcd import address
 from weft.model.codec import convert, to_builtins
 
-READY_S = 120.0
-"""How long weftd may take until it is ready."""
+READY_S = 600.0
+"""How long a weftd that lives may take until it is ready, before it is given up and ended. It takes
+a second, on a crowded or emulated machine minutes; one that fails ends by itself, at once."""
 PLUGIN_S = 5.0
 """And until Docker can reach it, if it is to serve Docker."""
 JOIN_S = 30.0

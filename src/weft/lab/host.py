@@ -14,6 +14,8 @@ from weft.lab.node import Node
 from weft.lab.processes import ProcessId
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_UP_S = 700
+"""For `weft up`, which gives a weftd up by itself before (`cli.up.READY_S`)."""
 Setting = str | int | float | bool
 
 
@@ -84,7 +86,7 @@ class LabHost(Node):
             words += ["--join", str(member.layout.address4), "--token", "-"]
             token = member.run([*weft_command(), "token", "show"])
         try:
-            self.run([*weft_command(), *words], text=token)
+            self.run([*weft_command(), *words], text=token, timeout_s=_UP_S)
         except UnavailableError as error:
             raise UnavailableError(f"{error}; see {self.weftd_log}") from error
         if self.weftd is None:
