@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* What the VXLAN device has unpacked: on its ingress. It comes by WireGuard, or from_wire could not
- * open or not relay it. */
+/* What the VXLAN device has unpacked: on its ingress. It comes from where no from_wire is, or from_wire
+ * could not open or not relay it. */
 #include "maps.h"
 #include "lib/arrive.h"
 #include "lib/encap.h"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.free_ports import free_port
+from tests.free_ports import free_ports
 
 START_S = 20.0
 
@@ -22,7 +22,7 @@ class EtcdServer:
 
     def __init__(self, *options: str, is_encrypted: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="weft-etcd-"))
-        self.port, self.peer_port = free_port(), free_port()
+        self.port, self.peer_port = free_ports(2)
         self.url = f"http{'s' * is_encrypted}://127.0.0.1:{self.port}"
         self._options: Sequence[str] = options
         self._process: subprocess.Popen[bytes] | None = None
