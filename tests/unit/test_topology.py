@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import IPv4Address
 
 from weft.model.ids import HostId
 from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours, Record
 from weft.store.memory import MemoryStore
+from weft.topology.first import first, goes_first
 from weft.topology.routes import Route, data_routes, routes
 
 
@@ -90,3 +92,29 @@ def test_a_path_without_a_link_carries_data_and_no_records() -> None:
     view = world({1: [bare], 2: [back]})
     assert view.ask(routes, host(1)) == {}
     assert view.ask(data_routes, host(1))[host(2)].hops == 1
+
+
+def test_all_that_reach_each_other_agree_who_goes_first_and_halves_have_one_each() -> None:
+    halves = {1: [link(2)], 2: [link(1), link(3)], 3: [link(2)], 8: [link(9)], 9: [link(8)]}
+    view = world(halves)
+    for key in ("", "vnis", "gateway of web"):
+        assert len({first(host(number), view, key) for number in (1, 2, 3)}) == 1
+        assert len({first(host(number), view, key) for number in (8, 9)}) == 1
+        for number in halves:
+            assert goes_first(host(number), view, key) == (
+                first(host(number), view, key) == host(number)
+            )
+    assert first(host(3), view) == host(1) and first(host(9), view) == host(8)
+    assert first(host(7), view, "alone") == host(7)
+
+
+def test_who_goes_first_differs_by_key_and_a_host_that_goes_changes_it_for_nobody_else() -> None:
+    def whole(numbers: range) -> MemoryStore:
+        return world({one: [link(other) for other in numbers if other != one] for one in numbers})
+
+    keys = [f"network {number}" for number in range(300)]
+    before = {key: first(host(0), whole(range(10)), key) for key in keys}
+    counts = Counter(before.values())
+    assert len(counts) == 10 and max(counts.values()) < 60
+    after = {key: first(host(0), whole(range(9)), key) for key in keys}
+    assert all(after[key] == before[key] for key in keys if before[key] != host(9))

@@ -1,8 +1,8 @@
 """Mends what several hosts did without knowing of each other.
 
 Every host looks at the same records and comes to the same changes. So that not all of them write
-these changes, the host with the smallest id among those that are reached goes first, and the others
-only when it did not. A conflict that cannot be mended without asking somebody is in `conflicts`.
+these changes, one of the hosts that are reached goes first (`topology.first`), and the others only
+when it did not. A conflict that cannot be mended without asking somebody is in `conflicts`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.errors import WeftError
 from weft.model.ids import NetworkId, SubnetId
 from weft.model.records import Network, Port, Reservation, Subnet
 from weft.store.interface import Change, Changed, Delete, Put
-from weft.topology.routes import routes
+from weft.topology.first import goes_first
 
 PATIENCE_S = 5.0
 """For how long a host leaves to the first one a change that any host could write; and between two
@@ -55,7 +55,8 @@ class Healer:
         async with self._context.lock:
             changes = [*self._put_back(), *self._leftovers()]
             shared = renumbered(self._context.view)
-            is_mine = self._is_first() or self._is_out_of_patience(bool(shared))
+            is_first = goes_first(self._context.host_id, self._context.view)
+            is_mine = is_first or self._is_out_of_patience(bool(shared))
             if is_mine:
                 changes += [Put(network) for network in shared]
             if changes:
@@ -119,10 +120,6 @@ class Healer:
                 for reservation in view.by(Reservation, "subnet_id", subnet_id):
                     if reservation.host_id == here:
                         yield Delete(Reservation, reservation.id)
-
-    def _is_first(self) -> bool:
-        here = self._context.host_id
-        return here == min((here, *self._context.view.ask(routes, here)))
 
     def _is_out_of_patience(self, is_waiting: bool) -> bool:
         if not is_waiting:
