@@ -32,6 +32,7 @@ class FakeHostLinks:
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
+        self.asking: Listener | None = None
         self.changed: list[Callable[[], None]] = []
         self.port = 6783
         self.targets: Sequence[Target] = ()
@@ -67,6 +68,9 @@ class FakeHostLinks:
         return self._problems
 
     def send(self, peer: str, data: bytes) -> None:
+        """Goes nowhere."""
+
+    def send_ask(self, peer: str, data: bytes) -> None:
         """Goes nowhere."""
 
     def close_link(self, host_id: HostId, reason: str) -> None:

@@ -31,6 +31,7 @@ HELLOS = st.builds(
     boot_id=TEXTS,
     secret_id=IDS,
     secret_serial=NUMBERS,
+    ask_version=NUMBERS,
 )
 TYPES = (Hello, Refusal, Ping, Pong, Handover, Confirm)
 

@@ -39,6 +39,8 @@ class Kind(enum.IntEnum):
     """The cluster's newer secret, for a host that proved that it has the secret before."""
     CONFIRM = 10
     """The id of the secret that the sender has."""
+    ASK = 11
+    """What one host asks the other, or answers (`ask_messages.py`)."""
 
 
 class Frame(NamedTuple):

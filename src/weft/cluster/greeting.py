@@ -42,6 +42,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     secret_id: Id
     """Of the newest secret."""
     secret_serial: Number
+    ask_version: Number = 0
+    """How it asks and answers other hosts (`ask_messages.py`); 0: it does not."""
 
 
 class Because(enum.StrEnum):

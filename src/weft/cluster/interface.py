@@ -125,6 +125,8 @@ class HostLinks(Protocol):
 
     listener: Listener | None
     """Told of links and messages; set before `run`."""
+    asking: Listener | None
+    """Likewise of those links whose hosts can be asked, and of what is asked on them (`ask.py`)."""
     changed: list[Callable[[], None]]
     """Each is called on the event loop after `links()` or `problems()` changed, but not for round
     trips."""
@@ -152,6 +154,10 @@ class HostLinks(Protocol):
 
     def send(self, peer: str, data: bytes) -> None:
         """See `mesh.transport.Transport`. A link whose queue is full is closed."""
+        ...
+
+    def send_ask(self, peer: str, data: bytes) -> None:
+        """The same for messages of `asking`."""
         ...
 
     def close_link(self, host_id: HostId, reason: str) -> None:

@@ -62,6 +62,10 @@ class LinkEvents(Protocol):
         """InvalidError: it is none, and the link is closed."""
         ...
 
+    def on_ask(self, link: Link, data: bytes) -> None:
+        """Of what one host asks the other."""
+        ...
+
     def on_handover(self, link: Link, handover: Handover) -> None:
         """The other host has a newer secret."""
         ...
@@ -117,6 +121,11 @@ class Link:
         return self.endpoint is not None
 
     @property
+    def can_be_asked(self) -> bool:
+        """Whether the other host knows of `Kind.ASK`."""
+        return self.hello.ask_version > 0
+
+    @property
     def is_over(self) -> bool:
         """Whether it is gone."""
         return self._connection.is_lost
@@ -149,6 +158,10 @@ class Link:
     def send(self, data: bytes) -> None:
         """A message of the mesh."""
         self._connection.send(Kind.MESSAGE, data)
+
+    def send_ask(self, data: bytes) -> None:
+        """Of what one host asks the other."""
+        self._connection.send(Kind.ASK, data)
 
     def say_wanted(self, is_wanted: bool) -> None:
         """Whether this host wants the link for itself."""
@@ -233,6 +246,8 @@ class Link:
         match frame.kind:
             case Kind.MESSAGE:
                 self._events.on_message(self, frame.payload)
+            case Kind.ASK:
+                self._events.on_ask(self, frame.payload)
             case Kind.PING:
                 number = greeting.decode(frame.payload, Ping).number
                 self._connection.send(Kind.PONG, greeting.encode(Pong(number, self._wall_s())))

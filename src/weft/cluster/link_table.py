@@ -31,6 +31,8 @@ class LinkTable:
         self, problems: Problems, now_s: Callable[[], float], wall_s: Callable[[], float]
     ) -> None:
         self.listener: Listener | None = None
+        self.asking: Listener | None = None
+        """Told of the links of hosts that can be asked."""
         self.on_up: list[OnLink] = []
         self.on_down: list[OnLink] = []
         self.on_secret: Callable[[Link, Handover], None] | None = None
@@ -67,6 +69,8 @@ class LinkTable:
         log.info("link up", **self._facts(link))
         if self.listener is not None:
             self.listener.link_up(link.host_id)
+        if self.asking is not None and link.can_be_asked:
+            self.asking.link_up(link.host_id)
         for action in self.on_up:
             action(link)
         link.start(self)
@@ -76,6 +80,11 @@ class LinkTable:
         """See `LinkEvents`."""
         if self.listener is not None and self._links.get(link.host_id) is link:
             self.listener.receive(link.host_id, data)
+
+    def on_ask(self, link: Link, data: bytes) -> None:
+        """See `LinkEvents`."""
+        if self.asking is not None and self._links.get(link.host_id) is link and link.can_be_asked:
+            self.asking.receive(link.host_id, data)
 
     def on_handover(self, link: Link, handover: Handover) -> None:
         """See `LinkEvents`."""
@@ -104,6 +113,8 @@ class LinkTable:
             )
         if self.listener is not None:
             self.listener.link_down(link.host_id)
+        if self.asking is not None and link.can_be_asked:
+            self.asking.link_down(link.host_id)
         for action in self.on_down:
             action(link)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from weft.cluster.ask import Ask
 from weft.cluster.interface import (
     Endpoint,
     HostLinks,
@@ -90,7 +91,11 @@ class Membership:
         self._started_s = wall_s()
         self._changed = asyncio.Event()
         self._closing: dict[HostId, asyncio.TimerHandle] = {}
+        self.ask = Ask(
+            host_id, store, links.send_ask, lambda: self.reached, lambda: links.links().keys()
+        )
         links.listener = exchange
+        links.asking = self.ask
         links.changed.append(self._links_changed)
         secrets.changed.append(self._changed.set)
         store.watch(self._on_records)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from weft.cluster import ask_messages
 from weft.cluster.admission import Admission
 from weft.cluster.caller import Caller
 from weft.cluster.certificates import Certificates
@@ -101,6 +102,15 @@ class TlsTransport:
         self._table.listener = listener
 
     @property
+    def asking(self) -> Listener | None:
+        """See `HostLinks`."""
+        return self._table.asking
+
+    @asking.setter
+    def asking(self, listener: Listener | None) -> None:
+        self._table.asking = listener
+
+    @property
     def port(self) -> int:
         """See `HostLinks`."""
         return self._door.port
@@ -134,6 +144,12 @@ class TlsTransport:
         link = self._table.get(peer)
         if link is not None:
             link.send(data)
+
+    def send_ask(self, peer: str, data: bytes) -> None:
+        """See `HostLinks`."""
+        link = self._table.get(peer)
+        if link is not None:
+            link.send_ask(data)
 
     def close_link(self, host_id: HostId, reason: str) -> None:
         """See `HostLinks`."""
@@ -230,6 +246,7 @@ class TlsTransport:
             boot_id=me.boot_id,
             secret_id=secrets.current_id,
             secret_serial=secrets.current.serial,
+            ask_version=ask_messages.VERSION,
         )
 
     def _is_courteous(self, target: Target) -> bool:
