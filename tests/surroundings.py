@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
+from weft.cluster.inquiry import Answer, Inquiry, Reply, UnansweredError, Why
 from weft.cluster.interface import LinkInfo, Problem
 from weft.cluster.standing import Rotation
 from weft.control.commits import Ticket
@@ -20,6 +22,9 @@ from weft.model.records import Subnet
 from weft.store.health import Health
 from weft.store.interface import Change, Key
 from weft.topology.routes import Route
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 class AtOnce:
@@ -108,3 +113,27 @@ class SoundRecords:
 def control_alone(context: Context) -> Control:
     """Control of a host without others."""
     return Control(context, Alone(), SoundRecords())
+
+
+class OtherHosts:
+    """What other hosts answer, as a test says. See `api.context.OtherHosts`."""
+
+    def __init__(self) -> None:
+        self.answers: dict[HostId, Answer[Any] | UnansweredError] = {}
+        self.asked: list[tuple[HostId, object]] = []
+
+    async def ask(self, host: HostId, inquiry: Inquiry[Q, A], request: Q) -> Answer[A]:
+        """See `OtherHosts.ask`."""
+        self.asked.append((host, request))
+        answer = self.answers.get(host, UnansweredError(Why.NO_WAY, "there is no way to it"))
+        if isinstance(answer, UnansweredError):
+            raise answer.named(host, inquiry.name)
+        return answer
+
+    async def ask_all(self, inquiry: Inquiry[Q, A], request: Q) -> AsyncGenerator[Reply[A], None]:
+        """See `OtherHosts.ask_all`. Asks those of which the test has said something."""
+        for host in self.answers:
+            try:
+                yield Reply(host, await self.ask(host, inquiry, request))
+            except UnansweredError as error:
+                yield Reply(host, None, error)

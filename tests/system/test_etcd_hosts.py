@@ -139,6 +139,9 @@ def test_while_etcd_is_away_all_goes_on_and_what_a_host_does_is_known_later(
     assert "majority" in refused.err
     assert "cannot be changed" in reasons(h1)
     assert "does not serve since" in cluster.done(h1, "status")
+    # What hosts ask each other goes over their links, as everywhere.
+    text = cluster.done(h1, "status", "ports", "--all")
+    assert all(f"w-{host.name}" in text for host in cluster.hosts) and "not told" not in text
     # A restart goes on from what was known last.
     h2.kill_weftd()
     h2.start_weftd()

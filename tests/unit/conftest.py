@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 
-from tests.surroundings import Alone, AtOnce, SoundRecords, WholeSpace
+from tests.surroundings import Alone, AtOnce, OtherHosts, SoundRecords, WholeSpace
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
@@ -176,6 +176,7 @@ class Weftd:
         self.dns = FakeDns()
         self.members = FakeMembers()
         self.records = FakeRecords()
+        self.others = OtherHosts()
         self.control = Control(
             Context(
                 store=self.store,
@@ -236,6 +237,7 @@ class Weftd:
                 metrics=metrics.text,
                 encryption=FakeEncryption(),
                 multicast=FakeSnooping(),
+                others=self.others,
             ),
             deadline_s=self._deadline_s,
         )

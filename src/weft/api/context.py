@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from weft.cluster.inquiry import Answer, Inquiry, Reply
 from weft.config import Settings
 from weft.control.control import Control
 from weft.engine.failures import Failure
 from weft.engine.sink import Counters
+from weft.model.ids import HostId
 from weft.observers.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance
 
 if TYPE_CHECKING:
     from weft.dns.lookup import LookupAnswer
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class OtherHosts(Protocol):
+    """What the API asks the other hosts (`weft.cluster.ask.Ask`)."""
+
+    async def ask(self, host: HostId, inquiry: Inquiry[Q, A], request: Q) -> Answer[A]:
+        """What one of them answers. UnansweredError."""
+        ...
+
+    def ask_all(self, inquiry: Inquiry[Q, A], request: Q) -> AsyncGenerator[Reply[A], None]:
+        """What each of them answers, as it comes, or why it does not."""
+        ...
 
 
 class EngineFacts(Protocol):
@@ -115,3 +132,4 @@ class Context:
     """The text of GET /metrics."""
     encryption: EncryptionFacts
     multicast: Snooping
+    others: OtherHosts

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from weft.api.context import Context
+from weft.api.counters import state_of
 from weft.api.render import attempt_info, host_info, port_info
 from weft.api.route import AnyRoute, Call, Route, plain
 from weft.api.schema import (
@@ -16,8 +15,9 @@ from weft.api.schema import (
     RotationInfo,
     WhyInfo,
 )
+from weft.cluster.inquiry import UnansweredError
 from weft.cluster.standing import Standing
-from weft.control.answers.explanation import explain
+from weft.control.answers.explanation import Told, explain
 from weft.errors import (
     ConflictError,
     InUseError,
@@ -42,12 +42,9 @@ async def why(context: Context, call: Call[None, Empty]) -> WhyInfo:
     """How a host or a port is reached."""
     host, port = _meant(context, call.path["reference"])
     standing = _standing(context, host)
-    drops: Mapping[str, int] = {}
-    if port is not None and port.ifname is not None and port.host_id == context.control.host.id:
-        counters = (await context.engine.counters()).get(port.ifname)
-        drops = counters.drops if counters is not None else {}
+    told = Told() if port is None or standing.state == "lost" else await _told(context, port)
     members = context.control.hosts.members
-    found = explain(context.control.view, standing, port, members, drops)
+    found = explain(context.control.view, standing, port, members, told)
     return WhyInfo(
         host=host_info(standing),
         port=None if port is None else port_info(context, port),
@@ -55,6 +52,17 @@ async def why(context: Context, call: Call[None, Empty]) -> WhyInfo:
         explanation=found.sentences,
         fix=found.fix,
     )
+
+
+async def _told(context: Context, port: Port) -> Told:
+    """What its own host says of a port."""
+    try:
+        state = await state_of(context, port)
+    except UnansweredError as error:
+        return Told(silence=str(error))
+    if state is None:
+        return Told()
+    return Told(state.tally.drops if state.tally is not None else {}, state.problems)
 
 
 async def forget(context: Context, call: Call[None, ForceQuery]) -> HostInfo:

@@ -22,6 +22,7 @@ from weft.api.schema import (
 from weft.cluster.interface import Problem as LinkProblem
 from weft.cluster.standing import Standing
 from weft.control.references import host_name
+from weft.engine.failures import by_record
 from weft.model.records import (
     AddressRange,
     AllowedAddress,
@@ -125,12 +126,7 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
 
 def problems_by_record(context: Context) -> Mapping[tuple[str, str], Sequence[str]]:
     """(kind, id) of a record -> why something that it wants is not in force."""
-    problems: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for failure in context.engine.failures():
-        for record in failure.records:
-            if failure.reason not in problems[record]:
-                problems[record].append(failure.reason)
-    return problems
+    return by_record(context.engine.failures())
 
 
 def host_of(context: Context, port: Port) -> str | None:

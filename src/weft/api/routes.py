@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from weft.api import conflicts, encryption, hosts, ipam, multicast, names, networks, ports, status
+from weft.api import (
+    conflicts,
+    counters,
+    encryption,
+    hosts,
+    ipam,
+    multicast,
+    names,
+    networks,
+    ports,
+    status,
+)
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
     *status.ROUTES,
+    *counters.ROUTES,
     *hosts.ROUTES,
     *ipam.ROUTES,
     *networks.ROUTES,

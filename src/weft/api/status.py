@@ -1,4 +1,4 @@
-"""The daemon itself: its state, hosts, counters, problems, facts for `weft doctor`, its end."""
+"""The daemon itself: its state, hosts, problems, facts for `weft doctor`, its end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from weft.api.render import host_info, network_name
 from weft.api.route import AnyRoute, Call, plain
 from weft.api.schema import (
     Accepted,
-    CountersInfo,
-    CountersList,
     Empty,
     FactsInfo,
     HostInfo,
@@ -31,9 +29,6 @@ from weft.api.schema import (
 )
 from weft.cluster.standing import Standing
 from weft.engine.failures import Failure
-from weft.engine.sink import Counters
-from weft.engine.wire_drops import wire_drops
-from weft.errors import UnavailableError
 from weft.model.codec import to_builtins
 from weft.model.records import KINDS, Host, Network, Port, Record, Subnet
 from weft.store.health import StoreHealth
@@ -75,22 +70,6 @@ def _store_info(health: StoreHealth) -> StoreInfo:
     )
 
 
-async def list_counters(context: Context, call: Call[None, Empty]) -> CountersList:
-    """Counters of all plugged ports of this host."""
-    counters = await context.engine.counters()
-    infos = [
-        _counters_info(context, port, counters[port.ifname])
-        for port in context.control.ports.list()
-        if port.host_id == context.control.host.id
-        and port.ifname is not None
-        and port.ifname in counters
-    ]
-    return CountersList(
-        counters=tuple(sorted(infos, key=lambda info: (info.network, info.names, info.port_id))),
-        wire_drops=wire_drops(counters),
-    )
-
-
 async def list_problems(context: Context, call: Call[None, Empty]) -> ProblemList:
     """What could not be made true."""
     return ProblemList(problems=_all_problems(context))
@@ -124,19 +103,6 @@ def own_host(context: Context) -> HostInfo:
     """The host that answers."""
     host = context.control.host
     return host_info(Standing(host=host, state="local", address=next(iter(host.underlay), None)))
-
-
-def _counters_info(context: Context, port: Port, counters: Counters) -> CountersInfo:
-    return CountersInfo(
-        port_id=port.id,
-        network=network_name(context, port.network_id),
-        names=port.names,
-        rx_packets=counters.rx_packets,
-        rx_bytes=counters.rx_bytes,
-        tx_packets=counters.tx_packets,
-        tx_bytes=counters.tx_bytes,
-        drops={reason: count for reason, count in counters.drops.items() if count},
-    )
 
 
 def _all_problems(context: Context) -> tuple[Problem, ...]:
@@ -215,14 +181,6 @@ def _resident_bytes() -> int:
 
 ROUTES: tuple[AnyRoute, ...] = (
     plain("GET", "/v1/status", status, "The state of weftd on this host", StatusInfo),
-    plain(
-        "GET",
-        "/v1/counters",
-        list_counters,
-        "Packets, bytes and drops of this host's ports",
-        CountersList,
-        (UnavailableError,),
-    ),
     plain("GET", "/v1/problems", list_problems, "What is not as it should be", ProblemList),
     plain("GET", "/v1/facts", facts, "What only the daemon knows of itself", FactsInfo),
     plain("POST", "/v1/shutdown", shut_down, "End weftd; ports go on forwarding", Accepted),

@@ -1,15 +1,15 @@
-"""``weft port``: ports with every field explicit."""
+"""``weft port``: ports with every field explicit, one by one or all."""
 
 from __future__ import annotations
 
 import click
 from msgspec import UNSET
 
-from weft.api.schema import PortInfo, PortList, PortRequest, PublishRequest
+from weft.api.schema import PortDetail, PortInfo, PortList, PortRequest, PublishRequest
 from weft.cli import types
 from weft.cli.output import json_option, print_json, progress
 from weft.cli.plug_options import plug_options
-from weft.cli.ports_table import print_ports
+from weft.cli.ports_table import print_port, print_ports
 from weft.cli.removal import remove_each
 from weft.cli.session import connect
 from weft.model.addresses import IPAddress
@@ -97,6 +97,25 @@ def list_(network: str | None, as_json: bool) -> None:
         print_json(answer)
     else:
         print_ports(answer.ports)
+
+
+@port.command()
+@click.argument("name", metavar="PORT", type=types.PORT)
+@json_option
+def inspect(name: str, as_json: bool) -> None:
+    """Show a port, with what its own host has counted, dropped and could not put in force.
+
+    \b
+    Examples:
+      weft port inspect web.foo
+      weft port inspect 5f2a8c01 --json
+    """
+    with progress(f"asking the host of {name}"):
+        found = connect().get(PortDetail, "ports", name, "detail")
+    if as_json:
+        print_json(found)
+    else:
+        print_port(found)
 
 
 @port.command()

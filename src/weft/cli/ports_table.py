@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from weft.api.schema import PortInfo, PublishedInfo
-from weft.cli.output import print_table
+import click
+
+from weft.api.schema import PortDetail, PortInfo, PublishedInfo
+from weft.cli.counters_table import drops_text, traffic_text
+from weft.cli.output import print_facts, print_table
 
 _SHORT = 8
 
@@ -29,6 +32,40 @@ def print_ports(ports: Sequence[PortInfo]) -> None:
             for port in ports
         ],
     )
+
+
+def print_port(port: PortDetail) -> None:
+    """All of one port; what only its own host knows comes last."""
+    click.echo(f"port {port.names[0] if port.names else port.id} on {port.network}")
+    print_facts(
+        [
+            ("id", port.id),
+            ("workload", holder(port)),
+            ("host", port.host or "-"),
+            ("MAC", port.mac),
+            ("addresses", "\n".join(port.addresses) or "-"),
+            ("names", "\n".join(port.names) or "-"),
+            ("published", published(port)),
+            *((f"label {key}", value) for key, value in port.labels.items()),
+            ("interface", port.device.peer_ifname if port.device else "-"),
+            ("state", state(port)),
+            *(("problem", problem) for problem in port.problems),
+            *_counted(port),
+        ]
+    )
+
+
+def _counted(port: PortDetail) -> list[tuple[str, str]]:
+    if port.unanswered is not None:
+        return [("counters", f"not known: {port.unanswered.reason}")]
+    counters = port.counters
+    if counters is None:
+        return []
+    return [
+        ("received", traffic_text(counters.rx_packets, counters.rx_bytes)),
+        ("sent", traffic_text(counters.tx_packets, counters.tx_bytes)),
+        ("dropped", drops_text(counters.drops)),
+    ]
 
 
 def enough_of(ids: Sequence[str]) -> int:

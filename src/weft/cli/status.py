@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import click
 
@@ -15,14 +14,7 @@ from weft.api.schema import (
     StatusInfo,
     StoreInfo,
 )
-from weft.cli.output import (
-    bytes_text,
-    duration_text,
-    json_option,
-    print_facts,
-    print_json,
-    print_table,
-)
+from weft.cli.output import duration_text, json_option, print_facts, print_json, progress
 from weft.cli.session import connect
 from weft.cli.status_ipam import ipam
 from weft.config import Settings
@@ -153,40 +145,29 @@ def hosts(as_json: bool) -> None:
 
 
 @status.command()
+@click.option("--all", "is_all", is_flag=True, help="The ports of all hosts.")
 @json_option
-def ports(as_json: bool) -> None:
-    """Show what each port received, sent, and had dropped, by reason.
+def ports(is_all: bool, as_json: bool) -> None:
+    """Show what each port of this host received, sent, and had dropped, by reason.
 
-    Below, if there is any, what came from other hosts, or claimed to, and was dropped.
+    Below, if there is any, what came from other hosts, or claimed to, and was dropped. With --all
+    the other hosts are asked; one that does not answer is named.
 
     \b
     Examples:
       weft status ports
+      weft status ports --all
       weft status ports --json
     """
-    answer = connect().get(CountersList, "counters")
+    from weft.cli.counters_table import print_counters
+
+    query = {"all": "true" if is_all else None}
+    with progress("asking the other hosts" if is_all else "reading counters"):
+        answer = connect().get(CountersList, "counters", query=query)
     if as_json:
         print_json(answer)
-        return
-    print_table(
-        ["PORT", "NETWORK", "RX PKT", "RX", "TX PKT", "TX", "DROPPED"],
-        [
-            [
-                one.names[0] if one.names else one.port_id,
-                one.network,
-                str(one.rx_packets),
-                bytes_text(one.rx_bytes),
-                str(one.tx_packets),
-                bytes_text(one.tx_bytes),
-                _drops_text(one.drops),
-            ]
-            for one in answer.counters
-        ],
-        right=["RX PKT", "RX", "TX PKT", "TX"],
-    )
-    for device, drops in answer.wire_drops.items():
-        click.echo(f"dropped from other hosts, on {device}:")
-        click.echo("".join(f"  {line}\n" for line in _drops_text(drops).splitlines()), nl=False)
+    else:
+        print_counters(answer, has_hosts=is_all)
 
 
 @status.command()
@@ -229,8 +210,3 @@ def conflicts(as_json: bool) -> None:
         click.echo(f"  {one.fix}")
     if answer.conflicts:
         click.get_current_context().exit(1)
-
-
-def _drops_text(drops: Mapping[str, int]) -> str:
-    ordered = sorted(drops.items(), key=lambda item: -item[1])
-    return "\n".join(f"{count} {reason}" for reason, count in ordered) or "0"

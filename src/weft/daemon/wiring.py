@@ -12,6 +12,7 @@ from weft.api.server import ApiServer
 from weft.cluster.membership import Membership
 from weft.config import Settings
 from weft.daemon.forwarding import Forwarding, make_forwarding
+from weft.daemon.inquiries import know_inquiries
 from weft.daemon.intents import Intents, make_intents
 from weft.daemon.kernel_news import KernelNews
 from weft.daemon.observing import Observing, make_observing
@@ -49,6 +50,7 @@ def wire(
     engine = forwarding.engine
     intents = make_intents(settings, records, membership, engine)
     control = intents.control
+    know_inquiries(membership.ask, store, host_id, engine)
     dns = DnsService(
         settings,
         store,
@@ -71,6 +73,7 @@ def wire(
             encryption=observing.encryption,
             metrics=Metrics(control, engine, dns, started_s, observing.snooper).text,
             multicast=observing.snooper,
+            others=membership.ask,
         )
     )
     return Weftd(

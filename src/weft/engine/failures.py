@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -88,3 +88,13 @@ def record_name(key: Key) -> RecordName:
 def words(error: Exception) -> str:
     """The words that are shown of an error; one that is not Weft's may have none, and is named."""
     return str(error) if isinstance(error, WeftError) else f"{type(error).__name__}: {error}"
+
+
+def by_record(failures: Iterable[Failure]) -> Mapping[RecordName, Sequence[str]]:
+    """Records -> why something that they want is not in force."""
+    reasons: dict[RecordName, list[str]] = defaultdict(list)
+    for failure in failures:
+        for record in failure.records:
+            if failure.reason not in reasons[record]:
+                reasons[record].append(failure.reason)
+    return reasons

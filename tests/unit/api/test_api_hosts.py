@@ -5,29 +5,37 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.conftest import Weftd
+from tests.cluster.fake_links import link
+from tests.unit.conftest import FakeCounters, Weftd
 from weft.api.schema import (
     ConflictList,
+    CountersList,
     ExposeRequest,
     NetworkChanges,
     NetworkInfo,
     NetworkList,
+    PortDetail,
     PortInfo,
     PortList,
     PortRequest,
     ProblemList,
     StatusInfo,
+    WhyInfo,
 )
+from weft.cluster.inquiry import Answer, UnansweredError, Why
+from weft.control.answers.port_states import PortsAsked, PortState, Tally
 from weft.control.notices import Notice
-from weft.control.specs import NetworkSpec
+from weft.control.specs import AttachSpec, NetworkSpec
 from weft.errors import ConflictError
-from weft.model.addresses import ip_network
+from weft.model.addresses import ip_address, ip_network
 from weft.model.ids import HostId, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import Host, HostPrefixes, Network, Port, Subnet
 from weft.model.records.tenants import tenant_id
 from weft.store.interface import Put
+from weft.topology.routes import Route
 
 FAR = Host(id=HostId("f" * 16), name="far")
+GONE = Host(id=HostId("e" * 16), name="gone")
 
 
 def make(weftd: Weftd) -> NetworkInfo:
@@ -114,3 +122,85 @@ def test_what_a_frontend_cannot_do_is_a_problem_until_it_can(weftd: Weftd) -> No
     )
     weftd.control.notices.take_back("docker", "1" * 16)
     assert weftd.client.get(ProblemList, "problems").problems == ()
+
+
+def far_ports(weftd: Weftd) -> tuple[PortInfo, Port, Port]:
+    """A port of this host, one of host far, and one of host gone."""
+    make(weftd)
+    own = weftd.client.send(
+        PortInfo, "POST", "attachments", body=AttachSpec(target="web", network="foo")
+    )
+    record = weftd.store.get(Port, own.id)
+    assert record is not None and own.device is not None
+    weftd.engine.traffic = {own.device.ifname: FakeCounters(1, 60, 2, 120, {"ttl": 5})}
+    far, gone = (
+        replace(record, id=PortId(number * 16), host_id=host.id, names=(name,), addresses=())
+        for host, number, name in ((FAR, "5", "db"), (GONE, "6", "old"))
+    )
+    weftd.run(lambda: weftd.store.write([Put(FAR), Put(GONE), Put(far), Put(gone)]))
+    return own, far, gone
+
+
+def test_counters_of_all_hosts_come_with_their_host_and_the_silent_are_named(weftd: Weftd) -> None:
+    own, far, _ = far_ports(weftd)
+    tally = Tally(10, 600, 20, 1200, {"isolated": 7})
+    weftd.others.answers = {
+        FAR.id: Answer([PortState(far.id, tally), PortState(own.id, tally)], is_whole=False),
+        GONE.id: UnansweredError(Why.LATE, "no answer within 5 s"),
+    }
+    assert [one.host for one in weftd.client.get(CountersList, "counters").counters] == ["h1"]
+    assert weftd.others.asked == []
+    answer = weftd.client.get(CountersList, "counters", query={"all": "true"})
+    assert {one.names[0]: (one.host, one.rx_bytes, one.drops) for one in answer.counters} == {
+        "web": ("h1", 60, {"ttl": 5}),
+        "db": ("far", 600, {"isolated": 7}),
+    }
+    assert [(one.host, one.host_id) for one in answer.unanswered] == [
+        ("far", FAR.id),
+        ("gone", GONE.id),
+    ]
+    assert "more ports than are taken" in answer.unanswered[0].reason
+    assert "no answer within 5 s" in answer.unanswered[1].reason
+
+
+def test_a_port_is_inspected_on_its_own_host(weftd: Weftd) -> None:
+    own, far, gone = far_ports(weftd)
+    weftd.others.answers = {
+        FAR.id: Answer([PortState(far.id, Tally(1, 2, 3, 4, {"ttl": 9}), ("no netns",))], True)
+    }
+    here = weftd.client.get(PortDetail, "ports", own.id, "detail")
+    assert here.counters is not None and here.counters.drops == {"ttl": 5}
+    there = weftd.client.get(PortDetail, "ports", far.id, "detail")
+    assert there.counters is not None and there.unanswered is None
+    assert (there.host, there.counters.drops, there.problems) == ("far", {"ttl": 9}, ("no netns",))
+    assert weftd.others.asked == [(FAR.id, PortsAsked((far.id,)))]
+    silent = weftd.client.get(PortDetail, "ports", gone.id, "detail")
+    assert silent.counters is None and silent.unanswered is not None
+    assert (silent.unanswered.host, silent.names) == ("gone", ("old",))
+    assert "there is no way to it" in silent.unanswered.reason
+    weftd.others.answers[FAR.id] = Answer([], is_whole=True)
+    unknown = weftd.client.get(PortDetail, "ports", far.id, "detail")
+    assert (unknown.counters, unknown.unanswered) == (None, None)
+
+
+def test_why_says_what_the_host_of_a_port_has_dropped(weftd: Weftd) -> None:
+    _, far, gone = far_ports(weftd)
+    lost = "; ".join(weftd.client.get(WhyInfo, "why", far.id).explanation)
+    assert "dropped" not in lost and weftd.others.asked == []
+    weftd.members.reached = {
+        host.id: Route(host.id, host.id, ip_address("192.0.2.9"), 1, 0) for host in (FAR, GONE)
+    }
+    for host in (FAR, GONE):
+        weftd.members.links[host.id] = link(host.id)
+    weftd.others.answers = {
+        FAR.id: Answer(
+            [PortState(far.id, Tally(1, 2, 3, 4, {"spoofed_mac": 9}), ("no netns",))], True
+        )
+    }
+    told = weftd.client.get(WhyInfo, "why", far.id)
+    text = "; ".join(told.explanation)
+    assert "9 packets that it sent from addresses or MACs which are not its own" in text
+    assert "something of it is not in force: no netns" in text
+    assert "a link to it is up" in text
+    silent = "; ".join(weftd.client.get(WhyInfo, "why", gone.id).explanation)
+    assert "host gone does not tell what it has dropped: ask host" in silent

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from tests.unit.conftest import FakeCounters, Weftd
 from weft.api.openapi import describe
 from weft.api.routes import ROUTES
+from weft.cluster.inquiry import UnansweredError, Why
 from weft.engine.failures import Failure
 from weft.engine.rows import RowKey
 from weft.model.ids import HostId
@@ -171,6 +172,7 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("PUT", "/v1/networks/foo/host", {})
     described("POST", "/v1/names", {"name": "n", "network": "foo", "services": ["0 0 80 web"]})
     weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
+    weftd.others.answers[HostId("b" * 16)] = UnansweredError(Why.LATE, "no answer")
     weftd.engine.failed = [
         Failure(RowKey("devices", "x"), [("port", attached["id"])], "no netns"),
         Failure(RowKey("nftables", ("masquerade", "x")), [], "no nft"),
@@ -187,11 +189,15 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "conflicts",
         "ipam",
         "counters",
+        "counters?all=true",
+        "counters?all=perhaps",
         "networks",
         "networks/foo",
         "networks/foo/subnets",
         "ports",
         f"ports/{port['id']}",
+        f"ports/{port['id']}/detail",
+        "ports/nosuch/detail",
         "names",
         "lookup?name=web",
         "multicast",

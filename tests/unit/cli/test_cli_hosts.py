@@ -8,19 +8,22 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.cluster.fake_links import link
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
 from weft.cli import leave as leave_module
 from weft.cli import purge
+from weft.cluster.inquiry import Answer, UnansweredError, Why
 from weft.cluster.interface import Problem
 from weft.cluster.remembered import Met, Remembered
 from weft.cluster.secret import Secrets
 from weft.config import Settings
+from weft.control.answers.port_states import PortState, Tally
 from weft.model.addresses import ip_address
-from weft.model.ids import HostId
-from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours
+from weft.model.ids import HostId, PortId
+from weft.model.records import ForgottenHost, Host, Neighbour, Neighbours, Port
 from weft.store.interface import Put
 
 ME, B, C = HostId("a" * 16), HostId("b" * 16), HostId("c" * 16)
@@ -168,3 +171,39 @@ def test_a_purge_names_the_hosts_that_were_not_told(
     text = weft("down", "--purge").out
     assert "hosts of its cluster (h2) were not told" in text
     assert "weft forget h1" in text
+
+
+def far_port(weftd: Weftd) -> Port:
+    """A port of h2 on network foo."""
+    near = next(port for port in weftd.store.list(Port) if "box" in port.names)
+    far = replace(near, id=PortId("5" * 16), host_id=B, names=("db",), addresses=())
+    weftd.run(lambda: weftd.store.write([Put(Host(id=B, name="h2")), Put(far)]))
+    return far
+
+
+def test_counters_of_all_hosts_name_host_and_who_does_not_tell(busy: Weft, weftd: Weftd) -> None:
+    far = far_port(weftd)
+    tally = Tally(10, 600, 20, 1200, {"isolated": 7})
+    weftd.others.answers = {
+        B: Answer([PortState(far.id, tally)], is_whole=True),
+        C: UnansweredError(Why.LATE, "no answer within 5 s"),
+    }
+    assert "db" not in busy("status", "ports").out
+    lines = busy("status", "ports", "--all").out.splitlines()
+    assert lines[0].split()[:3] == ["PORT", "HOST", "NETWORK"]
+    assert any(line.split()[:3] == ["db", "h2", "foo"] and "7 isolated" in line for line in lines)
+    assert lines[-1].startswith(f"not told by host {C}: ask host")
+    assert "no answer within 5 s; see weft status hosts" in lines[-1]
+
+
+def test_a_port_of_another_host_is_inspected_there(busy: Weft, weftd: Weftd) -> None:
+    far = far_port(weftd)
+    ran = busy("port", "inspect", "db")
+    assert ran.code == 0 and ran.out.startswith("port db on foo\n")
+    assert "not known: ask host" in ran.out
+    state = PortState(far.id, Tally(10, 600, 20, 1200, {"isolated": 7}), ("no netns",))
+    weftd.others.answers = {B: Answer([state], is_whole=True)}
+    out = busy("port", "inspect", "db").out
+    for part in ("10 packets, 600 B", "20 packets, 1.2 kB", "7 isolated", "no netns", "failed"):
+        assert part in out
+    assert json.loads(busy("port", "inspect", "db", "--json").out)["counters"]["host"] == "h2"

@@ -14,7 +14,7 @@ from weft.cluster.interface import Problem
 from weft.cluster.standing import Standing
 from weft.config import Settings
 from weft.control import hosts as hosts_module
-from weft.control.answers.explanation import explain
+from weft.control.answers.explanation import Told, explain
 from weft.control.context import Context
 from weft.control.control import Control
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError, UnavailableError
@@ -325,7 +325,7 @@ def test_what_a_port_sends_from_foreign_addresses_is_told_with_the_fix() -> None
             slot=0,
             owner=Owner(frontend=frontend),
         )
-        found = explain(desk.store, desk.of(A), port, desk.members, drops)
+        found = explain(desk.store, desk.of(A), port, desk.members, Told(drops))
         told = "; ".join(found.sentences)
         assert "9 packets that it sent from addresses or MACs which are not its own" in told
         assert "1 too big" in told

@@ -9,7 +9,13 @@ and, where a request has no spec of its own, a struct beside what it is about.
 from __future__ import annotations
 
 from weft.api.schema.base import Answer, Scalar
-from weft.api.schema.counters import CountersInfo, CountersList
+from weft.api.schema.counters import (
+    CountersInfo,
+    CountersList,
+    CountersQuery,
+    PortDetail,
+    UnansweredInfo,
+)
 from weft.api.schema.encryption import EncryptedHostInfo, EncryptionInfo, EncryptRequest, KeyInfo
 from weft.api.schema.hosts import AttemptInfo, HostInfo, HostList, LeaveInfo, RotationInfo, WhyInfo
 from weft.api.schema.ipam import IpamInfo, LeaseInfo, ShareInfo, SubnetShares
@@ -71,6 +77,7 @@ __all__ = [
     "ConflictList",
     "CountersInfo",
     "CountersList",
+    "CountersQuery",
     "DetachQuery",
     "DeviceInfo",
     "Empty",
@@ -101,6 +108,7 @@ __all__ = [
     "NetworkList",
     "NetworkQuery",
     "OwnerInfo",
+    "PortDetail",
     "PortInfo",
     "PortList",
     "PortRequest",
@@ -120,5 +128,6 @@ __all__ = [
     "SubnetInfo",
     "SubnetList",
     "SubnetShares",
+    "UnansweredInfo",
     "WhyInfo",
 ]

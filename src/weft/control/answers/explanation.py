@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -26,24 +26,39 @@ class Explanation(NamedTuple):
     fix: str
 
 
+class Told(NamedTuple):
+    """What the host of a port knows of it, and no other."""
+
+    drops: Mapping[str, int] = MappingProxyType({})
+    """Packets, by reason."""
+    problems: Sequence[str] = ()
+    """What of it is not in force, and why."""
+    silence: str = ""
+    """Why the host has told nothing."""
+
+
+NOTHING = Told()
+
+
 def explain(
     view: View,
     standing: Standing,
     port: Port | None,
     members: Members,
-    drops: Mapping[str, int] = MappingProxyType({}),
+    told: Told = NOTHING,
 ) -> Explanation:
-    """A host, or a port on it. drops: packets of a port of this host's, by reason."""
+    """A host, or a port on it, of which its host has told so much."""
     is_reachable = standing.state == "local" or standing.path in ("direct", "relayed")
     is_reachable = is_reachable and standing.way is not Way.NONE
     sentences = [
         *(_about_port(view, port, standing.host) if port is not None else ()),
-        *(_about_drops(port, drops) if port is not None else ()),
+        *(_about_drops(told.drops) if port is not None else ()),
+        *_about_state(standing, told),
         *_about_link(standing, members, view),
         *_about_path(standing),
         *_about_encryption(standing, view),
     ]
-    fix = standing.fix or (_against_drops(port, drops) if port is not None else "")
+    fix = standing.fix or (_against_drops(port, told.drops) if port is not None else "")
     return Explanation(is_reachable, tuple(sentences), fix)
 
 
@@ -62,7 +77,7 @@ def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
         yield f"it is a member of {names}"
 
 
-def _about_drops(port: Port, drops: Mapping[str, int]) -> Iterator[str]:
+def _about_drops(drops: Mapping[str, int]) -> Iterator[str]:
     foreign = _from_foreign_addresses(drops)
     if foreign:
         yield (
@@ -73,6 +88,13 @@ def _about_drops(port: Port, drops: Mapping[str, int]) -> Iterator[str]:
     if others:
         counted = [f"{count} {reason.replace('_', ' ')}" for reason, count in others.items()]
         yield f"of what it sent or should have got, packets were dropped: {users_of(counted)}"
+
+
+def _about_state(standing: Standing, told: Told) -> Iterator[str]:
+    for problem in told.problems:
+        yield f"something of it is not in force: {problem}"
+    if told.silence:
+        yield f"host {standing.host.name} does not tell what it has dropped: {told.silence}"
 
 
 def _against_drops(port: Port, drops: Mapping[str, int]) -> str:
