@@ -96,15 +96,16 @@ class FakeEngine:
             generic: dict[str, Any] = {"com.docker.network.generic": options}
             if internal:
                 generic["com.docker.network.internal"] = True
-            self._check(
-                await self.plugin.network(
-                    "CreateNetwork",
-                    NetworkID=id,
-                    Options=generic,
-                    IPv4Data=[pool for pool in pools if ":" not in pool["Pool"]],
-                    IPv6Data=[pool for pool in pools if ":" in pool["Pool"]],
-                )
+            answer = await self.plugin.network(
+                "CreateNetwork",
+                NetworkID=id,
+                Options=generic,
+                IPv4Data=[pool for pool in pools if ":" not in pool["Pool"]],
+                IPv6Data=[pool for pool in pools if ":" in pool["Pool"]],
             )
+            for pool in pools if answer.get("Err") and ipam == "weft" else ():
+                await self.plugin.ipam("ReleasePool", PoolID=pool["PoolID"])
+            self._check(answer)
         self.networks[id] = {
             "Id": id,
             "Name": name,
@@ -159,7 +160,12 @@ class FakeEngine:
                 )
             )
             pools.append(
-                {"AddressSpace": "weft", "Pool": pool["Pool"], "Gateway": gateway["Address"]}
+                {
+                    "AddressSpace": "weft",
+                    "PoolID": pool["PoolID"],
+                    "Pool": pool["Pool"],
+                    "Gateway": gateway["Address"],
+                }
             )
         return pools
 

@@ -1,7 +1,8 @@
 """Follows the records: when networks change, looks at which of them Docker has.
 
-In the background, and never while Docker waits for an answer of ours. What Docker refuses is not
-asked for again until something has changed that may matter, or until the next look at everything.
+In the background, and never while Docker waits for an answer of ours. What is still missing in
+Docker, for Docker refused it or was making a network of its own, is asked for again when something
+has changed that may matter, or after a pause that grows as long as the same is missing.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from weft.cancellation import raise_if_cancelled
 from weft.errors import WeftError
 from weft.frontends.docker.dockerd import Dockerd
 from weft.frontends.docker.reconcile.looks import Looks
+from weft.frontends.docker.reconcile.mirror import missing
 from weft.frontends.docker.state import DockerState
+from weft.model.ids import NetworkId
 from weft.model.records import Binding, Network, Subnet
 from weft.model.records.tenants import Tenant
 from weft.store.interface import Changed
 
 log = structlog.get_logger()
 
+PAUSE_S = 0.5
+"""The first pause; each is twice as long as the one before, up to the interval."""
 _FOLLOWED = frozenset({Tenant, Network, Subnet, Binding})
 
 
@@ -33,6 +38,8 @@ class RecordFollower:
         self._control = state.control
         self._looks = looks
         self._interval_s = interval_s
+        self._pause_s = interval_s
+        self._missing: frozenset[NetworkId] = frozenset()
         self._due = asyncio.Event()
         self._begun = 0
         self._ended = 0
@@ -53,12 +60,14 @@ class RecordFollower:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(self._interval_s):
+                    async with asyncio.timeout(self._pause_s):
                         await self._due.wait()
                 except TimeoutError:
                     self._state.refused.clear()
+                    self._pause_s = min(2 * self._pause_s, self._interval_s)
                 self._due.clear()
                 await self._look(docker)
+                self._learn_missing()
         finally:
             unwatch()
             unfollow()
@@ -85,6 +94,12 @@ class RecordFollower:
             self._ended = number
             async with self._looked:
                 self._looked.notify_all()
+
+    def _learn_missing(self) -> None:
+        found = frozenset(network.id for network in missing(self._state.records))
+        if found != self._missing:
+            self._missing = found
+            self._pause_s = min(PAUSE_S, self._interval_s) if found else self._interval_s
 
     def _hear(self, changes: Sequence[Changed]) -> None:
         if any(changed.key[0] in _FOLLOWED for changed in changes):

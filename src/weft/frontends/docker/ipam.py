@@ -75,6 +75,8 @@ class IpamCalls:
             if cidr is None:
                 self._state.choose(subnet.id)
         self._state.touch(subnet.id)
+        if options.network not in self._state.mirrored:
+            self._state.begin(str(subnet.cidr))
         data = {}
         if subnet.network_id is not None and subnet.gateway is not None:
             data[GATEWAY] = f"{subnet.gateway}/{subnet.cidr.prefixlen}"
@@ -83,8 +85,9 @@ class IpamCalls:
     async def release_pool(self, request: ReleasePool) -> Empty:
         """ReleasePool. A pool that has become a network's goes with that."""
         subnet = self._subnet(request.pool)
-        own_id = SubnetId(request.pool.partition("/")[0])
-        for subnet_id in {own_id, *([subnet.id] if subnet is not None else [])}:
+        own_id, _, cidr = request.pool.partition("/")
+        self._state.end(cidr)
+        for subnet_id in {SubnetId(own_id), *([subnet.id] if subnet is not None else [])}:
             await self._control.pools.release(subnet_id)
         return Empty()
 

@@ -57,7 +57,9 @@ class NetworkCalls:
         self._state.touch(request.network)
         if self._records.network(request.network) is not None:
             return
-        plan = requested.decide(request, self._records, self._state.memory().chosen)
+        self._state.end(*requested.subnets_of(request))
+        chosen, mirrored = self._state.memory().chosen, self._state.mirrored
+        plan = requested.decide(request, self._records, chosen, mirrored)
         if isinstance(plan, Joined):
             network = plan.network
             await self._bind(request.network, network, is_name_awaited=plan.is_name_awaited)
@@ -70,6 +72,8 @@ class NetworkCalls:
                 raise
             if plan.merged_into is not None:
                 network = await self._control.networks.merge(network.id, plan.merged_into.id)
+        if network.id not in self._state.mirrored:
+            self._state.begin(request.network)
         log.info("docker network created", network=network.name, docker_id=request.network[:12])
 
     async def delete(self, request: NetworkReference) -> Empty:
@@ -85,6 +89,7 @@ class NetworkCalls:
         it or another network of this Docker is the same. Docker does not ask whether it may: what
         stays in the cluster comes back to it (see `reconcile.mirror`).
         """
+        self._state.end(docker_id)
         record = self._records.docker_network(docker_id)
         if record is None:
             return

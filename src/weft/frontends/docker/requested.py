@@ -29,7 +29,7 @@ from weft.frontends.docker.records import (
     is_made_for,
     provisional_name,
 )
-from weft.model.ids import SubnetId
+from weft.model.ids import NetworkId, SubnetId
 from weft.model.records import AddressRange, Network, Subnet
 from weft.model.records.tenants import DEFAULT_TENANT
 from weft.semantics.networks import is_anothers_pool
@@ -60,9 +60,13 @@ class Made(NamedTuple):
 
 
 def decide(
-    request: CreateNetwork, records: DockerRecords, chosen: Collection[SubnetId]
+    request: CreateNetwork,
+    records: DockerRecords,
+    chosen: Collection[SubnetId] = (),
+    mirrored: Collection[NetworkId] = (),
 ) -> Joined | Made:
-    """What a request means. `chosen`: subnets whose prefix nobody asked for."""
+    """What a request means. `chosen`: subnets whose prefix nobody asked for. `mirrored`: networks
+    that weftd itself has Docker make now."""
     options = parse_network_options(request.options)
     pools = _pools(request)
 
@@ -75,6 +79,8 @@ def decide(
 
     merged = None
     joined = _joined(options, pools, is_chosen, records)
+    if joined is not None and joined.id in mirrored:
+        _check_mirrored(joined, records)
     if joined is not None and options.name and any(map(is_chosen, pools)):
         joined, merged, options = None, joined, replace(options, name="")
     if joined is not None:
@@ -119,6 +125,11 @@ def _joined(
     return None
 
 
+def subnets_of(request: CreateNetwork) -> list[str]:
+    """The subnets that Docker names."""
+    return [pool.pool for pool in _pools(request)]
+
+
 def _made_before(docker_id: str, records: DockerRecords) -> Network | None:
     found = (network for network in records.networks() if is_made_for(network, docker_id))
     return next(found, None)
@@ -148,8 +159,9 @@ def _waiting_pool(pool: Pool, records: DockerRecords) -> SubnetId:
         if network is None and not is_anothers_pool(records.view, records.host_id, subnet):
             return subnet.id
     for network in filter(None, networks):
+        exists = ", which already exists in Docker" if records.is_in_docker(network) else ""
         raise ConflictError(
-            f"subnet {cidr}: belongs to network {network.name}; choose another, or join "
+            f"subnet {cidr}: belongs to network {network.name}{exists}; choose another, or join "
             f"that network with -o network={network.name}"
         )
     raise NotFoundError(f"subnet {cidr}: weft has not given it; create the network again")
@@ -162,6 +174,13 @@ def _hint(options: NetworkOptions, pools: Sequence[Pool], records: DockerRecords
         if network.name == options.name or cidrs & {pool.pool for pool in pools}:
             return f"; to join network {network.name}, add -o network={network.name}"
     return ""
+
+
+def _check_mirrored(network: Network, records: DockerRecords) -> None:
+    """Docker looks for a name before it makes a network and not after, so what weftd asks it for
+    may have been made for somebody else since."""
+    if any(r.host_id == records.host_id and not r.contradiction for r in records.anywhere(network)):
+        raise ConflictError(f"network {network.name}: already exists in Docker")
 
 
 def _check_joined(

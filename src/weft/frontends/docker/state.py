@@ -49,12 +49,24 @@ class DockerState:
         """Networks of Docker's that weftd itself takes out of Docker now: they go there alone."""
         self.refused: dict[NetworkId, NetworkRequest] = {}
         """What Docker would not make; see `Memory`."""
+        self.mirrored: set[NetworkId] = set()
+        """Networks that weftd itself has Docker make now."""
+        self._under_way: dict[str, float] = {}
 
     def touch(self, id: str) -> None:
         """Docker speaks of this network, endpoint or pool now: it is no garbage for a while."""
         now = self._clock()
         self._touched = {key: at for key, at in self._touched.items() if at > now - _MEMORY_S}
         self._touched[id] = now
+
+    def begin(self, id: str) -> None:
+        """Docker makes a network of which this is the id, or a subnet; weftd did not ask it to."""
+        self._under_way[id] = self._clock()
+
+    def end(self, *ids: str) -> None:
+        """It is made, or will not be."""
+        for id in ids:
+            self._under_way.pop(id, None)
 
     def choose(self, id: SubnetId) -> None:
         """Weft chose this pool's prefix; nobody asked for that prefix."""
@@ -74,10 +86,13 @@ class DockerState:
         after a crash it drops its stale endpoints without a call to their driver."""
         self._endpoints = None
         self._touched.clear()
+        self._under_way.clear()
 
     def memory(self) -> Memory:
         """All that is remembered at this moment."""
+        begun_s = self._clock() - GRACE_S
         return Memory(
+            under_way=frozenset(id for id, at in self._under_way.items() if at > begun_s),
             recent=frozenset(filter(self.is_fresh, self._touched)),
             touched=frozenset(self._touched),
             chosen=frozenset(self._chosen),

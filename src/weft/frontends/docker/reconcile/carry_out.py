@@ -101,6 +101,7 @@ class CarryingOut:
         if network is None:
             return
         request = mirror.request_for(network, action.name, self._state.records.subnets(network))
+        self._state.mirrored.add(network.id)
         try:
             await docker.create_network(request)
         except UnavailableError as error:
@@ -109,6 +110,8 @@ class CarryingOut:
             self._tell(mirror.SOURCE, mirror.refusal(network, action.name, host, str(error)))
         else:
             log.info("network made in docker", network=network.name)
+        finally:
+            self._state.mirrored.discard(network.id)
 
     async def _take_out(self, action: TakeOut, docker: Dockerd, facts: DockerFacts) -> DockerFacts:
         try:

@@ -74,6 +74,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     their way into Docker's own store, or out of it."""
     touched: frozenset[str] = frozenset()
     """Ids of which Docker has spoken lately, or that a look has met."""
+    under_way: frozenset[str] = frozenset()
+    """Ids, or subnets, of networks that Docker is making now for somebody else than weftd. Under
+    which name it does not say."""
     chosen: frozenset[SubnetId] = frozenset()
     """Subnets whose prefix nobody asked for."""
     refused: Mapping[NetworkId, NetworkRequest] = MappingProxyType({})

@@ -1,13 +1,13 @@
 """Every network of Weft's is a network of this host's Docker, wherever it was made. Pure.
 
 What is not in Docker is made there, what is no more in the records is removed there. What weftd
-makes in Docker carries `records.LABEL`. What Docker refuses is not asked for again until something
-has changed that may matter.
+makes in Docker carries `records.LABEL`. What Docker refuses is not asked for again at once (see
+`following`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from weft.control.notices import Notice
 from weft.frontends.docker.answers import DRIVER, IpamRequest, NetworkFacts, NetworkRequest
@@ -58,7 +58,9 @@ def mirror(docker: DockerFacts, records: DockerRecords, memory: Memory) -> Itera
         if is_unknown and facts.id not in memory.recent and is_stale(facts, records):
             yield from _take_out_if_unused(docker, facts.id, facts.name)
     yield from _take_back(records, memory)
-    for network in _missing(records):
+    if _is_one_on_its_way(memory, ids, records):
+        return
+    for network in missing(records):
         yield from _make(network, have, records, memory)
 
 
@@ -132,6 +134,15 @@ def _take_out_if_unused(docker: DockerFacts, docker_id: str, name: str) -> Itera
         yield TakeOutUnused(docker_id, name)
 
 
+def _is_one_on_its_way(memory: Memory, listed: Collection[str], records: DockerRecords) -> bool:
+    """Whether Docker makes a network under a name that is not known yet: it may be any that is
+    missing, and Docker would then have two of that name."""
+    return any(
+        id not in listed and not ((known := records.docker_network(id)) and known.name)
+        for id in memory.under_way
+    )
+
+
 def _take_back(records: DockerRecords, memory: Memory) -> Iterator[Action]:
     """Notices about what is in Docker by now, or is no more."""
     for (source, id), notice in memory.told.items():
@@ -146,7 +157,7 @@ def _take_back(records: DockerRecords, memory: Memory) -> Iterator[Action]:
             yield TakeBack(SOURCE, id)
 
 
-def _missing(records: DockerRecords) -> Iterator[Network]:
+def missing(records: DockerRecords) -> Iterator[Network]:
     """Networks that shall be in Docker and are not, by id."""
     names: set[str] = set()
     for network in sorted(records.view.list(Network), key=lambda one: one.id):
