@@ -42,6 +42,7 @@ enum berth {
 enum port_flag {
 	PORT_ANY_SOURCE = 1 << 0, /* sources need not be the port's own, or in allowed_v1 */
 	PORT_OUTSIDE = 1 << 1,	  /* its network has a way to the outside */
+	PORT_JUDGED = 1 << 2,	  /* rules say what it may send and get, see port_rules_v1 */
 };
 
 struct port {
@@ -52,7 +53,8 @@ struct port {
 	__u32 slot;
 	struct address ipv4; /* first address of the family; all zero: none */
 	struct address ipv6;
-	__u8 spare[12];
+	__u32 rules; /* with PORT_JUDGED: its row of port_rules_v1 */
+	__u8 spare[8];
 };
 
 /* addresses_v1: (VNI, address) -> where it lives. */
@@ -66,6 +68,7 @@ enum endpoint_flag {
 	ENDPOINT_HOST = 1 << 1,	    /* the host's own place: deliver to weft0 */
 	ENDPOINT_REDIRECT = 1 << 2, /* by way of the device's egress: a tap, or a veth whose peer
 				     * is in the host's namespace */
+	ENDPOINT_JUDGED = 1 << 3,   /* a local port with PORT_JUDGED */
 };
 
 struct endpoint {
@@ -74,7 +77,7 @@ struct endpoint {
 	struct mac mac;
 	__u8 spare0[2];
 	__u32 tunnel; /* tag of the host that it lives on; 0: this one */
-	__u32 group;  /* security group set */
+	__u32 group;  /* identity, see identities_v1; 0: it is in no group */
 	__u32 way;    /* where tunnels_v2 has the way to that host */
 	__u8 spare[4];
 };
@@ -91,6 +94,7 @@ enum network_flag {
 	NETWORK_INTERNAL = 1 << 0,
 	NETWORK_HAS_UNKNOWN = 1 << 1, /* flood ARP and ND for unknown addresses */
 	NETWORK_SNOOPS = 1 << 2,      /* multicast goes to members alone, see multicast_groups_v1 */
+	NETWORK_JUDGES = 1 << 3,      /* some of its ports here have FLOOD_JUDGED */
 };
 
 struct network {
@@ -105,9 +109,14 @@ struct flood_key {
 	__u32 slot;
 };
 
+enum flood_flag {
+	FLOOD_JUDGED = 1 << 0, /* the port has PORT_JUDGED */
+};
+
 struct flood {
 	__u32 ifindex;
-	__u8 spare[12];
+	__u32 flags; /* enum flood_flag */
+	__u8 spare[8];
 };
 
 /* replicas_v2: (VNI, tag of a host, 0 for the start) -> the next host that gets what is flooded */
@@ -339,10 +348,14 @@ enum drop_reason {
 	DROP_UNENCRYPTED,	/* plain VXLAN from a host that must encrypt */
 	DROP_NO_TUNNEL,		/* no way to the host where the destination is */
 	DROP_FRAGMENT,		/* VXLAN in pieces, or with IP options */
-	DROP_CONGESTION,   /* marked on its way, for a receiver that knows no marks (RFC 6040) */
-	DROP_NO_MEMBER,	   /* to a multicast group that nobody has joined */
-	DROP_TOO_MANY,	   /* reports of groups or DNS queries, faster than weftd takes them */
-	DROP_REASONS = 24, /* room */
+	DROP_CONGESTION,    /* marked on its way, for a receiver that knows no marks (RFC 6040) */
+	DROP_NO_MEMBER,	    /* to a multicast group that nobody has joined */
+	DROP_TOO_MANY,	    /* reports of groups or DNS queries, faster than weftd takes them */
+	DROP_POLICY,	    /* denied by a rule, or by the lack of one */
+	DROP_NO_FLOW,	    /* TCP of no connection that is known, on a strict network */
+	DROP_FRAGMENT_LOST, /* a later fragment whose first one has not been seen */
+	DROP_FLOWS_FULL,    /* begins a connection that a strict network has no room to remember */
+	DROP_REASONS = 40,  /* room */
 };
 
 struct drop_key {
@@ -368,6 +381,273 @@ struct lost_events {
 	__u64 events;
 };
 
+/* Rules (judge.h): who may talk to whom. A rule belongs to one subject, a group that has a port here, and
+ * speaks about one peer, an atom: a group, a prefix, or anybody (0). Rules of one subject, direction and
+ * atom differ in where on a line they hold, whose points are packets:
+ * family << 24 | protocol << 16 | destination port, or ICMP's type << 8 | code. */
+enum rule_action { /* the stricter first: among equals the least wins */
+		   RULE_DROP = 0,
+		   RULE_REJECT,
+		   RULE_ALLOW,
+		   RULE_PASS, /* the next tier decides */
+};
+
+enum tier {
+	TIER_ADMIN = 0,
+	TIER_NORMAL,
+	TIER_BASELINE,
+	TIERS, /* how many */
+};
+
+enum direction {
+	INGRESS = 0, /* towards the port; the peer is the source */
+	EGRESS,
+};
+
+/* port_rules_v1: row -> what holds for a judged port; row 0 is nobody's. */
+enum rules_flag {
+	RULES_ALLOW_INGRESS = 1 << 0, /* what no rule decides passes; else it does not */
+	RULES_ALLOW_EGRESS = 1 << 1,
+	RULES_STRICT =
+		1 << 2, /* TCP that neither begins a connection nor belongs to one is dropped */
+	RULES_ALLOW_HOST = 1 << 3, /* what the host itself sends to the port passes, by no rule */
+	RULES_ALLOW_DNS = 1 << 4,  /* its queries to Weft's DNS pass, by no rule */
+};
+
+enum rules {
+	RULES_PORTS = 16384, /* judged ports of this host; as BERTHS */
+	RULES_SUBJECTS = 8,  /* of one port; weftd merges what is more */
+	RULES_NUMBERS = 65536,
+	SUBJECTS = 16384, /* with a port here */
+	EDITIONS = 16384, /* twice as many are rows of subjects_v1 */
+	SPANS = 262144, /* twice what 10 000 rules with a port each need, and as much for copies */
+	HEAD_SPANS = 131072, /* of one head */
+	IDENTITIES = 65536,
+	ATOM_SETS = 65536,
+	ATOM_SET_ATOMS = 15,
+	ATOM_SET_CHAIN = 4, /* rows of one identity */
+	FILTER_BITS = 256,
+	REMOTE_SLOTS =
+		4096, /* of generations_v1: the first ones are of addresses, by their hash, */
+	GENERATIONS =
+		65536, /* the others of networks and ports, as weftd says; 0 is an address's, too */
+};
+
+struct port_rules {
+	__u32 flags; /* enum rules_flag */
+	__u32 subject_count;
+	__u32 tenant;	    /* whose prefixes of prefixes_v1 hold */
+	__u16 network_slot; /* of generations_v1: raised when a port of the network comes, goes, moves or begins or ceases to be judged */
+	__u16 port_slot; /* likewise: when this row, or what its subjects' rules say, has changed */
+	__u8 spare[16];
+	__u32 subjects[RULES_SUBJECTS];
+};
+
+/* generations_v1: slot -> a number that weftd raises after it has written. What was decided from what
+ * was there before is decided anew. */
+struct generation {
+	__u32 number;
+	__u8 spare[4];
+};
+
+/* current_v1: subject -> its edition. All rules of a subject change by this one number. */
+struct current {
+	__u32 edition;
+	__u8 spare[4];
+};
+
+/* subjects_v1: edition << 1 | direction -> */
+enum subject_flag {
+	SUBJECT_NAMES_PREFIXES = 1 << 0, /* atoms that are prefixes occur in its rules */
+};
+
+struct subject {
+	__u32 flags;	  /* enum subject_flag */
+	__u32 any_offset; /* the head of rules about anybody; see struct head */
+	__u32 any_count;
+	__u8 spare[20];
+	__u32 filter[FILTER_BITS /
+		     32]; /* the bit (atom mod FILTER_BITS) of each atom that has a head */
+};
+
+/* heads_v1: (edition, direction and atom) -> where the spans are */
+enum head_atom {
+	HEAD_EGRESS = 0x80000000u, /* in the same number as the atom */
+};
+
+struct head_key {
+	__u32 edition;
+	__u32 atom; /* | HEAD_EGRESS */
+};
+
+struct head {
+	__u32 offset; /* in spans_v1 */
+	__u32 span_count;
+};
+
+/* spans_v1: from `start` to the next span's, the best rule of each tier: its rank in the upper half, the
+ * least wins, then its action (4 bits) and number (28). All ones: none. The first start is 0. */
+struct span {
+	__u32 start;
+	__u8 spare[4];
+	__u64 best[TIERS];
+};
+
+enum best {
+	BEST_ACTION_SHIFT = 28,
+	BEST_NUMBER_MASK = 0x0fffffff,
+};
+
+/* identities_v1: identity, a number of this host, -> the row of its atoms. 0: in no group. */
+struct identity {
+	__u32 set;
+	__u8 spare[4];
+};
+
+/* atom_sets_v1: row -> atoms; 0 is the empty set */
+struct atom_set {
+	__u16 atom_count;
+	__u16 next; /* row that goes on; 0: none */
+	__u32 atoms[ATOM_SET_ATOMS];
+};
+
+/* prefixes_v1 (LPM): (tenant, prefix) -> the identity of all addresses in it that no longer prefix has */
+struct prefix_key {
+	__u32 prefixlen; /* 32 + bits of the 128-bit form */
+	__u32 tenant;
+	struct address address;
+};
+
+struct prefix {
+	__u32 identity;
+	__u8 spare[4];
+};
+
+/* rules_v1: number -> the rule, as records know it; 0 is "no rule" */
+enum rule_flag {
+	RULE_LOGS = 1 << 0,
+	RULE_KEEPS = 1 << 1, /* established flows that it forbids go on */
+};
+
+struct rule {
+	__u8 id[16];
+	__u32 flags; /* enum rule_flag */
+	__u8 spare[12];
+};
+
+/* rule_counts_v1 (per CPU): number -> */
+struct rule_count {
+	__u64 flows; /* that it let begin */
+	__u64 drops; /* packets */
+};
+
+/* flows4_v1, flows6_v1: one direction of a connection, as a packet shows it, -> what becomes of it
+ * (flow.h). Two entries are one connection. */
+enum flow_kind {		  /* where packets come from */
+		 FLOW_LEAVES = 1, /* a port here; place: its device */
+		 FLOW_ARRIVES,	  /* another host; place: VNI */
+		 FLOW_ENTERS,	  /* the host; place: VNI */
+};
+
+struct flow_key4 {
+	__u32 source_be;
+	__u32 destination_be;
+	__u16 source_port_be;	   /* of an ICMP query or answer: its identifier; else of ICMP: 0 */
+	__u16 destination_port_be; /* of ICMP: type and code */
+	__u32 place;
+	__u8 protocol;
+	__u8 kind; /* enum flow_kind */
+	__u8 spare[2];
+};
+
+struct flow_key6 {
+	struct address source;
+	struct address destination;
+	__u16 source_port_be;
+	__u16 destination_port_be;
+	__u32 place;
+	__u8 protocol;
+	__u8 kind;
+	__u8 spare[2];
+};
+
+enum flow_flag {
+	FLOW_DENIED = 1 << 0,	/* dropped; lives for a second */
+	FLOW_ANSWERS = 1 << 1,	/* the direction of who did not begin it */
+	FLOW_ALONE = 1 << 2,	/* nothing answers it: it has no partner */
+	FLOW_FIN = 1 << 3,	/* this direction has ended */
+	FLOW_PEER_FIN = 1 << 4, /* the other one has */
+	FLOW_AT_INGRESS =
+		1 << 5, /* with FLOW_DENIED: by the rule of that direction, else by egress */
+};
+
+enum flow_state {
+	FLOW_NEW = 1, /* nothing has come back yet */
+	FLOW_ESTABLISHED,
+	FLOW_CLOSING, /* one direction has ended */
+	FLOW_CLOSED,  /* both have, or it was reset */
+};
+
+/* The first 64 bytes are what every packet needs. Programs write it in place: generation 0 while they
+ * do, and whoever finds that decides anew. */
+struct flow {
+	__u32 generation; /* see generation_of in flow.h */
+	__u32 seen;	  /* jiffies of the last packet */
+	__u64 packets;
+	__u64 octets;
+	__u16 flags; /* enum flow_flag */
+	__u8 state;  /* enum flow_state */
+	__u8 spare0;
+	__u32 target;		    /* from here to mtu: for later; where it is sent */
+	struct mac source_mac;	    /* that its packets have; all zero: none seen yet */
+	struct mac destination_mac; /* likewise */
+	struct mac new_source_mac;
+	struct mac new_destination_mac;
+	__u32 vni;
+	__u16 way;
+	__u16 mtu;
+	__u16 network_slot; /* what it was decided from, of generations_v1; 0 of REMOTE_SLOTS: nothing */
+	__u16 source_rules_slot;
+	__u16 destination_rules_slot;
+	__u16 source_slot;
+	__u16 destination_slot;
+	__u16 outer_port_be; /* for later */
+	__u32 partner_place; /* of the other direction's key */
+	__u8 partner_kind;
+	__u8 spare1[3];
+	__u32 egress_rule; /* numbers in rules_v1, of who let it begin or denies it; 0: none */
+	__u32 ingress_rule;
+	__u32 created;		    /* jiffies */
+	struct address new_address; /* for later: what is translated, */
+	__u16 new_source_port_be;
+	__u16 new_destination_port_be;
+	__u16 limiter; /* and limited */
+	__u8 spare2[2];
+} __attribute__((aligned(8)));
+
+/* fragments_v1 (LRU): a packet in pieces -> the ports in its first piece */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__u32 identity_be;
+	__u32 place;
+	__u8 protocol;
+	__u8 kind; /* enum flow_kind */
+	__u8 spare[2];
+};
+
+struct fragment {
+	__u16 source_port_be;
+	__u16 destination_port_be;
+	__u8 spare[4];
+};
+
+/* flow_counts_v1 (per CPU): 0 -> */
+struct flow_counts {
+	__u64 made;    /* entries */
+	__u64 refused; /* connections that found no room for their entries */
+};
+
 /* What the loader sets once per host, in .rodata.weft of every program. */
 struct constants {
 	__u32 weft0_ifindex; /* the host's end: what goes to the host is put on its ingress */
@@ -381,6 +661,7 @@ struct constants {
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_* */
 	__u8 peer_resets_type;	 /* bpf_redirect_peer makes a packet one for this host */
 	__u8 spare[2];
+	__u32 jiffies_per_s;
 	__u8 build[16]; /* digest of the object file and of the fields above */
 };
 
@@ -411,6 +692,12 @@ enum trace {
 	FLOOD_TO_MEMBERS = 2, /* of the group, not to everybody */
 	FLOOD_FAMILY = 3,     /* see replicate.h */
 	REFUSED_MTU = 4,      /* of the way that a packet is too big for, see too_big.h */
+	TRACE_TRIAL =
+		4, /* before: TRIAL if the packet is a made one, which no flow is to know of */
+};
+
+enum trial {
+	TRIAL = 0x77656674,
 };
 
 #endif

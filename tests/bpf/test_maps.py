@@ -112,10 +112,10 @@ def test_counters_are_summed_over_the_cpus(world: World, ifindex: int) -> None:
     key, cpus = ifindex.to_bytes(4, "little"), cpu_count()
     traffic = Berths(maps[counters.COUNTERS], maps[counters.OTHERS])
     assert traffic.update({key: Counters(1, 100, 2, 2**40).encode() * cpus}) == {}
-    for reason, packets in {DropReason.DROP_TTL: 5, 23: 2}.items():
+    for reason, packets in {DropReason.DROP_TTL: 5, 39: 2}.items():
         value = DropCount(packets).encode() * cpus
         assert maps[counters.DROPS].update({DropKey(ifindex, reason).encode(): value}) == {}
-    drops = {"ttl": 5 * cpus, "reason_23": 2 * cpus}
+    drops = {"ttl": 5 * cpus, "reason_39": 2 * cpus}
     assert counters.read(maps)[ifindex] == (cpus, 100 * cpus, 2 * cpus, 2**40 * cpus, drops)
     assert traffic.delete([key]) == {}
     assert counters.read(maps)[ifindex] == (0, 0, 0, 0, drops)

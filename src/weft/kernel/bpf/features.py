@@ -25,10 +25,16 @@ _ADJ_ROOM_MAC = 1
 _FIXED_GSO = 1 << 0
 _DECAP_L3_IPV6 = 1 << 8
 _REDIRECT_PEER = 155
+_JIFFIES = 118
 _NEAR, _FAR, _IFINDEX = "weftprobe", "weftpeer", 2
 _TYPE = 0x88B5  # IEEE 802: local experimental ethertype 1
 _FRAME = bytes.fromhex("0a5745465450 0a5745465451") + _TYPE.to_bytes(2, "big") + bytes(46)
 """To a MAC that nobody has."""
+_RATES = (100, 250, 300, 1000)
+"""Of the kernel's clock: CONFIG_HZ."""
+_FIRST_JIFFY_S = -300
+"""Before the machine started (INITIAL_JIFFIES in linux/jiffies.h)."""
+_SPAN_S = 0.1
 _PROBE_S = 1.0
 """A frame that comes at all comes within a millisecond, but a device takes its time to come up."""
 _AGAIN_S = 0.02
@@ -54,6 +60,40 @@ def has_decap_l3() -> bool:
         return syscall.run_program(fd, _TUNNELLED).verdict == 0
     finally:
         os.close(fd)
+
+
+@cache
+def jiffies_per_s() -> int:
+    """How fast the clock goes that costs programs nothing to read.
+
+    It began 300 s before zero when the machine started, which tells all rates apart but for the
+    moment in which it passes zero.
+    """
+    fd = load_classifier((call(_JIFFIES), end()))
+    try:
+        return _rate_of(fd)
+    finally:
+        os.close(fd)
+
+
+def _rate_of(fd: int) -> int:
+    first, first_s = syscall.run_program(fd, _FRAME).verdict, time.monotonic()
+    fitting = [
+        rate
+        for rate in _RATES
+        if abs(_signed(first - round((first_s + _FIRST_JIFFY_S) * rate))) <= rate
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    time.sleep(_SPAN_S)
+    passed_s = time.monotonic() - first_s
+    passed = _signed(syscall.run_program(fd, _FRAME).verdict - first)
+    return min(_RATES, key=lambda rate: abs(passed - passed_s * rate))
+
+
+def _signed(number: int) -> int:
+    """As 32 bits with a sign: jiffies are read by their lower half."""
+    return (number + 2**31) % 2**32 - 2**31
 
 
 @cache

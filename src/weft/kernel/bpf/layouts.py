@@ -19,9 +19,13 @@ __all__ = [
     "Allowed",
     "AllowedKey",
     "AnswerLimit",
+    "AtomSet",
     "Berth",
+    "Best",
     "Constants",
     "Counters",
+    "Current",
+    "Direction",
     "DnsFlow",
     "DnsFlowKey",
     "DropCount",
@@ -30,9 +34,24 @@ __all__ = [
     "Endpoint",
     "EndpointFlag",
     "Flood",
+    "FloodFlag",
     "FloodKey",
+    "Flow",
+    "FlowCounts",
+    "FlowFlag",
+    "FlowKey4",
+    "FlowKey6",
+    "FlowKind",
+    "FlowState",
+    "Fragment",
+    "FragmentKey",
+    "Generation",
+    "Head",
+    "HeadAtom",
+    "HeadKey",
     "HostPrefix",
     "HostPrefixKey",
+    "Identity",
     "LostEvents",
     "MacKey",
     "Mark",
@@ -50,6 +69,9 @@ __all__ = [
     "PeerFlag",
     "Port",
     "PortFlag",
+    "PortRules",
+    "Prefix",
+    "PrefixKey",
     "Probe",
     "ProbeKey",
     "ProbeMessage",
@@ -57,10 +79,21 @@ __all__ = [
     "ReplicaKey",
     "Report",
     "Resolver",
+    "Rule",
+    "RuleAction",
+    "RuleCount",
+    "RuleFlag",
+    "Rules",
+    "RulesFlag",
     "ServiceAddress",
+    "Span",
+    "Subject",
+    "SubjectFlag",
     "Subnet",
     "SubnetKey",
+    "Tier",
     "Trace",
+    "Trial",
     "Tunnel",
     "TunnelFlag",
     "Way",
@@ -88,6 +121,7 @@ class PortFlag(IntFlag):
 
     PORT_ANY_SOURCE = 0x1
     PORT_OUTSIDE = 0x2
+    PORT_JUDGED = 0x4
 
 
 class EndpointFlag(IntFlag):
@@ -96,6 +130,7 @@ class EndpointFlag(IntFlag):
     ENDPOINT_GATEWAY = 0x1
     ENDPOINT_HOST = 0x2
     ENDPOINT_REDIRECT = 0x4
+    ENDPOINT_JUDGED = 0x8
 
 
 class NetworkFlag(IntFlag):
@@ -104,6 +139,13 @@ class NetworkFlag(IntFlag):
     NETWORK_INTERNAL = 0x1
     NETWORK_HAS_UNKNOWN = 0x2
     NETWORK_SNOOPS = 0x4
+    NETWORK_JUDGES = 0x8
+
+
+class FloodFlag(IntFlag):
+    """enum flood_flag."""
+
+    FLOOD_JUDGED = 0x1
 
 
 class MulticastFlag(IntFlag):
@@ -189,7 +231,119 @@ class DropReason(IntEnum):
     DROP_CONGESTION = 20
     DROP_NO_MEMBER = 21
     DROP_TOO_MANY = 22
-    DROP_REASONS = 24
+    DROP_POLICY = 23
+    DROP_NO_FLOW = 24
+    DROP_FRAGMENT_LOST = 25
+    DROP_FLOWS_FULL = 26
+    DROP_REASONS = 40
+
+
+class RuleAction(IntEnum):
+    """enum rule_action."""
+
+    RULE_DROP = 0
+    RULE_REJECT = 1
+    RULE_ALLOW = 2
+    RULE_PASS = 3
+
+
+class Tier(IntEnum):
+    """enum tier."""
+
+    TIER_ADMIN = 0
+    TIER_NORMAL = 1
+    TIER_BASELINE = 2
+    TIERS = 3
+
+
+class Direction(IntEnum):
+    """enum direction."""
+
+    INGRESS = 0
+    EGRESS = 1
+
+
+class RulesFlag(IntFlag):
+    """enum rules_flag."""
+
+    RULES_ALLOW_INGRESS = 0x1
+    RULES_ALLOW_EGRESS = 0x2
+    RULES_STRICT = 0x4
+    RULES_ALLOW_HOST = 0x8
+    RULES_ALLOW_DNS = 0x10
+
+
+class Rules(IntEnum):
+    """enum rules."""
+
+    RULES_PORTS = 0x4000
+    RULES_SUBJECTS = 8
+    RULES_NUMBERS = 0x10000
+    SUBJECTS = 0x4000
+    EDITIONS = 0x4000
+    SPANS = 0x40000
+    HEAD_SPANS = 0x20000
+    IDENTITIES = 0x10000
+    ATOM_SETS = 0x10000
+    ATOM_SET_ATOMS = 15
+    ATOM_SET_CHAIN = 4
+    FILTER_BITS = 0x100
+    REMOTE_SLOTS = 0x1000
+    GENERATIONS = 0x10000
+
+
+class SubjectFlag(IntFlag):
+    """enum subject_flag."""
+
+    SUBJECT_NAMES_PREFIXES = 0x1
+
+
+class HeadAtom(IntEnum):
+    """enum head_atom."""
+
+    HEAD_EGRESS = 0x80000000
+
+
+class Best(IntEnum):
+    """enum best."""
+
+    BEST_ACTION_SHIFT = 28
+    BEST_NUMBER_MASK = 0xFFFFFFF
+
+
+class RuleFlag(IntFlag):
+    """enum rule_flag."""
+
+    RULE_LOGS = 0x1
+    RULE_KEEPS = 0x2
+
+
+class FlowKind(IntEnum):
+    """enum flow_kind."""
+
+    FLOW_LEAVES = 1
+    FLOW_ARRIVES = 2
+    FLOW_ENTERS = 3
+
+
+class FlowFlag(IntFlag):
+    """enum flow_flag."""
+
+    FLOW_DENIED = 0x1
+    FLOW_ANSWERS = 0x2
+    FLOW_ALONE = 0x4
+    FLOW_FIN = 0x8
+    FLOW_PEER_FIN = 0x10
+    FLOW_AT_INGRESS = 0x20
+
+
+class FlowState(IntEnum):
+    """enum flow_state."""
+
+    FLOW_NEW = 1
+    FLOW_ESTABLISHED = 2
+    FLOW_CLOSING = 3
+    FLOW_CLOSED = 4
 
 
 class Report(IntEnum):
@@ -217,6 +371,13 @@ class Trace(IntEnum):
     FLOOD_TO_MEMBERS = 2
     FLOOD_FAMILY = 3
     REFUSED_MTU = 4
+    TRACE_TRIAL = 4
+
+
+class Trial(IntEnum):
+    """enum trial."""
+
+    TRIAL = 0x77656674
 
 
 class Port(NamedTuple):
@@ -229,6 +390,7 @@ class Port(NamedTuple):
     slot: int = 0
     ipv4: bytes = bytes(16)
     ipv6: bytes = bytes(16)
+    rules: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -240,7 +402,7 @@ class Port(NamedTuple):
         return cls._make(_PORT.unpack(raw))
 
 
-_PORT = struct.Struct("<II6sHI16s16s12x")
+_PORT = struct.Struct("<II6sHI16s16sI8x")
 
 
 class AddressKey(NamedTuple):
@@ -346,6 +508,7 @@ class Flood(NamedTuple):
     """struct flood: 16 bytes."""
 
     ifindex: int = 0
+    flags: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -357,7 +520,7 @@ class Flood(NamedTuple):
         return cls._make(_FLOOD.unpack(raw))
 
 
-_FLOOD = struct.Struct("<I12x")
+_FLOOD = struct.Struct("<II8x")
 
 
 class ReplicaKey(NamedTuple):
@@ -867,8 +1030,425 @@ class LostEvents(NamedTuple):
 _LOST_EVENTS = struct.Struct("<Q")
 
 
+class PortRules(NamedTuple):
+    """struct port_rules: 64 bytes."""
+
+    flags: int = 0
+    subject_count: int = 0
+    tenant: int = 0
+    network_slot: int = 0
+    port_slot: int = 0
+    subjects: tuple[int, ...] = (0,) * 8
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PORT_RULES.pack(
+            self.flags,
+            self.subject_count,
+            self.tenant,
+            self.network_slot,
+            self.port_slot,
+            *self.subjects,
+        )
+
+    @classmethod
+    def decode(cls, raw: bytes) -> PortRules:
+        """The opposite of `encode`."""
+        values = _PORT_RULES.unpack(raw)
+        return cls._make((*values[:5], values[5:]))
+
+
+_PORT_RULES = struct.Struct("<IIIHH16x8I")
+
+
+class Generation(NamedTuple):
+    """struct generation: 8 bytes."""
+
+    number: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _GENERATION.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Generation:
+        """The opposite of `encode`."""
+        return cls._make(_GENERATION.unpack(raw))
+
+
+_GENERATION = struct.Struct("<I4x")
+
+
+class Current(NamedTuple):
+    """struct current: 8 bytes."""
+
+    edition: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _CURRENT.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Current:
+        """The opposite of `encode`."""
+        return cls._make(_CURRENT.unpack(raw))
+
+
+_CURRENT = struct.Struct("<I4x")
+
+
+class Subject(NamedTuple):
+    """struct subject: 64 bytes."""
+
+    flags: int = 0
+    any_offset: int = 0
+    any_count: int = 0
+    filter: tuple[int, ...] = (0,) * 8
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _SUBJECT.pack(self.flags, self.any_offset, self.any_count, *self.filter)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Subject:
+        """The opposite of `encode`."""
+        values = _SUBJECT.unpack(raw)
+        return cls._make((*values[:3], values[3:]))
+
+
+_SUBJECT = struct.Struct("<III20x8I")
+
+
+class HeadKey(NamedTuple):
+    """struct head_key: 8 bytes."""
+
+    edition: int = 0
+    atom: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _HEAD_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> HeadKey:
+        """The opposite of `encode`."""
+        return cls._make(_HEAD_KEY.unpack(raw))
+
+
+_HEAD_KEY = struct.Struct("<II")
+
+
+class Head(NamedTuple):
+    """struct head: 8 bytes."""
+
+    offset: int = 0
+    span_count: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _HEAD.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Head:
+        """The opposite of `encode`."""
+        return cls._make(_HEAD.unpack(raw))
+
+
+_HEAD = struct.Struct("<II")
+
+
+class Span(NamedTuple):
+    """struct span: 32 bytes."""
+
+    start: int = 0
+    best: tuple[int, ...] = (0,) * 3
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _SPAN.pack(self.start, *self.best)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Span:
+        """The opposite of `encode`."""
+        values = _SPAN.unpack(raw)
+        return cls._make((*values[:1], values[1:]))
+
+
+_SPAN = struct.Struct("<I4x3Q")
+
+
+class Identity(NamedTuple):
+    """struct identity: 8 bytes."""
+
+    set: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _IDENTITY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Identity:
+        """The opposite of `encode`."""
+        return cls._make(_IDENTITY.unpack(raw))
+
+
+_IDENTITY = struct.Struct("<I4x")
+
+
+class AtomSet(NamedTuple):
+    """struct atom_set: 64 bytes."""
+
+    atom_count: int = 0
+    next: int = 0
+    atoms: tuple[int, ...] = (0,) * 15
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _ATOM_SET.pack(self.atom_count, self.next, *self.atoms)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> AtomSet:
+        """The opposite of `encode`."""
+        values = _ATOM_SET.unpack(raw)
+        return cls._make((*values[:2], values[2:]))
+
+
+_ATOM_SET = struct.Struct("<HH15I")
+
+
+class PrefixKey(NamedTuple):
+    """struct prefix_key: 24 bytes."""
+
+    prefixlen: int = 0
+    tenant: int = 0
+    address: bytes = bytes(16)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PREFIX_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> PrefixKey:
+        """The opposite of `encode`."""
+        return cls._make(_PREFIX_KEY.unpack(raw))
+
+
+_PREFIX_KEY = struct.Struct("<II16s")
+
+
+class Prefix(NamedTuple):
+    """struct prefix: 8 bytes."""
+
+    identity: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _PREFIX.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Prefix:
+        """The opposite of `encode`."""
+        return cls._make(_PREFIX.unpack(raw))
+
+
+_PREFIX = struct.Struct("<I4x")
+
+
+class Rule(NamedTuple):
+    """struct rule: 32 bytes."""
+
+    id: bytes = bytes(16)
+    flags: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _RULE.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Rule:
+        """The opposite of `encode`."""
+        return cls._make(_RULE.unpack(raw))
+
+
+_RULE = struct.Struct("<16sI12x")
+
+
+class RuleCount(NamedTuple):
+    """struct rule_count: 16 bytes."""
+
+    flows: int = 0
+    drops: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _RULE_COUNT.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> RuleCount:
+        """The opposite of `encode`."""
+        return cls._make(_RULE_COUNT.unpack(raw))
+
+
+_RULE_COUNT = struct.Struct("<QQ")
+
+
+class FlowKey4(NamedTuple):
+    """struct flow_key4: 20 bytes."""
+
+    source_be: bytes = bytes(4)
+    destination_be: bytes = bytes(4)
+    source_port_be: bytes = bytes(2)
+    destination_port_be: bytes = bytes(2)
+    place: int = 0
+    protocol: int = 0
+    kind: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FLOW_KEY4.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> FlowKey4:
+        """The opposite of `encode`."""
+        return cls._make(_FLOW_KEY4.unpack(raw))
+
+
+_FLOW_KEY4 = struct.Struct("<4s4s2s2sIBB2x")
+
+
+class FlowKey6(NamedTuple):
+    """struct flow_key6: 44 bytes."""
+
+    source: bytes = bytes(16)
+    destination: bytes = bytes(16)
+    source_port_be: bytes = bytes(2)
+    destination_port_be: bytes = bytes(2)
+    place: int = 0
+    protocol: int = 0
+    kind: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FLOW_KEY6.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> FlowKey6:
+        """The opposite of `encode`."""
+        return cls._make(_FLOW_KEY6.unpack(raw))
+
+
+_FLOW_KEY6 = struct.Struct("<16s16s2s2sIBB2x")
+
+
+class Flow(NamedTuple):
+    """struct flow: 120 bytes."""
+
+    generation: int = 0
+    seen: int = 0
+    packets: int = 0
+    octets: int = 0
+    flags: int = 0
+    state: int = 0
+    target: int = 0
+    source_mac: bytes = bytes(6)
+    destination_mac: bytes = bytes(6)
+    new_source_mac: bytes = bytes(6)
+    new_destination_mac: bytes = bytes(6)
+    vni: int = 0
+    way: int = 0
+    mtu: int = 0
+    network_slot: int = 0
+    source_rules_slot: int = 0
+    destination_rules_slot: int = 0
+    source_slot: int = 0
+    destination_slot: int = 0
+    outer_port_be: bytes = bytes(2)
+    partner_place: int = 0
+    partner_kind: int = 0
+    egress_rule: int = 0
+    ingress_rule: int = 0
+    created: int = 0
+    new_address: bytes = bytes(16)
+    new_source_port_be: bytes = bytes(2)
+    new_destination_port_be: bytes = bytes(2)
+    limiter: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FLOW.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Flow:
+        """The opposite of `encode`."""
+        return cls._make(_FLOW.unpack(raw))
+
+
+_FLOW = struct.Struct("<IIQQHB1xI6s6s6s6sIHHHHHHH2sIB3xIII16s2s2sH2x")
+
+
+class FragmentKey(NamedTuple):
+    """struct fragment_key: 44 bytes."""
+
+    source: bytes = bytes(16)
+    destination: bytes = bytes(16)
+    identity_be: bytes = bytes(4)
+    place: int = 0
+    protocol: int = 0
+    kind: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FRAGMENT_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> FragmentKey:
+        """The opposite of `encode`."""
+        return cls._make(_FRAGMENT_KEY.unpack(raw))
+
+
+_FRAGMENT_KEY = struct.Struct("<16s16s4sIBB2x")
+
+
+class Fragment(NamedTuple):
+    """struct fragment: 8 bytes."""
+
+    source_port_be: bytes = bytes(2)
+    destination_port_be: bytes = bytes(2)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FRAGMENT.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Fragment:
+        """The opposite of `encode`."""
+        return cls._make(_FRAGMENT.unpack(raw))
+
+
+_FRAGMENT = struct.Struct("<2s2s4x")
+
+
+class FlowCounts(NamedTuple):
+    """struct flow_counts: 16 bytes."""
+
+    made: int = 0
+    refused: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FLOW_COUNTS.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> FlowCounts:
+        """The opposite of `encode`."""
+        return cls._make(_FLOW_COUNTS.unpack(raw))
+
+
+_FLOW_COUNTS = struct.Struct("<QQ")
+
+
 class Constants(NamedTuple):
-    """struct constants: 52 bytes."""
+    """struct constants: 56 bytes."""
 
     weft0_ifindex: int = 0
     weft1_ifindex: int = 0
@@ -880,6 +1460,7 @@ class Constants(NamedTuple):
     query_every_ns: int = 0
     has_decap_l3: int = 0
     peer_resets_type: int = 0
+    jiffies_per_s: int = 0
     build: bytes = bytes(16)
 
     def encode(self) -> bytes:
@@ -892,7 +1473,7 @@ class Constants(NamedTuple):
         return cls._make(_CONSTANTS.unpack(raw))
 
 
-_CONSTANTS = struct.Struct("<II6sHIIIIBB2x16s")
+_CONSTANTS = struct.Struct("<II6sHIIIIBB2xI16s")
 
 
 SIZES: dict[str, int] = {
@@ -929,7 +1510,26 @@ SIZES: dict[str, int] = {
     "drop_count": 8,
     "counters": 32,
     "lost_events": 8,
-    "constants": 52,
+    "port_rules": 64,
+    "generation": 8,
+    "current": 8,
+    "subject": 64,
+    "head_key": 8,
+    "head": 8,
+    "span": 32,
+    "identity": 8,
+    "atom_set": 64,
+    "prefix_key": 24,
+    "prefix": 8,
+    "rule": 32,
+    "rule_count": 16,
+    "flow_key4": 20,
+    "flow_key6": 44,
+    "flow": 120,
+    "fragment_key": 44,
+    "fragment": 8,
+    "flow_counts": 16,
+    "constants": 56,
 }
 """Bytes of every struct."""
 
@@ -942,7 +1542,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("slot", 16, 4),
         Member("ipv4", 20, 16),
         Member("ipv6", 36, 16),
-        Member("spare", 52, 12),
+        Member("rules", 52, 4),
+        Member("spare", 56, 8),
     ),
     "address_key": (
         Member("vni", 0, 4),
@@ -974,7 +1575,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     ),
     "flood": (
         Member("ifindex", 0, 4),
-        Member("spare", 4, 12),
+        Member("flags", 4, 4),
+        Member("spare", 8, 8),
     ),
     "replica_key": (
         Member("vni", 0, 4),
@@ -1100,6 +1702,142 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("tx_bytes", 24, 8),
     ),
     "lost_events": (Member("events", 0, 8),),
+    "port_rules": (
+        Member("flags", 0, 4),
+        Member("subject_count", 4, 4),
+        Member("tenant", 8, 4),
+        Member("network_slot", 12, 2),
+        Member("port_slot", 14, 2),
+        Member("spare", 16, 16),
+        Member("subjects", 32, 32),
+    ),
+    "generation": (
+        Member("number", 0, 4),
+        Member("spare", 4, 4),
+    ),
+    "current": (
+        Member("edition", 0, 4),
+        Member("spare", 4, 4),
+    ),
+    "subject": (
+        Member("flags", 0, 4),
+        Member("any_offset", 4, 4),
+        Member("any_count", 8, 4),
+        Member("spare", 12, 20),
+        Member("filter", 32, 32),
+    ),
+    "head_key": (
+        Member("edition", 0, 4),
+        Member("atom", 4, 4),
+    ),
+    "head": (
+        Member("offset", 0, 4),
+        Member("span_count", 4, 4),
+    ),
+    "span": (
+        Member("start", 0, 4),
+        Member("spare", 4, 4),
+        Member("best", 8, 24),
+    ),
+    "identity": (
+        Member("set", 0, 4),
+        Member("spare", 4, 4),
+    ),
+    "atom_set": (
+        Member("atom_count", 0, 2),
+        Member("next", 2, 2),
+        Member("atoms", 4, 60),
+    ),
+    "prefix_key": (
+        Member("prefixlen", 0, 4),
+        Member("tenant", 4, 4),
+        Member("address", 8, 16),
+    ),
+    "prefix": (
+        Member("identity", 0, 4),
+        Member("spare", 4, 4),
+    ),
+    "rule": (
+        Member("id", 0, 16),
+        Member("flags", 16, 4),
+        Member("spare", 20, 12),
+    ),
+    "rule_count": (
+        Member("flows", 0, 8),
+        Member("drops", 8, 8),
+    ),
+    "flow_key4": (
+        Member("source_be", 0, 4),
+        Member("destination_be", 4, 4),
+        Member("source_port_be", 8, 2),
+        Member("destination_port_be", 10, 2),
+        Member("place", 12, 4),
+        Member("protocol", 16, 1),
+        Member("kind", 17, 1),
+        Member("spare", 18, 2),
+    ),
+    "flow_key6": (
+        Member("source", 0, 16),
+        Member("destination", 16, 16),
+        Member("source_port_be", 32, 2),
+        Member("destination_port_be", 34, 2),
+        Member("place", 36, 4),
+        Member("protocol", 40, 1),
+        Member("kind", 41, 1),
+        Member("spare", 42, 2),
+    ),
+    "flow": (
+        Member("generation", 0, 4),
+        Member("seen", 4, 4),
+        Member("packets", 8, 8),
+        Member("octets", 16, 8),
+        Member("flags", 24, 2),
+        Member("state", 26, 1),
+        Member("spare0", 27, 1),
+        Member("target", 28, 4),
+        Member("source_mac", 32, 6),
+        Member("destination_mac", 38, 6),
+        Member("new_source_mac", 44, 6),
+        Member("new_destination_mac", 50, 6),
+        Member("vni", 56, 4),
+        Member("way", 60, 2),
+        Member("mtu", 62, 2),
+        Member("network_slot", 64, 2),
+        Member("source_rules_slot", 66, 2),
+        Member("destination_rules_slot", 68, 2),
+        Member("source_slot", 70, 2),
+        Member("destination_slot", 72, 2),
+        Member("outer_port_be", 74, 2),
+        Member("partner_place", 76, 4),
+        Member("partner_kind", 80, 1),
+        Member("spare1", 81, 3),
+        Member("egress_rule", 84, 4),
+        Member("ingress_rule", 88, 4),
+        Member("created", 92, 4),
+        Member("new_address", 96, 16),
+        Member("new_source_port_be", 112, 2),
+        Member("new_destination_port_be", 114, 2),
+        Member("limiter", 116, 2),
+        Member("spare2", 118, 2),
+    ),
+    "fragment_key": (
+        Member("source", 0, 16),
+        Member("destination", 16, 16),
+        Member("identity_be", 32, 4),
+        Member("place", 36, 4),
+        Member("protocol", 40, 1),
+        Member("kind", 41, 1),
+        Member("spare", 42, 2),
+    ),
+    "fragment": (
+        Member("source_port_be", 0, 2),
+        Member("destination_port_be", 2, 2),
+        Member("spare", 4, 4),
+    ),
+    "flow_counts": (
+        Member("made", 0, 8),
+        Member("refused", 8, 8),
+    ),
     "constants": (
         Member("weft0_ifindex", 0, 4),
         Member("weft1_ifindex", 4, 4),
@@ -1112,7 +1850,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("has_decap_l3", 32, 1),
         Member("peer_resets_type", 33, 1),
         Member("spare", 34, 2),
-        Member("build", 36, 16),
+        Member("jiffies_per_s", 36, 4),
+        Member("build", 40, 16),
     ),
 }
 """Members of every struct, to compare with a loaded object."""

@@ -237,6 +237,7 @@ def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
         query_every_ns=devices.query_every_ns,
         has_decap_l3=features.has_decap_l3(),
         peer_resets_type=features.peer_resets_type(),
+        jiffies_per_s=features.jiffies_per_s(),
     )
     digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
     return constants._replace(build=digest[:16])
