@@ -15,10 +15,10 @@ static __always_inline int redirected(struct packet *packet, __u32 ifindex, int 
 	return verdict;
 }
 
-static __always_inline bool is_ip(const struct packet *packet)
+/* Whether rules have to let IP into the port first. Those that bear on other protocols there are none. */
+static __always_inline bool must_ask(const struct packet *packet, const struct endpoint *endpoint)
 {
-	return packet->ethertype == bpf_htons(ETH_P_IP) ||
-	       packet->ethertype == bpf_htons(ETH_P_IPV6);
+	return endpoint->flags & ENDPOINT_JUDGED && !packet->is_judged && is_ip(packet);
 }
 
 /* Kernels that do not do so themselves leave the packet's type as the host's end saw it, for another MAC,

@@ -18,30 +18,15 @@
 #include "packet.h"
 #include "parse.h"
 #include "port.h"
+#include "server_address.h"
+#include "tcp.h"
 
-#define DNS_PORT    bpf_htons(53)
 #define SERVER_PORT bpf_htons(WEFT_DNS_PORT)
 #define SECOND_NS   1000000000
-
-#define TCP_FLAGS_AT 13
-#define TCP_SYN	     0x02
-#define TCP_ACK	     0x10
 
 #define CHECKSUM_OF(protocol)                                       \
 	((protocol) == IPPROTO_UDP ? offsetof(struct udphdr, check) \
 				   : offsetof(struct tcphdr, check))
-
-static __always_inline struct address server_address(bool is_ipv4)
-{
-	if (is_ipv4)
-		return from_ipv4(bpf_htonl(WEFT_DNS4));
-	return (struct address){ {
-		bpf_htonl(WEFT_PREFIX6_HIGH),
-		bpf_htonl(WEFT_PREFIX6_LOW),
-		0,
-		bpf_htonl(WEFT_DNS6_LAST),
-	} };
-}
 
 static __always_inline struct address alias_of(__u32 ifindex, bool is_ipv4)
 {

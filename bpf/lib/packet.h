@@ -27,6 +27,9 @@
 #define QUERY	   (-105) /* dns.h, */
 #define MEMBERSHIP (-106) /* flood.h, */
 #define STRAY	   (-107) /* and stray.h */
+#define JUDGE	   (-108) /* likewise: what `ask` has noted is to be decided on, see flow.h */
+#define SETTLE	   (-109) /* of `track` alone: no entry decides */
+#define COPIES	   (-110) /* likewise: copies for judged ports come first, see flood_judged.h */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))
@@ -59,6 +62,7 @@ struct packet {
 	__u8 icmp_type;		/* ICMPv6 only, else 0 */
 	bool is_fragment;	/* any but a whole packet */
 	bool is_later_fragment; /* has no layer 4 header */
+	__u8 behind_fragment;	/* words between an IPv6 fragment header and layer 4 */
 	__u32 l4;		/* offset of the layer 4 header */
 	__u32 end;		/* offset behind the IP packet */
 	__be16 source_port;	/* UDP only, else 0 */
@@ -75,6 +79,7 @@ struct packet {
 		struct multicast_key group;
 		struct member_key member;
 	};
+	bool is_judged; /* rules have let it pass */
 };
 
 /* BERTHS or more: the device has none. */
@@ -124,6 +129,12 @@ static __always_inline bool is_zero_address(const struct address *address)
 {
 	return !(address->words_be[0] | address->words_be[1] | address->words_be[2] |
 		 address->words_be[3]);
+}
+
+static __always_inline bool is_ip(const struct packet *packet)
+{
+	return packet->ethertype == bpf_htons(ETH_P_IP) ||
+	       packet->ethertype == bpf_htons(ETH_P_IPV6);
 }
 
 static __always_inline struct address from_ipv4(__be32 ipv4)

@@ -114,7 +114,7 @@ struct chain {
 	__u8 protocol;
 	__u8 is_fragment;
 	__u8 is_later_fragment;
-	__u8 spare;
+	__u8 behind_fragment; /* words walked over since the fragment header */
 };
 
 /* Walks over one extension header; false: it does not fit the packet. */
@@ -137,6 +137,12 @@ static __always_inline bool walk_extension(struct __sk_buff *skb, struct chain *
 		size = 8;
 		chain->is_fragment = true;
 		chain->is_later_fragment = !!(extension.fragment & bpf_htons(0xfff8));
+		chain->behind_fragment = 0;
+	} else if (chain->is_fragment) {
+		/* Nobody sends as much there, and it need not be remembered. */
+		if (chain->behind_fragment + size / 4 > 0xff)
+			return false;
+		chain->behind_fragment += size / 4;
 	}
 	if (chain->l4 + size > chain->end)
 		return false;
@@ -173,6 +179,7 @@ static __always_inline int parse_extensions(struct packet *packet)
 	packet->protocol = chain.protocol;
 	packet->is_fragment = chain.is_fragment;
 	packet->is_later_fragment = chain.is_later_fragment;
+	packet->behind_fragment = chain.behind_fragment;
 	return NEXT;
 }
 

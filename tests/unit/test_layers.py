@@ -83,6 +83,7 @@ PURE = (
     "engine/ebpf/tables",
     "engine/ebpf/map_table.py",
     "engine/ebpf/compile",
+    "engine/ebpf/policy",
     "engine/ebpf/ruleset",
     "mesh/ledger.py",
     "mesh/own_incarnation.py",

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What the rules of a port say about one direction, one remote address and one point of the line on
+ * which protocols and ports lie (abi.h).
+ *
+ * A port belongs to subjects, an address to atoms. For each pair of them the spans have the best rule of
+ * each tier, and the best of all pairs is the first that matches. What is in no map is in no group: then
+ * the rules about anybody decide, and else what the port says for that case. */
+#ifndef WEFT_JUDGE_H
+#define WEFT_JUDGE_H
+
+#include "ask.h"
+#include "../maps.h"
+#include "packet.h"
+#include "server_address.h"
+
+#define SEARCH_STEPS 18 /* halvings from HEAD_SPANS down to one */
+#define NO_RULE	     (~0ULL)
+
+/* The best rules at the point, out of the spans of one head. */
+__stage int take_spans(struct __sk_buff *skb, __u32 offset, __u32 count)
+{
+	struct inquiry *inquiry = inquiry_of(skb);
+	const struct span *span;
+
+	if (!inquiry || !count)
+		return 0;
+	for (int i = 0; i < SEARCH_STEPS; i++) {
+		__u32 half = count / 2;
+		__u32 middle = offset + half;
+
+		if (!half)
+			break;
+		span = bpf_map_lookup_elem(&spans_v1, &middle);
+		if (span && span->start <= inquiry->point) {
+			offset = middle;
+			count -= half;
+		} else {
+			count = half;
+		}
+	}
+	span = bpf_map_lookup_elem(&spans_v1, &offset);
+	if (!span) {
+		inquiry->best[TIER_ADMIN] =
+			0; /* weftd never writes such a head: the strictest rule */
+		return 0;
+	}
+	for (int tier = 0; tier < TIERS; tier++)
+		if (span->best[tier] < inquiry->best[tier])
+			inquiry->best[tier] = span->best[tier];
+	return 0;
+}
+
+static __always_inline __u32 set_of(const __u32 *identity)
+{
+	const struct identity *found = bpf_map_lookup_elem(&identities_v1, identity);
+
+	return found ? found->set : 0;
+}
+
+/* The atoms of the prefix that the remote address is in; looked up once a question. */
+static __always_inline __u32 prefix_set_of(struct inquiry *inquiry)
+{
+	const struct prefix *prefix;
+
+	if (inquiry->has_prefix_set)
+		return inquiry->prefix_set;
+	inquiry->prefix.prefixlen = 32 + 128;
+	inquiry->prefix.address = inquiry->remote.address;
+	prefix = bpf_map_lookup_elem(&prefixes_v1, &inquiry->prefix);
+	inquiry->prefix_set = prefix ? set_of(&prefix->identity) : 0;
+	inquiry->has_prefix_set = true;
+	return inquiry->prefix_set;
+}
+
+static __always_inline bool may_have_head(const struct subject *subject, __u32 atom)
+{
+	return subject->filter[(atom / 32) % (FILTER_BITS / 32)] & (1U << (atom % 32));
+}
+
+static __always_inline void take_atom(struct __sk_buff *skb, struct inquiry *inquiry, __u32 atom)
+{
+	const struct head *head;
+
+	inquiry->head.atom = atom | (inquiry->direction == EGRESS ? HEAD_EGRESS : 0);
+	head = bpf_map_lookup_elem(&heads_v1, &inquiry->head);
+	if (head)
+		take_spans(skb, head->offset, head->span_count);
+}
+
+/* The rules of one subject about the atoms of one set: a chain of rows that begins at `at`. */
+static __always_inline void take_set(struct __sk_buff *skb, struct inquiry *inquiry, __u32 at)
+{
+	const struct subject *subject;
+	const struct atom_set *set;
+
+	inquiry->set = at;
+	subject = bpf_map_lookup_elem(&subjects_v1, &inquiry->subject_row);
+	for (int link = 0; subject && link < ATOM_SET_CHAIN; link++) {
+		if (!inquiry->set)
+			break;
+		set = bpf_map_lookup_elem(&atom_sets_v1, &inquiry->set);
+		if (!set)
+			break;
+		for (__u32 i = 0; i < ATOM_SET_ATOMS; i++) {
+			if (i >= set->atom_count)
+				break;
+			if (may_have_head(subject, set->atoms[i]))
+				take_atom(skb, inquiry, set->atoms[i]);
+		}
+		inquiry->set = set->next;
+	}
+}
+
+/* The rules of one subject about anybody, and about each atom of the remote address. */
+__stage int take_subject(struct __sk_buff *skb, __u32 number)
+{
+	struct inquiry *inquiry = inquiry_of(skb);
+	const struct current *current;
+	const struct subject *subject;
+
+	if (!inquiry)
+		return 0;
+	inquiry->subject = number;
+	current = bpf_map_lookup_elem(&current_v1, &inquiry->subject);
+	if (!current)
+		return 0;
+	inquiry->head.edition = current->edition;
+	inquiry->subject_row = current->edition << 1 | (inquiry->direction & 1);
+	subject = bpf_map_lookup_elem(&subjects_v1, &inquiry->subject_row);
+	if (!subject)
+		return 0;
+	take_spans(skb, subject->any_offset, subject->any_count);
+	take_set(skb, inquiry, inquiry->identity_set);
+	if (subject->flags & SUBJECT_NAMES_PREFIXES)
+		take_set(skb, inquiry, prefix_set_of(inquiry));
+	return 0;
+}
+
+/* Where the remote address lives; link-local ones are found by their MACs. */
+static __always_inline const struct endpoint *remote_endpoint(struct inquiry *inquiry)
+{
+	struct mac_key key = { .vni = inquiry->remote.vni };
+
+	if (is_link_local(&inquiry->remote.address))
+		return mac_of_link_local(&inquiry->remote.address, &key.mac)
+			       ? bpf_map_lookup_elem(&macs_v1, &key)
+			       : NULL;
+	return bpf_map_lookup_elem(&addresses_v1, &inquiry->remote);
+}
+
+/* The first tier that has a rule which does not pass on decides. */
+static __always_inline void conclude(struct inquiry *inquiry, const struct port_rules *rules)
+{
+	__u32 allows = inquiry->direction == EGRESS ? RULES_ALLOW_EGRESS : RULES_ALLOW_INGRESS;
+
+	for (int tier = 0; tier < TIERS; tier++) {
+		__u64 best = inquiry->best[tier];
+		__u32 action = (__u32)best >> BEST_ACTION_SHIFT;
+
+		if (best == NO_RULE || action == RULE_PASS)
+			continue;
+		inquiry->action = action;
+		inquiry->rule = (__u32)best & BEST_NUMBER_MASK;
+		return;
+	}
+	inquiry->action = rules->flags & allows ? RULE_ALLOW : RULE_DROP;
+	inquiry->rule = 0;
+}
+
+/* Where this host itself is on the network: its own place, or the gateway, whose address it uses too. */
+static __always_inline bool is_host(const struct endpoint *endpoint)
+{
+	return endpoint && !endpoint->tunnel &&
+	       endpoint->flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY);
+}
+
+/* Where weftd's DNS server is asked. */
+static __always_inline bool is_dns(struct inquiry *inquiry, const struct endpoint *remote)
+{
+	struct address server = server_address(inquiry->is_ipv4);
+
+	return (inquiry->protocol == IPPROTO_UDP || inquiry->protocol == IPPROTO_TCP) &&
+	       (__be16)bpf_htons(inquiry->point) == DNS_PORT &&
+	       (is_host(remote) || is_same_address(&inquiry->remote.address, &server) ||
+		bpf_map_lookup_elem(&resolvers_v1, &inquiry->remote.address));
+}
+
+/* What passes by no rule, since the port's row says so. */
+static __always_inline bool is_excepted(struct inquiry *inquiry, const struct port_rules *rules,
+					const struct endpoint *remote)
+{
+	if (inquiry->direction == INGRESS)
+		return rules->flags & RULES_ALLOW_HOST && inquiry->may_be_host && is_host(remote);
+	return rules->flags & RULES_ALLOW_DNS && is_dns(inquiry, remote);
+}
+
+/* Asks `row`, `direction`, `point`, `remote` and `may_be_host` of the inquiry; the answer is its
+ * `action` and `rule`. */
+__stage int judge(struct __sk_buff *skb)
+{
+	struct inquiry *inquiry = inquiry_of(skb);
+	const struct endpoint *remote;
+	const struct port_rules *rules;
+
+	if (!inquiry)
+		return 0;
+	inquiry->action = RULE_DROP;
+	inquiry->rule = 0;
+	rules = bpf_map_lookup_elem(&port_rules_v1, &inquiry->row);
+	if (!rules)
+		return 0;
+	remote = remote_endpoint(inquiry);
+	if (is_excepted(inquiry, rules, remote)) {
+		inquiry->action = RULE_ALLOW;
+		return 0;
+	}
+	inquiry->identity_set = remote && remote->group ? set_of(&remote->group) : 0;
+	inquiry->has_prefix_set = false;
+	inquiry->prefix.tenant = rules->tenant;
+	for (int tier = 0; tier < TIERS; tier++)
+		inquiry->best[tier] = NO_RULE;
+	for (__u32 i = 0; i < RULES_SUBJECTS; i++) {
+		if (i >= rules->subject_count)
+			break;
+		take_subject(skb, rules->subjects[i]);
+	}
+	conclude(inquiry, rules);
+	return 0;
+}
+
+#endif

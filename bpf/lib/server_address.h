@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Where weftd's DNS server listens, on weft0. */
+#ifndef WEFT_SERVER_ADDRESS_H
+#define WEFT_SERVER_ADDRESS_H
+
+#include "packet.h"
+
+#define DNS_PORT bpf_htons(53)
+
+static __always_inline struct address server_address(bool is_ipv4)
+{
+	if (is_ipv4)
+		return from_ipv4(bpf_htonl(WEFT_DNS4));
+	return (struct address){ {
+		bpf_htonl(WEFT_PREFIX6_HIGH),
+		bpf_htonl(WEFT_PREFIX6_LOW),
+		0,
+		bpf_htonl(WEFT_DNS6_LAST),
+	} };
+}
+
+#endif
