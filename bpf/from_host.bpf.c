@@ -4,7 +4,9 @@
 #include "maps.h"
 #include "lib/count.h"
 #include "lib/dns.h"
+#include "lib/ask.h"
 #include "lib/encap.h"
+#include "lib/flow.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/route.h"
@@ -23,7 +25,36 @@ static __always_inline int into_network(struct packet *packet)
 		return drop(packet, DROP_UNKNOWN_ADDRESS);
 	if (!endpoint->ifindex)
 		return send_to_host(packet, endpoint, true);
+	if (must_ask(packet, endpoint))
+		return ask(packet, FLOW_ENTERS);
 	return send_to_port(packet, endpoint);
+}
+
+/* To a port that the rules have let it in to. */
+__stage int admit_from_host(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = {
+		.skb = skb,
+		.ifindex = skb->ifindex,
+		.vni = vni,
+		.is_judged = true,
+	};
+	const struct endpoint *endpoint;
+	int verdict = parse(&packet);
+
+	if (verdict != NEXT)
+		return verdict;
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &packet.place);
+	if (!endpoint || !endpoint->ifindex)
+		return drop(&packet, DROP_UNKNOWN_ADDRESS);
+	return send_to_port(&packet, endpoint);
+}
+
+static __always_inline int judge_from_host(struct __sk_buff *skb, __u32 vni)
+{
+	int verdict = track(skb);
+
+	return verdict == NEXT ? admit_from_host(skb, vni) : verdict;
 }
 
 SEC("tc")
@@ -45,6 +76,8 @@ int from_host(struct __sk_buff *skb)
 	verdict = handle_answer(&packet);
 	if (verdict == NEXT)
 		verdict = into_network(&packet);
+	if (verdict == JUDGE)
+		return judge_from_host(skb, packet.vni);
 	return verdict == TOO_BIG ? refuse_too_big(skb, packet.vni) : verdict;
 }
 

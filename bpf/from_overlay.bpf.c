@@ -86,7 +86,10 @@ int from_overlay(struct __sk_buff *skb)
 		return verdict;
 	if (packet.vni == OVERLAY_PROBE_VNI)
 		return handle_unpacked_probe(&packet, &source, peer->tag);
-	return arrive(&packet, NULL);
+	verdict = arrive(&packet, NULL);
+	if (verdict == JUDGE || verdict == COPIES)
+		return judge_arrival(skb, packet.vni, verdict);
+	return verdict;
 }
 
 char program_license[] SEC("license") = "GPL";

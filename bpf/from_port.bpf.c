@@ -4,6 +4,8 @@
 #include "lib/arp.h"
 #include "lib/count.h"
 #include "lib/flood.h"
+#include "lib/flood_judged.h"
+#include "lib/flow.h"
 #include "lib/nd.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
@@ -40,9 +42,15 @@ static __always_inline int send_on(struct packet *packet, const struct port *por
 	return verdict != NEXT ? verdict : route(packet, port);
 }
 
-/* `is_resolved`: ARP, neighbour discovery and reports of groups have been looked at, and go on as other
- * packets do. */
-__stage int forward(struct __sk_buff *skb, const struct port *port, __u32 is_resolved)
+/* What has been done about a packet when it is looked at again. */
+enum done {
+	RESOLVED =
+		1
+		<< 0, /* ARP, neighbour discovery and reports of groups: it goes on as others do */
+	JUDGED = 1 << 1, /* the rules let it pass */
+};
+
+__stage int forward(struct __sk_buff *skb, const struct port *port, __u32 done)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
 	int verdict;
@@ -55,18 +63,22 @@ __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 is_res
 		verdict = refuse(&packet, port);
 	if (verdict != NEXT)
 		return verdict;
-	if (!is_resolved && packet.ethertype == bpf_htons(ETH_P_ARP))
+	if (!(done & RESOLVED) && packet.ethertype == bpf_htons(ETH_P_ARP))
 		return ARP;
-	if (!is_resolved && is_nd(&packet))
+	if (!(done & RESOLVED) && is_nd(&packet))
 		return DISCOVERY;
-	if (!is_resolved && is_membership(&packet) && !is_multicast_mac(&packet.destination_mac))
+	if (!(done & RESOLVED) && is_membership(&packet) &&
+	    !is_multicast_mac(&packet.destination_mac))
 		return MEMBERSHIP;
+	packet.is_judged = done & JUDGED;
+	if (port->flags & PORT_JUDGED && !packet.is_judged && is_ip(&packet))
+		return ask(&packet, FLOW_LEAVES);
 	return send_on(&packet, port);
 }
 
 static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struct port *port)
 {
-	int verdict = forward(skb, port, false);
+	int verdict = forward(skb, port, 0);
 
 	if (verdict == ARP)
 		verdict = handle_arp(skb, port);
@@ -74,7 +86,28 @@ static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struc
 		verdict = handle_nd(skb, port);
 	else if (verdict == MEMBERSHIP && port)
 		verdict = handle_unicast_membership(skb, port->vni);
-	return verdict == NEXT ? forward(skb, port, true) : verdict;
+	return verdict == NEXT ? forward(skb, port, RESOLVED) : verdict;
+}
+
+/* To a MAC that nobody has. */
+static __always_inline int resolve_stray(struct __sk_buff *skb, const struct port *port)
+{
+	int verdict = send_stray(skb, port->vni, port->flags & PORT_JUDGED);
+
+	if (verdict != JUDGE)
+		return verdict;
+	verdict = track(skb);
+	return verdict == NEXT ? send_stray(skb, port->vni, true) : verdict;
+}
+
+static __always_inline int flood_to_all_ports(struct __sk_buff *skb, __u32 vni)
+{
+	int verdict = flood(skb, vni, false);
+
+	if (verdict != COPIES)
+		return verdict;
+	flood_judged(skb);
+	return flood(skb, vni, true);
 }
 
 static __always_inline int decide(struct __sk_buff *skb, const struct port *port)
@@ -83,12 +116,17 @@ static __always_inline int decide(struct __sk_buff *skb, const struct port *port
 
 	if (verdict >= 0)
 		return verdict;
+	if (verdict == JUDGE) {
+		verdict = track(skb);
+		if (verdict == NEXT)
+			verdict = forward(skb, port, RESOLVED | JUDGED);
+	}
 	if (verdict == FLOOD)
-		return flood(skb, port->vni);
+		return flood_to_all_ports(skb, port->vni);
 	if (verdict == QUERY)
 		return send_query(skb);
 	if (verdict == STRAY)
-		verdict = send_stray(skb, port->vni);
+		verdict = resolve_stray(skb, port);
 	return verdict == TOO_BIG ? refuse_too_big(skb, port->vni) : verdict;
 }
 

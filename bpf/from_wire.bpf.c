@@ -70,10 +70,15 @@ int from_wire(struct __sk_buff *skb)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
 	struct arrival arrival;
+	int verdict;
 
 	if (weft.wireguard_ifindex && skb->ifindex == weft.wireguard_ifindex)
-		return from_wireguard(&packet, &arrival);
-	return from_underlay(&packet, &arrival);
+		verdict = from_wireguard(&packet, &arrival);
+	else
+		verdict = from_underlay(&packet, &arrival);
+	if (verdict == JUDGE || verdict == COPIES)
+		return judge_arrival(skb, packet.vni, verdict);
+	return verdict;
 }
 
 char program_license[] SEC("license") = "GPL";

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Frames from other hosts to the ports and the place of this one. Their host has checked the source,
- * routed and counted the hop; what remains is where the MAC is. Nothing goes on to a third host
- * (split horizon). */
+ * routed and counted the hop; what remains is where the MAC is, and whether the rules of the port there
+ * let it in. Nothing goes on to a third host (split horizon). */
 #ifndef WEFT_ARRIVE_H
 #define WEFT_ARRIVE_H
 
 #include "decap.h"
 #include "deliver.h"
+#include "flood_judged.h"
 #include "flood_ports.h"
+#include "flow.h"
 #include "multicast.h"
 #include "packet.h"
 #include "stray.h"
@@ -48,6 +50,8 @@ static __cold int arrive_at_all(struct packet *packet, const struct arrival *arr
 		if (verdict != NEXT)
 			return verdict;
 	}
+	if (network->flags & NETWORK_JUDGES)
+		return COPIES;
 	flood_ports(packet, network);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }
@@ -62,22 +66,27 @@ static __cold int arrive_at_host(struct packet *packet, const struct arrival *ar
 }
 
 /* To a MAC that nobody has. */
-static __cold int arrive_stray(struct packet *packet, const struct arrival *arrival)
+static __always_inline int deliver_stray(struct packet *packet)
 {
 	const struct endpoint *endpoint;
-	int verdict;
+	int verdict = parse(packet);
 
-	if (!bpf_map_lookup_elem(&networks_v1, &packet->vni))
-		return drop(packet, DROP_UNKNOWN_VNI);
-	verdict = opened(packet, arrival);
-	if (verdict == NEXT)
-		verdict = parse(packet);
 	if (verdict != NEXT)
 		return verdict;
 	endpoint = endpoint_of_address(packet);
 	if (!endpoint || endpoint->tunnel)
 		return drop(packet, DROP_UNKNOWN_MAC);
-	return deliver_by_address(packet, endpoint);
+	return deliver_by_address(packet, endpoint, FLOW_ARRIVES);
+}
+
+static __cold int arrive_stray(struct packet *packet, const struct arrival *arrival)
+{
+	int verdict;
+
+	if (!bpf_map_lookup_elem(&networks_v1, &packet->vni))
+		return drop(packet, DROP_UNKNOWN_VNI);
+	verdict = opened(packet, arrival);
+	return verdict == NEXT ? deliver_stray(packet) : verdict;
 }
 
 static __always_inline int arrive(struct packet *packet, const struct arrival *arrival)
@@ -98,7 +107,68 @@ static __always_inline int arrive(struct packet *packet, const struct arrival *a
 	if (!endpoint->ifindex)
 		return refuse_arrival(packet);
 	verdict = opened(packet, arrival);
+	if (verdict == NEXT && must_ask(packet, endpoint))
+		return JUDGE;
 	return verdict == NEXT ? deliver_to_port(packet, endpoint) : verdict;
+}
+
+/* The frame is unpacked from here on. */
+__stage int ask_arrival(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	int verdict = parse(&packet);
+
+	return verdict == NEXT ? ask(&packet, FLOW_ARRIVES) : verdict;
+}
+
+/* To the port that the rules have let it in to. */
+__stage int admit_arrival(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = {
+		.skb = skb,
+		.ifindex = skb->ifindex,
+		.vni = vni,
+		.is_judged = true,
+	};
+	struct mac_key key = { .vni = vni };
+	const struct endpoint *endpoint;
+	int verdict = parse_ethernet(&packet);
+
+	if (verdict != NEXT)
+		return verdict;
+	copy_mac(&key.mac, &packet.destination_mac);
+	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+	if (!endpoint)
+		return deliver_stray(&packet);
+	if (endpoint->tunnel || !endpoint->ifindex)
+		return drop(&packet, DROP_UNKNOWN_MAC);
+	return deliver_to_port(&packet, endpoint);
+}
+
+/* The copies of ports that are not judged. */
+__cold_stage int flood_arrival(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	const struct network *network = bpf_map_lookup_elem(&networks_v1, &packet.vni);
+
+	if (network && parse_ethernet(&packet) == NEXT && load_destination(&packet))
+		flood_ports(&packet, network);
+	return TC_ACT_SHOT;
+}
+
+/* What `arrive` leaves to be judged; it is called where there is stack left for it. */
+static __always_inline int judge_arrival(struct __sk_buff *skb, __u32 vni, int what)
+{
+	int verdict = ask_arrival(skb, vni);
+
+	if (what == COPIES) {
+		if (verdict == JUDGE)
+			flood_judged(skb);
+		return flood_arrival(skb, vni);
+	}
+	if (verdict == JUDGE)
+		verdict = track(skb);
+	return verdict == NEXT ? admit_arrival(skb, vni) : verdict;
 }
 
 #endif

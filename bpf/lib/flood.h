@@ -6,6 +6,7 @@
 #define WEFT_FLOOD_H
 
 #include "../maps.h"
+#include "ask.h"
 #include "count.h"
 #include "flood_ports.h"
 #include "multicast.h"
@@ -33,15 +34,25 @@ static __always_inline int flood_packet(struct packet *packet)
 		if (verdict != NEXT)
 			return verdict;
 	}
+	if (network->flags & NETWORK_JUDGES && !packet->is_judged) {
+		ask(packet, FLOW_LEAVES);
+		return COPIES;
+	}
 	flood_ports(packet, network);
 	if (has_replicas(packet))
 		replicate(packet);
 	return TC_ACT_SHOT; /* the copies went out; this one is spent */
 }
 
-__cold_stage int flood(struct __sk_buff *skb, __u32 vni)
+/* `is_judged`: the judged ports of this host have their copies. */
+__cold_stage int flood(struct __sk_buff *skb, __u32 vni, __u32 is_judged)
 {
-	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	struct packet packet = {
+		.skb = skb,
+		.ifindex = skb->ifindex,
+		.vni = vni,
+		.is_judged = is_judged,
+	};
 	int verdict = parse(&packet);
 
 	return verdict == NEXT ? flood_packet(&packet) : verdict;

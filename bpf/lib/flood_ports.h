@@ -15,7 +15,7 @@ struct flooding {
 	__u32 bytes;
 };
 
-/* 0: none. */
+/* 0: none, or one that has its copy already: see flood_judged.h. */
 static __noinline __u32 port_in_slot(struct packet *packet, __u32 slot)
 {
 	struct flood_key key = { .vni = packet->vni, .slot = slot };
@@ -25,7 +25,7 @@ static __noinline __u32 port_in_slot(struct packet *packet, __u32 slot)
 	port = packet->skb->cb[FLOOD_TO_MEMBERS]
 		       ? bpf_map_lookup_elem(&multicast_ports_v1, &packet->member)
 		       : bpf_map_lookup_elem(&flood_v1, &key);
-	return port ? port->ifindex : 0;
+	return port && !(port->flags & FLOOD_JUDGED) ? port->ifindex : 0;
 }
 
 static long flood_slot(__u32 slot, struct flooding *flooding)

@@ -7,6 +7,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
+#include "ask.h"
 #include "deliver.h"
 #include "dns.h"
 #include "echo.h"
@@ -43,6 +44,8 @@ static __always_inline int route_to_port(struct packet *packet, const struct end
 {
 	if (packet->hop_limit <= 1)
 		return drop(packet, DROP_TTL);
+	if (must_ask(packet, endpoint))
+		return ask(packet, FLOW_LEAVES);
 	if (age(packet))
 		return drop(packet, DROP_KERNEL);
 	if (endpoint->tunnel)

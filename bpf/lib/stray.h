@@ -5,6 +5,7 @@
 #ifndef WEFT_STRAY_H
 #define WEFT_STRAY_H
 
+#include "ask.h"
 #include "deliver.h"
 #include "encap.h"
 #include "packet.h"
@@ -23,9 +24,9 @@ static __always_inline const struct endpoint *endpoint_of_address(struct packet 
 	return endpoint;
 }
 
-/* To a port here, or to the host's own place. */
+/* To a port here, or to the host's own place; `kind`: from where. */
 static __always_inline int deliver_by_address(struct packet *packet,
-					      const struct endpoint *endpoint)
+					      const struct endpoint *endpoint, enum flow_kind kind)
 {
 	struct mac mac = endpoint->mac;
 
@@ -33,15 +34,22 @@ static __always_inline int deliver_by_address(struct packet *packet,
 		return deliver_to_host(packet);
 	if (!endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);
+	if (must_ask(packet, endpoint))
+		return ask(packet, kind);
 	if (bpf_skb_store_bytes(packet->skb, 0, &mac, sizeof(mac), 0))
 		return drop(packet, DROP_KERNEL);
 	return deliver_to_port(packet, endpoint);
 }
 
-/* From a port of this host. */
-__cold_stage int send_stray(struct __sk_buff *skb, __u32 vni)
+/* From a port of this host. `is_judged`: rules have let it pass. */
+__cold_stage int send_stray(struct __sk_buff *skb, __u32 vni, __u32 is_judged)
 {
-	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	struct packet packet = {
+		.skb = skb,
+		.ifindex = skb->ifindex,
+		.vni = vni,
+		.is_judged = is_judged,
+	};
 	const struct endpoint *endpoint;
 	int verdict = parse(&packet);
 
@@ -51,7 +59,7 @@ __cold_stage int send_stray(struct __sk_buff *skb, __u32 vni)
 	if (!endpoint || endpoint->ifindex == packet.ifindex)
 		return drop(&packet, DROP_UNKNOWN_MAC);
 	if (!endpoint->tunnel)
-		return deliver_by_address(&packet, endpoint);
+		return deliver_by_address(&packet, endpoint, FLOW_LEAVES);
 	copy_mac(&packet.destination_mac, &endpoint->mac);
 	return send_to_host(&packet, endpoint, false);
 }

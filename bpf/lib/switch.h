@@ -4,6 +4,7 @@
 #ifndef WEFT_SWITCH_H
 #define WEFT_SWITCH_H
 
+#include "ask.h"
 #include "deliver.h"
 #include "encap.h"
 #include "packet.h"
@@ -38,6 +39,8 @@ static __always_inline int switch_frame(struct packet *packet)
 		return NEXT;
 	if (!endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);
+	if (must_ask(packet, endpoint))
+		return ask(packet, FLOW_LEAVES);
 	return deliver_to_port(packet, endpoint);
 }
 
