@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lines import lines_of
 from tests.system.cluster import Cluster, api, has
 from tests.system.shared_lab import SharedLab
 from tests.system.workload import Workload, add_network, until
@@ -125,3 +126,17 @@ def test_hosts_without_a_link_ask_each_other_by_way_of_the_third(
     finally:
         faults.heal(three_hosts.lab, "h1", "h3")
     joined.wait_connected()
+
+
+def test_whoever_follows_the_records_hears_of_what_another_host_does(joined: Cluster) -> None:
+    h1, h2, _ = joined.hosts
+    with lines_of(h1.api_socket, "/v1/watch?kind=network") as watcher:
+        while watcher.line()["event"] != "all":
+            continue
+        joined.done(h2, "network", "create", "bar", "--subnet", "10.2.0.0/24")
+        made = watcher.line()
+        assert (made["event"], made["record"]["name"]) == ("put", "bar")
+        joined.done(h2, "network", "rm", "bar")
+        while (gone := watcher.line())["event"] != "removed":
+            assert gone["id"] == made["id"]
+        assert gone["id"] == made["id"]

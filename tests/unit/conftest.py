@@ -18,6 +18,7 @@ from tests.surroundings import Alone, AtOnce, OtherHosts, SoundRecords, WholeSpa
 from weft.api.client import Client
 from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
+from weft.api.watching import Feed
 from weft.cluster.interface import LinkInfo, Problem
 from weft.config import Settings
 from weft.control.context import Context, Target
@@ -192,6 +193,7 @@ class Weftd:
             self.members,
             self.records,
         )
+        self.feed = Feed(self.store, self.control.watch, "run1")
         self.is_stopped = threading.Event()
         self._deadline_s = deadline_s
         self._listening = threading.Event()
@@ -238,6 +240,7 @@ class Weftd:
                 encryption=FakeEncryption(),
                 multicast=FakeSnooping(),
                 others=self.others,
+                feed=self.feed,
             ),
             deadline_s=self._deadline_s,
         )

@@ -17,6 +17,7 @@ from weft.observers.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance
 
 if TYPE_CHECKING:
+    from weft.api.watching import Feed
     from weft.dns.lookup import LookupAnswer
 
 Q = TypeVar("Q")
@@ -133,3 +134,4 @@ class Context:
     encryption: EncryptionFacts
     multicast: Snooping
     others: OtherHosts
+    feed: Feed

@@ -13,12 +13,14 @@ import msgspec
 
 import weft
 from weft.api.errors import ErrorBody, mapped_class
+from weft.api.lines import CONTENT_TYPE
 from weft.api.route import AnyRoute
 from weft.errors import InvalidError, KernelError, UnavailableError, WeftError
 from weft.model.addresses import IPAddress, IPNetwork
 
 JsonObject = dict[str, object]
 
+_JSON = "application/json"
 _REFERENCE = "#/components/schemas/{name}"
 _ERROR = {"$ref": _REFERENCE.format(name="ErrorBody")}
 
@@ -100,7 +102,7 @@ def _query_parameters(route: AnyRoute) -> list[JsonObject]:
 def _responses(route: AnyRoute) -> JsonObject:
     success: JsonObject = {"description": "Done."}
     if route.answer is not None:
-        success["content"] = _content(route.answer)
+        success["content"] = _content(route.answer, CONTENT_TYPE if route.is_lines else _JSON)
     responses: JsonObject = {str(route.status): success}
     always = (InvalidError, UnavailableError, KernelError, WeftError)
     by_status: dict[int, list[str]] = {}
@@ -112,11 +114,11 @@ def _responses(route: AnyRoute) -> JsonObject:
     for status, kinds in sorted(by_status.items()):
         responses[str(status)] = {
             "description": f"Error of kind {' or '.join(kinds)}.",
-            "content": {"application/json": {"schema": _ERROR}},
+            "content": {_JSON: {"schema": _ERROR}},
         }
     return responses
 
 
-def _content(struct: type) -> JsonObject:
+def _content(struct: type, content_type: str = _JSON) -> JsonObject:
     reference = {"$ref": _REFERENCE.format(name=struct.__name__)}
-    return {"application/json": {"schema": reference}}
+    return {content_type: {"schema": reference}}

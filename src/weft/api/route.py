@@ -6,9 +6,9 @@ Both are made from the same table of these, so they cannot differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from weft.api.context import Context
 from weft.api.schema import Answer, Empty
@@ -30,7 +30,24 @@ class Call(Generic[B, Q]):
     body: B
 
 
-Handler = Callable[[Context, Call[B, Q]], Awaitable[Answer | None]]
+class Lines(Protocol):
+    """An answer that goes on, line by line."""
+
+    @property
+    def has_missed(self) -> bool:
+        """Whether there are no more lines, for whoever reads them is too slow."""
+        ...
+
+    def lines(self) -> AsyncGenerator[Answer, None]:
+        """Until it is closed."""
+        ...
+
+    def close(self) -> None:
+        """There will be no more."""
+        ...
+
+
+Handler = Callable[[Context, Call[B, Q]], Awaitable[Answer | Lines | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +63,8 @@ class Route(Generic[B, Q]):
     """None: a body is not read."""
     answer: type[Answer] | None = None
     """None: the answer has no body (204)."""
+    is_lines: bool = False
+    """The answer is `Lines`, each of which is an `answer`."""
     status: int = 200
     errors: tuple[type[WeftError], ...] = (InvalidError,)
     """Those that a caller should expect, beside what may always happen."""

@@ -13,6 +13,7 @@ from weft.api import (
     networks,
     ports,
     status,
+    watching,
 )
 from weft.api.route import AnyRoute
 
@@ -27,4 +28,5 @@ ROUTES: tuple[AnyRoute, ...] = (
     *multicast.ROUTES,
     *encryption.ROUTES,
     *conflicts.ROUTES,
+    *watching.ROUTES,
 )

@@ -13,7 +13,9 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import structlog
@@ -21,10 +23,12 @@ from aiohttp import web
 
 from weft.api.context import Context
 from weft.api.errors import mapped, to_body
+from weft.api.lines import send_lines
 from weft.api.openapi import describe
 from weft.api.request import BODY_LIMIT_BYTES, decode_body, decode_query
-from weft.api.route import AnyRoute, Call
+from weft.api.route import AnyRoute, Call, Lines
 from weft.api.routes import ROUTES
+from weft.api.schema import Answer
 from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableError, WeftError
 
 GROUP = "weft"
@@ -32,6 +36,8 @@ GROUP = "weft"
 DEADLINE_S = 60.0
 """For one request, from its first byte to its answer."""
 MAX_METRICS_CONNECTIONS = 64
+_deadline: ContextVar[asyncio.Timeout] = ContextVar("deadline")
+"""Of the request that is answered; an answer that goes on has none."""
 STOP_GRACE_S = 2.0
 """How long requests under way may take once weftd stops."""
 
@@ -65,6 +71,7 @@ class ApiServer:
                 await asyncio.get_running_loop().create_future()
             finally:
                 self.listening.clear()
+                self._context.feed.end()
 
     def _application(self) -> web.Application:
         application = web.Application(
@@ -100,7 +107,10 @@ class ApiServer:
             query = decode_query(request.query.items(), route.query)
             call = Call(path=dict(request.match_info), query=query, body=body)
             answer = await route.handler(self._context, call)
-            return _json(answer, route.status)
+            if route.is_lines:
+                _deadline.get().reschedule(None)
+                return await send_lines(request, cast("Lines", answer))
+            return _json(cast("Answer | None", answer), route.status)
 
         return serve
 
@@ -111,7 +121,8 @@ class ApiServer:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s) as deadline:
+                _deadline.set(deadline)
                 return await handler(request)
         except WeftError as error:
             return _error(error)

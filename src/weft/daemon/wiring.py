@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from weft.api.context import Context as ApiContext
 from weft.api.server import ApiServer
+from weft.api.watching import Feed
 from weft.cluster.membership import Membership
 from weft.config import Settings
 from weft.daemon.forwarding import Forwarding, make_forwarding
@@ -74,6 +76,7 @@ def wire(
             metrics=Metrics(control, engine, dns, started_s, observing.snooper).text,
             multicast=observing.snooper,
             others=membership.ask,
+            feed=Feed(store, control.watch, os.urandom(4).hex()),
         )
     )
     return Weftd(

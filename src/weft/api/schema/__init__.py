@@ -67,6 +67,7 @@ from weft.api.schema.status import (
     StatusInfo,
     StoreInfo,
 )
+from weft.api.schema.watch import WatchLine, WatchQuery
 
 __all__ = [
     "Accepted",
@@ -129,5 +130,7 @@ __all__ = [
     "SubnetList",
     "SubnetShares",
     "UnansweredInfo",
+    "WatchLine",
+    "WatchQuery",
     "WhyInfo",
 ]
