@@ -53,7 +53,7 @@ class Commits:
         self,
         changes: Iterable[Change],
         *,
-        must_hold: Record | None = None,
+        must_hold: Record | Sequence[Record] = (),
         is_awaited: bool = True,
     ) -> None:
         """Write, and wait until the write is in force (unless not `is_awaited`). Holders of the
@@ -61,9 +61,9 @@ class Commits:
 
         The turn ends while the kernel follows, so that intents do not wait for each other's
         devices; so a commit is the last thing that an intent does. When the kernel refuses a row
-        that `must_hold` wants and that this write changed, or takes longer than `SETTLE_S`, each
-        record is put back as it was, unless somebody has changed it since, and UnavailableError
-        says why.
+        that one of `must_hold` wants and that this write changed, or takes longer than
+        `SETTLE_S`, each record is put back as it was, unless somebody has changed it since, and
+        UnavailableError says why.
         """
         wanted = list(changes)
         inverse = [self._inverse(change) for change in wanted]
@@ -113,14 +113,13 @@ def _key(change: Change) -> Key:
     return change.kind, change.id
 
 
-async def _failure(ticket: Ticket, must_hold: Record | None) -> str:
+async def _failure(ticket: Ticket, must_hold: Record | Sequence[Record]) -> str:
     """Why the commit fails; empty: it does not."""
     try:
         async with asyncio.timeout(SETTLE_S):
             failures = await ticket.settled()
     except TimeoutError:
         return f"the kernel did not follow within {SETTLE_S:.0f} s"
-    if must_hold is None:
-        return ""
-    name = (must_hold.KIND, must_hold.id)
-    return "; ".join(failure.reason for failure in failures if name in failure.records)
+    held = (must_hold,) if isinstance(must_hold, Record) else must_hold
+    names = {(record.KIND, record.id) for record in held}
+    return "; ".join(each.reason for each in failures if not names.isdisjoint(each.records))

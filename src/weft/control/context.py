@@ -76,6 +76,20 @@ class Context:
         """See `Commits.commit`."""
         self.space = space(self)
 
+    def over(self, store: Store, settler: Settler) -> Context:
+        """The same over other records."""
+        return Context(
+            store=store,
+            settler=settler,
+            settings=self.settings,
+            host_id=self.host_id,
+            wall_s=self.wall_s,
+            random_bytes=self.random_bytes,
+            host_routes=self.host_routes,
+            targets=self.targets,
+            space=lambda context: self.space,
+        )
+
     @property
     def view(self) -> View:
         """The records, to read."""

@@ -11,7 +11,8 @@ Tests take `Control` itself, over a memory store and an engine that has everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from weft.cluster.standing import Members
 from weft.control.addresses import Addresses
@@ -27,12 +28,14 @@ from weft.control.networks import Networks
 from weft.control.notices import Notices
 from weft.control.pools import Pools
 from weft.control.ports import Ports
+from weft.control.rehearsal import NothingFollows, Rehearsal
 from weft.control.reservations import Reservations
 from weft.control.subnets import Subnets
 from weft.model.addresses import IPAddress
 from weft.model.ids import BindingId
 from weft.model.records import Binding, Host, Network, Record
 from weft.store.interface import Delete, Listener, Put, View
+from weft.store.overlay import Overlay
 
 
 class Control:
@@ -40,6 +43,7 @@ class Control:
 
     def __init__(self, context: Context, members: Members, records: Records) -> None:
         self._context = context
+        self._parts = members, records
         self.addresses = Addresses(context)
         self.reservations = Reservations(context, self.addresses)
         subnets = Subnets(context)
@@ -72,6 +76,15 @@ class Control:
     def watch(self, listener: Listener) -> Callable[[], None]:
         """See `Store.watch`."""
         return self._context.store.watch(listener)
+
+    @contextlib.asynccontextmanager
+    async def rehearse(self) -> AsyncIterator[Rehearsal]:
+        """Several intents that shall be done together; see `control.rehearsal`. Nothing else is
+        done meanwhile, so nobody must be waited for inside."""
+        async with self._context.lock:
+            overlay = Overlay(self._context.view)
+            over = self._context.over(overlay, NothingFollows())
+            yield Rehearsal(self._context, overlay, Control(over, *self._parts))
 
     async def bind(self, record: Binding) -> None:
         """Remember which record an object of another system is."""

@@ -44,6 +44,8 @@ class Trouble(NamedTuple):
 class EtcdStore(RecordSet):
     """The records of all hosts, as etcd and this host say them."""
 
+    largest_write: int | None = wire.MAX_OPERATIONS
+
     def __init__(
         self,
         known: Known,

@@ -24,6 +24,8 @@ from weft.store.shown import Quarantined, Shown, belongs_to
 class MeshStore(RecordSet):
     """The records of all hosts, as this host sees them."""
 
+    largest_write: int | None = None
+
     def __init__(self, replica: Replica, journal: Journal) -> None:
         """Shows what the replica holds. The links must tell `merged` of what peers change."""
         super().__init__()

@@ -124,6 +124,11 @@ class QuestionError(Exception):
 class Store(View, Protocol):
     """Where the records live."""
 
+    @property
+    def largest_write(self) -> int | None:
+        """How many records that hosts share one write may change; None: any number."""
+        ...
+
     async def write(self, changes: Iterable[Change]) -> None:
         """Apply all changes or none.
 

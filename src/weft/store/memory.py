@@ -160,6 +160,8 @@ class Watchers:
 class MemoryStore(RecordSet):
     """A store that forgets everything when the process ends."""
 
+    largest_write: int | None = None
+
     def __init__(self, records: Iterable[Record] = ()) -> None:
         super().__init__()
         self._watchers = Watchers()

@@ -1,0 +1,34 @@
+"""Intents that are done together, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.cluster import Cluster
+from weft.control.specs import NetworkSpec
+from weft.errors import ConflictError
+from weft.model.records import Network
+
+
+async def test_what_is_rehearsed_is_nowhere_until_it_is_carried_out() -> None:
+    cluster = await Cluster.of("a", "b")
+    a, b = cluster.hosts
+    async with a.control.rehearse() as rehearsal:
+        await rehearsal.control.networks.create(NetworkSpec(name="foo"))
+        await rehearsal.control.networks.rename("foo", "bar")
+        assert not tuple(a.store.list(Network))
+        await rehearsal.carry_out()
+    cluster.settle()
+    assert [network.name for network in b.control.networks.list()] == ["bar"]
+
+
+async def test_what_one_intent_refuses_is_refused_for_all() -> None:
+    cluster = await Cluster.of("a")
+    (a,) = cluster.hosts
+    with pytest.raises(ConflictError):
+        async with a.control.rehearse() as rehearsal:
+            for _ in range(2):
+                await rehearsal.control.networks.create(NetworkSpec(name="foo"))
+            await rehearsal.carry_out()
+    assert a.control.networks.list() == []
+    await a.control.networks.create(NetworkSpec(name="foo"))
