@@ -67,15 +67,13 @@ async def remove(context: Context, call: Call[None, Empty]) -> None:
 
 
 async def change(context: Context, call: Call[NetworkChanges, Empty]) -> NetworkInfo:
-    """Give a network another name, or send multicast on it to others."""
+    """Give a network another name or other labels, or send multicast on it to others."""
     networks = context.control.networks
     network, wanted = networks.find(call.path["network"]), call.body
-    if wanted.name is not msgspec.UNSET:
-        network = await networks.rename(network.id, wanted.name)
+    changed = await networks.change(network.id, wanted)
+    if changed.name != network.name:
         await context.control.followers.settle()
-    if wanted.multicast is not msgspec.UNSET:
-        network = await networks.set_multicast(network.id, wanted.multicast)
-    return network_info(context, network)
+    return network_info(context, changed)
 
 
 async def list_subnets(context: Context, call: Call[None, Empty]) -> SubnetList:

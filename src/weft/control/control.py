@@ -31,6 +31,7 @@ from weft.control.ports import Ports
 from weft.control.rehearsal import NothingFollows, Rehearsal
 from weft.control.reservations import Reservations
 from weft.control.subnets import Subnets
+from weft.control.tenants import Tenants
 from weft.model.addresses import IPAddress
 from weft.model.ids import BindingId
 from weft.model.records import Binding, Host, Network, Record
@@ -48,6 +49,7 @@ class Control:
         self.reservations = Reservations(context, self.addresses)
         subnets = Subnets(context)
         self.pools = Pools(context, subnets, self.reservations)
+        self.tenants = Tenants(context)
         self.networks = Networks(context, subnets, self.reservations)
         self.ports = Ports(context, self.addresses, self.reservations)
         self.names = Names(context)

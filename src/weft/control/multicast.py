@@ -67,7 +67,7 @@ class Multicast:
         network, on all hosts. If it is one already, nothing happens."""
         async with self._context.lock:
             found = find_network(self._context.view, network)
-            _check_group(group)
+            check_group(group)
             record = self._holder(found, port)
             groups = tuple(sorted({*record.multicast_groups, group}, key=in_order))
             if groups != record.multicast_groups:
@@ -127,7 +127,8 @@ def _port_on(view: View, network: Network, reference: str) -> Port:
     return there[0] if len(there) == 1 else find_port(view, reference)
 
 
-def _check_group(group: IPAddress) -> None:
+def check_group(group: IPAddress) -> None:
+    """InvalidError: no address of a multicast group."""
     if is_flooded(group):
         raise InvalidError(f"group {group}: every port of a network gets what is sent to it anyway")
     if not is_multicast_group(group):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from weft.control.context import Context
+from weft.control.multicast import check_group
+from weft.control.quotas import check_quota
 from weft.control.references import (
     check_labels,
     check_network_name,
-    check_tenant_name,
     find_network,
     host_name,
     network_label,
@@ -20,14 +21,22 @@ from weft.control.references import (
     workload_and_host,
 )
 from weft.control.reservations import Reservations
-from weft.control.specs import MulticastWord, NetworkSpec, SubnetSpec
+from weft.control.specs import (
+    MAX_MTU_BYTES,
+    MIN_MTU_BYTES,
+    NetworkChanges,
+    NetworkSpec,
+    SubnetSpec,
+)
 from weft.control.subnets import Subnets
+from weft.control.tenants import tenant_for
 from weft.control.vnis import free_vni
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.ipam.intervals import usable
 from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting, ReservationReason
 from weft.model.ids import NetworkId, SubnetId, TenantId, new_id
+from weft.model.multicast_groups import in_order
 from weft.model.records import (
     Binding,
     Name,
@@ -36,15 +45,10 @@ from weft.model.records import (
     Reservation,
     Subnet,
 )
-from weft.model.records.tenants import Tenant, tenant_id
 from weft.semantics.networks import networks_by_name, ports_that_use, subnets_of
-from weft.semantics.tenants import tenants_named
+from weft.semantics.tenants import Use
 from weft.store.interface import Change, Delete, Put, View
 from weft.topology.routes import routes
-
-MIN_MTU_BYTES = 576
-"""RFC 791; with an IPv6 subnet 1280 (RFC 8200)."""
-MAX_MTU_BYTES = 65_535
 
 
 class Networks:
@@ -75,8 +79,9 @@ class Networks:
         async with self._context.lock:
             check_network_name(spec.name)
             changes: list[Change] = []
-            tenant_id = self._tenant(spec.tenant, changes)
+            tenant_id = tenant_for(self._context.view, spec.tenant, changes)
             self._check_name_is_free(spec.name, tenant_id)
+            check_quota(self._context.view, tenant_id, Use(networks=1))
             network = Network(
                 id=NetworkId(new_id(self._context.random_bytes)),
                 name=spec.name,
@@ -86,6 +91,7 @@ class Networks:
                 mtu_bytes=spec.mtu_bytes,
                 labels=check_labels(spec.labels),
                 multicast=Multicasting(spec.multicast),
+                multicast_groups=_groups(spec.multicast_groups),
             )
             subnets = self._subnets_for(network, spec, adopt)
             _check_mtu(spec.mtu_bytes, subnets)
@@ -114,11 +120,15 @@ class Networks:
             await self._context.commit([Put(renamed)])
             return renamed
 
-    async def set_multicast(self, reference: str, multicast: MulticastWord) -> Network:
-        """Say to whom multicast goes on a network, on all hosts."""
+    async def change(self, reference: str, changes: NetworkChanges) -> Network:
+        """Give a network another name or other labels, or send multicast on it to others, on all
+        hosts. ConflictError: the name is taken."""
         async with self._context.lock:
             network = self.find(reference)
-            changed = replace(network, multicast=Multicasting(multicast))
+            changed = _changed(network, changes)
+            if changed.name != network.name:
+                check_network_name(changed.name)
+                self._check_name_is_free(changed.name, network.tenant_id)
             if changed != network:
                 await self._context.commit([Put(changed)])
             return changed
@@ -154,18 +164,6 @@ class Networks:
                     changes.append(change)
             await self._context.commit(changes)
             return other
-
-    def _tenant(self, name: str, changes: MutableSequence[Change]) -> TenantId:
-        """The tenant of a name, which its first network makes."""
-        view = self._context.view
-        found = tenants_named(view, name)
-        if found:
-            return found[0]
-        tenant = Tenant(id=tenant_id(name), name=check_tenant_name(name))
-        if view.get(Tenant, tenant.id) is not None:
-            raise ConflictError(f"tenant {name}: another tenant was called so; choose another name")
-        changes.append(Put(tenant))
-        return tenant.id
 
     def _check_name_is_free(self, name: str, tenant_id: TenantId) -> None:
         for network in self._context.view.by(Network, "name", name):
@@ -262,6 +260,23 @@ class Networks:
     def _reserved_gateway(self, subnet: Subnet) -> IPAddress | None:
         held = self._context.view.by(Reservation, "subnet_id", subnet.id)
         return next((r.address for r in held if r.reason is ReservationReason.GATEWAY), None)
+
+
+def _changed(network: Network, changes: NetworkChanges) -> Network:
+    labels, multicast, groups = changes.labels, changes.multicast, changes.multicast_groups
+    return replace(
+        network,
+        name=network.name if changes.name is UNSET else changes.name,
+        labels=network.labels if labels is UNSET else check_labels(labels),
+        multicast=network.multicast if multicast is UNSET else Multicasting(multicast),
+        multicast_groups=network.multicast_groups if groups is UNSET else _groups(groups),
+    )
+
+
+def _groups(groups: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
+    for group in groups:
+        check_group(group)
+    return tuple(sorted(set(groups), key=in_order))
 
 
 def _subnet_of(change: Change, view: View) -> Subnet | None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from weft.control.addresses import Addresses
 from weft.control.context import Context, Target
 from weft.control.held_ports import HeldPorts
+from weft.control.quotas import check_quota
 from weft.control.references import (
     check_dns_names,
     check_labels,
@@ -25,6 +26,7 @@ from weft.model.addresses import IPAddress
 from weft.model.choices import LivesWith
 from weft.model.ids import MacAddress, PortId, derived_mac, new_id
 from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet, Veth
+from weft.semantics.tenants import Use
 from weft.store.interface import Change, Delete, Put
 
 
@@ -196,6 +198,9 @@ class Ports:
         subnets = self._subnets(network)
         changes: list[Change] = []
         addresses = self._addresses_for(spec, subnets, changes)
+        if spec.owner.frontend != "host":
+            more = Use(ports=1, addresses=len(addresses))
+            check_quota(self._context.view, network.tenant_id, more)
         port_id = port_id or PortId(new_id(self._context.random_bytes))
         self._check_published(spec.published, port_id)
         replaced = self._replaced(network, addresses)

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from weft.control.specs import NETWORK_NAME, TENANT_NAME
 from weft.errors import ConflictError, InvalidError, NotFoundError
-from weft.model.ids import HostId, MacAddress, NetworkId
-from weft.model.records import Host, Network, Port
+from weft.model.ids import HostId, MacAddress, NameId, NetworkId, derived_id
+from weft.model.records import Host, Network, Port, ServiceTarget, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT_NAME
 from weft.model.service_addresses import GATEWAY_MAC
-from weft.semantics.tenants import tenants_named
+from weft.semantics.tenants import all_tenants, tenants_named
 from weft.store.interface import View
 
 MIN_PREFIX = 4
 """Fewer digits of an id than these are never taken for one."""
-_NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_NETWORK_NAME = re.compile(NETWORK_NAME)
+_TENANT_NAME = re.compile(TENANT_NAME)
 _DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
 def find_network(view: View, reference: str) -> Network:
     """By name, ``tenant/name``, id, or the unambiguous beginning of an id."""
-    found = networks_named(view, reference) or [
-        network for network in view.list(Network) if _is_id(reference, network.id)
-    ]
+    found = networks_meant(view, reference)
     if len(found) == 1:
         return found[0]
     if found and found[0].name == reference.rpartition("/")[2]:
@@ -42,12 +42,34 @@ def find_network(view: View, reference: str) -> Network:
     )
 
 
+def networks_meant(view: View, reference: str) -> list[Network]:
+    """All that a reference may mean: one, where it is a good one."""
+    return networks_named(view, reference) or [
+        network for network in view.list(Network) if _is_id(reference, network.id)
+    ]
+
+
 def networks_named(view: View, reference: str) -> list[Network]:
     """Networks of a name or ``tenant/name``: one, or several after a partition, by id."""
     tenant, _, name = reference.rpartition("/")
     tenants = tenants_named(view, tenant or DEFAULT_TENANT_NAME)
     found = [n for n in view.by(Network, "name", name) if n.tenant_id in tenants]
     return sorted(found, key=lambda network: network.id)
+
+
+def find_tenant(view: View, reference: str) -> Tenant:
+    """By name, id, or the unambiguous beginning of an id."""
+    tenants = all_tenants(view)
+    found = [tenant for tenant in tenants if tenant.name == reference] or [
+        tenant for tenant in tenants if _is_id(reference, tenant.id)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(tenant.id for tenant in found)
+        raise ConflictError(f"tenant {reference}: several are called so; give one of the ids {ids}")
+    names = (tenant.name for tenant in tenants)
+    raise NotFoundError(f"tenant {reference}: not found{_near(reference, names)}")
 
 
 def find_port(view: View, reference: str) -> Port:
@@ -90,7 +112,7 @@ def check_network_name(name: str) -> str:
 
 def check_tenant_name(name: str) -> str:
     """Likewise for a tenant, which is one label of its networks' full names."""
-    if not _NETWORK_NAME.fullmatch(name) or "." in name:
+    if not _TENANT_NAME.fullmatch(name):
         raise InvalidError(
             f"tenant {name!r}: use 1 to 63 letters, digits, '_' and '-', "
             "beginning with a letter or digit"
@@ -103,7 +125,7 @@ def check_dns_names(names: Iterable[str]) -> tuple[str, ...]:
     checked: dict[str, None] = {}
     for name in names:
         lower = name.lower().rstrip(".")
-        if len(lower) > 200 or not _DNS_NAME.fullmatch(lower):
+        if len(lower) > 200 or not name.isascii() or not _DNS_NAME.fullmatch(lower):
             raise InvalidError(
                 f"name {name!r}: labels of 1 to 63 letters, digits, '-' and '_' are needed, "
                 "none beginning or ending with '-'"
@@ -112,9 +134,12 @@ def check_dns_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(checked)
 
 
-def check_labels(labels: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def check_labels(
+    labels: Mapping[str, str] | Iterable[tuple[str, str]],
+) -> tuple[tuple[str, str], ...]:
     """Labels by key; InvalidError: a key is there twice, or is empty."""
-    checked = tuple(sorted(labels))
+    pairs = labels.items() if isinstance(labels, Mapping) else labels
+    checked = tuple(sorted(pairs))
     for key, value in checked:
         if not key:
             raise InvalidError(f"label {key}={value}: has no key")
@@ -122,6 +147,28 @@ def check_labels(labels: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ..
         if key == following:
             raise InvalidError(f"label {key}: given twice")
     return checked
+
+
+def name_id(name: str, network_id: NetworkId) -> NameId:
+    """Id of the record of what somebody added to a name."""
+    return NameId(derived_id("name", network_id, name.lower().rstrip(".")))
+
+
+def parse_service(text: str) -> ServiceTarget:
+    """``PRIORITY WEIGHT PORT TARGET`` (RFC 2782)."""
+    fields = text.split()
+    try:
+        priority, weight, port = (int(field) for field in fields[:3])
+        (target,) = fields[3:]
+    except ValueError:
+        raise InvalidError(
+            f"service {text!r}: needs PRIORITY WEIGHT PORT TARGET, such as '0 10 80 web'"
+        ) from None
+    for what, number in (("priority", priority), ("weight", weight), ("port", port)):
+        if not 0 <= number <= 65_535:
+            raise InvalidError(f"service {text!r}: {what} {number} is not 0 to 65535")
+    (target,) = check_dns_names([target])
+    return ServiceTarget(priority=priority, weight=weight, port=port, target=target)
 
 
 def check_mac(mac: str) -> MacAddress:

@@ -1,14 +1,16 @@
 """Requests of frontends to control: one struct a request, checked by its types at the edge.
 
-Where null says something, a field that is left out says something else: it is `UNSET`.
+Where null says something, a field that is left out says something else: it is `UNSET`. A pattern in
+a struct's description is what control accepts (`control.references`), which says why where a value
+does not fit; the decoder does not look at it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.ids import MacAddress
@@ -19,13 +21,59 @@ from weft.model.records import (
     Owner,
     PublishedPort,
 )
+from weft.model.values import Count, Words
 
 MulticastWord = Literal["snoop", "flood"]
 """As users say it; see `model.choices.Multicasting`."""
+NETWORK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+TENANT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+DNS_NAME = rf"^(?=.{{1,200}}\.*$){_LABEL}(\.{_LABEL})*\.*$"
+"""In any case; dots at the end are passed over."""
+NetworkName: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": NETWORK_NAME})]
+TenantName: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": TENANT_NAME})]
+DnsName: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": DNS_NAME})]
+LabelKey: TypeAlias = Annotated[Words, Meta(min_length=1)]
+Labels: TypeAlias = dict[LabelKey, Words] | tuple[tuple[LabelKey, Words], ...]
+"""An object, or a list of [key, value]."""
+MIN_MTU_BYTES = 576
+"""RFC 791; with an IPv6 subnet 1280 (RFC 8200)."""
+MAX_MTU_BYTES = 65_535
+Mtu: TypeAlias = Annotated[int, Meta(ge=MIN_MTU_BYTES, le=MAX_MTU_BYTES)]
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base: an unknown field is an error that names it."""
+
+
+class QuotaSpec(Spec, frozen=True, kw_only=True):
+    """How much a tenant may have, on all hosts together. null: any number. What is left out stays
+    as it is, and is any number of a new tenant."""
+
+    networks: Count | UnsetType | None = UNSET
+    ports: Count | UnsetType | None = UNSET
+    """But for the hosts' own places."""
+    addresses: Count | UnsetType | None = UNSET
+    """Of these ports."""
+    rules: Count | UnsetType | None = UNSET
+    """Of its security groups."""
+
+
+class TenantSpec(Spec, frozen=True, kw_only=True):
+    """A tenant to make."""
+
+    name: TenantName
+    labels: Labels = ()
+    quota: QuotaSpec = QuotaSpec()
+
+
+class TenantChanges(Spec, frozen=True, kw_only=True):
+    """What shall be another way of a tenant; what is left out stays as it is."""
+
+    name: TenantName | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+    """All that it shall have."""
+    quota: QuotaSpec | UnsetType = UNSET
 
 
 class SubnetSpec(Spec, frozen=True, kw_only=True):
@@ -43,19 +91,36 @@ class SubnetSpec(Spec, frozen=True, kw_only=True):
 class NetworkSpec(Spec, frozen=True, kw_only=True):
     """A network to make."""
 
-    name: str
-    tenant: str = "default"
+    name: NetworkName
+    tenant: TenantName = "default"
+    """Its tenant, by name. One that is not there is made."""
     subnets: tuple[SubnetSpec, ...] = ()
     """Empty: one IPv4 subnet from the pool (and one IPv6 with `is_ipv6`)."""
     is_ipv6: bool = False
     """Add an IPv6 subnet from the pool when `subnets` names none."""
     is_internal: bool = False
-    mtu_bytes: int | None = None
+    """No way to the outside of the host."""
+    mtu_bytes: Mtu | None = None
+    """null: what the underlay carries, less the encapsulation."""
     is_forced: bool = False
     """Accept an overlap with a route of the host."""
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: Labels = ()
     multicast: MulticastWord = "snoop"
     """Which ports get multicast: ``snoop``, those that have joined the group; ``flood``, all."""
+    multicast_groups: tuple[IPAddress, ...] = ()
+    """Multicast groups of which all its ports are members, whatever they report."""
+
+
+class NetworkChanges(Spec, frozen=True, kw_only=True):
+    """What shall be another way of a network; what is left out stays as it is."""
+
+    name: NetworkName | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+    """All that it shall have."""
+    multicast: MulticastWord | UnsetType = UNSET
+    """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
+    multicast_groups: tuple[IPAddress, ...] | UnsetType = UNSET
+    """Multicast groups of which all its ports are members, whatever they report."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):
@@ -100,8 +165,21 @@ class AttachSpec(Spec, frozen=True, kw_only=True):
 class NameSpec(Spec, frozen=True, kw_only=True):
     """A DNS name to add to a network."""
 
-    name: str
+    name: DnsName
     network: str
+    """Name, ``tenant/name``, id, or the unambiguous beginning of an id."""
     addresses: tuple[IPAddress, ...] = ()
     services: tuple[str, ...] = ()
     """``PRIORITY WEIGHT PORT TARGET`` each."""
+    labels: Labels = ()
+
+
+class NameChanges(Spec, frozen=True, kw_only=True):
+    """What shall be another way of a name; what is left out stays as it is."""
+
+    addresses: tuple[IPAddress, ...] | UnsetType = UNSET
+    """All that it shall have."""
+    services: tuple[str, ...] | UnsetType = UNSET
+    """All that it shall have: ``PRIORITY WEIGHT PORT TARGET`` each."""
+    labels: Labels | UnsetType = UNSET
+    """All that it shall have."""

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from weft.ipam.records import is_forgotten
 from weft.model.ids import HostId
 from weft.model.records import AddressBlocks, Network, Port, Subnet
+from weft.model.records.tenants import DEFAULT_TENANT
 from weft.semantics.tenants import tenant_of
 from weft.store.interface import View
+
+MADE_BY_DOCKER = "docker"
+"""Label of a network that a host made for a network of its Docker: it goes when the last of those
+goes."""
 
 
 def networks_by_name(view: View) -> Sequence[Network]:
@@ -38,3 +43,15 @@ def is_anothers_pool(view: View, host_id: HostId, subnet: Subnet) -> bool:
         return False
     makers = {blocks.host_id for blocks in view.by(AddressBlocks, "subnet_id", subnet.id)}
     return bool(makers) and host_id not in makers
+
+
+def full_name(view: View, network: Network) -> str:
+    """As a command names it: with its tenant, but for the one that is implied."""
+    if network.tenant_id == DEFAULT_TENANT:
+        return network.name
+    return f"{tenant_of(view, network)}/{network.name}"
+
+
+def networks_made_by_hand(view: View) -> Sequence[Network]:
+    """All but those that come and go with a Docker's, by tenant and name."""
+    return [each for each in networks_by_name(view) if MADE_BY_DOCKER not in dict(each.labels)]

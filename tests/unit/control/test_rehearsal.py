@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.cluster import Cluster
-from weft.control.specs import NetworkSpec
-from weft.errors import ConflictError
+from weft.control.specs import NetworkSpec, QuotaSpec, TenantSpec
+from weft.errors import ExhaustedError
 from weft.model.records import Network
 
 
@@ -25,10 +25,12 @@ async def test_what_is_rehearsed_is_nowhere_until_it_is_carried_out() -> None:
 async def test_what_one_intent_refuses_is_refused_for_all() -> None:
     cluster = await Cluster.of("a")
     (a,) = cluster.hosts
-    with pytest.raises(ConflictError):
+    with pytest.raises(ExhaustedError):
         async with a.control.rehearse() as rehearsal:
-            for _ in range(2):
-                await rehearsal.control.networks.create(NetworkSpec(name="foo"))
+            control = rehearsal.control
+            await control.tenants.create(TenantSpec(name="acme", quota=QuotaSpec(networks=1)))
+            for name in ("foo", "bar"):
+                await control.networks.create(NetworkSpec(name=name, tenant="acme"))
             await rehearsal.carry_out()
-    assert a.control.networks.list() == []
+    assert [tenant.name for tenant in a.control.tenants.list()] == ["default"]
     await a.control.networks.create(NetworkSpec(name="foo"))

@@ -36,7 +36,6 @@ from weft.api.schema.names import (
 )
 from weft.api.schema.networks import (
     ExposeRequest,
-    NetworkChanges,
     NetworkDetail,
     NetworkInfo,
     NetworkList,
@@ -68,6 +67,7 @@ from weft.api.schema.status import (
     StoreInfo,
 )
 from weft.api.schema.watch import WatchLine, WatchQuery
+from weft.control.specs import NetworkChanges
 
 __all__ = [
     "Accepted",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, UnsetType
-
 from weft.api.schema.base import Answer
 from weft.api.schema.names import NameInfo
 from weft.api.schema.ports import PortInfo
-from weft.control.specs import MulticastWord, Spec
+from weft.control.specs import Spec
 from weft.model.addresses import IPAddress
 from weft.model.choices import Allocator, Multicasting
 
@@ -79,14 +77,6 @@ class NetworkDetail(NetworkInfo, frozen=True, kw_only=True):
 
     ports: tuple[PortInfo, ...]
     names: tuple[NameInfo, ...]
-
-
-class NetworkChanges(Spec, frozen=True, kw_only=True):
-    """What shall be another way of a network; what is left out stays as it is."""
-
-    name: str | UnsetType = UNSET
-    multicast: MulticastWord | UnsetType = UNSET
-    """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
 
 
 class ExposeRequest(Spec, frozen=True, kw_only=True):

@@ -16,11 +16,15 @@ from weft.frontends.docker.bindings import (
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, PortId, derived_id
 from weft.model.records import Binding, Network, Port, Subnet
-from weft.semantics.networks import networks_by_name, ports_that_use, subnets_of
+from weft.semantics.networks import (
+    MADE_BY_DOCKER,
+    networks_by_name,
+    ports_that_use,
+    subnets_of,
+)
 from weft.store.interface import View
 
-MADE_BY = "docker"
-"""Label of a network that was made for a Docker network: it goes when the last of those goes."""
+MADE_BY = MADE_BY_DOCKER
 MADE_FOR = "docker-id"
 """Label of such a network: the id that Docker gave it."""
 LABEL = "weft.network"

@@ -39,7 +39,7 @@ from weft.model.records.networks import (
     Subnet,
 )
 from weft.model.records.ports import AllowedAddress, Owner, Place, Port, PublishedPort
-from weft.model.records.tenants import Tenant
+from weft.model.records.tenants import Quota, Tenant
 
 __all__ = [
     "KINDS",
@@ -74,6 +74,7 @@ __all__ = [
     "Place",
     "Port",
     "PublishedPort",
+    "Quota",
     "Record",
     "Reservation",
     "ServiceTarget",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weft.model.addresses import IPAddress
 from weft.model.ids import NameId, NetworkId
 from weft.model.records.base import Part, Record
-from weft.model.values import Label, PortNumber, Short, TtlSeconds
+from weft.model.values import Label, PortNumber, Short, TtlSeconds, Words
 
 
 class Name(Record, frozen=True, kw_only=True):
@@ -20,6 +20,8 @@ class Name(Record, frozen=True, kw_only=True):
     addresses: tuple[IPAddress, ...] = ()
     services: tuple[ServiceTarget, ...] = ()
     ttl_s: TtlSeconds = 1
+    labels: tuple[tuple[Words, Words], ...] = ()
+    """(key, value), ascending, each key once."""
 
 
 class ServiceTarget(Part, frozen=True, kw_only=True):
@@ -30,3 +32,8 @@ class ServiceTarget(Part, frozen=True, kw_only=True):
     port: PortNumber
     target: Label
     """A label of the same network, or a full domain name when it contains a dot."""
+
+    @property
+    def text(self) -> str:
+        """As users say it: ``PRIORITY WEIGHT PORT TARGET``."""
+        return f"{self.priority} {self.weight} {self.port} {self.target}"

@@ -28,7 +28,7 @@ class Network(Record, frozen=True, kw_only=True):
     """A logical switch: its ports share broadcast, and nothing enters or leaves but by rule."""
 
     KIND = "network"
-    INDEXED = ("name", "vni")
+    INDEXED = ("name", "vni", "tenant_id")
     id: NetworkId
     name: NetworkName
     vni: Vni

@@ -1,10 +1,22 @@
-"""Whose networks are whose."""
+"""Whose networks are whose, and how much each may have."""
 
 from __future__ import annotations
 
 from weft.model.ids import TenantId, derived_id
-from weft.model.records.base import Record
-from weft.model.values import NetworkName
+from weft.model.records.base import Part, Record
+from weft.model.values import Count, NetworkName, Words
+
+
+class Quota(Part, frozen=True, kw_only=True):
+    """How much a tenant may have, on all hosts together. None: any number."""
+
+    networks: Count | None = None
+    ports: Count | None = None
+    """But for the hosts' own places."""
+    addresses: Count | None = None
+    """Of these ports."""
+    rules: Count | None = None
+    """Of its security groups."""
 
 
 class Tenant(Record, frozen=True, kw_only=True):
@@ -14,6 +26,10 @@ class Tenant(Record, frozen=True, kw_only=True):
     INDEXED = ("name",)
     id: TenantId
     name: NetworkName
+    labels: tuple[tuple[Words, Words], ...] = ()
+    """(key, value), ascending, each key once."""
+    quota: Quota | None = None
+    """None: as much as there is."""
 
 
 def tenant_id(name: str) -> TenantId:
@@ -24,4 +40,5 @@ def tenant_id(name: str) -> TenantId:
 
 DEFAULT_TENANT_NAME = "default"
 DEFAULT_TENANT = tenant_id(DEFAULT_TENANT_NAME)
-"""Of all that names no tenant. There is no record of it: it is always there."""
+"""Of all that names no tenant. It is always there, and has a record once there is something to say
+of it."""
