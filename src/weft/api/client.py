@@ -47,7 +47,7 @@ class Client:
         method: str,
         *path: str,
         query: Query | None = None,
-        body: msgspec.Struct | None = None,
+        body: object = None,
     ) -> T:
         """Any other method that answers with a body."""
         return self._decode(self.request(method, path, query=query, body=body), wanted)
@@ -62,7 +62,7 @@ class Client:
         path: Sequence[str],
         *,
         query: Query | None = None,
-        body: msgspec.Struct | None = None,
+        body: object = None,
     ) -> bytes:
         """The body of the answer; raises what the server says, UnavailableError without one."""
         target = "/v1/" + "/".join(quote(part, safe="") for part in path)

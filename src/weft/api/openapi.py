@@ -9,16 +9,12 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-import msgspec
-
 import weft
 from weft.api.errors import ErrorBody, mapped_class
+from weft.api.json_schema import JsonObject, components
 from weft.api.lines import CONTENT_TYPE
 from weft.api.route import AnyRoute
 from weft.errors import InvalidError, KernelError, UnavailableError, WeftError
-from weft.model.addresses import IPAddress, IPNetwork
-
-JsonObject = dict[str, object]
 
 _JSON = "application/json"
 _REFERENCE = "#/components/schemas/{name}"
@@ -28,9 +24,7 @@ _ERROR = {"$ref": _REFERENCE.format(name="ErrorBody")}
 def describe(routes: Sequence[AnyRoute]) -> JsonObject:
     """The whole description, ready for JSON."""
     types = _types(routes)
-    _, components = msgspec.json.schema_components(
-        types, schema_hook=schema_hook, ref_template=_REFERENCE
-    )
+    schemas = components(types, _REFERENCE)
     paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -42,17 +36,8 @@ def describe(routes: Sequence[AnyRoute]) -> JsonObject:
             "description": "What weftd serves on its unix socket.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": schemas},
     }
-
-
-def schema_hook(wanted: object) -> JsonObject:
-    """JSON schema of the types that msgspec does not know: addresses and prefixes as text."""
-    if wanted is IPAddress:
-        return {"type": "string", "description": "An IPv4 or IPv6 address."}
-    if wanted is IPNetwork:
-        return {"type": "string", "description": "A prefix: ADDRESS/LENGTH, no host bits set."}
-    raise NotImplementedError(f"no JSON schema for {wanted!r}")
 
 
 def _types(routes: Iterable[AnyRoute]) -> list[type]:
@@ -90,12 +75,11 @@ def _path_parameters(route: AnyRoute) -> list[JsonObject]:
 
 
 def _query_parameters(route: AnyRoute) -> list[JsonObject]:
-    _, components = msgspec.json.schema_components([route.query], schema_hook=schema_hook)
-    schema = cast("dict[str, JsonObject]", components[route.query.__name__])
+    schema = components([route.query], _REFERENCE)[route.query.__name__]
     required = cast("list[str]", schema.get("required", []))
     return [
         {"name": name, "in": "query", "required": name in required, "schema": property_}
-        for name, property_ in schema["properties"].items()
+        for name, property_ in cast("JsonObject", schema["properties"]).items()
     ]
 
 

@@ -31,7 +31,6 @@ from weft.model.records import (
     Owner,
     Port,
     PublishedPort,
-    ServiceTarget,
     Subnet,
     Veth,
 )
@@ -207,8 +206,9 @@ def _name_info(context: Context, name: Name) -> NameInfo:
         network_id=name.network_id,
         fqdn=_fqdn(context, name.name, name.network_id),
         addresses=tuple(str(address) for address in name.addresses),
-        services=tuple(_service(service) for service in name.services),
+        services=tuple(service.text for service in name.services),
         source="added",
+        labels=dict(name.labels),
     )
 
 
@@ -245,7 +245,3 @@ def _published(published: PublishedPort) -> PublishedInfo:
         host_address=str(published.host_address) if published.host_address else None,
         count=published.count,
     )
-
-
-def _service(service: ServiceTarget) -> str:
-    return f"{service.priority} {service.weight} {service.port} {service.target}"

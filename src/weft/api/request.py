@@ -23,7 +23,7 @@ Q = TypeVar("Q", bound=Spec)
 BODY_LIMIT_BYTES = 1 << 20
 """The largest request has some hundred addresses; a body beyond this is a mistake."""
 
-_PLACE = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<where>.*)`$", re.DOTALL)
+_PLACE = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<where>.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>.*)`$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<field>.*)`$", re.DOTALL)
 
@@ -73,7 +73,8 @@ def _list_fields(wanted: type[Spec]) -> frozenset[str]:
     )
 
 
-def _sentence(text: str, wanted: type) -> str:
+def sentence(text: str, wanted: type) -> tuple[str, str]:
+    """Of what the decoder says: the field, or empty, and what does not fit."""
     place = _PLACE.match(text)
     what, where = (place["what"], place["where"]) if place else (text, "")
     if unknown := _UNKNOWN.match(what):
@@ -84,6 +85,11 @@ def _sentence(text: str, wanted: type) -> str:
         what = f"field {missing['field']!r} is missing"
     else:
         what = _lower(what.replace("`", ""))
+    return where, what
+
+
+def _sentence(text: str, wanted: type) -> str:
+    where, what = sentence(text, wanted)
     return f"{where}: {what}" if where else what
 
 

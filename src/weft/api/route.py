@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from weft.api.context import Context
+from weft.api.request import BODY_LIMIT_BYTES
 from weft.api.schema import Answer, Empty
 from weft.control.specs import Spec
 from weft.errors import InvalidError, WeftError
@@ -61,6 +62,7 @@ class Route(Generic[B, Q]):
     query: type[Q]
     body: type[B] | None = None
     """None: a body is not read."""
+    body_limit_bytes: int = BODY_LIMIT_BYTES
     answer: type[Answer] | None = None
     """None: the answer has no body (204)."""
     is_lines: bool = False

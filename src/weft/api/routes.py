@@ -8,13 +8,15 @@ from weft.api import (
     encryption,
     hosts,
     ipam,
+    lookup,
     multicast,
-    names,
     networks,
     ports,
     status,
     watching,
 )
+from weft.api.nouns import routes
+from weft.api.resources.table import RESOURCES
 from weft.api.route import AnyRoute
 
 ROUTES: tuple[AnyRoute, ...] = (
@@ -22,9 +24,10 @@ ROUTES: tuple[AnyRoute, ...] = (
     *counters.ROUTES,
     *hosts.ROUTES,
     *ipam.ROUTES,
+    *(route for resource in RESOURCES for route in routes(resource)),
     *networks.ROUTES,
     *ports.ROUTES,
-    *names.ROUTES,
+    *lookup.ROUTES,
     *multicast.ROUTES,
     *encryption.ROUTES,
     *conflicts.ROUTES,

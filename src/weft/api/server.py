@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import grp
 import os
 import socket
@@ -40,6 +41,9 @@ _deadline: ContextVar[asyncio.Timeout] = ContextVar("deadline")
 """Of the request that is answered; an answer that goes on has none."""
 STOP_GRACE_S = 2.0
 """How long requests under way may take once weftd stops."""
+
+_LIMIT = "weft.limit"
+"""Of a request: the most bytes that its body may have."""
 
 log = structlog.get_logger()
 
@@ -79,12 +83,7 @@ class ApiServer:
         )
         for route in ROUTES:
             application.router.add_route(route.method, route.path, self._serve(route))
-        description = msgspec.json.encode(describe(ROUTES))
-
-        async def openapi(request: web.Request) -> web.Response:
-            return web.Response(body=description, content_type="application/json")
-
-        application.router.add_get("/v1/openapi.json", openapi, allow_head=False)
+        application.router.add_get("/v1/openapi.json", _describe, allow_head=False)
         application.router.add_get("/metrics", self._metrics, allow_head=False)
         return application
 
@@ -230,6 +229,24 @@ async def _start_tcp(runner: web.AppRunner, where: str) -> asyncio.Server:
     except OSError as error:
         raise UnavailableError(f"setting metrics = {where!r}: {error.strerror}") from error
     return server
+
+
+@functools.cache
+def _description() -> bytes:
+    return msgspec.json.encode(describe(ROUTES))
+
+
+async def _describe(request: web.Request) -> web.Response:
+    return web.Response(body=_description(), content_type="application/json")
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    request[_LIMIT] = limit
+    data = b"" if (request.content_length or 0) > limit else await request.read()
+    size = max(len(data), request.content_length or 0)
+    if size > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, size)
+    return data
 
 
 def _json(answer: msgspec.Struct | None, status: int) -> web.Response:

@@ -1,43 +1,38 @@
-"""What the shell completes: names of networks and ports; quietly nothing when weftd is down."""
+"""What the shell completes: what things are called; quietly nothing when weftd is down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-import click
 from click.shell_completion import CompletionItem
 
 from weft.errors import WeftError
 
 A = TypeVar("A")
+Offer = Callable[[str], list[CompletionItem]]
+"""From the beginning of a word to the words that it may become."""
 
 TIMEOUT_S = 1.0
 """A shell that hangs at a tab is worse than one that completes nothing."""
 
 
-def networks(
-    type: object, ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Networks by name, those of another tenant as tenant/name."""
-    from weft.api.schema import NetworkList
+def nouns(noun: str) -> Offer:
+    """All of a noun, as its description names them (`api.resources`)."""
 
-    answer = _answer(NetworkList, "networks")
-    return _items(
-        (
-            (
-                one.name if one.tenant == "default" else f"{one.tenant}/{one.name}",
-                ", ".join(subnet.cidr for subnet in one.subnets),
-            )
-            for one in (answer.networks if answer is not None else ())
-        ),
-        incomplete,
-    )
+    def offer(incomplete: str) -> list[CompletionItem]:
+        from weft.api.resources.table import RESOURCES
+
+        resource = next(each for each in RESOURCES if each.noun == noun)
+        answer = _answer(resource.listing, resource.plural)
+        assert resource.called is not None
+        found = resource.items(answer) if answer is not None else ()
+        return _items(map(resource.called, found), incomplete)
+
+    return offer
 
 
-def ports(
-    type: object, ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+def ports(incomplete: str) -> list[CompletionItem]:
     """Ports by name and by id."""
     from weft.api.schema import PortList
 
@@ -52,9 +47,7 @@ def ports(
     )
 
 
-def hosts(
-    type: object, ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
+def hosts(incomplete: str) -> list[CompletionItem]:
     """Other hosts by name and by id."""
     from weft.api.schema import HostList
 

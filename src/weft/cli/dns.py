@@ -6,17 +6,16 @@ import sys
 
 import click
 
-from weft.api.schema import LookupInfo, NameInfo, NameList
+from weft.api.resources.name import NAME
+from weft.api.schema import LookupInfo, NameInfo
 from weft.cli import types
+from weft.cli.nouns import group
 from weft.cli.output import json_option, print_json, print_table, progress
 from weft.cli.session import connect
 from weft.control.specs import NameSpec
 from weft.model.addresses import IPAddress
 
-
-@click.group()
-def dns() -> None:
-    """Add, list, remove and look up names."""
+dns = group(NAME)
 
 
 @dns.command()
@@ -30,12 +29,14 @@ def dns() -> None:
     type=types.SERVICE,
     help="'PRIORITY WEIGHT PORT TARGET'; repeatable.",
 )
+@click.option("--label", "labels", multiple=True, type=types.LABEL, help="KEY=VALUE; repeatable.")
 @json_option
 def add(
     name: str,
     network: str,
     addresses: tuple[IPAddress, ...],
     services: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
     as_json: bool,
 ) -> None:
     """Add addresses or services to NAME in NETWORK; what it has already stays.
@@ -48,36 +49,14 @@ def add(
     """
     if not addresses and not services:
         raise click.UsageError("say at least one ADDRESS or --srv")
-    spec = NameSpec(name=name, network=network, addresses=addresses, services=services)
+    spec = NameSpec(
+        name=name, network=network, addresses=addresses, services=services, labels=labels
+    )
     made = connect().send(NameInfo, "POST", "names", body=spec)
     if as_json:
         print_json(made)
     else:
         click.echo(f"{made.fqdn}: {', '.join((*made.addresses, *made.services))}")
-
-
-@dns.command("ls")
-@click.argument("network", required=False, type=types.NETWORK)
-@json_option
-def list_(network: str | None, as_json: bool) -> None:
-    """List the names that DNS answers: added ones and those of ports.
-
-    \b
-    Examples:
-      weft dns ls
-      weft dns ls foo --json
-    """
-    answer = connect().get(NameList, "names", query={"network": network})
-    if as_json:
-        print_json(answer)
-        return
-    print_table(
-        ["NAME", "NETWORK", "ANSWERS", "SOURCE"],
-        [
-            [one.name, one.network, "\n".join((*one.addresses, *one.services)), one.source]
-            for one in answer.names
-        ],
-    )
 
 
 @dns.command()

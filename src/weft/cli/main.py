@@ -22,7 +22,8 @@ EXIT_FAILED = 1
 
 
 class Lazy(NamedTuple):
-    """Where a command is, and its line in the list of commands."""
+    """Where a command is, or the noun from which it is made (`cli.nouns`), and its line in the list
+    of commands."""
 
     module: str
     attribute: str
@@ -38,6 +39,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "status": Lazy("weft.cli.status", "status", "Show weftd, hosts, counters and problems."),
     "mend": Lazy("weft.cli.mend", "mend", "Remove a record that cannot be used."),
     "why": Lazy("weft.cli.why", "why", "Explain how a host or a port is reached."),
+    "tenant": Lazy("weft.api.resources.tenant", "TENANT", "Make, list, change and remove tenants."),
     "network": Lazy("weft.cli.network", "network", "Make, list, inspect and remove networks."),
     "port": Lazy("weft.cli.port", "port", "Add, list and remove ports, every field explicit."),
     "attach": Lazy("weft.cli.attach", "attach", "Plug something that runs into a network."),
@@ -71,6 +73,10 @@ class LazyGroup(click.Group):
         if lazy is None:
             return None
         command = getattr(importlib.import_module(lazy.module), lazy.attribute)
+        if not isinstance(command, click.Command):
+            from weft.cli.nouns import group
+
+            command = group(command)
         assert isinstance(command, click.Command)
         return command
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from weft.cli import complete
 from weft.cli.parse import (
@@ -47,27 +48,36 @@ class Parsed(ParamType, Generic[T]):
             self.fail(str(error), param, ctx)
 
 
-class NetworkReference(ParamType):
-    """A network by name or id; the shell completes those that weftd knows."""
+class Reference(ParamType):
+    """Something that weftd knows, by name or id; the shell completes it."""
 
-    name = "network"
-    shell_complete = complete.networks
+    def __init__(self, name: str, offer: complete.Offer) -> None:
+        self.name = name
+        self._offer = offer
 
-
-class PortReference(ParamType):
-    """A port by name or id; the shell completes those that weftd knows."""
-
-    name = "port"
-    shell_complete = complete.ports
-
-
-class HostReference(ParamType):
-    """A host by name or id; the shell completes those that weftd knows."""
-
-    name = "host"
-    shell_complete = complete.hosts
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """What weftd knows that begins so."""
+        return self._offer(incomplete)
 
 
+class OrNone(ParamType):
+    """What another type takes, or the word none, which is `NONE`."""
+
+    def __init__(self, inner: ParamType) -> None:
+        self.name = f"{inner.name}|none"
+        self._inner = inner
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """See above."""
+        return NONE if value in ("none", NONE) else self._inner.convert(value, param, ctx)
+
+
+NONE = object()
+"""Said to be none, as opposed to not said."""
 ADDRESS = Parsed("ip", parse_address)
 GROUP = Parsed("group", lambda text: parse_address(text, "group"))
 GATEWAY = Parsed("ip", lambda text: parse_address(text, "gateway"))
@@ -79,6 +89,9 @@ ALLOWED = Parsed("cidr[=mac]", parse_allowed)
 PUBLISHED = Parsed("[host:]port:port[/protocol]", parse_published)
 LABEL = Parsed("key=value", parse_label)
 SERVICE = Parsed("service", parse_service)
-NETWORK = NetworkReference()
-PORT = PortReference()
-HOST = HostReference()
+TENANT = Reference("tenant", complete.nouns("tenant"))
+NETWORK = Reference("network", complete.nouns("network"))
+PORT = Reference("port", complete.ports)
+HOST = Reference("host", complete.hosts)
+REFERENCES = {one.name: one for one in (TENANT, NETWORK)}
+"""By noun."""

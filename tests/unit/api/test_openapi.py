@@ -177,6 +177,10 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("POST", "/v1/networks/foo/multicast-groups", {"address": "10.1.1.1"})
     described("PUT", "/v1/networks/foo/host", {})
     described("POST", "/v1/names", {"name": "n", "network": "foo", "services": ["0 0 80 web"]})
+    described("PATCH", "/v1/names/foo/n", {"addresses": ["10.9.0.40"], "labels": {"a": "b"}})
+    described("POST", "/v1/tenants", {"name": "acme", "quota": {"ports": 3, "rules": None}})
+    described("POST", "/v1/tenants", {"name": "acme"})  # a conflict
+    described("PATCH", "/v1/tenants/acme", {"labels": {"a": "b"}})
     weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
     weftd.others.answers[HostId("b" * 16)] = UnansweredError(Why.LATE, "no answer")
     weftd.engine.failed = [
@@ -197,6 +201,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "counters",
         "counters?all=true",
         "counters?all=perhaps",
+        "tenants",
+        "tenants/acme",
+        "tenants/nobody",
         "networks",
         "networks/foo",
         "networks/foo/subnets",
@@ -224,6 +231,8 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("DELETE", f"/v1/ports/{port['id']}")
     described("PATCH", "/v1/networks/foo", {"name": "bar", "multicast": "flood"})
     described("DELETE", "/v1/networks/bar")
+    described("DELETE", "/v1/tenants/default")  # it is always there
+    described("DELETE", "/v1/tenants/acme")
     described("DELETE", "/v1/hosts/nobody")
     described("DELETE", "/v1/records/network/n1")  # nothing is wrong with it
     described("DELETE", "/v1/records/network/bad")

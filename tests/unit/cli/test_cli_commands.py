@@ -23,6 +23,8 @@ READING = (
     "status ports",
     "status ports --all",
     "status problems",
+    "tenant ls",
+    "tenant inspect default",
     "network ls",
     "network inspect foo",
     "port ls",

@@ -14,12 +14,23 @@ from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
 from weft.api import schema
 from weft.api.errors import TABLE
+from weft.api.field_docs import field_docs
+from weft.api.resources import tenant
 from weft.api.schema import Answer
 from weft.cli.main import cli
 
 DOCS = Path(__file__).parents[3] / "docs"
 NOT_RUN = ("up", "down", "doctor", "encrypt", "token", "leave", "forget", "why", "mend")
 """They change or look at the machine itself, or need another one: only their flags are checked."""
+
+
+def forms() -> dict[str, type[Answer]]:
+    return {
+        name: one
+        for module in (schema, tenant)
+        for name, one in vars(module).items()
+        if isinstance(one, type) and issubclass(one, Answer) and one is not Answer
+    }
 
 
 def commands() -> list[list[str]]:
@@ -55,19 +66,14 @@ def test_json_page_has_every_form_with_every_field() -> None:
         section.split("\n")[0]: re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
         for section in sections
     }
-    forms = {
-        name: one
-        for name, one in vars(schema).items()
-        if isinstance(one, type) and issubclass(one, Answer) and one is not Answer
-    }
     inherited = {
         one: set(one.__base__.__struct_fields__)  # type: ignore[union-attr]
-        for one in forms.values()
+        for one in forms().values()
         if issubclass(one.__base__ or object, msgspec.Struct)
     }
     expected = {
         name: [field for field in one.__struct_fields__ if field not in inherited.get(one, ())]
-        for name, one in forms.items()
+        for name, one in forms().items()
     }
     assert documented == expected
 
@@ -76,3 +82,15 @@ def test_json_page_has_every_form_with_every_field() -> None:
 def test_json_page_has_every_kind_of_error(line: object) -> None:
     kind, status = line.kind, line.status  # type: ignore[attr-defined]
     assert f"| `{kind}` | {status} |" in (DOCS / "json.md").read_text()
+
+
+def test_json_page_says_of_every_field_what_the_code_says() -> None:
+    text = (DOCS / "json.md").read_text()
+    sections = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    for section in sections:
+        form = forms()[section.split("\n")[0]]
+        said = re.findall(r"^\| `(\w+)` \| .* \| (.*) ?\|$", section, re.MULTILINE)
+        expected = field_docs(form)
+        assert {field: what.strip() for field, what in said} == {
+            field: expected.get(field, "") for field, _ in said
+        }, form

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from weft.api.schema.base import Answer
 from weft.control.specs import Spec
 from weft.model.addresses import IPAddress
@@ -23,6 +25,8 @@ class NameInfo(Answer, frozen=True, kw_only=True):
     """``PRIORITY WEIGHT PORT TARGET`` each (RFC 2782)."""
     source: Literal["added", "port"]
     """Whether somebody added it by hand or ports carry it."""
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    """Of one that was added."""
 
 
 class NameList(Answer, frozen=True, kw_only=True):
