@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from weft.cluster.inquiry import Inquiry, Terms
+from weft.engine.claims import RecordName
 from weft.engine.failures import Failure, by_record
 from weft.engine.sink import Counters
 from weft.model.ids import HostId
@@ -23,8 +24,8 @@ from weft.printable import printable
 from weft.store.interface import View
 
 FRESH_S = 0.25
-"""Counters that were read so recently are told again: reading them takes the engine's thread, and
-nobody who asks without pause shall have it to himself."""
+"""Counters and problems that were read so recently are told again: reading them takes the thread of
+the engine, and nobody who asks without pause shall have it to himself."""
 MOST_PROBLEMS = 8
 _REASON_LENGTH = 1000
 
@@ -74,6 +75,10 @@ class Facts(Protocol):
         ...
 
 
+_Known = tuple[Mapping[str, Counters], Mapping[RecordName, Sequence[str]]]
+"""Traffic by ifname, and what is not in force by record."""
+
+
 class PortStates:
     """Tells other hosts how the ports of this one fare."""
 
@@ -86,13 +91,12 @@ class PortStates:
         self._facts = facts
         self._now_s = now_s
         self._reading = asyncio.Lock()
-        self._counters: Mapping[str, Counters] = {}
+        self._known: _Known = {}, {}
         self._fresh_until_s = -math.inf
 
     async def answer(self, asked: PortsAsked, terms: Terms) -> AsyncGenerator[PortState, None]:
         """Handler of `PORT_STATES`. Ports that are not of this host are left out."""
-        counters = await self._recent()
-        problems = by_record(self._facts.failures())
+        counters, problems = await self._recent()
         for port in self._of(asked):
             yield port_state(port, counters, problems.get((Port.KIND, port.id), ()))
 
@@ -104,12 +108,12 @@ class PortStates:
             if port is not None and port.host_id == self._host_id:
                 yield port
 
-    async def _recent(self) -> Mapping[str, Counters]:
+    async def _recent(self) -> _Known:
         async with self._reading:
             if self._now_s() >= self._fresh_until_s:
-                self._counters = await self._facts.counters()
+                self._known = await self._facts.counters(), by_record(self._facts.failures())
                 self._fresh_until_s = self._now_s() + FRESH_S
-            return self._counters
+            return self._known
 
 
 def port_state(port: Port, counters: Mapping[str, Counters], problems: Sequence[str]) -> PortState:
