@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -46,7 +46,7 @@ STRANGE = Inquiry("strange", Count, Said)
 
 
 def id_of(name: str) -> HostId:
-    return HostId(name * 16)
+    return HostId((name * 16)[:16])
 
 
 class Peer:
@@ -57,6 +57,7 @@ class Peer:
         self.id = id_of(name)
         self.world = world
         self.hanging = 0
+        self._ways: Mapping[HostId, Route] = {}
         self.lies: Mapping[HostId, Route] = {}
         """Ways that it believes in beside those of the records."""
         self.ask = Ask(self.id, world.store, self._send, self._reached, lambda: world.linked(self))
@@ -72,7 +73,9 @@ class Peer:
         self.world.carry(self.id, HostId(peer), data)
 
     def _reached(self) -> Mapping[HostId, Route]:
-        return {**self.world.store.ask(routes, self.id), **self.lies}
+        if not self._ways:
+            self._ways = self.world.store.ask(routes, self.id)
+        return {**self._ways, **self.lies}
 
     async def _count(self, asked: Count, terms: Terms) -> AsyncGenerator[Said, None]:
         await asyncio.sleep(asked.delay_s)
@@ -110,14 +113,17 @@ class Villain:
 
 
 class World:
-    """All hosts and links. Names are hexadecimal digits, `links` pairs of them: ``ab bc``."""
+    """All hosts and links. Names are hexadecimal digits, one or two, and `links` pairs of them."""
 
-    def __init__(self, names: str, links: str) -> None:
+    def __init__(self, names: Iterable[str], links: str | Iterable[tuple[str, str]]) -> None:
+        """links: ``ab bc``, where names are one digit."""
+        names = list(names)
         self.villains: dict[HostId, Villain] = {}
         self.largest_bytes = 0
         self.carried = 0
         self._links: dict[HostId, set[HostId]] = defaultdict(set)
-        for one, other in map(tuple, links.split()):
+        pairs = [(each[0], each[1]) for each in links.split()] if isinstance(links, str) else links
+        for one, other in pairs:
             self._links[id_of(one)].add(id_of(other))
             self._links[id_of(other)].add(id_of(one))
         hosts = [Host(id=id_of(name), name=name, version="0.0.9") for name in names]

@@ -22,7 +22,7 @@ from tests.cluster.ask_world import (
     World,
     id_of,
 )
-from weft.cluster import ask_messages
+from weft.cluster import ask_messages, relaying
 from weft.cluster.answering import MOST_OF_ONE
 from weft.cluster.ask import (
     LEAST_SHARE_BYTES,
@@ -44,6 +44,7 @@ from weft.cluster.ask_messages import (
 )
 from weft.cluster.inquiry import Inquiry, Reply, UnansweredError, Why
 from weft.cluster.relaying import MOST_HOPS
+from weft.cluster.wanted import wanted
 from weft.errors import InvalidError
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId
@@ -448,3 +449,44 @@ def test_messages_are_read_back(message: ask_messages.Message) -> None:
 
 def test_a_message_of_a_newer_weft_with_more_in_it_is_read() -> None:
     assert ask_messages.decode(ask_messages.encode([3, 7, "more"])) == Taken(7)
+
+
+async def test_in_a_large_cluster_all_ask_all_at_once_and_all_are_answered() -> None:
+    """A host has links to a few others alone, and most inquiries go by way of one or two more."""
+    names = {id_of(f"{number:02x}"): f"{number:02x}" for number in range(40)}
+    pairs = [(names[one], names[other]) for one in names for other in wanted(one, names)]
+    world = World(names.values(), pairs)
+    async with world.running():
+        hops = {route.hops for peer in world.peers.values() for route in peer._reached().values()}
+        assert max(hops) > 1
+        hanging = [
+            asyncio.ensure_future(reason(world, name, "13", HANG, wait_s=8.0))
+            for name in world.peers
+            if name != "13"
+        ]
+        await asyncio.sleep(SOON_S)
+        everybody = [replies(world, name, LONG_S / 2) for name in world.peers]
+        for found in await asyncio.gather(*everybody):
+            assert len(found) == 39
+            assert [str(reply.error) for reply in found if reply.error] == []
+        assert not any(each.done() for each in hanging)
+        await asyncio.gather(*hanging)
+
+
+async def test_relays_in_a_circle_do_not_wait_for_each_other_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for slots in ("AT_ONCE", "OF_LINK", "OF_ORIGIN"):
+        monkeypatch.setattr(relaying, slots, 1)
+    names = "0123456"
+    world = World(names, " ".join(f"{names[n]}{names[(n + 1) % 7]}" for n in range(7)))
+    async with world.running():
+        asked = Count(numbers=40, size_bytes=1000)
+
+        async def ask(one: str, other: str) -> bool:
+            answer = await world[one].ask.ask(id_of(other), COUNT, asked, wait_s=LONG_S / 2)
+            return answer.is_whole
+
+        # Each asks the two that are farthest, three links away, more often than slots allow.
+        far = [(n, names[(int(n) + step) % 7]) for n in names for step in (3, 4)]
+        assert all(await asyncio.gather(*(ask(*pair) for pair in far for _ in range(5))))

@@ -30,7 +30,7 @@ from weft.cluster.inquiry import Cut, Handler, Inquiry, Terms, UnansweredError, 
 from weft.errors import InvalidError, WeftError
 from weft.model.ids import HostId
 
-MOST_OF_ONE = 24
+MOST_OF_ONE = 48
 """Inquiries of one link that are answered at once: some more than a host asks at once over a link
 (`ask.py`), for what it has given up takes a moment to end."""
 ANSWER_S = 20.0

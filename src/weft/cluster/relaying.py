@@ -7,6 +7,10 @@ for every inquiry. `hops` counts down, so nothing goes round for ever.
 A relay serves many, and what one of them holds up is not to hold up the others: neither a host that
 takes its answers slowly, nor one that never answers. So for each next host there are slots of its
 own, of which one link has at most `OF_LINK`, and one origin at most `OF_ORIGIN`.
+
+An inquiry holds its slot while it waits for one on the next relay, which could make a circle of
+hosts that all wait for each other. So there are slots for each number of hops that are left: what
+holds one waits only for one of fewer hops.
 """
 
 from __future__ import annotations
@@ -29,8 +33,11 @@ MOST_HOPS = 5
 MARGIN_S = 0.2
 """A relay waits so much less than the host that asks it, so that its error gets there in time."""
 AT_ONCE = 8
+"""Over one link, with as many hops left."""
 OF_LINK = 6
 OF_ORIGIN = 4
+"""More than one host asks another at once (`ask.OWN_OF_TARGET`), so that a host which hangs leaves
+some to others behind the same relay."""
 
 
 class Relay(msgspec.Struct, frozen=True, array_like=True):
@@ -81,7 +88,7 @@ class Relaying:
         if peer != target:
             request = relayed(request, target, HostId(relay.origin), relay.hops - 1)
         async with (
-            self._slot(peer, terms.by, relay.origin),
+            self._slot(peer, terms.by, relay),
             contextlib.aclosing(self._ask(peer, request)) as pieces,
         ):
             async for piece in pieces:
@@ -91,10 +98,10 @@ class Relaying:
                     raise Cut
 
     @contextlib.asynccontextmanager
-    async def _slot(self, peer: HostId, by: HostId, origin: str) -> AsyncIterator[None]:
+    async def _slot(self, peer: HostId, by: HostId, relay: Relay) -> AsyncIterator[None]:
         async with (
-            self._of_origin.one((peer, by, origin)),
-            self._of_link.one((peer, by)),
-            self._at_once.one(peer),
+            self._of_origin.one((peer, relay.hops, by, relay.origin)),
+            self._of_link.one((peer, relay.hops, by)),
+            self._at_once.one((peer, relay.hops)),
         ):
             yield
