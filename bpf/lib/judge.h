@@ -88,14 +88,13 @@ static __always_inline void take_atom(struct __sk_buff *skb, struct inquiry *inq
 }
 
 /* The rules of one subject about the atoms of one set: a chain of rows that begins at `at`. */
-static __always_inline void take_set(struct __sk_buff *skb, struct inquiry *inquiry, __u32 at)
+static __always_inline void take_set(struct __sk_buff *skb, struct inquiry *inquiry,
+				     const struct subject *subject, __u32 at)
 {
-	const struct subject *subject;
 	const struct atom_set *set;
 
 	inquiry->set = at;
-	subject = bpf_map_lookup_elem(&subjects_v1, &inquiry->subject_row);
-	for (int link = 0; subject && link < ATOM_SET_CHAIN; link++) {
+	for (int link = 0; link < ATOM_SET_CHAIN; link++) {
 		if (!inquiry->set)
 			break;
 		set = bpf_map_lookup_elem(&atom_sets_v1, &inquiry->set);
@@ -111,29 +110,40 @@ static __always_inline void take_set(struct __sk_buff *skb, struct inquiry *inqu
 	}
 }
 
-/* The rules of one subject about anybody, and about each atom of the remote address. */
-__stage int take_subject(struct __sk_buff *skb, __u32 number)
+/* The edition of a subject's rules that is current now, so that one question sees no other. */
+static __always_inline void take_edition(struct inquiry *inquiry, __u32 subject)
+{
+	const struct current *current;
+
+	inquiry->subject = subject;
+	current = bpf_map_lookup_elem(&current_v1, &inquiry->subject);
+	inquiry->head.edition = current ? current->edition : 0;
+	inquiry->subject_row = inquiry->head.edition << 1 | (inquiry->direction & 1);
+}
+
+/* The rules of one subject about anybody and the groups of the remote address, or, then, of the same
+ * edition about the prefixes that it is in. Nonzero: there are rules about prefixes. */
+__stage int take_subject(struct __sk_buff *skb, __u32 number, __u32 is_about_prefixes)
 {
 	struct inquiry *inquiry = inquiry_of(skb);
-	const struct current *current;
 	const struct subject *subject;
+	__u32 at;
 
 	if (!inquiry)
 		return 0;
-	inquiry->subject = number;
-	current = bpf_map_lookup_elem(&current_v1, &inquiry->subject);
-	if (!current)
-		return 0;
-	inquiry->head.edition = current->edition;
-	inquiry->subject_row = current->edition << 1 | (inquiry->direction & 1);
+	if (!is_about_prefixes)
+		take_edition(inquiry, number);
 	subject = bpf_map_lookup_elem(&subjects_v1, &inquiry->subject_row);
 	if (!subject)
 		return 0;
-	take_spans(skb, subject->any_offset, subject->any_count);
-	take_set(skb, inquiry, inquiry->identity_set);
-	if (subject->flags & SUBJECT_NAMES_PREFIXES)
-		take_set(skb, inquiry, prefix_set_of(inquiry));
-	return 0;
+	if (is_about_prefixes) {
+		at = prefix_set_of(inquiry);
+	} else {
+		take_spans(skb, subject->any_offset, subject->any_count);
+		at = inquiry->identity_set;
+	}
+	take_set(skb, inquiry, subject, at);
+	return subject->flags & SUBJECT_NAMES_PREFIXES;
 }
 
 /* Where the remote address lives; link-local ones are found by their MACs. */
@@ -222,7 +232,8 @@ __stage int judge(struct __sk_buff *skb)
 	for (__u32 i = 0; i < RULES_SUBJECTS; i++) {
 		if (i >= rules->subject_count)
 			break;
-		take_subject(skb, rules->subjects[i]);
+		if (take_subject(skb, rules->subjects[i], false))
+			take_subject(skb, rules->subjects[i], true);
 	}
 	conclude(inquiry, rules);
 	return 0;
