@@ -577,6 +577,9 @@ enum flow_flag {
 	FLOW_ALONE = 1 << 2,	/* nothing answers it: it has no partner */
 	FLOW_FIN = 1 << 3,	/* this direction has ended */
 	FLOW_PEER_FIN = 1 << 4, /* the other one has */
+	FLOW_SHORT = 1 << 6,	/* `target` says where its packets go as they are; see hit.h */
+	FLOW_TUNNELLED =
+		1 << 7, /* with it: to the host of that tag, by `way`; else to that device */
 	FLOW_AT_INGRESS =
 		1 << 5, /* with FLOW_DENIED: by the rule of that direction, else by egress */
 };
@@ -598,10 +601,10 @@ struct flow {
 	__u16 flags; /* enum flow_flag */
 	__u8 state;  /* enum flow_state */
 	__u8 spare0;
-	__u32 target;		    /* from here to mtu: for later; where it is sent */
+	__u32 target;		    /* with FLOW_SHORT */
 	struct mac source_mac;	    /* that its packets have; all zero: none seen yet */
 	struct mac destination_mac; /* likewise */
-	struct mac new_source_mac;
+	struct mac new_source_mac;  /* for later */
 	struct mac new_destination_mac;
 	__u32 vni;
 	__u16 way;

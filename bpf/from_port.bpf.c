@@ -6,6 +6,7 @@
 #include "lib/flood.h"
 #include "lib/flood_judged.h"
 #include "lib/flow.h"
+#include "lib/hit.h"
 #include "lib/nd.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
@@ -112,7 +113,12 @@ static __always_inline int flood_to_all_ports(struct __sk_buff *skb, __u32 vni)
 
 static __always_inline int decide(struct __sk_buff *skb, const struct port *port)
 {
-	int verdict = resolve_or_forward(skb, port);
+	int verdict = NEXT;
+
+	if (port->flags & PORT_JUDGED)
+		verdict = take_short_way(skb, port);
+	if (verdict == NEXT)
+		verdict = resolve_or_forward(skb, port);
 
 	if (verdict >= 0)
 		return verdict;

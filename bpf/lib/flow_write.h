@@ -85,6 +85,27 @@ static __always_inline void set_opposite_place(struct inquiry *inquiry)
 	}
 }
 
+/* Where the packets of a direction go that leave a port and are switched; as switch.h does. */
+static __always_inline void set_way(struct inquiry *inquiry)
+{
+	struct mac_key key = { .vni = inquiry->vni };
+	struct flow *flow = &inquiry->flow;
+	const struct endpoint *endpoint;
+
+	copy_mac(&key.mac, &flow->destination_mac);
+	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+	if (!endpoint || endpoint->flags & (ENDPOINT_HOST | ENDPOINT_REDIRECT))
+		return;
+	if (endpoint->tunnel) {
+		flow->target = endpoint->tunnel;
+		flow->way = endpoint->way;
+		flow->flags |= FLOW_SHORT | FLOW_TUNNELLED;
+	} else if (endpoint->ifindex) {
+		flow->target = endpoint->ifindex;
+		flow->flags |= FLOW_SHORT;
+	}
+}
+
 static __always_inline void fill_partner(struct inquiry *inquiry)
 {
 	bool is_routed = inquiry->kind == FLOW_ENTERS ||
@@ -95,9 +116,11 @@ static __always_inline void fill_partner(struct inquiry *inquiry)
 	copy_mac(&flow->destination_mac, is_routed && flow->partner_kind == FLOW_LEAVES
 						 ? &gateway_mac
 						 : &inquiry->source_mac);
+	flow->flags = inquiry->is_answer ? 0 : FLOW_ANSWERS;
+	if (flow->partner_kind == FLOW_LEAVES)
+		set_way(inquiry);
 	flow->partner_kind = inquiry->kind;
 	flow->partner_place = place_of(inquiry);
-	flow->flags = inquiry->is_answer ? 0 : FLOW_ANSWERS;
 	flow->packets = 0;
 	flow->octets = 0;
 }
@@ -109,6 +132,8 @@ static __always_inline void fill_own(struct inquiry *inquiry)
 	copy_mac(&flow->source_mac, &inquiry->source_mac);
 	copy_mac(&flow->destination_mac, &inquiry->destination_mac);
 	set_opposite_place(inquiry);
+	if (inquiry->kind == FLOW_LEAVES && !(flow->flags & FLOW_DENIED))
+		set_way(inquiry);
 }
 
 /* A flow that begins; both directions have in common: */
@@ -141,9 +166,9 @@ __stage int write_both(struct __sk_buff *skb)
 		if (!partner)
 			return false;
 	}
-	fill_own(inquiry);
 	flow->flags =
 		(inquiry->is_answer ? FLOW_ANSWERS : 0) | (inquiry->is_alone ? FLOW_ALONE : 0);
+	fill_own(inquiry);
 	flow->packets = 1;
 	flow->octets = inquiry->size;
 	if (write_flow(skb, false))
@@ -154,15 +179,19 @@ __stage int write_both(struct __sk_buff *skb)
 }
 
 /* The entry that is there, or that the partner's lack has made necessary, decided anew. */
-static __always_inline void write_own(struct __sk_buff *skb, struct inquiry *inquiry)
+__stage int write_own(struct __sk_buff *skb)
 {
-	struct flow *flow = &inquiry->flow;
+	struct inquiry *inquiry = inquiry_of(skb);
+	struct flow *flow;
 
+	if (!inquiry)
+		return 0;
+	flow = &inquiry->flow;
 	fill_own(inquiry);
 	flow->seen = now();
 	flow->packets += 1;
 	flow->octets += inquiry->size;
-	write_flow(skb, false);
+	return write_flow(skb, false);
 }
 
 #endif

@@ -193,7 +193,7 @@ static __always_inline int deny(struct __sk_buff *skb, struct inquiry *inquiry)
 	fill_common(inquiry, FLOW_NEW);
 	flow->flags = (flow->flags & FLOW_ANSWERS) | FLOW_DENIED |
 		      (inquiry->direction == INGRESS ? FLOW_AT_INGRESS : 0);
-	write_own(skb, inquiry);
+	write_own(skb);
 	return drop_skb(skb, DROP_POLICY);
 }
 
@@ -271,7 +271,7 @@ __stage int settle_flow(struct __sk_buff *skb)
 	} else if (inquiry->begins || !is_kept(inquiry)) {
 		return deny(skb, inquiry);
 	}
-	write_own(skb, inquiry);
+	write_own(skb);
 	go_on(inquiry);
 	return NEXT;
 }

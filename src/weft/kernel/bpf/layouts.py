@@ -334,6 +334,8 @@ class FlowFlag(IntFlag):
     FLOW_ALONE = 0x4
     FLOW_FIN = 0x8
     FLOW_PEER_FIN = 0x10
+    FLOW_SHORT = 0x40
+    FLOW_TUNNELLED = 0x80
     FLOW_AT_INGRESS = 0x20
 
 
