@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
+from weft.errors import KernelError
 from weft.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -120,12 +122,24 @@ def routes(netlink: Netlink, versions: Iterable[int] = (4, 6), table: int = MAIN
     """All unicast routes of a table, of IPv4 and IPv6 or of one of them."""
     found: list[Route] = []
     for version in versions:
-        header = _RTMSG.pack(_FAMILY[version], 0, 0, 0, 0, 0, 0, 0, 0)
-        for body in netlink.dump(Request("list routes", _RTM_GETROUTE, 0, header)):
+        for body in _dump(netlink, version, table):
             route = _parse(body, table)
             if route is not None:
                 found.append(route)
     return found
+
+
+def _dump(netlink: Netlink, version: int, table: int) -> list[bytes]:
+    """Of the table alone: every device has routes in the kernel's own table, and a host with many
+    ports has many of those."""
+    header = _RTMSG.pack(_FAMILY[version], 0, 0, 0, _RT_TABLE_UNSPEC, 0, 0, _RTN_UNICAST, 0)
+    body = header + attribute_u32(_RTA_TABLE, table)
+    try:
+        return netlink.dump(Request("list routes", _RTM_GETROUTE, 0, body))
+    except KernelError as error:
+        if error.errno != errno.ENOENT:  # there is no such table (yet)
+            raise
+        return []
 
 
 class Way(NamedTuple):
