@@ -35,7 +35,7 @@ from weft.control.tenants import Tenants
 from weft.model.addresses import IPAddress
 from weft.model.ids import BindingId
 from weft.model.records import Binding, Host, Network, Record
-from weft.store.interface import Delete, Listener, Put, View
+from weft.store.interface import Changed, Delete, Listener, Put, View
 from weft.store.overlay import Overlay
 
 
@@ -59,6 +59,8 @@ class Control:
         self.hosts = Hosts(context, members, records)
         self.notices = Notices()
         self.followers = Followers()
+        self._conflicts: Sequence[Conflict] | None = None
+        context.store.watch(self._forget_conflicts)
 
     @property
     def view(self) -> View:
@@ -72,8 +74,10 @@ class Control:
 
     def conflicts(self) -> Sequence[Conflict]:
         """What hosts made without knowing of each other that does not go together. Linear in the
-        records."""
-        return conflicts(self._context.view)
+        records, if any has changed since the last time."""
+        if self._conflicts is None:
+            self._conflicts = conflicts(self._context.view)
+        return self._conflicts
 
     def watch(self, listener: Listener) -> Callable[[], None]:
         """See `Store.watch`."""
@@ -101,3 +105,6 @@ class Control:
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
         """Ports and reservations that hold an address."""
         return self.addresses.holders(address, network)
+
+    def _forget_conflicts(self, _: Sequence[Changed]) -> None:
+        self._conflicts = None

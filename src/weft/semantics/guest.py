@@ -19,6 +19,7 @@ from weft.model.addresses import IPAddress, IPNetwork, ip_network
 from weft.model.ids import MacAddress
 from weft.model.records import Host, Network, Port, Subnet
 
+_EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 _UNKNOWN_MTU_BYTES = 1450
 """While a host's own record is not there: what an Ethernet underlay carries, less the overhead."""
 
@@ -98,7 +99,7 @@ def gateways_of(port: Port, subnets: Iterable[Subnet]) -> Mapping[int, IPAddress
 
 def everywhere(version: int) -> IPNetwork:
     """The prefix of a default route."""
-    return ip_network("0.0.0.0/0" if version == 4 else "::/0")
+    return _EVERYWHERE[version]
 
 
 def _length(address: IPAddress, subnets: Iterable[Subnet]) -> int:

@@ -45,7 +45,8 @@ class RecordSet:
 
     def get(self, kind: type[R], id: str) -> R | None:
         """See `View.get`."""
-        return cast("R | None", self._records.get(kind, {}).get(id))
+        records = self._records.get(kind)
+        return None if records is None else cast("R | None", records.get(id))
 
     def list(self, kind: type[R]) -> Iterable[R]:
         """See `View.list`."""

@@ -130,7 +130,7 @@ async def test_a_subnet_that_another_host_has_itself_is_taken_by_name_and_shown(
     assert conflict.subject == "172.18.0.0/16"
     assert "host h2 has 172.18.0.0/16" in conflict.reason
     assert conflict.fix
-    store.apply([Put(prefixes("172.19.0.0/16"))])
+    await store.write([Put(prefixes("172.19.0.0/16"))])
     assert not host.conflicts()
 
 

@@ -165,9 +165,10 @@ def _taken_over(
 
 
 def _lost_networks(view: View) -> Iterator[Conflict]:
+    there = {network.id for network in view.list(Network)}
     orphans: dict[NetworkId, list[Port]] = defaultdict(list)
     for port in view.list(Port):
-        if not port.is_host and view.get(Network, port.network_id) is None:
+        if port.network_id not in there and not port.is_host:
             orphans[port.network_id].append(port)
     for network_id, ports in sorted(orphans.items()):
         holders = ", ".join(sorted(workload_and_host(view, port) for port in ports))
