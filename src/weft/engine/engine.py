@@ -66,7 +66,8 @@ class Engine:
         self._is_broken = False
         """The compiler has failed: its rows are wrong until it has compiled all records anew."""
         self._has_mended = False
-        """The last look found something to mend, which may have upset something else."""
+        """The last look found damage to mend, which may have upset something else. What a start of
+        weftd writes is none."""
         self._has_moved = False
         self.ready = asyncio.Event()
         """Set once the first reconcile is through."""
@@ -248,11 +249,12 @@ class Engine:
         self._pending.take()  # which `desired` holds, for nothing is compiled meanwhile
         changes = difference(desired, actual)
         self.reconciles_total += 1
-        self._has_mended = bool(changes.upserts or changes.deletes)
+        differs = bool(changes.upserts or changes.deletes)
+        self._has_mended = differs and self.ready.is_set()
         self._failures.keep_only(changes.rows())
-        if not self._has_mended:
+        if not differs:
             return
-        if self.ready.is_set():
+        if self._has_mended:
             repair = Repair(
                 {table: len(rows) for table, rows in changes.upserts.items()},
                 {table: len(keys) for table, keys in changes.deletes.items()},
