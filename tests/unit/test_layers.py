@@ -113,6 +113,7 @@ USERS_OF = {
     "prometheus_client": {"metrics"},
     "rich": {"cli", "lab"},
     "sqlite3": {"store"},
+    "yaml": {"cli"},
 }
 """Third parties, and who may know them. ctypes is for the kernel's calls."""
 

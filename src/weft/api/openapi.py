@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 import weft
+from weft.api.apply.json_schema import document_components
 from weft.api.errors import ErrorBody, mapped_class
 from weft.api.json_schema import JsonObject, components
 from weft.api.lines import CONTENT_TYPE
@@ -24,7 +25,7 @@ _ERROR = {"$ref": _REFERENCE.format(name="ErrorBody")}
 def describe(routes: Sequence[AnyRoute]) -> JsonObject:
     """The whole description, ready for JSON."""
     types = _types(routes)
-    schemas = components(types, _REFERENCE)
+    schemas = {**components(types, _REFERENCE), **document_components(_REFERENCE)}
     paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

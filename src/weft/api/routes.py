@@ -15,6 +15,7 @@ from weft.api import (
     status,
     watching,
 )
+from weft.api.apply.routes import ROUTES as APPLY_ROUTES
 from weft.api.nouns import routes
 from weft.api.resources.table import RESOURCES
 from weft.api.route import AnyRoute
@@ -32,4 +33,5 @@ ROUTES: tuple[AnyRoute, ...] = (
     *encryption.ROUTES,
     *conflicts.ROUTES,
     *watching.ROUTES,
+    *APPLY_ROUTES,
 )

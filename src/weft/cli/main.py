@@ -48,6 +48,8 @@ COMMANDS: Mapping[str, Lazy] = {
     "hide": Lazy("weft.cli.expose", "hide", "Take the host's place on a network away."),
     "ps": Lazy("weft.cli.ps", "ps", "Show what is attached where."),
     "dns": Lazy("weft.cli.dns", "dns", "Add, list, remove and look up names."),
+    "apply": Lazy("weft.cli.apply", "apply", "Make things as files describe them."),
+    "export": Lazy("weft.cli.apply", "export", "Print what there is, for weft apply."),
     "multicast": Lazy(
         "weft.cli.multicast", "multicast", "Add, list and remove members of multicast groups."
     ),

@@ -181,6 +181,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("POST", "/v1/tenants", {"name": "acme", "quota": {"ports": 3, "rules": None}})
     described("POST", "/v1/tenants", {"name": "acme"})  # a conflict
     described("PATCH", "/v1/tenants/acme", {"labels": {"a": "b"}})
+    wanted = {"kind": "network", "name": "foo", "multicast": "flood"}
+    described("POST", "/v1/apply", {"documents": [wanted], "is_dry_run": True})
+    described("POST", "/v1/apply", {"documents": [{"kind": "nothing"}]})
     weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
     weftd.others.answers[HostId("b" * 16)] = UnansweredError(Why.LATE, "no answer")
     weftd.engine.failed = [
@@ -204,6 +207,7 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "tenants",
         "tenants/acme",
         "tenants/nobody",
+        "export",
         "networks",
         "networks/foo",
         "networks/foo/subnets",

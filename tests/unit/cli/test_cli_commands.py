@@ -34,6 +34,7 @@ READING = (
     "ps foo",
     "dns ls",
     "dns lookup web",
+    "export",
 )
 ELSEWHERE = ("lab", "bench")
 """Groups of other parts, with help of their own."""

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
 from weft.api import schema
+from weft.api.apply import schema as apply_schema
 from weft.api.errors import TABLE
 from weft.api.field_docs import field_docs
 from weft.api.resources import tenant
@@ -27,7 +28,7 @@ NOT_RUN = ("up", "down", "doctor", "encrypt", "token", "leave", "forget", "why",
 def forms() -> dict[str, type[Answer]]:
     return {
         name: one
-        for module in (schema, tenant)
+        for module in (schema, tenant, apply_schema)
         for name, one in vars(module).items()
         if isinstance(one, type) and issubclass(one, Answer) and one is not Answer
     }
