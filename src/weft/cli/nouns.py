@@ -7,7 +7,7 @@ examples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
@@ -185,11 +185,22 @@ def _option(
             settings["type"] = types.OrNone(number) if is_nullable else number
             if is_nullable:
                 settings["help"] = f"{option.help.removesuffix('.')}, or none."
-        case inspect.LiteralType(values=values):
-            settings["type"] = click.Choice([str(value) for value in values])
+        case inspect.LiteralType():
+            settings["type"] = click.Choice(_words(get_type_hints(form)[option.field]))
         case inspect.DictType():
             settings.update(type=types.LABEL, multiple=True)
+            if is_change:
+                settings["help"] = "KEY=VALUE, in place of all that it has; repeatable."
+        case _:
+            settings["type"] = types.REFERENCES.get(option.field)
     return click.option(option.flag, _parameter(option), **settings)(command)  # type: ignore[arg-type]
+
+
+def _words(hint: object) -> list[str]:
+    """Of a Literal, in its own order, which msgspec does not keep."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [word for each in get_args(hint) for word in _words(each)]
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:

@@ -63,3 +63,4 @@ def test_names_of_tenants_are_completed(weftd: Weftd, weft: Weft) -> None:
     weft("network", "create", "web", "--tenant", "acme")
     assert complete("tenant", "inspect", "a") == ["acme"]
     assert complete("network", "inspect", "acme") == ["acme/web"]
+    assert complete("network", "create", "db", "--tenant", "a") == ["acme"]

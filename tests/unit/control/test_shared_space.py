@@ -140,6 +140,18 @@ async def test_every_host_gives_addresses_of_a_network_made_on_one() -> None:
         assert len({port.addresses for port in ports}) == 60
 
 
+async def test_every_host_gives_addresses_of_networks_that_were_made_together() -> None:
+    async with room(3) as made:
+        async with made.desks[0].control.rehearse() as rehearsal:
+            for name in ("bar", "baz"):
+                await rehearsal.control.networks.create(NetworkSpec(name=name))
+            await rehearsal.carry_out()
+        for name in ("bar", "baz"):
+            spec = PortSpec(network=name, owner=OWNER)
+            ports = [await desk.control.ports.add(spec) for desk in made.desks for _ in range(5)]
+            assert len({port.addresses for port in ports}) == 15
+
+
 async def test_all_of_a_subnet_can_be_had_from_any_host() -> None:
     async with room(3, "10.0.0.0/28") as made:
         ports = [await made.desks[2].port() for _ in range(13)]

@@ -194,7 +194,7 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "To whom multicast goes: those who joined the group, or all [snoop].",
         ),
         Option("is_forced", "--force", "Accept an overlap with a route of the host."),
-        Option("labels", "--label", "KEY=VALUE; repeatable. With set: all that it shall have."),
+        Option("labels", "--label", "KEY=VALUE; repeatable."),
     ),
     called=lambda one: (full_name(one), ", ".join(subnet.cidr for subnet in one.subnets)),
     is_followed=True,

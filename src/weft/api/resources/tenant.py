@@ -194,7 +194,7 @@ TENANT: Resource[Tenant, TenantSpec, TenantChanges, TenantInfo] = Resource(
     ),
     options=(
         Option("name", "--name", "Another name."),
-        Option("labels", "--label", "KEY=VALUE; repeatable. With set: all that it shall have."),
+        Option("labels", "--label", "KEY=VALUE; repeatable."),
         Option("quota.networks", "--networks", "How many networks it may have."),
         Option("quota.ports", "--ports", "How many ports, on all hosts together."),
         Option("quota.addresses", "--addresses", "How many addresses of ports."),
