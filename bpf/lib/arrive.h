@@ -10,6 +10,7 @@
 #include "flood_judged.h"
 #include "flood_ports.h"
 #include "flow.h"
+#include "hit.h"
 #include "multicast.h"
 #include "packet.h"
 #include "stray.h"
@@ -159,8 +160,11 @@ __cold_stage int flood_arrival(struct __sk_buff *skb, __u32 vni)
 /* What `arrive` leaves to be judged; it is called where there is stack left for it. */
 static __always_inline int judge_arrival(struct __sk_buff *skb, __u32 vni, int what)
 {
-	int verdict = ask_arrival(skb, vni);
+	int verdict = what == JUDGE ? take_short_way_in(skb, vni) : NEXT;
 
+	if (verdict != NEXT)
+		return verdict;
+	verdict = ask_arrival(skb, vni);
 	if (what == COPIES) {
 		if (verdict == JUDGE)
 			flood_judged(skb);

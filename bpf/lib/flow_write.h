@@ -65,6 +65,10 @@ __stage int write_flow(struct __sk_buff *skb, __u32 is_partner)
 
 static __always_inline void forget_partner(struct inquiry *inquiry)
 {
+	struct flow *partner = partner_of(inquiry);
+
+	if (partner)
+		partner->generation = 0;
 	if (inquiry->is_ipv4)
 		bpf_map_delete_elem(&flows4_v1, &inquiry->partner4);
 	else
@@ -85,7 +89,7 @@ static __always_inline void set_opposite_place(struct inquiry *inquiry)
 	}
 }
 
-/* Where the packets of a direction go that leave a port and are switched; as switch.h does. */
+/* Where the packets of a direction go that are switched, or arrive; as switch.h and arrive.h do. */
 static __always_inline void set_way(struct inquiry *inquiry)
 {
 	struct mac_key key = { .vni = inquiry->vni };
@@ -117,7 +121,7 @@ static __always_inline void fill_partner(struct inquiry *inquiry)
 						 ? &gateway_mac
 						 : &inquiry->source_mac);
 	flow->flags = inquiry->is_answer ? 0 : FLOW_ANSWERS;
-	if (flow->partner_kind == FLOW_LEAVES)
+	if (flow->partner_kind != FLOW_ENTERS)
 		set_way(inquiry);
 	flow->partner_kind = inquiry->kind;
 	flow->partner_place = place_of(inquiry);
@@ -132,7 +136,7 @@ static __always_inline void fill_own(struct inquiry *inquiry)
 	copy_mac(&flow->source_mac, &inquiry->source_mac);
 	copy_mac(&flow->destination_mac, &inquiry->destination_mac);
 	set_opposite_place(inquiry);
-	if (inquiry->kind == FLOW_LEAVES && !(flow->flags & FLOW_DENIED))
+	if (inquiry->kind != FLOW_ENTERS && !(flow->flags & FLOW_DENIED))
 		set_way(inquiry);
 }
 

@@ -23,8 +23,10 @@
 struct glance {
 	void *data;
 	void *end;
+	__u32 place; /* and kind: where it comes from */
 	__u32 l4;
 	__u8 protocol;
+	__u8 kind;
 };
 
 /* Whether the header behind IP is there, and changes nothing about its flow. */
@@ -56,9 +58,9 @@ static __always_inline struct flow *glance_at4(struct __sk_buff *skb, struct gla
 	key->destination_be = ip->daddr;
 	key->source_port_be = ports[0];
 	key->destination_port_be = ports[1];
-	key->place = skb->ifindex;
+	key->place = glance->place;
 	key->protocol = ip->protocol;
-	key->kind = FLOW_LEAVES;
+	key->kind = glance->kind;
 	return bpf_map_lookup_elem(&flows4_v1, key);
 }
 
@@ -82,9 +84,9 @@ static __always_inline struct flow *glance_at6(struct __sk_buff *skb, struct gla
 	__builtin_memcpy(&key->destination, &ip->daddr, sizeof(key->destination));
 	key->source_port_be = ports[0];
 	key->destination_port_be = ports[1];
-	key->place = skb->ifindex;
+	key->place = glance->place;
 	key->protocol = ip->nexthdr;
-	key->kind = FLOW_LEAVES;
+	key->kind = glance->kind;
 	return bpf_map_lookup_elem(&flows6_v1, key);
 }
 
@@ -96,8 +98,36 @@ static __always_inline bool stands(const struct flow *flow, const struct glance 
 	return (flow->flags & (FLOW_DENIED | FLOW_SHORT)) == FLOW_SHORT &&
 	       flow->state == FLOW_ESTABLISHED &&
 	       now() - flow->seen <= lifetime_s * weft.jiffies_per_s &&
-	       is_same_mac(&ethernet->source, &flow->source_mac) &&
-	       is_same_mac(&ethernet->destination, &flow->destination_mac);
+	       is_same_mac(&ethernet->destination, &flow->destination_mac) &&
+	       (glance->kind == FLOW_ARRIVES || is_same_mac(&ethernet->source, &flow->source_mac));
+}
+
+/* The entry of a packet's connection, if that stands. */
+static __always_inline struct flow *standing_flow(struct __sk_buff *skb, struct glance *glance)
+{
+	struct inquiry *inquiry = inquiry_of(skb);
+	const struct ethernet *ethernet;
+	struct flow *flow = NULL;
+
+	glance->data = LOAD_POINTER(skb, data);
+	glance->end = LOAD_POINTER(skb, data_end);
+	if (!inquiry || skb->cb[TRACE_TRIAL] == TRIAL ||
+	    glance->data + ETH_HLEN + sizeof(struct iphdr) + L4_SIZE > glance->end)
+		return NULL;
+	ethernet = glance->data;
+	if (ethernet->type == bpf_htons(ETH_P_IP))
+		flow = glance_at4(skb, glance, &inquiry->key4);
+	else if (ethernet->type == bpf_htons(ETH_P_IPV6))
+		flow = glance_at6(skb, glance, &inquiry->key6);
+	return flow && stands(flow, glance) ? flow : NULL;
+}
+
+static __always_inline void count_short(struct __sk_buff *skb, struct flow *flow)
+{
+	__sync_fetch_and_add(&flow->packets, 1);
+	__sync_fetch_and_add(&flow->octets, skb->len);
+	if (flow->seen != now())
+		flow->seen = now();
 }
 
 static __always_inline int send_short(struct packet *packet, __u32 ifindex)
@@ -120,52 +150,59 @@ static __always_inline int send_tunnelled(struct packet *packet, __u32 tag, __u3
 	return send_by_tunnel(packet, tunnel);
 }
 
-/* NEXT: the packet takes the long way. */
+/* From a port of this host. NEXT: the packet takes the long way. */
 __stage int take_short_way(struct __sk_buff *skb, const struct port *port)
 {
-	struct glance glance;
-	struct inquiry *inquiry = inquiry_of(skb);
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
-	const struct ethernet *ethernet;
+	struct glance glance = { .place = skb->ifindex, .kind = FLOW_LEAVES };
 	__u32 generation, target, way;
+	const struct ethernet *ethernet;
 	struct flow *flow;
 	bool is_tunnelled;
 
-	glance.data = LOAD_POINTER(skb, data);
-	glance.end = LOAD_POINTER(skb, data_end);
-	if (!port || !inquiry || skb->cb[TRACE_TRIAL] == TRIAL ||
-	    glance.data + ETH_HLEN + sizeof(struct iphdr) + L4_SIZE > glance.end ||
-	    (port->mtu && skb->len > port->mtu + ETH_HLEN && !skb->gso_size))
+	if (!port || (port->mtu && skb->len > port->mtu + ETH_HLEN && !skb->gso_size))
 		return NEXT;
-	ethernet = glance.data;
-	packet.ethertype = ethernet->type;
-	if (packet.ethertype == bpf_htons(ETH_P_IP))
-		flow = glance_at4(skb, &glance, &inquiry->key4);
-	else if (packet.ethertype == bpf_htons(ETH_P_IPV6))
-		flow = glance_at6(skb, &glance, &inquiry->key6);
-	else
-		return NEXT;
-	if (!flow || !stands(flow, &glance))
+	flow = standing_flow(skb, &glance);
+	if (!flow)
 		return NEXT;
 	generation = generation_of(flow);
+	if (flow->generation != generation)
+		return NEXT;
 	target = flow->target;
 	way = flow->way;
 	is_tunnelled = flow->flags & FLOW_TUNNELLED;
+	ethernet = glance.data;
 	packet.source_mac = ethernet->source;
 	packet.destination_mac = ethernet->destination;
+	packet.ethertype = ethernet->type;
 	packet.protocol = glance.protocol;
 	packet.l4 = glance.l4;
 	packet.vni = port->vni;
-	if (flow->generation != generation)
-		return NEXT;
-	__sync_fetch_and_add(&flow->packets, 1);
-	__sync_fetch_and_add(&flow->octets, skb->len);
-	if (flow->seen != now())
-		flow->seen = now();
+	count_short(skb, flow);
 	/* What was read of the entry is of this flow, if it still is. */
 	if (flow->generation != generation)
 		return NEXT;
 	return is_tunnelled ? send_tunnelled(&packet, target, way) : send_short(&packet, target);
+}
+
+/* From another host, when it is unpacked. NEXT: the packet takes the long way. */
+__stage int take_short_way_in(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	struct glance glance = { .place = vni, .kind = FLOW_ARRIVES };
+	struct flow *flow = standing_flow(skb, &glance);
+	__u32 generation, target;
+
+	if (!flow)
+		return NEXT;
+	generation = generation_of(flow);
+	if (flow->generation != generation || flow->flags & FLOW_TUNNELLED)
+		return NEXT;
+	target = flow->target;
+	count_short(skb, flow);
+	if (flow->generation != generation)
+		return NEXT;
+	return send_short(&packet, target);
 }
 
 #endif

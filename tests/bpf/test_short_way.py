@@ -21,7 +21,7 @@ from weft.kernel.bpf.layouts import EndpointFlag, FlowFlag
 DURATION_S = float(os.environ.get("WEFT_FUZZ_S", "4"))
 LIMITED = {"too_many", "too_big"}
 """What comes of a packet hangs on those before it."""
-REFUSED = {"malformed", "fragment_lost"}
+REFUSED = {"malformed", "reserved", "fragment_lost"}
 """What a port without rules is not looked at so closely for."""
 
 
@@ -229,3 +229,72 @@ def mutated(chance: random.Random, one: Workload, other: Workload, version: int)
             packet[chance.randrange(14, len(packet))] = chance.randrange(256)
         made.append(bytes(packet[: chance.choice([len(packet), len(packet), 54, 60])]))
     return [each.ljust(54, b"\0") for each in made]
+
+
+@VERSIONS
+def test_what_arrives_goes_in_as_without_rules(judged: Judged, version: int) -> None:
+    answers = [
+        segment(FAR, ANN, ACK, (80, 4000), version=version),
+        datagram(FAR, ANN, (53, 4000), version=version),
+    ]
+    packets = [coming(HUGO, 4, vxlan(RED, each)) for each in answers]
+    plain = [judged.world.arrive(each) for each in packets]
+    judged.apply()
+    begin(judged, ANN, FAR, version)
+    arriving = {name for name in judged.flows() if name.startswith("arrives")}
+    before = judged.flows()
+    assert all(before[name].flags & FlowFlag.FLOW_SHORT for name in arriving)
+    received = judged.world.counters(ANN.device).rx_packets
+    assert [judged.world.arrive(each) for each in packets] == plain
+    after = judged.flows()
+    counted = {name for name in arriving if after[name].packets == before[name].packets + 1}
+    assert counted == arriving
+    assert len(arriving) == 2
+    assert judged.world.counters(ANN.device).rx_packets - received == 2
+    judged.judge(ANN, [1])
+    judged.apply()
+    assert [judged.world.arrive(each)[:2] for each in packets] == [DENIED, DENIED]
+
+
+def test_what_arrives_with_another_mac_goes_to_nobody_elses_port(judged: Judged) -> None:
+    judged.apply()
+    begin(judged, ANN, FAR, 4)
+    astray = segment(FAR, ANN, ACK, (80, 4000), mac=BOB.mac)
+    judged.judge(BOB, [1])
+    judged.apply(is_told=False)
+    assert judged.world.arrive(coming(HUGO, 4, vxlan(RED, astray)))[:2] == DENIED
+
+
+def test_what_arrives_for_a_device_that_wants_it_otherwise(judged: Judged) -> None:
+    judged.apply()
+    endpoint = judged.world.endpoint(ANN)
+    key = layouts.MacKey(RED, wire.mac_bytes(ANN.mac)).encode()
+    flags = EndpointFlag.ENDPOINT_JUDGED | EndpointFlag.ENDPOINT_REDIRECT
+    judged.world.put("macs_v1", key, endpoint._replace(flags=flags).encode())
+    begin(judged, ANN, FAR, 4)
+    arriving = [flow for name, flow in judged.flows().items() if name.startswith("arrives")]
+    assert arriving and not any(flow.flags & FlowFlag.FLOW_SHORT for flow in arriving)
+    answer = segment(FAR, ANN, ACK, (80, 4000))
+    assert judged.world.arrive(coming(HUGO, 4, vxlan(RED, answer))).target == ANN.device
+
+
+def test_with_rules_that_allow_all_everything_arrives_as_without(judged: Judged) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    inner = [frame(chance, FAR) for _ in range(2000)]
+    for version in (4, 6):
+        for each in mutated(chance, ANN, BOB, version):
+            answer = bytearray(each)
+            answer[:12] = wire.mac_bytes(ANN.mac) + wire.mac_bytes(FAR.mac)
+            inner.append(bytes(answer))
+        inner += mutated(chance, FAR, ANN, version)
+    packets = [coming(HUGO, 4, vxlan(RED, each)) for each in inner]
+    chance.shuffle(packets)
+    plain = [judged.world.arrive(each) for each in packets]
+    judged.apply()
+    for version in (4, 6):
+        begin(judged, ANN, FAR, version)
+    for _ in range(2):
+        for packet, wanted in zip(packets, plain, strict=True):
+            found = judged.world.arrive(packet)
+            assert is_same(found, wanted), f"seed {seed}: {packet.hex()}"
