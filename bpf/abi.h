@@ -38,7 +38,8 @@ enum berth {
 };
 
 /* ports_v2: berth -> the sender behind the device; other_ports_v1: ifindex of the host's end -> . A port
- * that goes is zeroed while packets of its own are on their way, so zero is always the stricter. */
+ * that goes is zeroed while packets of its own are on their way, so zero is always the stricter; of
+ * PORT_JUDGED it is not, but that is in one double word with the VNI, and goes with it. */
 enum port_flag {
 	PORT_ANY_SOURCE = 1 << 0, /* sources need not be the port's own, or in allowed_v1 */
 	PORT_OUTSIDE = 1 << 1,	  /* its network has a way to the outside */
@@ -594,7 +595,7 @@ enum flow_state {
 /* The first 64 bytes are what every packet needs. Programs write it in place: generation 0 while they
  * do, and whoever finds that decides anew. */
 struct flow {
-	__u32 generation; /* see generation_of in flow.h */
+	__u32 generation; /* see generation_of in flow_state.h */
 	__u32 seen;	  /* jiffies of the last packet */
 	__u64 packets;
 	__u64 octets;
