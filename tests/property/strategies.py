@@ -8,19 +8,26 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from weft.model.choices import (
+    Action,
+    Direction,
     EncryptionStage,
     LivesWith,
     Multicasting,
+    Operator,
+    PeerKind,
     ReservationReason,
+    Tier,
     TransportProtocol,
 )
 from weft.model.ids import (
+    GroupId,
     HostId,
     MacAddress,
     NameId,
     NetworkId,
     PortId,
     ReservationId,
+    RuleId,
     SubnetId,
     Vni,
 )
@@ -49,14 +56,21 @@ from weft.model.records import (
     Neighbours,
     Network,
     Owner,
+    Peer,
     Port,
     PublishedPort,
+    Quota,
     Record,
+    Requirement,
     Reservation,
+    SecurityGroup,
+    SecurityRule,
+    Selector,
     ServiceTarget,
     Subnet,
     Veth,
 )
+from weft.model.records.security import WITH_PORTS, WITH_TYPES
 from weft.model.records.tenants import Tenant, tenant_id
 
 HOSTS = (HostId("a" * 16), HostId("b" * 16), HostId("c" * 16))
@@ -144,7 +158,83 @@ _groups = st.lists(
 ).map(tuple)
 forgotten_hosts = st.builds(ForgottenHost, id=_host_ids, name=_texts)
 _tenant_ids = st.sampled_from(["default", "acme"]).map(tenant_id)
-tenants = st.builds(Tenant, id=_tenant_ids, name=_network_names)
+_group_ids = st.builds(lambda n: GroupId(f"group{n}"), _few)
+_ids_of_groups = st.lists(_group_ids, max_size=2, unique=True).map(lambda ids: tuple(sorted(ids)))
+_directions = st.lists(st.sampled_from(Direction), max_size=2, unique=True).map(tuple)
+_counts = st.none() | _few
+tenants = st.builds(
+    Tenant,
+    id=_tenant_ids,
+    name=_network_names,
+    quota=st.builds(Quota, ports=_counts, networks=_counts, addresses=_counts, rules=_counts),
+    denied=_directions,
+)
+selectors = st.builds(
+    Selector,
+    requirements=st.lists(
+        st.builds(
+            Requirement,
+            key=_tokens,
+            operator=st.sampled_from(Operator),
+            values=st.lists(_texts, max_size=2).map(tuple),
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+security_groups = st.builds(
+    SecurityGroup,
+    id=_group_ids,
+    name=_network_names,
+    tenant_id=_tenant_ids,
+    selector=st.none() | selectors,
+    networks=st.lists(_network_ids, max_size=1).map(tuple),
+    denied=_directions,
+)
+_peers = st.one_of(
+    st.builds(Peer, kind=st.sampled_from([PeerKind.ANY, PeerKind.OTHER])),
+    st.builds(Peer, kind=st.just(PeerKind.GROUP), group_id=_group_ids),
+    st.builds(Peer, kind=st.just(PeerKind.NETWORK), network_id=_network_ids),
+    st.builds(Peer, kind=st.just(PeerKind.PORTS), selector=selectors),
+    prefixes.flatmap(
+        lambda cidr: st.builds(
+            Peer,
+            kind=st.just(PeerKind.CIDR),
+            cidr=st.just(cidr),
+            excepts=st.lists(st.sampled_from(list(cidr.subnets(1))), max_size=1).map(tuple),
+        )
+    ),
+)
+
+
+def _rule(
+    ports: tuple[int, int] | None, types: tuple[int, int | None] | None, **facts: object
+) -> SecurityRule:
+    """With a range of ports, or a type of ICMP, or neither."""
+    if ports is not None and facts["protocol"] in WITH_PORTS:
+        facts |= {"first_port": min(ports), "last_port": max(ports)}
+    if types is not None and facts["protocol"] in WITH_TYPES:
+        facts |= {"icmp_type": types[0], "icmp_code": types[1]}
+    return SecurityRule(**facts)  # type: ignore[arg-type]
+
+
+_port_numbers = st.integers(0, 5)
+security_rules = st.builds(
+    _rule,
+    ports=st.none() | st.tuples(_port_numbers, _port_numbers),
+    types=st.none() | st.tuples(_few, st.none() | _few),
+    id=st.builds(lambda n: RuleId(f"rule{n}"), st.integers(0, 9)),
+    group_id=_group_ids,
+    direction=st.sampled_from(Direction),
+    action=st.sampled_from(Action),
+    tier=st.sampled_from(Tier),
+    priority=_few,
+    peer=_peers,
+    family=st.sampled_from([None, 4, 6]),
+    protocol=st.sampled_from([None, 1, 6, 17, 58, 132, 47]),
+    is_stateless=st.booleans(),
+    keeps_flows=st.booleans(),
+    logs_per_s=st.none() | st.integers(1, 9),
+)
 networks = st.builds(
     Network,
     id=_network_ids,
@@ -155,6 +245,8 @@ networks = st.builds(
     tenant_id=_tenant_ids,
     multicast=st.sampled_from(Multicasting),
     multicast_groups=_groups,
+    denied=st.none() | _directions,
+    is_strict=st.booleans(),
 )
 subnets = st.builds(
     Subnet,
@@ -191,6 +283,7 @@ ports = st.builds(
     addresses=st.lists(addresses, max_size=3, unique=True).map(tuple),
     names=st.lists(_labels, max_size=2).map(tuple),
     labels=st.lists(st.tuples(_tokens, _texts), max_size=2).map(tuple),
+    groups=_ids_of_groups,
     allowed=st.lists(
         st.builds(AllowedAddress, cidr=prefixes, mac=st.none() | macs), max_size=2
     ).map(tuple),
@@ -343,6 +436,8 @@ records: st.SearchStrategy[Record] = st.one_of(
     forgotten_hosts,
     clusters,
     tenants,
+    security_groups,
+    security_rules,
     networks,
     subnets,
     ports,

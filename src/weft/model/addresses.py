@@ -39,6 +39,7 @@ __all__ = [
     "IPNetwork",
     "address_in_packets",
     "check_ranges",
+    "contains",
     "first_of_family",
     "ip_address",
     "ip_network",
@@ -86,6 +87,15 @@ def plain_network(text: str) -> IPNetwork:
         if network.network_address.scope_id is not None:
             raise ValueError(f"{text[:60]!r} has a scope")
     return network
+
+
+def contains(outer: IPNetwork, inner: IPNetwork) -> bool:
+    """Whether all of a prefix, of whichever family, lies in another."""
+    return (
+        outer.version == inner.version
+        and outer.prefixlen <= inner.prefixlen
+        and inner.network_address in outer
+    )
 
 
 def first_of_family(version: int, addresses: Iterable[IPAddress]) -> IPAddress | None:

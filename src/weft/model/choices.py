@@ -73,6 +73,63 @@ class LivesWith(_FallsBack, StrEnum):
     of which it does not know how it ends."""
 
 
+class Direction(_FallsBack, StrEnum):
+    """Of traffic, as the workload sees it."""
+
+    INGRESS = "ingress"
+    EGRESS = "egress"
+    OTHER = "other"
+    """The fallback: none that there is here."""
+
+
+class Action(_FallsBack, StrEnum):
+    """What becomes of a new flow."""
+
+    ALLOW = "allow"
+    PASS = "pass"
+    """The next tier decides."""
+    REJECT = "reject"
+    """It is dropped, and its sender is told."""
+    DROP = "drop"
+    """The fallback: what is not understood does not get in."""
+
+
+class Tier(_FallsBack, StrEnum):
+    """Who says it; the first tier with a rule for a flow decides."""
+
+    ADMIN = "admin"
+    """Whoever runs the cluster, before everybody else."""
+    BASELINE = "baseline"
+    """Whoever runs the cluster, where nobody else says anything."""
+    NORMAL = "normal"
+    """Whoever runs the workload. The fallback."""
+
+
+class PeerKind(_FallsBack, StrEnum):
+    """How a rule says who is at the other end."""
+
+    ANY = "any"
+    GROUP = "group"
+    NETWORK = "network"
+    CIDR = "cidr"
+    PORTS = "ports"
+    """Ports with certain labels."""
+    OTHER = "other"
+    """The fallback. A rule that allows is then for nobody, every other for anybody."""
+
+
+class Operator(_FallsBack, StrEnum):
+    """What a selector wants of a label."""
+
+    IN = "in"
+    NOT_IN = "not-in"
+    """It has another value, or is not there."""
+    EXISTS = "exists"
+    ABSENT = "absent"
+    OTHER = "other"
+    """The fallback: what nobody knows, no port has."""
+
+
 class EncryptionStage(_FallsBack, IntEnum):
     """How far a host is with encryption; `topology.encryption` says when it goes on."""
 

@@ -23,6 +23,8 @@ PortId = NewType("PortId", Id)
 NameId = NewType("NameId", Id)
 ReservationId = NewType("ReservationId", Id)
 BindingId = NewType("BindingId", Id)
+GroupId = NewType("GroupId", Id)
+RuleId = NewType("RuleId", Id)
 HostTag = NewType("HostTag", int)
 """A host in BPF maps and in the header of relayed packets: 1 .. 2**32-1."""
 Vni = NewType("Vni", VniNumber)

@@ -63,6 +63,13 @@ TtlSeconds: TypeAlias = Annotated[int, Meta(ge=0, lt=2**31)]
 """RFC 2181 section 8."""
 Short: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
 """RFC 2782: priority and weight."""
+Protocol: TypeAlias = Annotated[int, Meta(ge=0, lt=2**8)]
+"""What an IP header says: 6 is TCP (IANA, Assigned Internet Protocol Numbers)."""
+Octet: TypeAlias = Annotated[int, Meta(ge=0, lt=2**8)]
+"""A type or a code of ICMP."""
+Priority: TypeAlias = Annotated[int, Meta(ge=0, lt=2**16)]
+"""The smallest goes first."""
+PerSecond: TypeAlias = Annotated[int, Meta(ge=1, lt=2**16)]
 Inode: TypeAlias = Annotated[int, Meta(ge=0, lt=2**62)]
 UnixSeconds: TypeAlias = Annotated[float, Meta(ge=0, lt=253402300800)]
 """Until the year 9999, the last that can be shown."""

@@ -24,7 +24,7 @@ from weft.frontends.docker.protocol import (
     RequestPool,
 )
 from weft.frontends.docker.state import DockerState
-from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.addresses import IPAddress, IPNetwork, contains
 from weft.model.choices import ReservationReason
 from weft.model.ids import SubnetId
 from weft.model.records import AddressRange, Network, Reservation, Subnet
@@ -222,10 +222,6 @@ def _ranges(cidr: IPNetwork, sub_pool: str) -> tuple[AddressRange, ...]:
     if not sub_pool:
         return ()
     part = parse_prefix("ip-range", sub_pool)
-    if part.version != cidr.version or not _contains(cidr, part):
+    if not contains(cidr, part):
         raise InvalidError(f"ip-range {part}: lies outside subnet {cidr}")
     return (AddressRange(first=part.network_address, last=part.broadcast_address),)
-
-
-def _contains(outer: IPNetwork, inner: IPNetwork) -> bool:
-    return inner.network_address in outer and inner.broadcast_address in outer

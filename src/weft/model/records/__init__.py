@@ -39,6 +39,13 @@ from weft.model.records.networks import (
     Subnet,
 )
 from weft.model.records.ports import AllowedAddress, Owner, Place, Port, PublishedPort
+from weft.model.records.security import (
+    Peer,
+    Requirement,
+    SecurityGroup,
+    SecurityRule,
+    Selector,
+)
 from weft.model.records.tenants import Quota, Tenant
 
 __all__ = [
@@ -71,12 +78,17 @@ __all__ = [
     "OtherDevice",
     "Owner",
     "Part",
+    "Peer",
     "Place",
     "Port",
     "PublishedPort",
     "Quota",
     "Record",
+    "Requirement",
     "Reservation",
+    "SecurityGroup",
+    "SecurityRule",
+    "Selector",
     "ServiceTarget",
     "Subnet",
     "Tenant",
@@ -91,6 +103,8 @@ KINDS: tuple[type[Record], ...] = (
     ForgottenHost,
     Cluster,
     Tenant,
+    SecurityGroup,
+    SecurityRule,
     Network,
     Subnet,
     Port,

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
-from weft.model.choices import Allocator, Multicasting, ReservationReason
+from weft.model.choices import Allocator, Direction, Multicasting, ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, TenantId, Vni
 from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
@@ -41,6 +41,11 @@ class Network(Record, frozen=True, kw_only=True):
     multicast: Multicasting = Multicasting.SNOOP
     multicast_groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which all its ports are members, whatever they report. Ascending."""
+    denied: tuple[Direction, ...] | None = None
+    """In these directions only those new flows are let through that a rule allows. None: as the
+    tenant has it."""
+    is_strict: bool = False
+    """TCP that is in the middle of a connection nobody has seen begin is dropped."""
 
     def check(self) -> None:
         """See `Record.check`."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import LivesWith, TransportProtocol
-from weft.model.ids import HostId, MacAddress, NetworkId, PortId
+from weft.model.ids import GroupId, HostId, MacAddress, NetworkId, PortId
 from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
 from weft.model.records.devices import Device, Veth
@@ -92,6 +92,7 @@ class Port(Record, frozen=True, kw_only=True):
         "addresses",
         "names",
         "labels",
+        "groups",
         "replaces",
         "replaces_on",
         "multicast_places",
@@ -108,6 +109,8 @@ class Port(Record, frozen=True, kw_only=True):
     """DNS labels inside the network: container name, hostname, aliases."""
     labels: tuple[tuple[Words, Words], ...] = ()
     """What others call it by, to choose ports: (key, value), ascending, each key once."""
+    groups: tuple[GroupId, ...] = ()
+    """Security groups of which it is a member, whatever its labels say. Ascending."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     device: Device | None = None

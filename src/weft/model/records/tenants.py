@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft.model.choices import Direction
 from weft.model.ids import TenantId, derived_id
 from weft.model.records.base import Part, Record
 from weft.model.values import Count, NetworkName, Words
@@ -30,6 +31,8 @@ class Tenant(Record, frozen=True, kw_only=True):
     """(key, value), ascending, each key once."""
     quota: Quota | None = None
     """None: as much as there is."""
+    denied: tuple[Direction, ...] = ()
+    """In these directions only those new flows are let through that a rule allows."""
 
 
 def tenant_id(name: str) -> TenantId:
