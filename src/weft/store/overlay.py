@@ -26,7 +26,8 @@ class Overlay:
     largest_write: int | None = None
 
     def __init__(self, base: View) -> None:
-        """The base must not change while this is used."""
+        """What other hosts change in the base meanwhile is seen, and is overwritten where it was
+        written here as well, as by any other intent."""
         self._base = base
         self._over = RecordSet()
         self._written: dict[Key, int] = {}
