@@ -162,9 +162,10 @@ def _join(plan: Plan, results: Results) -> None:
 
 
 def _mesh(plan: Plan, results: Results) -> None:
-    from weft.bench import mesh, remote, resync
+    from weft.bench import mesh, quiet_hosts, remote, resync
 
     mesh.measure(plan, results)
+    quiet_hosts.measure(plan, results)
     resync.measure(plan, results)
     remote.measure(plan, results)
 
