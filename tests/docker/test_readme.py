@@ -16,6 +16,7 @@ from weft.lab.lab import Lab
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 _PAGE = Path(__file__).parents[2] / "README.md"
+_APPLY = _PAGE.parent / "docs/apply.md"
 _ELSEWHERE = (["make"], ["weft", "lab"])
 """Typed on the machine itself; other tests do."""
 
@@ -74,15 +75,24 @@ def joining(line: str, member: LabHost) -> list[str]:
     return [real.get(word, word) for word in shlex.split(line)]
 
 
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """The first file of docs/apply.md, which the README calls shop.yaml."""
+    file = tmp_path / "shop.yaml"
+    file.write_text(_APPLY.read_text().split("```yaml\n")[1].split("```")[0])
+    return file
+
+
 def test_every_command_works(
-    hosts: tuple[LabHost, LabHost], process: subprocess.Popen[str]
+    hosts: tuple[LabHost, LabHost], process: subprocess.Popen[str], shop: Path
 ) -> None:
     host, other = hosts
+    real = {"4711": str(process.pid), "shop.yaml": str(shop)}
     commands = typed()
     assert len(commands) > 12
     answers = {}
     for line in commands:
-        words = [str(process.pid) if word == "4711" else word for word in shlex.split(line)]
+        words = [real.get(word, word) for word in shlex.split(line)]
         if line == "weft doctor":  # a lab shows it things that a real host has not
             continue
         if "--join" in line:

@@ -20,6 +20,7 @@ from weft.engine.reads import Asked, Beginning, FoundBy
 from weft.engine.rows import Each, Row
 from weft.model.ids import MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import Host, Network, Owner, Place, Port
+from weft.semantics.members import groups_of
 from weft.semantics.places import hosts_on, slot_count
 from weft.store.asking import Failed
 from weft.store.interface import Change, Delete, Put, Question, QuestionError, View, question
@@ -40,6 +41,7 @@ networks = st.integers(0, 3).map(lambda n: NetworkId(f"net{n}"))
 of_a_host = st.builds(HostPrefix, hosts, prefixes)
 KEYS: dict[Question[Any, Any], st.SearchStrategy[Hashable]] = {
     data_routes: hosts,
+    groups_of: st.integers(0, 7).map(lambda n: PortId(f"port{n}")),
     hosts_on: networks,
     is_contested: of_a_host,
     is_cut_off: st.integers(0, 3).map(lambda n: SubnetId(f"sub{n}")),

@@ -16,6 +16,7 @@ from tests.property.strategies import (
     networks,
     ports,
     records,
+    security_groups,
     subnets,
 )
 from weft.engine.compiler import Compiler
@@ -34,6 +35,7 @@ compiled = st.one_of(
     multicast_memberships,
     multicast_memberships,
     networks,
+    security_groups,
     subnets,
     hosts,
     hosts,
