@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import selectors
 import time
 from collections.abc import Iterable, Mapping
 
 from weft.bench.plan import Plan
 from weft.bench.results import Check, Figure, Quantity, Results, Sample
+from weft.bench.skipping import Skipping
 from weft.bench.synthetic import SyntheticCluster
 from weft.kernel.bpf.layouts import ProbeMessage
 from weft.kernel.probe_wire import Answer
@@ -39,7 +39,7 @@ def measure(plan: Plan, results: Results) -> None:
     """Clusters of several sizes."""
     for hosts in _HOSTS:
         plan.say(f"paths: {hosts} hosts that say nothing")
-        with asyncio.Runner(loop_factory=_Skipping) as runner:
+        with asyncio.Runner(loop_factory=Skipping) as runner:
             results.add(_QUIET, f"{hosts} hosts", runner.run(_count(hosts)))
     for hosts in _HOSTS[:2]:
         share = results.median(_QUIET.key, f"{hosts} hosts", "cpu")
@@ -68,27 +68,6 @@ async def _count(hosts: int) -> Sample:
         spent_s, asked = time.process_time() - cpu_s, wire.sent - sent
         probing.cancel()
     return {"cpu": spent_s / _COUNTED_S, "probes_s": asked / _COUNTED_S}
-
-
-class _Skipping(asyncio.SelectorEventLoop):
-    """Time passes at once while everybody waits."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-        super().__init__(_SkippingSelector(self))
-
-    def time(self) -> float:
-        return self.now_s
-
-
-class _SkippingSelector(selectors.SelectSelector):
-    def __init__(self, loop: _Skipping) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._loop.now_s += timeout or 0.0
-        return super().select(0)
 
 
 def _now_ns() -> int:

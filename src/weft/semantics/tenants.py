@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from weft.ipam.records import is_forgotten
 from weft.model.ids import TenantId
-from weft.model.records import Network, Port, Tenant
+from weft.model.records import Network, Port, SecurityGroup, SecurityRule, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME
 from weft.store.interface import View
 
@@ -58,8 +58,8 @@ def networks_of(view: View, id: TenantId) -> Sequence[Network]:
 
 
 def use_of(view: View, id: TenantId) -> Use:
-    """What a tenant has. Linear in its ports. What belongs to a host that was removed from the
-    cluster counts no more, nor do the hosts' own places."""
+    """What a tenant has. Linear in its ports and rules. What belongs to a host that was removed
+    from the cluster counts no more, nor do the hosts' own places."""
     networks = networks_of(view, id)
     ports = [
         port
@@ -67,4 +67,8 @@ def use_of(view: View, id: TenantId) -> Use:
         for port in view.by(Port, "network_id", network.id)
         if not port.is_host and not is_forgotten(view, port.host_id)
     ]
-    return Use(len(networks), len(ports), sum(len(port.addresses) for port in ports))
+    rules = sum(
+        len(tuple(view.by(SecurityRule, "group_id", group.id)))
+        for group in view.by(SecurityGroup, "tenant_id", id)
+    )
+    return Use(len(networks), len(ports), sum(len(port.addresses) for port in ports), rules)

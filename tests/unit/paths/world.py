@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 
+from weft.bench.skipping import Skipping
 from weft.kernel.bpf.layouts import ProbeMessage
 from weft.kernel.probe_wire import Answer
 from weft.kernel.tunnel_traffic import Used
@@ -36,27 +36,6 @@ def port(number: int, on: HostId, network: str = "foo") -> Port:
         slot=0,
         owner=Owner(frontend="cli"),
     )
-
-
-class Skipping(asyncio.SelectorEventLoop):
-    """Time passes at once while everybody waits."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-        super().__init__(_SkippingSelector(self))
-
-    def time(self) -> float:
-        return self.now_s
-
-
-class _SkippingSelector(selectors.SelectSelector):
-    def __init__(self, loop: Skipping) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._loop.now_s += timeout or 0.0
-        return super().select(0)
 
 
 def skipping(main: Coroutine[None, None, None]) -> None:
