@@ -578,9 +578,9 @@ enum flow_flag {
 	FLOW_ALONE = 1 << 2,	/* nothing answers it: it has no partner */
 	FLOW_FIN = 1 << 3,	/* this direction has ended */
 	FLOW_PEER_FIN = 1 << 4, /* the other one has */
-	FLOW_SHORT = 1 << 6,	/* `target` says where its packets go as they are; see hit.h */
+	FLOW_SHORT = 1 << 6,	/* its packets need no more than `target`; see hit.h */
 	FLOW_TUNNELLED =
-		1 << 7, /* with it: to the host of that tag, by `way`; else to that device */
+		1 << 7, /* `target` is the tag of a host, reached by `way`; else a device */
 	FLOW_AT_INGRESS =
 		1 << 5, /* with FLOW_DENIED: by the rule of that direction, else by egress */
 };
@@ -602,7 +602,7 @@ struct flow {
 	__u16 flags; /* enum flow_flag */
 	__u8 state;  /* enum flow_state */
 	__u8 spare0;
-	__u32 target;		    /* with FLOW_SHORT */
+	__u32 target;		    /* where its packets go as they are; 0: that is looked up */
 	struct mac source_mac;	    /* that its packets have; all zero: none seen yet */
 	struct mac destination_mac; /* likewise */
 	struct mac new_source_mac;  /* for later */

@@ -25,7 +25,7 @@ static __always_inline bool may_get_copy(struct __sk_buff *skb, struct inquiry *
 	if (!inquiry->refusal && is_allowed(skb, inquiry))
 		return true;
 	if (!inquiry->refusal)
-		count_rule_drop(inquiry->rule);
+		count_rule_drop(inquiry, inquiry->rule);
 	drop_skb(skb, inquiry->refusal ? inquiry->refusal : DROP_POLICY);
 	return false;
 }

@@ -100,12 +100,16 @@ static __always_inline int use_flow(struct __sk_buff *skb, struct inquiry *inqui
 		return SETTLE;
 	count_flow(inquiry, flow);
 	if (is_denied) {
-		count_rule_drop(flow->flags & FLOW_AT_INGRESS ? flow->ingress_rule
-							      : flow->egress_rule);
+		count_rule_drop(inquiry, flow->flags & FLOW_AT_INGRESS ? flow->ingress_rule
+								       : flow->egress_rule);
 		return drop_skb(skb, DROP_POLICY);
 	}
 	advance(inquiry, flow);
-	return flow->generation == generation ? NEXT : SETTLE;
+	if (flow->generation != generation)
+		return SETTLE;
+	if (!inquiry->is_trial)
+		shorten(flow);
+	return NEXT;
 }
 
 __stage int look_up_flow(struct __sk_buff *skb)

@@ -120,7 +120,7 @@ static __always_inline __u8 state_after(const struct inquiry *inquiry, struct fl
 
 static __always_inline void advance(struct inquiry *inquiry, struct flow *flow)
 {
-	__u8 state = state_after(inquiry, flow);
+	__u8 state = inquiry->is_trial ? flow->state : state_after(inquiry, flow);
 
 	if (state == flow->state)
 		return;
@@ -130,25 +130,27 @@ static __always_inline void advance(struct inquiry *inquiry, struct flow *flow)
 
 static __always_inline void count_flow(const struct inquiry *inquiry, struct flow *flow)
 {
+	if (inquiry->is_trial)
+		return;
 	__sync_fetch_and_add(&flow->packets, 1);
 	__sync_fetch_and_add(&flow->octets, inquiry->size);
 	if (flow->seen != now())
 		flow->seen = now();
 }
 
-static __always_inline void count_rule_drop(__u32 number)
+static __always_inline void count_rule_drop(const struct inquiry *inquiry, __u32 number)
 {
 	struct rule_count *count = bpf_map_lookup_elem(&rule_counts_v1, &number);
 
-	if (count)
+	if (count && !inquiry->is_trial)
 		count->drops += 1;
 }
 
-static __always_inline void count_rule_flow(__u32 row, __u32 number)
+static __always_inline void count_rule_flow(const struct inquiry *inquiry, __u32 row, __u32 number)
 {
 	struct rule_count *count = bpf_map_lookup_elem(&rule_counts_v1, &number);
 
-	if (row != UNJUDGED && count)
+	if (count && row != UNJUDGED && !inquiry->is_trial)
 		count->flows += 1;
 }
 

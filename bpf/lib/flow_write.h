@@ -103,11 +103,17 @@ static __always_inline void set_way(struct inquiry *inquiry)
 	if (endpoint->tunnel) {
 		flow->target = endpoint->tunnel;
 		flow->way = endpoint->way;
-		flow->flags |= FLOW_SHORT | FLOW_TUNNELLED;
+		flow->flags |= FLOW_TUNNELLED;
 	} else if (endpoint->ifindex) {
 		flow->target = endpoint->ifindex;
-		flow->flags |= FLOW_SHORT;
 	}
+}
+
+/* A packet of this very direction has come the long way, so its sender may send what they show. */
+static __always_inline void shorten(struct flow *flow)
+{
+	if (flow->target && !(flow->flags & FLOW_SHORT))
+		flow->flags |= FLOW_SHORT;
 }
 
 static __always_inline void fill_partner(struct inquiry *inquiry)
@@ -121,6 +127,7 @@ static __always_inline void fill_partner(struct inquiry *inquiry)
 						 ? &gateway_mac
 						 : &inquiry->source_mac);
 	flow->flags = inquiry->is_answer ? 0 : FLOW_ANSWERS;
+	flow->target = 0;
 	if (flow->partner_kind != FLOW_ENTERS)
 		set_way(inquiry);
 	flow->partner_kind = inquiry->kind;
@@ -136,8 +143,10 @@ static __always_inline void fill_own(struct inquiry *inquiry)
 	copy_mac(&flow->source_mac, &inquiry->source_mac);
 	copy_mac(&flow->destination_mac, &inquiry->destination_mac);
 	set_opposite_place(inquiry);
+	flow->target = 0;
 	if (inquiry->kind != FLOW_ENTERS && !(flow->flags & FLOW_DENIED))
 		set_way(inquiry);
+	shorten(flow);
 }
 
 /* A flow that begins; both directions have in common: */

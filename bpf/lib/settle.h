@@ -182,7 +182,7 @@ static __always_inline int deny(struct __sk_buff *skb, struct inquiry *inquiry)
 {
 	struct flow *flow = &inquiry->flow;
 
-	count_rule_drop(inquiry->rule);
+	count_rule_drop(inquiry, inquiry->rule);
 	if (inquiry->is_multicast)
 		return drop_skb(skb, DROP_POLICY);
 	if (inquiry->begins) {
@@ -201,7 +201,7 @@ static __always_inline void go_on(struct inquiry *inquiry)
 {
 	struct flow *flow = flow_of(inquiry);
 
-	if (flow && !inquiry->is_trial)
+	if (flow)
 		advance(inquiry, flow);
 }
 
@@ -232,8 +232,8 @@ static __always_inline bool is_fit(struct __sk_buff *skb, struct inquiry *inquir
 
 static __always_inline int begin(struct __sk_buff *skb, struct inquiry *inquiry, bool is_amidst)
 {
-	count_rule_flow(inquiry->sender_row, inquiry->rules[EGRESS]);
-	count_rule_flow(inquiry->receiver_row, inquiry->rules[INGRESS]);
+	count_rule_flow(inquiry, inquiry->sender_row, inquiry->rules[EGRESS]);
+	count_rule_flow(inquiry, inquiry->receiver_row, inquiry->rules[INGRESS]);
 	fill_common(inquiry, is_amidst ? FLOW_ESTABLISHED : FLOW_NEW);
 	if (write_both(skb))
 		go_on(inquiry);

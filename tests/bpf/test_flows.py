@@ -638,3 +638,22 @@ def test_a_made_packet_leaves_no_trace(judged: Judged) -> None:
     finally:
         judged.world.is_trial = False
     assert judged.flows() == {}
+    assert judged.rule_counts(0) == judged.rule_counts(1) == (0, 0)
+
+
+def test_a_made_packet_of_a_connection_leaves_it_as_it_is(judged: Judged) -> None:
+    judged.judge(BOB, [1])
+    judged.apply(LET_IN)
+    for packet in (segment(ANN, BOB), segment(ANN, BOB, SYN, (4000, 81))):
+        sent(judged, ANN, packet)
+    before = judged.flows()
+    assert (judged.rule_counts(0), judged.rule_counts(1)) == ((0, 1), (1, 0))
+    judged.world.is_trial = True
+    try:
+        assert sent(judged, ANN, segment(ANN, BOB, RST)) == (BOB.device, "")
+        assert sent(judged, BOB, segment(BOB, ANN, SYN_ACK, (80, 4000))) == (ANN.device, "")
+        assert sent(judged, ANN, segment(ANN, BOB, SYN, (4000, 81))) == DENIED
+    finally:
+        judged.world.is_trial = False
+    assert judged.flows() == before
+    assert judged.rule_counts(0) == judged.rule_counts(1) == (0, 0)

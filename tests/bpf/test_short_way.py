@@ -177,6 +177,32 @@ def test_what_changes_the_rules_is_heeded(judged: Judged) -> None:
     assert judged.world.send(ANN, segment(ANN, BOB, ACK))[:2] == DENIED
 
 
+@VERSIONS
+def test_an_answer_from_an_address_that_is_not_the_senders(judged: Judged, version: int) -> None:
+    """Who lets others pretend does not make it a connection: what is sent to a port's MAC with an
+    address that is not its own could be answered from that address."""
+    strange = BOB._replace(ipv4="10.1.0.99", ipv6="fd00:1::99")
+    answer = segment(strange, ANN, ACK, (80, 4000), version=version)
+    plain = judged.world.send(BOB, answer)
+    assert plain.reason == "spoofed_address"
+    judged.apply()
+    for _ in range(2):
+        judged.world.send(ANN, segment(ANN, strange, ACK, version=version))
+        assert judged.world.send(BOB, answer) == plain
+
+
+@VERSIONS
+def test_an_answer_that_only_the_network_may_give(judged: Judged, version: int) -> None:
+    ports = (67, 68) if version == 4 else (547, 546)
+    answer = datagram(BOB, ANN, ports, version=version)
+    plain = judged.world.send(BOB, answer)
+    assert plain.reason == "reserved"
+    judged.apply()
+    for _ in range(2):
+        judged.world.send(ANN, datagram(ANN, BOB, ports[::-1], version=version))
+        assert judged.world.send(BOB, answer) == plain
+
+
 def test_with_rules_that_allow_all_everything_goes_as_without(judged: Judged) -> None:
     """Random packets, most of which belong to connections that stand after a while."""
     seed = random.randrange(2**32)
