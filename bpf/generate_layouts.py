@@ -60,6 +60,14 @@ class Member(NamedTuple):
 '''
 
 
+def whole(name: str) -> str:
+    """A header, with its parts (abi_rules.h, …) where it includes them."""
+    text = (HERE / name).read_text()
+    return re.sub(
+        r'^#include "(abi_\w+\.h)"$', lambda each: whole(each[1]), text, flags=re.MULTILINE
+    )
+
+
 def tool(name: str) -> str:
     """Where a program is, also one that only root has on the path; CLANG names another compiler."""
     wanted = os.environ.get(name.upper(), name)
@@ -71,7 +79,7 @@ def tool(name: str) -> str:
 
 def btf_types() -> dict[int, dict[str, Any]]:
     """Every BTF type that abi.h leads to, by id."""
-    names = re.findall(r"^(struct|enum) (\w+) \{", (HERE / "abi.h").read_text(), re.MULTILINE)
+    names = re.findall(r"^(struct|enum) (\w+) \{", whole("abi.h"), re.MULTILINE)
     source = '#include "abi.h"\n'
     source += "".join(f"{kind} {name} weft_layout_{name};\n" for kind, name in names)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@
  * map is written and read back by weftd, read by programs, and nothing is evicted: what weftd does
  * not delete stays, and when a map is full weftd is told so and says it. Entries of hashes are allocated
  * as they come (NO_PREALLOC), so a size costs 16 bytes an entry at most. An array is there whole, and
- * what is all zero in it is no entry.
+ * what is all zero in it is no entry. Maps of rules and of flows have files of their own.
  */
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
@@ -15,6 +15,8 @@
 
 #include "abi.h"
 #include "lib/inquiry.h"
+#include "maps_flows.h"
+#include "maps_rules.h"
 
 /* Berth -> the sender behind the device. Read once a packet.
  * 64 bytes each, 1 MiB in all. */
@@ -299,156 +301,6 @@ struct {
 	__type(value, struct lost_events);
 	__uint(max_entries, 1);
 } lost_events_v1 SEC(".maps");
-
-/* Row -> the rules of a judged port: which subjects it belongs to, and what holds where they say nothing.
- * Written by weftd, read for the first packet of a flow.
- * 64 bytes each, 1 MiB in all: one for each berth. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct port_rules);
-	__uint(max_entries, RULES_PORTS);
-} port_rules_v1 SEC(".maps");
-
-/* Slot -> a number that grows with each change of what decisions are made from. Written by weftd, after
- * all else; read for every packet of a judged port.
- * 65536: 4096 for addresses, the rest for networks and ports. 512 KiB. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct generation);
-	__uint(max_entries, GENERATIONS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} generations_v1 SEC(".maps");
-
-/* Subject -> its edition: one store replaces all its rules. Written by weftd, read for the first packet
- * of a flow. 128 KiB. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct current);
-	__uint(max_entries, SUBJECTS);
-} current_v1 SEC(".maps");
-
-/* Edition and direction -> which atoms the subject's rules name. Written by weftd before the edition is
- * current, read for the first packet of a flow.
- * 64 bytes each, 2 MiB: two editions for each of 8192 subjects, or one and few that change. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct subject);
-	__uint(max_entries, 2 * EDITIONS);
-} subjects_v1 SEC(".maps");
-
-/* (edition, direction, atom) -> spans of the rules about that atom. Written by weftd, read for the first
- * packet of a flow.
- * 131072: ten times 10 000 rules that each name another atom, and room for the next edition. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct head_key);
-	__type(value, struct head);
-	__uint(max_entries, 131072);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} heads_v1 SEC(".maps");
-
-/* Index -> from where to where a rule is the best one. Regions of it belong to heads and never change;
- * another profile is another region. Written by weftd, read for the first packet of a flow.
- * 32 bytes each, 8 MiB. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct span);
-	__uint(max_entries, SPANS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} spans_v1 SEC(".maps");
-
-/* Identity -> its set of atoms. Written by weftd, read for the first packet of a flow. 512 KiB. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct identity);
-	__uint(max_entries, IDENTITIES);
-} identities_v1 SEC(".maps");
-
-/* Row -> atoms, 15 and where there are more. Rows never change while an identity names them. Written by
- * weftd, read for the first packet of a flow.
- * 64 bytes each, 4 MiB: one for each identity. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct atom_set);
-	__uint(max_entries, ATOM_SETS);
-	__uint(map_flags, BPF_F_MMAPABLE);
-} atom_sets_v1 SEC(".maps");
-
-/* (tenant, prefix) -> identity. Written by weftd, read for the first packet of a flow where rules name
- * prefixes. 65536: what a tenant's rules name, and their exceptions. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__type(key, struct prefix_key);
-	__type(value, struct prefix);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} prefixes_v1 SEC(".maps");
-
-/* Number -> the rule. Written by weftd; read when a flow is decided on, and by weftd, to say which rule
- * it was. 32 bytes each, 2 MiB. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, struct rule);
-	__uint(max_entries, RULES_NUMBERS);
-} rules_v1 SEC(".maps");
-
-/* Number -> flows that the rule let begin, and packets that it dropped; 0: those of no rule. Written by
- * programs, read by weftd, which zeroes it before the number is another rule's.
- * 16 bytes for each number and CPU: 2 MiB on a machine of 2 CPUs, 64 MiB on one of 64. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, struct rule_count);
-	__uint(max_entries, RULES_NUMBERS);
-} rule_counts_v1 SEC(".maps");
-
-/* One direction of a connection of a judged port, IPv4 -> its state, and what was decided. Made and
- * written by programs, read by weftd, which deletes what has been idle for too long. A hash, not LRU,
- * which would forget living connections when others begin; when it is full, new ones find no room.
- * 131072: 64 000 connections. 192 bytes each, taken as they come: a host without rules needs none. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct flow_key4);
-	__type(value, struct flow);
-	__uint(max_entries, 131072);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} flows4_v1 SEC(".maps");
-
-/* The same, IPv6. Apart, or keys of IPv4 would be as long. 216 bytes each. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct flow_key6);
-	__type(value, struct flow);
-	__uint(max_entries, 131072);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-} flows6_v1 SEC(".maps");
-
-/* A packet in pieces -> the ports of its first piece. Written and read by programs, for judged ports.
- * The least recently used goes when it is full, and what remains of that packet is dropped.
- * 8192: packets in pieces on their way. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct fragment_key);
-	__type(value, struct fragment);
-	__uint(max_entries, 8192);
-} fragments_v1 SEC(".maps");
-
-/* 0 -> how many entries of flows were made, and how many found no room. Written by programs, read by
- * weftd. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, struct flow_counts);
-	__uint(max_entries, 1);
-} flow_counts_v1 SEC(".maps");
 
 /* 0 -> the packet that a program is deciding on; 1: the same of a packet that is no real one, see
  * TRACE_TRIAL. Written and read by programs alone, and worth nothing between two packets. So what is
