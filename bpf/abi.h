@@ -90,6 +90,13 @@ struct mac_key {
 	__u8 spare[2];
 };
 
+/* macs_edition_v1: 0 -> a number that weftd raises before and after each change of macs_v1: it is odd while
+ * that is going on. */
+struct edition {
+	__u32 number;
+	__u8 spare[4];
+};
+
 /* networks_v1: VNI -> */
 enum network_flag {
 	NETWORK_INTERNAL = 1 << 0,

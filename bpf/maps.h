@@ -15,6 +15,7 @@
 
 #include "abi.h"
 #include "lib/inquiry.h"
+#include "lib/near_mac.h"
 #include "maps_flows.h"
 #include "maps_rules.h"
 
@@ -58,6 +59,23 @@ struct {
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } macs_v1 SEC(".maps");
+
+/* 0 -> which edition macs_v1 is. Written by weftd, read for switched packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct edition);
+	__uint(max_entries, 1);
+} macs_edition_v1 SEC(".maps");
+
+/* The lower bits of MAC and VNI -> an entry of macs_v1 that the CPU has looked up, found without a hash's
+ * price; see near.h. Written and read by programs alone. 64 bytes each, 64 KiB a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct near_mac);
+	__uint(max_entries, NEAR_MACS + 1);
+} near_macs_v1 SEC(".maps");
 
 /* VNI -> the network. Read for what is flooded.
  * 16384: networks with a port on this host. */

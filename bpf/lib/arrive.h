@@ -12,6 +12,7 @@
 #include "flow.h"
 #include "hit.h"
 #include "multicast.h"
+#include "near.h"
 #include "packet.h"
 #include "stray.h"
 #include "switch.h"
@@ -98,7 +99,7 @@ static __always_inline int arrive(struct packet *packet, const struct arrival *a
 
 	if (is_multicast_mac(&packet->destination_mac))
 		return arrive_at_all(packet, arrival);
-	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+	endpoint = endpoint_of_mac(packet->skb, &key);
 	if (!endpoint)
 		return arrive_stray(packet, arrival);
 	if (endpoint->tunnel)

@@ -7,6 +7,7 @@
 #include "ask.h"
 #include "deliver.h"
 #include "encap.h"
+#include "near.h"
 #include "packet.h"
 
 /* Protocols between a switch and its neighbours: 01:80:c2:00:00:0x (IEEE 802.1D 7.12.6). */
@@ -27,7 +28,7 @@ static __always_inline bool is_vlan(const struct packet *packet)
 static __always_inline int switch_frame(struct packet *packet)
 {
 	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
-	const struct endpoint *endpoint = bpf_map_lookup_elem(&macs_v1, &key);
+	const struct endpoint *endpoint = endpoint_of_mac(packet->skb, &key);
 
 	if (!endpoint)
 		return STRAY;

@@ -138,6 +138,7 @@ class WireHost:
             line.split(":")[1].split("@")[0].strip(): int(line.split(":")[0])
             for line in output.splitlines()
         }
+        self.edition = 0
         self.devices = HostDevices(
             self.ifindexes["weft0"],
             "0a:57:45:46:54:00",
@@ -181,6 +182,10 @@ class WireHost:
     def put(self, name: str, key: bytes, value: bytes) -> None:
         failures = self.plane.maps[name].update({key: value})
         assert not failures, failures
+        if name == "macs_v1":
+            self.edition += 2
+            edition = layouts.Edition(self.edition).encode()
+            assert not self.plane.maps["macs_edition_v1"].update({bytes(4): edition})
 
     def fill(self, everywhere: Sequence[Place], mtu: int) -> None:
         """The network and all its ports, here and elsewhere."""

@@ -215,11 +215,11 @@ def test_delivery_by_way_of_the_device(lan: Lan) -> None:
     macs = lan.world.plane.maps["macs_v1"]
     former = macs.lookup(key)
     assert former is not None
-    macs.update({key: endpoint.encode()})
+    lan.world.put("macs_v1", key, endpoint.encode())
     try:
         assert lan.pings(ANN, BOB.ipv4)
     finally:
-        macs.update({key: former})
+        lan.world.put("macs_v1", key, former)
 
 
 class DnsServer:

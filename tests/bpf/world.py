@@ -124,6 +124,8 @@ class World:
         """Of the last packet, as its program left it."""
         self.is_trial = False
         """Whether packets are made ones, of which nothing is to be remembered."""
+        self.edition = 0
+        """Of `macs_v1`."""
         self._put: dict[str, set[bytes]] = {}
         self.jiffies_per_s = features.jiffies_per_s()
 
@@ -261,6 +263,14 @@ class World:
         self._put.setdefault(name, set()).add(key)
         failures = self.plane.maps[name].update({key: value})
         assert not failures, failures
+        if name == "macs_v1":
+            self.tell_edition()
+
+    def tell_edition(self) -> None:
+        """`macs_v1` has changed."""
+        self.edition = (self.edition + 2) % 2**32
+        edition = layouts.Edition(self.edition).encode()
+        assert not self.plane.maps["macs_edition_v1"].update({bytes(4): edition})
 
 
 QUERIES_PER_S = 50

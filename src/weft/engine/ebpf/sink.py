@@ -16,6 +16,7 @@ import structlog
 from weft.config import Settings
 from weft.engine.ebpf.drivers.addresses import AddressDriver
 from weft.engine.ebpf.drivers.filters import FilterDriver
+from weft.engine.ebpf.drivers.macs import EDITION_MAP, MacDriver
 from weft.engine.ebpf.drivers.maps import MapDriver
 from weft.engine.ebpf.drivers.nftables import NftDriver
 from weft.engine.ebpf.drivers.overlay_devices import OverlayDeviceDriver
@@ -31,6 +32,7 @@ from weft.engine.ebpf.tables import MAPS, TABLES
 from weft.engine.ebpf.tables.addresses import ADDRESSES
 from weft.engine.ebpf.tables.filters import FILTERS
 from weft.engine.ebpf.tables.flood import FLOOD
+from weft.engine.ebpf.tables.macs import MACS
 from weft.engine.ebpf.tables.peers import OWN_MAP, PEERS
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.device_names import PORT_DEVICE, WEFT0, WEFTWG, WEFTX
@@ -126,6 +128,7 @@ class Sink:
             PortDriver(self._maps, devices, names),
             PeerDriver(self._opener(PEERS.map_name), self._opener(OWN_MAP), self._tag, names),
             self._addresses,
+            MacDriver(self._opener(MACS.map_name), self._opener(EDITION_MAP), names),
             HostAddressDriver(devices),
             *self._routes,
             RuleDriver(devices),

@@ -31,6 +31,7 @@ __all__ = [
     "DropCount",
     "DropKey",
     "DropReason",
+    "Edition",
     "Endpoint",
     "EndpointFlag",
     "Flood",
@@ -466,6 +467,24 @@ class MacKey(NamedTuple):
 
 
 _MAC_KEY = struct.Struct("<I6s2x")
+
+
+class Edition(NamedTuple):
+    """struct edition: 8 bytes."""
+
+    number: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _EDITION.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Edition:
+        """The opposite of `encode`."""
+        return cls._make(_EDITION.unpack(raw))
+
+
+_EDITION = struct.Struct("<I4x")
 
 
 class Network(NamedTuple):
@@ -1483,6 +1502,7 @@ SIZES: dict[str, int] = {
     "address_key": 20,
     "endpoint": 32,
     "mac_key": 12,
+    "edition": 8,
     "network": 32,
     "flood_key": 8,
     "flood": 16,
@@ -1565,6 +1585,10 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("vni", 0, 4),
         Member("mac", 4, 6),
         Member("spare", 10, 2),
+    ),
+    "edition": (
+        Member("number", 0, 4),
+        Member("spare", 4, 4),
     ),
     "network": (
         Member("flags", 0, 4),
