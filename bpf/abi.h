@@ -404,9 +404,19 @@ struct constants {
 	__u32 query_every_ns;	 /* between two DNS queries of a port, on average; 0: as it likes */
 	__u8 has_decap_l3;	 /* bpf_skb_adjust_room knows BPF_F_ADJ_ROOM_DECAP_L3_* */
 	__u8 peer_resets_type;	 /* bpf_redirect_peer makes a packet one for this host */
-	__u8 spare[2];
+	__u8 spare0[2];
 	__u32 jiffies_per_s;
-	__u8 build[16]; /* digest of the object file and of the fields above */
+	__u32 tcp_new_s; /* how long flows live without a packet, see flow_state.h */
+	__u32 tcp_established_s;
+	__u32 tcp_closing_s;
+	__u32 tcp_closed_s;
+	__u32 udp_new_s;
+	__u32 udp_established_s;
+	__u32 icmp_s;
+	__u32 other_s;
+	__u32 denied_s;
+	__u32 flows_of_port; /* entries that may count for one */
+	__u8 build[16];	     /* digest of the object file and of the fields above */
 };
 
 /* What weft0 gets when a port reports its groups: the packet as it was, behind an Ethernet header whose

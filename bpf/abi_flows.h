@@ -91,8 +91,37 @@ struct flow {
 	__u16 new_source_port_be;
 	__u16 new_destination_port_be;
 	__u16 limiter; /* and limited */
-	__u8 spare2[2];
+	__u16 owner;   /* of flow_holds_v1: the port that it counts for */
 } __attribute__((aligned(8)));
+
+/* flow_holds_v1: berth + 1 of a port, or 0 for all devices without a berth -> the entries of flows that
+ * count for it: of those that it begins, or that others begin with it from elsewhere */
+struct flow_hold {
+	__u32 entries;
+	__u32 refused; /* entries that there was no room for, since it had as many as a port may */
+};
+
+/* What weftd has the program `collect` do: behind an Ethernet header follow these two bytes, and then
+ * keys of flows of one family, in whose first spare byte it says what came of it. */
+enum collect_flag {
+	COLLECT_END = 1 << 0,	  /* generation 0, so that no packet uses it any more */
+	COLLECT_REMOVE = 1 << 1,  /* what has been ended before */
+	COLLECT_IPV6 = 1 << 2,	  /* of the keys */
+	COLLECT_CROWDED = 1 << 3, /* what nobody has answered lives for CROWDED_S */
+};
+
+enum collect {
+	COLLECT_AT = 16, /* where keys begin */
+	COLLECT_KEYS = 64,
+	CROWDED_S = 5,
+};
+
+enum collected {
+	COLLECTED_LIVES = 1, /* the flow is not over: one of its directions has been used */
+	COLLECTED_ENDED,
+	COLLECTED_REMOVED,
+	COLLECTED_GONE, /* it was not there */
+};
 
 /* fragments_v1 (LRU): a packet in pieces -> the ports in its first piece */
 struct fragment_key {

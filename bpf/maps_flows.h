@@ -29,6 +29,16 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } flows6_v1 SEC(".maps");
 
+/* Berth + 1 of a port -> how many entries of flows count for it; 0: for all devices without a berth. So that
+ * one workload does not take the room of all. Written by programs, read by weftd.
+ * 8 bytes each, 128 KiB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct flow_hold);
+	__uint(max_entries, BERTHS + 1);
+} flow_holds_v1 SEC(".maps");
+
 /* A packet in pieces -> the ports of its first piece. Written and read by programs, for judged ports.
  * The least recently used goes when it is full, and what remains of that packet is dropped.
  * 8192: packets in pieces on their way. */

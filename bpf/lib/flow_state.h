@@ -6,17 +6,6 @@
 
 #include "flow_key.h"
 
-/* Seconds without a packet after which a flow is over (RFC 5382 for TCP, 4787 for UDP, 5508 for ICMP). */
-#define TCP_NEW_S	  60
-#define TCP_ESTABLISHED_S 21600
-#define TCP_CLOSING_S	  240
-#define TCP_CLOSED_S	  10
-#define UDP_NEW_S	  60
-#define UDP_ESTABLISHED_S 300
-#define ICMP_S		  60
-#define OTHER_S		  600
-#define DENIED_S	  1
-
 #define SPREAD 0x9e3779b1u /* 2^32 over the golden ratio */
 
 static __always_inline __u32 now(void)
@@ -24,26 +13,28 @@ static __always_inline __u32 now(void)
 	return bpf_jiffies64();
 }
 
+/* Without a packet the flow is over after so long: settings, by default as RFC 5382 has it for TCP, 4787
+ * for UDP and 5508 for ICMP. */
 static __always_inline __u32 lifetime_s(const struct inquiry *inquiry, const struct flow *flow)
 {
 	if (inquiry->protocol == IPPROTO_TCP) {
 		if (flow->state == FLOW_ESTABLISHED)
-			return TCP_ESTABLISHED_S;
+			return weft.tcp_established_s;
 		if (flow->state == FLOW_CLOSING)
-			return TCP_CLOSING_S;
-		return flow->state == FLOW_CLOSED ? TCP_CLOSED_S : TCP_NEW_S;
+			return weft.tcp_closing_s;
+		return flow->state == FLOW_CLOSED ? weft.tcp_closed_s : weft.tcp_new_s;
 	}
 	if (is_icmp(inquiry))
-		return ICMP_S;
+		return weft.icmp_s;
 	if (!has_ports(inquiry->protocol))
-		return OTHER_S;
-	return flow->state == FLOW_NEW ? UDP_NEW_S : UDP_ESTABLISHED_S;
+		return weft.other_s;
+	return flow->state == FLOW_NEW ? weft.udp_new_s : weft.udp_established_s;
 }
 
 static __always_inline bool is_over(const struct inquiry *inquiry, const struct flow *flow)
 {
 	if (flow->flags & FLOW_DENIED)
-		return now() - flow->created > DENIED_S * weft.jiffies_per_s;
+		return now() - flow->created > weft.denied_s * weft.jiffies_per_s;
 	return now() - flow->seen > lifetime_s(inquiry, flow) * weft.jiffies_per_s;
 }
 

@@ -4,6 +4,7 @@
 #ifndef WEFT_FLOW_WRITE_H
 #define WEFT_FLOW_WRITE_H
 
+#include "flow_hold.h"
 #include "flow_state.h"
 
 #ifndef EEXIST
@@ -34,6 +35,7 @@ __stage int write_flow(struct __sk_buff *skb, __u32 is_partner)
 {
 	struct inquiry *inquiry = inquiry_of(skb);
 	struct flow_counts *counts;
+	struct flow_hold *hold;
 	struct flow *flow;
 	__u32 all = 0;
 	long error;
@@ -42,9 +44,14 @@ __stage int write_flow(struct __sk_buff *skb, __u32 is_partner)
 		return 1;
 	flow = is_partner ? partner_of(inquiry) : flow_of(inquiry);
 	if (flow) {
+		inquiry->flow.owner = flow->owner;
 		overwrite(flow, &inquiry->flow);
 		return 1;
 	}
+	inquiry->flow.owner = owner_of(inquiry);
+	hold = hold_of(inquiry->flow.owner);
+	if (!has_room(hold, inquiry->flow.owner))
+		return 0;
 	if (inquiry->is_ipv4)
 		error = bpf_map_update_elem(&flows4_v1,
 					    is_partner ? &inquiry->partner4 : &inquiry->key4,
@@ -60,19 +67,24 @@ __stage int write_flow(struct __sk_buff *skb, __u32 is_partner)
 		counts->refused += 1;
 	else if (counts)
 		counts->made += 1;
-	return error ? 0 : 2;
+	if (error)
+		return 0;
+	add_to(hold);
+	return 2;
 }
 
 static __always_inline void forget_partner(struct inquiry *inquiry)
 {
 	struct flow *partner = partner_of(inquiry);
+	__u32 owner;
 
-	if (partner)
-		partner->generation = 0;
-	if (inquiry->is_ipv4)
-		bpf_map_delete_elem(&flows4_v1, &inquiry->partner4);
-	else
-		bpf_map_delete_elem(&flows6_v1, &inquiry->partner6);
+	if (!partner)
+		return;
+	owner = partner->owner;
+	partner->generation = 0;
+	if (!(inquiry->is_ipv4 ? bpf_map_delete_elem(&flows4_v1, &inquiry->partner4)
+			       : bpf_map_delete_elem(&flows6_v1, &inquiry->partner6)))
+		take_from(owner);
 }
 
 /* Where the other direction's packets come from, and with which MACs. */

@@ -93,7 +93,8 @@ static __always_inline struct flow *glance_at6(struct __sk_buff *skb, struct gla
 static __always_inline bool stands(const struct flow *flow, const struct glance *glance)
 {
 	const struct ethernet *ethernet = glance->data;
-	__u32 lifetime_s = glance->protocol == IPPROTO_TCP ? TCP_ESTABLISHED_S : UDP_ESTABLISHED_S;
+	__u32 lifetime_s =
+		glance->protocol == IPPROTO_TCP ? weft.tcp_established_s : weft.udp_established_s;
 
 	return (flow->flags & (FLOW_DENIED | FLOW_SHORT)) == FLOW_SHORT &&
 	       flow->state == FLOW_ESTABLISHED &&

@@ -29,6 +29,9 @@ _SOCKET_PATH_BYTES = 107
 _NOT_SETTINGS = frozenset({"WEFT_CONFIG", "WEFT_JOIN_TOKEN"})
 
 
+FlowSeconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 86400)]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How one weftd is set up. The docstring of a field is its line in ``weft up --help``."""
 
@@ -113,6 +116,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reconcile_s: float = 30.0
     """Seconds between two looks at whether the kernel still holds what it should; up to ten times
     as many on a host with thousands of ports, where a look takes long."""
+    flow_tcp_new_s: FlowSeconds = 60
+    """Seconds without a packet for which a TCP connection that nobody has answered is remembered;
+    this and the next ones are about connections of ports that have rules."""
+    flow_tcp_established_s: FlowSeconds = 21600
+    """The same of one that stands."""
+    flow_tcp_closing_s: FlowSeconds = 240
+    """The same of one that one end has closed."""
+    flow_tcp_closed_s: FlowSeconds = 10
+    """The same of one that both ends have closed, or that was reset."""
+    flow_udp_new_s: FlowSeconds = 60
+    """The same of UDP, and all else that has ports, as long as nothing has come back."""
+    flow_udp_established_s: FlowSeconds = 300
+    """The same once something has."""
+    flow_icmp_s: FlowSeconds = 60
+    """The same of ping."""
+    flow_other_s: FlowSeconds = 600
+    """The same of other protocols."""
+    flow_denied_s: Annotated[int, msgspec.Meta(ge=1, le=60)] = 1
+    """Seconds after which the rules are asked again about what they have denied."""
+    flows_per_port: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 65536
+    """Entries of connections, two for each, that may be taken by what one port begins, or what
+    other hosts begin with it."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

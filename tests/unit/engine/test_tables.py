@@ -44,6 +44,7 @@ OF_PROGRAMS = {
     "drops_v1",
     "events_v1",
     "flow_counts_v1",
+    "flow_holds_v1",
     "flows4_v1",
     "flows6_v1",
     "fragments_v1",

@@ -24,6 +24,7 @@ from weft.engine.ebpf.drivers.peers import PeerDriver
 from weft.engine.ebpf.drivers.ports import PortDriver
 from weft.engine.ebpf.drivers.tunnels import TunnelDriver
 from weft.engine.ebpf.drivers.wires import WireDriver, let_go
+from weft.engine.ebpf.flow_settings import flow_limits
 from weft.engine.ebpf.gone_devices import GoneDevices
 from weft.engine.ebpf.names import HostNames
 from weft.engine.ebpf.next_hops import NextHops
@@ -165,6 +166,7 @@ class Sink:
             host_tag=self._tag,
             overlay_port=self._settings.overlay_port,
             query_every_ns=_SECOND_NS // self._settings.dns_queries_per_s,
+            flows=flow_limits(self._settings),
         )
         programs.mount_bpffs(self._bpffs_dir)
         former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)

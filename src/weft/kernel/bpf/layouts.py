@@ -22,6 +22,9 @@ __all__ = [
     "AtomSet",
     "Berth",
     "Best",
+    "Collect",
+    "CollectFlag",
+    "Collected",
     "Constants",
     "Counters",
     "Current",
@@ -40,6 +43,7 @@ __all__ = [
     "Flow",
     "FlowCounts",
     "FlowFlag",
+    "FlowHold",
     "FlowKey4",
     "FlowKey6",
     "FlowKind",
@@ -347,6 +351,32 @@ class FlowState(IntEnum):
     FLOW_ESTABLISHED = 2
     FLOW_CLOSING = 3
     FLOW_CLOSED = 4
+
+
+class CollectFlag(IntFlag):
+    """enum collect_flag."""
+
+    COLLECT_END = 0x1
+    COLLECT_REMOVE = 0x2
+    COLLECT_IPV6 = 0x4
+    COLLECT_CROWDED = 0x8
+
+
+class Collect(IntEnum):
+    """enum collect."""
+
+    COLLECT_AT = 16
+    COLLECT_KEYS = 64
+    CROWDED_S = 5
+
+
+class Collected(IntEnum):
+    """enum collected."""
+
+    COLLECTED_LIVES = 1
+    COLLECTED_ENDED = 2
+    COLLECTED_REMOVED = 3
+    COLLECTED_GONE = 4
 
 
 class Report(IntEnum):
@@ -1393,6 +1423,7 @@ class Flow(NamedTuple):
     new_source_port_be: bytes = bytes(2)
     new_destination_port_be: bytes = bytes(2)
     limiter: int = 0
+    owner: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -1404,7 +1435,26 @@ class Flow(NamedTuple):
         return cls._make(_FLOW.unpack(raw))
 
 
-_FLOW = struct.Struct("<IIQQHB1xI6s6s6s6sIHHHHHHH2sIB3xIII16s2s2sH2x")
+_FLOW = struct.Struct("<IIQQHB1xI6s6s6s6sIHHHHHHH2sIB3xIII16s2s2sHH")
+
+
+class FlowHold(NamedTuple):
+    """struct flow_hold: 8 bytes."""
+
+    entries: int = 0
+    refused: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _FLOW_HOLD.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> FlowHold:
+        """The opposite of `encode`."""
+        return cls._make(_FLOW_HOLD.unpack(raw))
+
+
+_FLOW_HOLD = struct.Struct("<II")
 
 
 class FragmentKey(NamedTuple):
@@ -1469,7 +1519,7 @@ _FLOW_COUNTS = struct.Struct("<QQ")
 
 
 class Constants(NamedTuple):
-    """struct constants: 56 bytes."""
+    """struct constants: 96 bytes."""
 
     weft0_ifindex: int = 0
     weft1_ifindex: int = 0
@@ -1482,6 +1532,16 @@ class Constants(NamedTuple):
     has_decap_l3: int = 0
     peer_resets_type: int = 0
     jiffies_per_s: int = 0
+    tcp_new_s: int = 0
+    tcp_established_s: int = 0
+    tcp_closing_s: int = 0
+    tcp_closed_s: int = 0
+    udp_new_s: int = 0
+    udp_established_s: int = 0
+    icmp_s: int = 0
+    other_s: int = 0
+    denied_s: int = 0
+    flows_of_port: int = 0
     build: bytes = bytes(16)
 
     def encode(self) -> bytes:
@@ -1494,7 +1554,7 @@ class Constants(NamedTuple):
         return cls._make(_CONSTANTS.unpack(raw))
 
 
-_CONSTANTS = struct.Struct("<II6sHIIIIBB2xI16s")
+_CONSTANTS = struct.Struct("<II6sHIIIIBB2xIIIIIIIIIII16s")
 
 
 SIZES: dict[str, int] = {
@@ -1548,10 +1608,11 @@ SIZES: dict[str, int] = {
     "flow_key4": 20,
     "flow_key6": 44,
     "flow": 120,
+    "flow_hold": 8,
     "fragment_key": 44,
     "fragment": 8,
     "flow_counts": 16,
-    "constants": 56,
+    "constants": 96,
 }
 """Bytes of every struct."""
 
@@ -1844,7 +1905,11 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("new_source_port_be", 112, 2),
         Member("new_destination_port_be", 114, 2),
         Member("limiter", 116, 2),
-        Member("spare2", 118, 2),
+        Member("owner", 118, 2),
+    ),
+    "flow_hold": (
+        Member("entries", 0, 4),
+        Member("refused", 4, 4),
     ),
     "fragment_key": (
         Member("source", 0, 16),
@@ -1875,9 +1940,19 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("query_every_ns", 28, 4),
         Member("has_decap_l3", 32, 1),
         Member("peer_resets_type", 33, 1),
-        Member("spare", 34, 2),
+        Member("spare0", 34, 2),
         Member("jiffies_per_s", 36, 4),
-        Member("build", 40, 16),
+        Member("tcp_new_s", 40, 4),
+        Member("tcp_established_s", 44, 4),
+        Member("tcp_closing_s", 48, 4),
+        Member("tcp_closed_s", 52, 4),
+        Member("udp_new_s", 56, 4),
+        Member("udp_established_s", 60, 4),
+        Member("icmp_s", 64, 4),
+        Member("other_s", 68, 4),
+        Member("denied_s", 72, 4),
+        Member("flows_of_port", 76, 4),
+        Member("build", 80, 16),
     ),
 }
 """Members of every struct, to compare with a loaded object."""

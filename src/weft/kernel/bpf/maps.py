@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from weft.errors import KernelError
 from weft.kernel.bpf import syscall
@@ -27,6 +27,19 @@ FIRST_BATCH = 256
 than they do."""
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
 _ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
+
+
+class Batch(NamedTuple):
+    """Entries side by side."""
+
+    keys: bytearray
+    values: bytearray
+    entries: int
+    """How many there are; what lies behind them is none."""
+
+
+class _NoBatches(Exception):
+    """The kernel knows none for this type of map."""
 
 
 class Entries(Protocol):
@@ -115,6 +128,15 @@ class BpfMap:
         singly = {key: self.lookup(key) for key in keys}
         return {key: value for key, value in singly.items() if value is not None}
 
+    def batches(self) -> Iterator[Batch]:
+        """All entries as they lie in memory, for who looks at few of very many. Other things may be
+        done between two batches; entries that come or go meanwhile may be there or not.
+        KernelError: the kernel refuses, or has no batches for this type of map (before 5.6)."""
+        try:
+            yield from self._batches(FIRST_BATCH)
+        except _NoBatches:
+            raise KernelError(f"read BPF map {self.name} in batches", errno.EOPNOTSUPP) from None
+
     def read_summed(self) -> dict[bytes, tuple[int, ...]]:
         """All entries of a per-CPU map whose value is 64-bit numbers, summed over the CPUs."""
         numbers = self.stride // 8
@@ -200,6 +222,16 @@ class BpfMap:
     ) -> dict[bytes, bytes] | None:
         """None: this type of map has no batches."""
         entries: dict[bytes, bytes] = {}
+        try:
+            for batch in self._batches(room):
+                entries.update(self._pairs(batch))
+                if not is_all:
+                    break
+        except _NoBatches:
+            return None
+        return entries
+
+    def _batches(self, room: int) -> Iterator[Batch]:
         size = min(room, max(self.info.max_entries, 1))
         position = bytearray(max(self.key_size, 8))
         is_first = True
@@ -224,19 +256,19 @@ class BpfMap:
                 size *= 2
                 continue
             if is_first and syscall.is_unsupported(error):
-                return None
+                raise _NoBatches
             if error not in (0, errno.ENOENT):
                 raise self._error(error, "read")
             count = struct.unpack_from("<I", attribute, 32)[0]
-            entries.update(self._pairs(keys, values, count))
             is_first = False
-            if error == errno.ENOENT or count == 0 or not is_all:
-                return entries
+            if count:
+                yield Batch(keys, values, count)
+            if error == errno.ENOENT or count == 0:
+                return
             size = min(4 * size, BATCH)
 
-    def _pairs(
-        self, keys: bytearray, values: bytearray, count: int
-    ) -> Iterable[tuple[bytes, bytes]]:
+    def _pairs(self, batch: Batch) -> Iterable[tuple[bytes, bytes]]:
+        keys, values, count = batch
         size = self.value_size
         if self._none is None:
             yield from zip(_pieces(keys, self.key_size, count), _pieces(values, size, count))

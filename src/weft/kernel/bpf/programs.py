@@ -1,7 +1,7 @@
 """The packet path as loaded into the kernel: programs and maps, pinned under one folder.
 
     <bpffs_dir>/maps/<name>        ports_v2, addresses_v1, …
-    <bpffs_dir>/programs/<role>    from_port, from_host, from_wire, from_overlay
+    <bpffs_dir>/programs/<role>    from_port, from_host, from_wire, from_overlay, collect
 
 A pinned program stays as it is while it was built from the same object file with the same
 constants and uses the maps that are pinned; then a restart of weftd changes nothing. Otherwise the
@@ -24,14 +24,15 @@ from typing import NamedTuple, Self
 from weft.errors import KernelError, UnavailableError
 from weft.kernel.bpf import features, layouts, syscall
 from weft.kernel.bpf.bpffs import mount_bpffs, purge
+from weft.kernel.bpf.flow_limits import FlowLimits
 from weft.kernel.bpf.handover import CONVERTERS, Converter, Handover, steps_to
 from weft.kernel.bpf.libbpf import Object, ObjectMap
 from weft.kernel.bpf.maps import BpfMap
 
 __all__ = ["OBJECTS", "ROLES", "DataPlane", "HostDevices", "Program", "mount_bpffs", "purge"]
 
-ROLES = ("from_port", "from_host", "from_wire", "from_overlay")
-"""One object file, and one program in it, each."""
+ROLES = ("from_port", "from_host", "from_wire", "from_overlay", "collect")
+"""One object file, and one program in it, each. The last is on no hook: weftd runs it."""
 OBJECTS = Path(__file__).parent / "objects"
 
 _CONSTANTS = ".rodata.weft"
@@ -53,6 +54,7 @@ class HostDevices(NamedTuple):
     wireguard_ifindex: int = 0
     query_every_ns: int = 0
     """Between two DNS queries of a port, on average; 0: it may ask as it likes."""
+    flows: FlowLimits = FlowLimits()
 
 
 class Program(NamedTuple):
@@ -238,6 +240,7 @@ def _constants(file: Path, devices: HostDevices) -> layouts.Constants:
         has_decap_l3=features.has_decap_l3(),
         peer_resets_type=features.peer_resets_type(),
         jiffies_per_s=features.jiffies_per_s(),
+        **devices.flows._asdict(),
     )
     digest = hashlib.sha256(file.read_bytes() + constants.encode()).digest()
     return constants._replace(build=digest[:16])

@@ -1,0 +1,144 @@
+"""What the programs remember of connections: read in batches, and taken out when it is over.
+
+weftd never writes an entry. An entry that it replaced or deleted could become another flow's while
+a program still reads it, so the program `collect` changes entries in place, as the others do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from weft.kernel.bpf import syscall
+from weft.kernel.bpf.assembly import call, end, load_classifier
+from weft.kernel.bpf.layouts import (
+    STRUCTS,
+    Berth,
+    Collect,
+    Collected,
+    CollectFlag,
+    FlowHold,
+    FlowKey4,
+    FlowKey6,
+)
+from weft.kernel.bpf.maps import Batch, BpfMap
+
+MAPS = {False: "flows4_v1", True: "flows6_v1"}
+"""By whether the flows are of IPv6."""
+HOLDS, COUNTS = "flow_holds_v1", "flow_counts_v1"
+_PROGRAM = "collect"
+_JIFFIES = 118
+"""BPF_FUNC_jiffies64."""
+_FRAME = bytes(64)
+
+
+class Counts(NamedTuple):
+    """Of entries, since the map was made."""
+
+    made: int = 0
+    refused: int = 0
+    """They found no room."""
+
+
+class Hold(NamedTuple):
+    """Entries that count for one port."""
+
+    entries: int
+    refused: int
+
+
+class FlowTable:
+    """The flows of the programs that are pinned below a directory, open. KernelError: there are
+    none yet."""
+
+    def __init__(self, bpffs_dir: Path) -> None:
+        self._open: dict[str, BpfMap] = {}
+        self._program = -1
+        try:
+            for name in (*MAPS.values(), HOLDS, COUNTS):
+                self._open[name] = BpfMap.open(bpffs_dir / "maps" / name)
+            self._program = syscall.get_pinned(bpffs_dir / "programs" / _PROGRAM)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """What is pinned goes on."""
+        for each in self._open.values():
+            each.close()
+        self._open.clear()
+        if self._program >= 0:
+            os.close(self._program)
+            self._program = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def room(self, is_ipv6: bool) -> int:
+        """How many entries there may be."""
+        return self._open[MAPS[is_ipv6]].info.max_entries
+
+    def batches(self, is_ipv6: bool) -> Iterator[Batch]:
+        """All entries: keys are `FlowKey4` or `FlowKey6`, values `Flow`."""
+        return self._open[MAPS[is_ipv6]].batches()
+
+    def collect(self, keys: Sequence[bytes], work: CollectFlag) -> list[Collected]:
+        """End or remove flows that are over, all of one family; what came of each."""
+        found: list[Collected] = []
+        most = Collect.COLLECT_KEYS.value
+        for first in range(0, len(keys), most):
+            found += self._collect(keys[first : first + most], work)
+        return found
+
+    def counts(self) -> Counts:
+        """How many entries were made, and how many found no room."""
+        for numbers in self._open[COUNTS].read_summed().values():
+            return Counts(*numbers)
+        return Counts()
+
+    def holds(self) -> Mapping[int, Hold]:
+        """By the ifindex of the port's device; 0: all devices without a berth."""
+        found: dict[int, Hold] = {}
+        for key, raw in self._open[HOLDS].read().items():
+            berth = int.from_bytes(key, "little") - 1
+            hold = FlowHold.decode(raw)
+            ifindex = Berth.FIRST_IFINDEX + berth if berth >= 0 else 0
+            found[ifindex] = Hold(hold.entries, hold.refused)
+        return found
+
+    def _collect(self, keys: Sequence[bytes], work: CollectFlag) -> Iterator[Collected]:
+        size, spare = _places(bool(work & CollectFlag.COLLECT_IPV6))
+        head = bytearray(Collect.COLLECT_AT)
+        head[_WORK_AT] = work
+        packet = syscall.run_program(self._program, bytes(head) + b"".join(keys)).packet
+        first = Collect.COLLECT_AT + spare
+        return map(Collected, packet[first : first + len(keys) * size : size])
+
+
+def now() -> int:
+    """The clock of `Flow.seen` and `Flow.created`: the lower half of the kernel's jiffies."""
+    return syscall.run_program(_clock(), _FRAME).verdict
+
+
+_WORK_AT = 14
+"""Behind an Ethernet header."""
+
+
+@cache
+def _clock() -> int:
+    return load_classifier((call(_JIFFIES), end()))
+
+
+@cache
+def _places(is_ipv6: bool) -> tuple[int, int]:
+    """(size of a key, where in it its spare bytes are)."""
+    key = FlowKey6 if is_ipv6 else FlowKey4
+    members = STRUCTS["flow_key6" if is_ipv6 else "flow_key4"]
+    spare = next(member.offset for member in members if member.name == "spare")
+    return len(key().encode()), spare
