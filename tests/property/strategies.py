@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from weft.model.addresses import IPAddress, IPNetwork
 from weft.model.choices import (
     Action,
     Direction,
@@ -27,6 +28,9 @@ from weft.model.ids import (
     NetworkId,
     PortId,
     ReservationId,
+    RouterId,
+    RouterPortId,
+    RouterRouteId,
     RuleId,
     SubnetId,
     Vni,
@@ -63,6 +67,9 @@ from weft.model.records import (
     Record,
     Requirement,
     Reservation,
+    Router,
+    RouterPort,
+    RouterRoute,
     SecurityGroup,
     SecurityRule,
     Selector,
@@ -79,11 +86,12 @@ _network_ids = st.builds(lambda n: NetworkId(f"net{n}"), _few)
 _v4 = st.builds(lambda n: IPv4Address(0x0A000000 + n), st.integers(0, 20))
 _v6 = st.builds(lambda n: IPv6Address((0xFD00 << 112) + n), st.integers(0, 20))
 addresses = st.one_of(_v4, _v6)
-prefixes = st.one_of(
+_prefixes4 = st.one_of(
     st.builds(lambda n: IPv4Network((0x0A000000 + (n << 4), 28)), st.integers(0, 3)),
     st.builds(lambda n: IPv4Network((0x0A000000 + (n << 5), 27)), st.integers(0, 1)),
-    st.builds(lambda n: IPv6Network(((0xFD00 << 112) + (n << 4), 124)), st.integers(0, 3)),
 )
+_prefixes6 = st.builds(lambda n: IPv6Network(((0xFD00 << 112) + (n << 4), 124)), st.integers(0, 3))
+prefixes = st.one_of(_prefixes4, _prefixes6)
 macs = st.builds(lambda n: MacAddress(f"02:00:00:00:00:{n:02x}"), st.integers(0, 9))
 _texts = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=8)
 _tokens = st.sampled_from(["x", "0f" * 8, "a-b_c.d:e"])
@@ -246,6 +254,7 @@ networks = st.builds(
     multicast=st.sampled_from(Multicasting),
     multicast_groups=_groups,
     denied=st.none() | _directions,
+    shared_with=st.lists(_tenant_ids, max_size=1).map(tuple),
     is_strict=st.booleans(),
 )
 subnets = st.builds(
@@ -428,6 +437,34 @@ lease_votes = st.builds(
     proposal=st.none() | _decisions,
 )
 lease_returns = st.builds(LeaseReturn, id=_hosts, host_id=_hosts, generation=_few)
+_router_ids = st.builds(lambda n: RouterId(f"router{n}"), _few)
+routers = st.builds(
+    Router, id=_router_ids, name=_network_names, tenant_id=_tenant_ids, description=_texts
+)
+router_ports = st.builds(
+    RouterPort,
+    id=st.builds(lambda n: RouterPortId(f"rp{n}"), st.integers(0, 9)),
+    router_id=_router_ids,
+    network_id=_network_ids,
+    mac=macs,
+    addresses=st.lists(addresses, max_size=3, unique=True).map(tuple),
+)
+
+
+def _routes_of(
+    family: st.SearchStrategy[IPAddress], prefixes: st.SearchStrategy[IPNetwork]
+) -> st.SearchStrategy[RouterRoute]:
+    return st.builds(
+        RouterRoute,
+        id=st.builds(lambda n: RouterRouteId(f"route{n}"), st.integers(0, 9)),
+        router_id=_router_ids,
+        prefix=prefixes,
+        source=st.none() | prefixes,
+        next_hops=st.lists(family, max_size=3, unique=True).map(tuple),
+    )
+
+
+router_routes = st.one_of(_routes_of(_v4, _prefixes4), _routes_of(_v6, _prefixes6))
 records: st.SearchStrategy[Record] = st.one_of(
     hosts,
     host_keys,
@@ -441,6 +478,9 @@ records: st.SearchStrategy[Record] = st.one_of(
     networks,
     subnets,
     ports,
+    routers,
+    router_ports,
+    router_routes,
     multicast_memberships,
     names,
     reservations,

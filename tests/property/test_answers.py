@@ -18,10 +18,19 @@ from weft.engine.compiler import Compiler
 from weft.engine.questions import Questions
 from weft.engine.reads import Asked, Beginning, FoundBy
 from weft.engine.rows import Each, Row
-from weft.model.ids import MacAddress, NetworkId, PortId, SubnetId, Vni
+from weft.model.ids import MacAddress, NetworkId, PortId, RouterId, SubnetId, Vni
 from weft.model.records import Host, Network, Owner, Place, Port
 from weft.semantics.members import groups_of
 from weft.semantics.places import hosts_on, slot_count
+from weft.semantics.routers import (
+    Table,
+    connections,
+    domain,
+    entries,
+    gateway_routers,
+    networks_of,
+    sources,
+)
 from weft.store.asking import Failed
 from weft.store.interface import Change, Delete, Put, Question, QuestionError, View, question
 from weft.store.memory import MemoryStore
@@ -38,18 +47,25 @@ from weft.topology.routes import data_routes, routes
 
 hosts = st.sampled_from(HOSTS)
 networks = st.integers(0, 3).map(lambda n: NetworkId(f"net{n}"))
+routers = st.integers(0, 3).map(lambda n: RouterId(f"router{n}"))
 of_a_host = st.builds(HostPrefix, hosts, prefixes)
 KEYS: dict[Question[Any, Any], st.SearchStrategy[Hashable]] = {
+    connections: routers,
     data_routes: hosts,
+    domain: networks,
+    entries: st.builds(Table, routers, st.none() | prefixes),
+    gateway_routers: networks,
     groups_of: st.integers(0, 7).map(lambda n: PortId(f"port{n}")),
     hosts_on: networks,
     is_contested: of_a_host,
     is_cut_off: st.integers(0, 3).map(lambda n: SubnetId(f"sub{n}")),
     is_on_a_link: of_a_host,
+    networks_of: routers,
     neighbour: st.builds(Path, hosts, hosts),
     prefixes_cut_off: networks,
     routes: hosts,
     says_neighbours: hosts,
+    sources: routers,
     slot_count: st.builds(Place, networks, hosts),
     takes_underlay: of_a_host,
 }

@@ -12,7 +12,7 @@ from weft.control.answers.address_report import (
     subnet_reports,
 )
 from weft.control.context import Context
-from weft.control.references import host_name, port_label
+from weft.control.references import host_name, port_label, router_label
 from weft.control.upkeep.space import SpaceNeeded
 from weft.errors import ConflictError, InvalidError, UnavailableError
 from weft.ipam.allocation import next_address
@@ -26,6 +26,7 @@ from weft.model.records import (
     Port,
     Record,
     Reservation,
+    RouterPort,
     Subnet,
 )
 
@@ -77,8 +78,14 @@ class Addresses:
             def is_taken(
                 address: IPAddress, held: set[IPAddress] = held, network_id: str | None = network_id
             ) -> bool:
-                ports = self._context.view.by(Port, "addresses", address)
-                return address in held or any(port.network_id == network_id for port in ports)
+                view = self._context.view
+                ports = view.by(Port, "addresses", address)
+                routers = view.by(RouterPort, "addresses", address)
+                return (
+                    address in held
+                    or any(port.network_id == network_id for port in ports)
+                    or any(router.network_id == network_id for router in routers)
+                )
 
             inside = self._context.space.may_use(subnet)
             address = next_address(subnet, is_taken, resting, inside)
@@ -113,9 +120,14 @@ class Addresses:
         return subnet
 
     def holders(self, address: IPAddress, network: Network) -> Sequence[Record]:
-        """Ports and reservations that hold an address."""
+        """Ports, routers and reservations that hold an address."""
         view = self._context.view
-        ports = [p for p in view.by(Port, "addresses", address) if p.network_id == network.id]
+        ports = [
+            holder
+            for kind in (Port, RouterPort)
+            for holder in view.by(kind, "addresses", address)
+            if getattr(holder, "network_id", None) == network.id
+        ]
         subnets = view.by(Subnet, "network_id", network.id)
         reservations = [
             reservation
@@ -144,6 +156,9 @@ class Addresses:
         for port in view.by(Port, "addresses", address):
             if port.network_id == subnet.network_id and not self.is_abandoned(port):
                 return f"port {port_label(view, port)}{self._where(port)}"
+        for place in view.by(RouterPort, "addresses", address):
+            if place.network_id == subnet.network_id:
+                return f"router {router_label(view, place.router_id)}"
         held = view.get(Reservation, reservation_id(subnet.id, address))
         return (
             f"a reservation of {held.reason}"

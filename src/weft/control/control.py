@@ -30,6 +30,7 @@ from weft.control.pools import Pools
 from weft.control.ports import Ports
 from weft.control.rehearsal import NothingFollows, Rehearsal
 from weft.control.reservations import Reservations
+from weft.control.routers import Routers
 from weft.control.subnets import Subnets
 from weft.control.tenants import Tenants
 from weft.model.addresses import IPAddress
@@ -51,6 +52,7 @@ class Control:
         self.pools = Pools(context, subnets, self.reservations)
         self.tenants = Tenants(context)
         self.networks = Networks(context, subnets, self.reservations)
+        self.routers = Routers(context, self.addresses)
         self.ports = Ports(context, self.addresses, self.reservations)
         self.names = Names(context)
         self.host_access = HostAccess(context, self.ports)

@@ -15,12 +15,14 @@ from weft.control.references import (
     check_labels,
     check_network_name,
     find_network,
+    find_tenant,
     host_name,
     network_label,
     users_of,
     workload_and_host,
 )
 from weft.control.reservations import Reservations
+from weft.control.router_checks import check_sharing, routers_on
 from weft.control.specs import (
     MAX_MTU_BYTES,
     MIN_MTU_BYTES,
@@ -92,7 +94,9 @@ class Networks:
                 labels=check_labels(spec.labels),
                 multicast=Multicasting(spec.multicast),
                 multicast_groups=_groups(spec.multicast_groups),
+                shared_with=_tenants(self._context.view, spec.shared_with),
             )
+            check_sharing(self._context.view, network)
             subnets = self._subnets_for(network, spec, adopt)
             _check_mtu(spec.mtu_bytes, subnets)
             changes += [Put(network), *(Put(subnet) for subnet in subnets)]
@@ -126,6 +130,10 @@ class Networks:
         async with self._context.lock:
             network = self.find(reference)
             changed = _changed(network, changes)
+            if changes.shared_with is not UNSET:
+                shared_with = _tenants(self._context.view, changes.shared_with)
+                changed = replace(changed, shared_with=shared_with)
+                check_sharing(self._context.view, changed)
             if changed.name != network.name:
                 check_network_name(changed.name)
                 self._check_name_is_free(changed.name, network.tenant_id)
@@ -172,6 +180,12 @@ class Networks:
 
     def _check_unused(self, network: Network) -> None:
         view = self._context.view
+        routers = routers_on(view, network.id)
+        if routers:
+            raise InUseError(
+                f"network {network_label(view, network.id)}: in use by router {users_of(routers)}; "
+                f"weft router disconnect {routers[0]} {network.name}"
+            )
         users = ports_that_use(view, network)
         if not users:
             return
@@ -277,6 +291,10 @@ def _groups(groups: Iterable[IPAddress]) -> tuple[IPAddress, ...]:
     for group in groups:
         check_group(group)
     return tuple(sorted(set(groups), key=in_order))
+
+
+def _tenants(view: View, names: Iterable[str]) -> tuple[TenantId, ...]:
+    return tuple(sorted({find_tenant(view, name).id for name in names}))
 
 
 def _subnet_of(change: Change, view: View) -> Subnet | None:

@@ -9,10 +9,11 @@ from itertools import pairwise
 
 from weft.control.specs import NETWORK_NAME, TENANT_NAME
 from weft.errors import ConflictError, InvalidError, NotFoundError
-from weft.model.ids import HostId, MacAddress, NameId, NetworkId, derived_id
-from weft.model.records import Host, Network, Port, ServiceTarget, Tenant
+from weft.model.ids import HostId, MacAddress, NameId, NetworkId, RouterId, derived_id
+from weft.model.records import Host, Network, Port, Router, ServiceTarget, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT_NAME
 from weft.model.service_addresses import GATEWAY_MAC
+from weft.semantics.routers import full_router_name
 from weft.semantics.tenants import all_tenants, tenants_named
 from weft.store.interface import View
 
@@ -55,6 +56,34 @@ def networks_named(view: View, reference: str) -> list[Network]:
     tenants = tenants_named(view, tenant or DEFAULT_TENANT_NAME)
     found = [n for n in view.by(Network, "name", name) if n.tenant_id in tenants]
     return sorted(found, key=lambda network: network.id)
+
+
+def find_router(view: View, reference: str) -> Router:
+    """By name, ``tenant/name``, id, or the unambiguous beginning of an id."""
+    found = routers_named(view, reference) or [
+        router for router in view.list(Router) if _is_id(reference, router.id)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(sorted(router.id for router in found))
+        raise ConflictError(f"router {reference}: several are called so; give one of the ids {ids}")
+    names = (router.name for router in view.list(Router))
+    raise NotFoundError(f"router {reference}: not found{_near(reference, names)}")
+
+
+def routers_named(view: View, reference: str) -> list[Router]:
+    """Routers of a name or ``tenant/name``: one, or several after a partition, by id."""
+    tenant, _, name = reference.rpartition("/")
+    tenants = tenants_named(view, tenant or DEFAULT_TENANT_NAME)
+    found = [r for r in view.by(Router, "name", name) if r.tenant_id in tenants]
+    return sorted(found, key=lambda router: router.id)
+
+
+def router_label(view: View, router: Router | RouterId) -> str:
+    """How a router is called towards users."""
+    known = view.get(Router, router) if isinstance(router, str) else router
+    return str(router) if known is None else full_router_name(view, known)
 
 
 def find_tenant(view: View, reference: str) -> Tenant:

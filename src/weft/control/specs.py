@@ -109,6 +109,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     """Which ports get multicast: ``snoop``, those that have joined the group; ``flood``, all."""
     multicast_groups: tuple[IPAddress, ...] = ()
     """Multicast groups of which all its ports are members, whatever they report."""
+    shared_with: tuple[TenantName, ...] = ()
+    """Tenants that may connect it to their routers, beside its own."""
 
 
 class NetworkChanges(Spec, frozen=True, kw_only=True):
@@ -121,6 +123,8 @@ class NetworkChanges(Spec, frozen=True, kw_only=True):
     """To whom multicast goes: ``snoop``, to those who have joined the group; ``flood``, to all."""
     multicast_groups: tuple[IPAddress, ...] | UnsetType = UNSET
     """Multicast groups of which all its ports are members, whatever they report."""
+    shared_with: tuple[TenantName, ...] | UnsetType = UNSET
+    """All tenants that may connect it to their routers, beside its own."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from weft.control.references import check_labels, check_tenant_name, find_tenant
 from weft.control.specs import QuotaSpec, TenantChanges, TenantSpec
 from weft.errors import ConflictError, InUseError, InvalidError
 from weft.model.ids import TenantId
-from weft.model.records import Quota, Subnet, Tenant
+from weft.model.records import Quota, Router, Subnet, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME, tenant_id
 from weft.semantics.tenants import all_tenants, networks_of, tenants_named
 from weft.store.interface import Change, Delete, Put, View
@@ -64,7 +64,7 @@ class Tenants:
             return changed
 
     async def remove(self, reference: str) -> Tenant:
-        """Remove a tenant that has nothing; InUseError names its networks."""
+        """Remove a tenant that has nothing; InUseError names its networks and routers."""
         async with self._context.lock:
             tenant = self.find(reference)
             self._check_unused(tenant)
@@ -89,6 +89,9 @@ class Tenants:
         networks = [network.name for network in networks_of(view, tenant.id)]
         if networks:
             raise InUseError(f"tenant {tenant.name}: in use by network {users_of(networks)}")
+        routers = sorted(router.name for router in view.by(Router, "tenant_id", tenant.id))
+        if routers:
+            raise InUseError(f"tenant {tenant.name}: in use by router {users_of(routers)}")
         pools = [str(each.cidr) for each in view.list(Subnet) if each.tenant_id == tenant.id]
         if pools:
             raise InUseError(f"tenant {tenant.name}: in use by address pool {users_of(pools)}")

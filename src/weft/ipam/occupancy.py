@@ -13,7 +13,7 @@ from weft.ipam.records import Records, is_forgotten
 from weft.model.addresses import IPAddress
 from weft.model.choices import ReservationReason
 from weft.model.ids import HostId
-from weft.model.records import Port, Reservation, Subnet
+from weft.model.records import Port, Reservation, RouterPort, Subnet
 
 MAX_TRIES = 4096
 """So many addresses are looked at for a long run; after that the longest found so far will do."""
@@ -39,8 +39,8 @@ class Occupancy:
                 self.resting[reservation.address] = reservation.expires_s or 0.0
 
     def is_taken(self, number: int) -> bool:
-        """Whether a port or a reservation holds an address."""
-        return number in self._held or self.port_at(number) is not None
+        """Whether a port, a router or a reservation holds an address."""
+        return number in self._held or self.port_at(number) is not None or self._is_routers(number)
 
     def port_at(self, number: int) -> Port | None:
         """The port that has an address."""
@@ -49,6 +49,10 @@ class Occupancy:
             if is_here and not is_forgotten(self._view, port.host_id):
                 return port
         return None
+
+    def _is_routers(self, number: int) -> bool:
+        places = self._view.by(RouterPort, "addresses", self._make(number))
+        return any(place.network_id == self.subnet.network_id for place in places)
 
     def is_resting(self, number: int) -> bool:
         """Whether an address was released a short while ago."""
@@ -85,9 +89,13 @@ class Occupancy:
 
     def _most_taken(self) -> int:
         """At most so many addresses are held or rest."""
-        network_id = self.subnet.network_id
-        ports = self._view.by(Port, "network_id", network_id) if network_id is not None else ()
-        return len(self._held) + len(self.resting) + sum(len(port.addresses) for port in ports)
+        known, network_id = len(self._held) + len(self.resting), self.subnet.network_id
+        if network_id is None:
+            return known
+        ports = self._view.by(Port, "network_id", network_id)
+        routers = self._view.by(RouterPort, "network_id", network_id)
+        held = sum(len(port.addresses) for port in ports)
+        return known + held + sum(len(router.addresses) for router in routers)
 
     def run(self, within: Iterable[Interval], wanted: int, *, resting: bool) -> Interval | None:
         """The highest run of so many free addresses, or the longest there is. resting: those that

@@ -39,6 +39,7 @@ from weft.model.records.networks import (
     Subnet,
 )
 from weft.model.records.ports import AllowedAddress, Owner, Place, Port, PublishedPort
+from weft.model.records.routers import Router, RouterPort, RouterRoute
 from weft.model.records.security import (
     Peer,
     Requirement,
@@ -86,6 +87,9 @@ __all__ = [
     "Record",
     "Requirement",
     "Reservation",
+    "Router",
+    "RouterPort",
+    "RouterRoute",
     "SecurityGroup",
     "SecurityRule",
     "Selector",
@@ -108,6 +112,9 @@ KINDS: tuple[type[Record], ...] = (
     Network,
     Subnet,
     Port,
+    Router,
+    RouterPort,
+    RouterRoute,
     MulticastMembership,
     Name,
     Reservation,

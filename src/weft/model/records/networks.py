@@ -44,6 +44,8 @@ class Network(Record, frozen=True, kw_only=True):
     denied: tuple[Direction, ...] | None = None
     """In these directions only those new flows are let through that a rule allows. None: as the
     tenant has it."""
+    shared_with: tuple[TenantId, ...] = ()
+    """Tenants that may connect it to their routers, beside its own. Ascending."""
     is_strict: bool = False
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
 
