@@ -35,7 +35,7 @@ from weft.model.records import (
     Veth,
 )
 from weft.semantics.guest import mtu_bytes_of
-from weft.semantics.tenants import tenant_of
+from weft.semantics.tenants import tenant_name, tenant_of
 
 
 def host_info(standing: Standing) -> HostInfo:
@@ -120,6 +120,9 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         port_count=sum(not port.is_host for port in ports),
         total_port_count=sum(not port.is_host for port in everywhere),
         multicast=network.multicast,
+        shared_with=tuple(
+            sorted(tenant_name(context.control.view, id) for id in network.shared_with)
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from weft.api import (
     multicast,
     networks,
     ports,
+    routers,
     status,
     watching,
 )
@@ -27,6 +28,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     *ipam.ROUTES,
     *(route for resource in RESOURCES for route in routes(resource)),
     *networks.ROUTES,
+    *routers.ROUTES,
     *ports.ROUTES,
     *lookup.ROUTES,
     *multicast.ROUTES,

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "why": Lazy("weft.cli.why", "why", "Explain how a host or a port is reached."),
     "tenant": Lazy("weft.api.resources.tenant", "TENANT", "Make, list, change and remove tenants."),
     "network": Lazy("weft.cli.network", "network", "Make, list, inspect and remove networks."),
+    "router": Lazy("weft.cli.router", "router", "Make, connect, list and remove routers."),
     "port": Lazy("weft.cli.port", "port", "Add, list and remove ports, every field explicit."),
     "attach": Lazy("weft.cli.attach", "attach", "Plug something that runs into a network."),
     "detach": Lazy("weft.cli.attach", "detach", "Unplug something from a network."),

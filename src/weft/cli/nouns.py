@@ -160,8 +160,15 @@ def _fields(resource: Resource[R, S, C, A], given: dict[str, object]) -> Body:
         at = body
         for one in outer:
             at = at.setdefault(one, {})  # type: ignore[assignment]
-        at[inner] = None if value == types.NONE else value
+        at[inner] = None if value == types.NONE else _said(value)
     return body
+
+
+def _said(value: object) -> object:
+    """Of a list of which it was said that it is none, an empty one."""
+    if not isinstance(value, tuple):
+        return value
+    return tuple(each for each in value if each is not types.NONE)
 
 
 def _parameter(option: Option) -> str:
@@ -187,6 +194,10 @@ def _option(
                 settings["help"] = f"{option.help.removesuffix('.')}, or none."
         case inspect.LiteralType():
             settings["type"] = click.Choice(_words(get_type_hints(form)[option.field]))
+        case inspect.VarTupleType() if option.field in types.REPEATED:
+            settings.update(type=types.OrNone(types.REPEATED[option.field]), multiple=True)
+            if is_change:
+                settings["help"] = f"{option.help.removesuffix('.')}, in place of all; or none."
         case inspect.DictType():
             settings.update(type=types.LABEL, multiple=True)
             if is_change:

@@ -32,6 +32,11 @@ def parse_address(text: str, what: str = "address") -> IPAddress:
     return parsed
 
 
+def parse_next_hops(text: str) -> tuple[IPAddress, ...]:
+    """Addresses with commas between them."""
+    return tuple(parse_address(each.strip(), "next hop") for each in text.split(","))
+
+
 def parse_subnet(text: str, what: str = "subnet") -> IPNetwork:
     """A prefix as ``ADDRESS/LENGTH`` without host bits."""
     address_text, slash, length_text = text.partition("/")

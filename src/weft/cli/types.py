@@ -14,6 +14,7 @@ from weft.cli.parse import (
     parse_allowed,
     parse_label,
     parse_mac,
+    parse_next_hops,
     parse_published,
     parse_range,
     parse_service,
@@ -62,6 +63,16 @@ class Reference(ParamType):
         return self._offer(incomplete)
 
 
+class Connection(Reference):
+    """A network that a router is connected to by the command that makes it."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """As the router's description has it."""
+        return {"network": value} if isinstance(value, str) else value
+
+
 class OrNone(ParamType):
     """What another type takes, or the word none, which is `NONE`."""
 
@@ -90,8 +101,14 @@ PUBLISHED = Parsed("[host:]port:port[/protocol]", parse_published)
 LABEL = Parsed("key=value", parse_label)
 SERVICE = Parsed("service", parse_service)
 TENANT = Reference("tenant", complete.nouns("tenant"))
+ADDRESSES = Parsed("ip,ip", parse_next_hops)
+PREFIX = Parsed("cidr", lambda text: parse_subnet(text, "prefix"))
+ROUTER = Reference("router", complete.nouns("router"))
 NETWORK = Reference("network", complete.nouns("network"))
+CONNECTION = Connection("network", complete.nouns("network"))
 PORT = Reference("port", complete.ports)
 HOST = Reference("host", complete.hosts)
-REFERENCES = {one.name: one for one in (TENANT, NETWORK)}
+REFERENCES = {one.name: one for one in (TENANT, NETWORK, ROUTER)}
 """By noun."""
+REPEATED = {"shared_with": TENANT}
+"""What fields are lists of, of which a flag says one."""

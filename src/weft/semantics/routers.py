@@ -158,7 +158,7 @@ def entries(table: Table, view: View) -> tuple[Entry, ...]:
         if route.source is not None:
             preferred.append(route)
         if route.prefix not in found:
-            found[route.prefix] = _entry(view, table.router_id, route)
+            found[route.prefix] = _entry(view, route)
     return tuple(found[prefix] for prefix in sorted(found, key=_in_order))
 
 
@@ -234,16 +234,20 @@ def _preference(route: RouterRoute) -> tuple[int, str]:
     return -_source_length(route), route.id
 
 
-def _entry(view: View, router_id: RouterId, route: RouterRoute) -> Entry:
+def next_hops_there(view: View, route: RouterRoute) -> tuple[NextHop, ...]:
+    """The next hops of a route that are there: an address of a port, or of another router, on a
+    network that the router is connected to. In the order of the route."""
+    return tuple(_alive(view, route.router_id, route.next_hops))
+
+
+def _entry(view: View, route: RouterRoute) -> Entry:
     if not route.next_hops:
         return Entry(route.prefix, Kind.DROPPED)
-    hops = tuple(_alive(view, router_id, route.next_hops))
+    hops = next_hops_there(view, route)
     return Entry(route.prefix, Kind.VIA if hops else Kind.UNREACHABLE, next_hops=hops)
 
 
 def _alive(view: View, router_id: RouterId, hops: Iterable[IPAddress]) -> Iterator[NextHop]:
-    """The next hops that are there: an address of a port, or of another router, on a network that
-    the router is connected to."""
     connected = view.ask(connections, router_id)
     for hop in hops:
         near = [one for one in connected if hop in one.prefix]

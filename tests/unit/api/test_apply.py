@@ -241,9 +241,15 @@ def test_an_object_that_was_made_by_hand_comes_to_belong_to_an_owner(weftd: Weft
 FAULTS: list[tuple[object, str]] = [
     ("text", "documents[1]: expected an object with a kind, got text"),
     ([], "documents[1]: expected an object with a kind, got a list"),
-    ({"name": "x"}, "documents[1]: field 'kind' is missing; it is one of tenant, network, name"),
+    (
+        {"name": "x"},
+        "documents[1]: field 'kind' is missing; it is one of tenant, network, router, name",
+    ),
     ({"kind": "netwrok"}, "documents[1].kind: 'netwrok' is no kind of object; did you mean"),
-    ({"kind": 7}, "documents[1].kind: '7' is no kind of object; known are tenant, network, name"),
+    (
+        {"kind": 7},
+        "documents[1].kind: '7' is no kind of object; known are tenant, network, router, name",
+    ),
     ({"kind": "network"}, "documents[1]: field 'name' is missing"),
     ({"kind": "network", "name": 7}, "documents[1].name: expected str, got int"),
     ({"kind": "network", "name": "x", "mtu": 9}, "documents[1]: unknown field 'mtu'; known are"),

@@ -181,6 +181,13 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("POST", "/v1/tenants", {"name": "acme", "quota": {"ports": 3, "rules": None}})
     described("POST", "/v1/tenants", {"name": "acme"})  # a conflict
     described("PATCH", "/v1/tenants/acme", {"labels": {"a": "b"}})
+    described("POST", "/v1/routers", {"name": "r1", "networks": [{"network": "foo"}]})
+    described("POST", "/v1/routers", {"name": "r1"})  # a conflict
+    described("PATCH", "/v1/routers/r1", {"labels": {"a": "b"}})
+    described("POST", "/v1/routers/r1/routes", {"prefix": "10.77.0.0/16", "via": ["10.9.0.8"]})
+    described("POST", "/v1/routers/r1/routes", {"prefix": "10.77.0.0/16", "via": ["10.8.0.8"]})
+    described("POST", "/v1/routers/r1/networks", {"network": "nosuch"})
+    described("POST", "/v1/routers/r1/networks", {"network": "foo"})
     wanted = {"kind": "network", "name": "foo", "multicast": "flood"}
     described("POST", "/v1/apply", {"documents": [wanted], "is_dry_run": True})
     described("POST", "/v1/apply", {"documents": [{"kind": "nothing"}]})
@@ -207,6 +214,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "tenants",
         "tenants/acme",
         "tenants/nobody",
+        "routers",
+        "routers/r1",
+        "routers/nobody",
         "export",
         "networks",
         "networks/foo",
@@ -226,6 +236,12 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     ):
         described("GET", f"/v1/{path}")
     described("DELETE", "/v1/networks/foo")  # in use
+    described("DELETE", "/v1/routers/r1/routes?prefix=10.77.0.0/16")
+    described("DELETE", "/v1/routers/r1/routes?prefix=10.77.0.0/16")  # gone
+    described("DELETE", "/v1/routers/r1/networks/foo")
+    described("DELETE", "/v1/routers/r1/networks/foo")  # gone
+    described("DELETE", "/v1/routers/r1")
+    described("DELETE", "/v1/routers/r1")  # gone
     described("DELETE", "/v1/networks/foo/multicast-groups/239.1.1.1")
     described("DELETE", "/v1/networks/foo/multicast-groups/239.1.1.1")  # gone
     described("DELETE", "/v1/networks/foo/multicast-groups/nonsense")

@@ -146,7 +146,7 @@ def test_the_schema_takes_what_weft_takes_and_nothing_else(weft: Weft) -> None:
         validator.validate(value.plain())
     for wrong in (
         {"kind": "network"},
-        {"kind": "router", "name": "x"},
+        {"kind": "switch", "name": "x"},
         {"kind": "network", "name": "a/b"},
         {"kind": "network", "name": "a", "mtu_bytes": 5},
         {"kind": "tenant", "name": "a.b"},

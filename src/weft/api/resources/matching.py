@@ -16,6 +16,11 @@ def if_wanted(wanted: bool, actual: bool) -> bool:
     return actual or not wanted
 
 
+def same_in_any_order(wanted: Sequence[str], actual: Sequence[str]) -> bool:
+    """The same words, in whatever order."""
+    return sorted(wanted) == sorted(actual)
+
+
 def anyhow(wanted: object, actual: object) -> bool:
     """What matters only while something is made."""
     return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weft.api.resources.base import Applied, Column, Document, Option, Resource, Verb
-from weft.api.resources.matching import anyhow, if_wanted, subnets_fit
+from weft.api.resources.matching import anyhow, if_wanted, same_in_any_order, subnets_fit
 from weft.api.schema.networks import NetworkDetail, NetworkInfo, NetworkList
 from weft.control.specs import NetworkChanges, NetworkSpec, Spec
 from weft.errors import (
@@ -21,7 +21,7 @@ from weft.errors import (
 from weft.model.choices import Allocator
 from weft.model.records import AddressRange, Network, Subnet
 from weft.semantics.networks import networks_made_by_hand, subnets_of
-from weft.semantics.tenants import tenant_of, tenants_named
+from weft.semantics.tenants import tenant_name, tenant_of, tenants_named
 from weft.store.interface import View
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def _document(view: View, network: Network) -> Document:
         "is_forced": any(subnet.is_forced for subnet in subnets),
         "labels": dict(network.labels),
         "multicast": network.multicast.value,
+        "shared_with": sorted(tenant_name(view, id) for id in network.shared_with),
         "multicast_groups": [str(group) for group in network.multicast_groups],
     }
 
@@ -193,6 +194,11 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "--multicast",
             "To whom multicast goes: those who joined the group, or all [snoop].",
         ),
+        Option(
+            "shared_with",
+            "--share-with",
+            "Tenant that may connect it to its routers; repeatable.",
+        ),
         Option("is_forced", "--force", "Accept an overlap with a route of the host."),
         Option("labels", "--label", "KEY=VALUE; repeatable."),
     ),
@@ -205,7 +211,12 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
         document=_document,
         exported=networks_made_by_hand,
         brief=_brief,
-        fits={"subnets": subnets_fit, "is_ipv6": if_wanted, "is_forced": anyhow},
+        fits={
+            "shared_with": same_in_any_order,
+            "subnets": subnets_fit,
+            "is_ipv6": if_wanted,
+            "is_forced": anyhow,
+        },
         remove=lambda control, network: control.networks.remove(network.id),
     ),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from weft.api.resources.base import AnyResource
 from weft.api.resources.name import NAME
 from weft.api.resources.network import NETWORK
+from weft.api.resources.router import ROUTER
 from weft.api.resources.tenant import TENANT
 
-RESOURCES: tuple[AnyResource, ...] = (TENANT, NETWORK, NAME)
+RESOURCES: tuple[AnyResource, ...] = (TENANT, NETWORK, ROUTER, NAME)

@@ -55,6 +55,13 @@ from weft.api.schema.ports import (
     PublishRequest,
 )
 from weft.api.schema.queries import Empty, ForceQuery, NetworkQuery
+from weft.api.schema.routers import (
+    ConnectionInfo,
+    RouteInfo,
+    RouteQuery,
+    RouterInfo,
+    RouterList,
+)
 from weft.api.schema.status import (
     Accepted,
     ConflictInfo,
@@ -76,6 +83,7 @@ __all__ = [
     "AttemptInfo",
     "ConflictInfo",
     "ConflictList",
+    "ConnectionInfo",
     "CountersInfo",
     "CountersList",
     "CountersQuery",
@@ -122,6 +130,10 @@ __all__ = [
     "RemoveMulticastGroupQuery",
     "RemoveNameQuery",
     "RotationInfo",
+    "RouteInfo",
+    "RouteQuery",
+    "RouterInfo",
+    "RouterList",
     "Scalar",
     "ShareInfo",
     "StatusInfo",

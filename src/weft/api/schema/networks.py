@@ -64,6 +64,8 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """Ports on all hosts, the hosts' own places not counted."""
     multicast: Multicasting = Multicasting.SNOOP
     """To whom multicast goes: those who have joined the group, or all."""
+    shared_with: tuple[str, ...] = ()
+    """Tenants that may connect it to their routers, beside its own."""
 
 
 class NetworkList(Answer, frozen=True, kw_only=True):
