@@ -17,10 +17,20 @@ maps this tree to its own protocol in one table.
 from __future__ import annotations
 
 import os
+from typing import Self
 
 
 class WeftError(Exception):
     """Base of all errors that Weft raises on purpose."""
+
+    field = ""
+    """The field of the request with which the message begins, where it begins with one."""
+
+    def of_field(self, field: str) -> Self:
+        """The same, about a field of the request."""
+        error = type(self)(f"{field}: {self}")
+        error.field = field
+        return error
 
 
 class InvalidError(WeftError):

@@ -8,9 +8,10 @@ from weft.api.route import AnyRoute, Call, Route, plain
 from weft.api.schema import (
     DetachQuery,
     Empty,
-    NetworkQuery,
+    PortChanges,
     PortInfo,
     PortList,
+    PortQuery,
     PortRequest,
     PublishRequest,
 )
@@ -25,6 +26,7 @@ from weft.errors import (
 )
 from weft.model.choices import LivesWith, TransportProtocol
 from weft.model.records import Owner, Port, PublishedPort
+from weft.semantics.members import members_of
 
 CREATION_ERRORS = (
     InvalidError,
@@ -36,9 +38,16 @@ CREATION_ERRORS = (
 )
 
 
-async def list_ports(context: Context, call: Call[None, NetworkQuery]) -> PortList:
+async def list_ports(context: Context, call: Call[None, PortQuery]) -> PortList:
     """Ports of all hosts."""
-    return PortList(ports=port_infos(context, context.control.ports.list(call.query.network)))
+    control, asked = context.control, call.query
+    if asked.group is None:
+        return PortList(ports=port_infos(context, control.ports.list(asked.network)))
+    members = members_of(control.view, control.groups.find(asked.group))
+    if asked.network is not None:
+        network = control.networks.find(asked.network)
+        members = [port for port in members if port.network_id == network.id]
+    return PortList(ports=port_infos(context, members))
 
 
 async def add(context: Context, call: Call[PortRequest, Empty]) -> PortInfo:
@@ -58,6 +67,11 @@ async def add(context: Context, call: Call[PortRequest, Empty]) -> PortInfo:
 async def inspect(context: Context, call: Call[None, Empty]) -> PortInfo:
     """One port."""
     return port_info(context, context.control.ports.find(call.path["port"]))
+
+
+async def change(context: Context, call: Call[PortChanges, Empty]) -> PortInfo:
+    """What shall be another way of a port of this host."""
+    return port_info(context, await context.control.ports.change(call.path["port"], call.body))
 
 
 async def remove(context: Context, call: Call[None, Empty]) -> None:
@@ -88,6 +102,7 @@ def _port_spec(asked: PortRequest) -> PortSpec:
         mac=asked.mac,
         names=asked.names,
         labels=asked.labels,
+        groups=asked.groups,
         allowed=asked.allowed,
         is_spoof_checked=asked.is_spoof_checked,
         owner=Owner(frontend="cli", lives_with=LivesWith.NAMESPACE),
@@ -122,6 +137,7 @@ async def _add_plugged(context: Context, asked: PortRequest, target: str) -> Por
             mac=asked.mac,
             names=asked.names,
             labels=asked.labels,
+            groups=asked.groups,
             ifname=asked.ifname,
             allowed=asked.allowed,
             is_spoof_checked=asked.is_spoof_checked,
@@ -143,7 +159,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         path="/v1/ports",
         handler=list_ports,
         summary="List the ports of all hosts",
-        query=NetworkQuery,
+        query=PortQuery,
         answer=PortList,
         errors=(InvalidError, NotFoundError),
     ),
@@ -159,6 +175,16 @@ ROUTES: tuple[AnyRoute, ...] = (
         errors=CREATION_ERRORS,
     ),
     plain("GET", "/v1/ports/{port}", inspect, "One port", PortInfo, (NotFoundError,)),
+    Route(
+        method="PATCH",
+        path="/v1/ports/{port}",
+        handler=change,
+        summary="Give a port of this host other labels or security groups",
+        query=Empty,
+        body=PortChanges,
+        answer=PortInfo,
+        errors=(InvalidError, NotFoundError, ConflictError),
+    ),
     plain(
         "DELETE",
         "/v1/ports/{port}",

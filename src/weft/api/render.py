@@ -23,6 +23,7 @@ from weft.cluster.interface import Problem as LinkProblem
 from weft.cluster.standing import Standing
 from weft.control.references import host_name
 from weft.engine.failures import by_record
+from weft.model.choices import Direction
 from weft.model.records import (
     AddressRange,
     AllowedAddress,
@@ -31,10 +32,13 @@ from weft.model.records import (
     Owner,
     Port,
     PublishedPort,
+    SecurityGroup,
     Subnet,
     Veth,
 )
 from weft.semantics.guest import mtu_bytes_of
+from weft.semantics.members import groups_of_each
+from weft.semantics.policy import denied_on
 from weft.semantics.tenants import tenant_name, tenant_of
 
 
@@ -123,7 +127,15 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         shared_with=tuple(
             sorted(tenant_name(context.control.view, id) for id in network.shared_with)
         ),
+        denied=None if network.denied is None else direction_words(network.denied),
+        effective_denied=direction_words(denied_on(context.control.view, network.id)),
+        is_strict=network.is_strict,
     )
+
+
+def direction_words(directions: Iterable[Direction]) -> tuple[str, ...]:
+    """Directions of traffic."""
+    return tuple(direction.value for direction in directions)
 
 
 def problems_by_record(context: Context) -> Mapping[tuple[str, str], Sequence[str]]:
@@ -141,7 +153,12 @@ def host_of(context: Context, port: Port) -> str | None:
 def port_infos(context: Context, ports: Iterable[Port]) -> tuple[PortInfo, ...]:
     """Ports, by network and name."""
     problems = problems_by_record(context)
-    infos = [_port_info(context, port, problems.get((Port.KIND, port.id), ())) for port in ports]
+    listed = tuple(ports)
+    groups = groups_of_each(context.control.view, listed)
+    infos = [
+        _port_info(context, port, groups[port.id], problems.get((Port.KIND, port.id), ()))
+        for port in listed
+    ]
     return tuple(
         sorted(infos, key=lambda info: (info.network, info.names, info.host or "", info.id))
     )
@@ -182,7 +199,9 @@ def network_name(context: Context, network_id: str) -> str:
     return network.name if network else network_id
 
 
-def _port_info(context: Context, port: Port, problems: Sequence[str]) -> PortInfo:
+def _port_info(
+    context: Context, port: Port, groups: Iterable[SecurityGroup], problems: Sequence[str]
+) -> PortInfo:
     return PortInfo(
         id=port.id,
         network=network_name(context, port.network_id),
@@ -193,6 +212,7 @@ def _port_info(context: Context, port: Port, problems: Sequence[str]) -> PortInf
         addresses=tuple(str(address) for address in port.addresses),
         names=port.names,
         labels=dict(port.labels),
+        groups=tuple(group.name for group in groups),
         allowed=tuple(_allowed(allowed) for allowed in port.allowed),
         is_spoof_checked=port.is_spoof_checked,
         device=_device(port.veth) if port.veth is not None else None,

@@ -29,6 +29,7 @@ def attach(
     mac: MacAddress | None,
     names: tuple[str, ...],
     labels: tuple[tuple[str, str], ...],
+    groups: tuple[str, ...],
     ifname: str | None,
     allowed: tuple[AllowedAddress, ...],
     no_spoof_check: bool,
@@ -46,6 +47,7 @@ def attach(
       weft attach 4711 foo --ip 192.168.1.9 --name box
       weft attach /run/netns/box foo --ifname net1 --no-default-route
       weft attach router foo --allow-address 10.9.0.0/16
+      weft attach web foo --group web --label app=shop
     """
     spec = AttachSpec(
         target=target,
@@ -54,6 +56,7 @@ def attach(
         mac=mac,
         names=names,
         labels=labels,
+        groups=groups,
         ifname=ifname,
         allowed=allowed,
         is_spoof_checked=not no_spoof_check,

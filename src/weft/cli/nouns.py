@@ -46,7 +46,7 @@ def group(resource: Resource[R, S, C, A], *, more: Decorate | None = None) -> cl
 def _create(resource: Resource[R, S, C, A], more: Decorate | None) -> Callable[..., None]:
     def create(name: str, as_json: bool, **given: object) -> None:
         with progress(f"making {resource.noun} {name}"):
-            body = {"name": name, **_fields(resource, given)}
+            body = {**_name(resource, name), **_fields(resource, given)}
             made = connect().send(resource.info, "POST", resource.plural, body=body)
         _say(resource, resource.verbs["create"], made, as_json)
 
@@ -92,7 +92,7 @@ def _inspect(resource: Resource[R, S, C, A]) -> Callable[..., None]:
 def _set(resource: Resource[R, S, C, A]) -> Callable[..., None]:
     def set_(reference: str, as_json: bool, **given: object) -> None:
         options = {one.flag: one for one in resource.options}
-        body = _fields(resource, given)
+        body = _fields(resource, given, is_change=True)
         if not body:
             flags = ", ".join(
                 flag for flag, one in options.items() if _has(resource.changes, one.field)
@@ -126,6 +126,14 @@ def _say(resource: Resource[R, S, C, A], verb: Verb[A], one: A, as_json: bool) -
         click.echo(f"{resource.noun} {_called(resource, one)}: {text}")
 
 
+def _name(resource: Resource[R, S, C, A], name: str) -> Body:
+    """``acme/web`` is a name, and whose it is."""
+    tenant, slash, inner = name.partition("/")
+    if not slash or not _has(resource.spec, "tenant"):
+        return {"name": name}
+    return {"name": inner, "tenant": tenant}
+
+
 def _called(resource: Resource[R, S, C, A], one: object) -> str:
     assert resource.called is not None and isinstance(one, resource.info)
     return resource.called(one)[0]
@@ -149,12 +157,14 @@ def _help(resource: Resource[R, S, C, A], word: str, verb: Verb[A]) -> str:
     return f"{verb.summary}.{more}\n\n\b\nExamples:\n{lines}\n"
 
 
-def _fields(resource: Resource[R, S, C, A], given: dict[str, object]) -> Body:
+def _fields(
+    resource: Resource[R, S, C, A], given: dict[str, object], *, is_change: bool = False
+) -> Body:
     """What was said, as the fields of a request; what was not is left out."""
     body: Body = {}
     fields = {_parameter(one): one.field for one in resource.options}
     for name, value in given.items():
-        if value is None or value is False or value == ():
+        if value is None or value == () or (value is False and not is_change):
             continue
         *outer, inner = fields.get(name, name).split(".")
         at = body
@@ -181,9 +191,11 @@ def _option(
     """The command with a flag more, if the form has its field."""
     if not _has(form, option.field):
         return command
-    kind = _type_of(form, option.field)
+    kind, flag = _type_of(form, option.field), option.flag
     settings: dict[str, object] = {"help": option.help}
     match _plain(kind):
+        case inspect.BoolType() if is_change:
+            flag, settings["default"] = f"{flag}/--no-{flag.lstrip('-')}", None
         case inspect.BoolType():
             settings["is_flag"] = True
         case inspect.IntType(ge=least, le=most, lt=bound):
@@ -198,13 +210,16 @@ def _option(
             settings.update(type=types.OrNone(types.REPEATED[option.field]), multiple=True)
             if is_change:
                 settings["help"] = f"{option.help.removesuffix('.')}, in place of all; or none."
+        case inspect.StrType() if is_change and _is_nullable(kind):
+            settings["type"] = types.OrNone(click.STRING)
+            settings["help"] = f"{option.help.removesuffix('.')}, or none."
         case inspect.DictType():
             settings.update(type=types.LABEL, multiple=True)
             if is_change:
                 settings["help"] = "KEY=VALUE, in place of all that it has; repeatable."
         case _:
             settings["type"] = types.REFERENCES.get(option.field)
-    return click.option(option.flag, _parameter(option), **settings)(command)  # type: ignore[arg-type]
+    return click.option(flag, _parameter(option), **settings)(command)  # type: ignore[arg-type]
 
 
 def _words(hint: object) -> list[str]:

@@ -22,6 +22,13 @@ _OPTIONS = (
     click.option(
         "--label", "labels", multiple=True, type=types.LABEL, help="KEY=VALUE; repeatable."
     ),
+    click.option(
+        "--group",
+        "groups",
+        multiple=True,
+        type=types.SECURITY_GROUP,
+        help="Security group of which it is a member; repeatable.",
+    ),
     click.option("--ifname", help="Interface's name inside [first free of eth0, eth1 …]."),
     click.option(
         "--allow-address",

@@ -19,7 +19,7 @@ from weft.model.records import AllowedAddress
 
 @click.group()
 def port() -> None:
-    """Add, list and remove ports, every field explicit."""
+    """Add, list, change and remove ports."""
 
 
 @port.command()
@@ -45,6 +45,7 @@ def add(
     mac: MacAddress | None,
     names: tuple[str, ...],
     labels: tuple[tuple[str, str], ...],
+    groups: tuple[str, ...],
     ifname: str | None,
     allowed: tuple[AllowedAddress, ...],
     no_spoof_check: bool,
@@ -68,6 +69,7 @@ def add(
         mac=mac,
         names=names,
         labels=labels,
+        groups=groups,
         ifname=ifname,
         allowed=allowed,
         is_spoof_checked=not no_spoof_check,
@@ -83,16 +85,18 @@ def add(
 
 @port.command("ls")
 @click.argument("network", required=False, type=types.NETWORK)
+@click.option("--group", type=types.SECURITY_GROUP, help="Members of this security group alone.")
 @json_option
-def list_(network: str | None, as_json: bool) -> None:
+def list_(network: str | None, group: str | None, as_json: bool) -> None:
     """List the ports of all hosts, or of one NETWORK.
 
     \b
     Examples:
       weft port ls
       weft port ls foo --json
+      weft port ls --group web
     """
-    answer = connect().get(PortList, "ports", query={"network": network})
+    answer = connect().get(PortList, "ports", query={"network": network, "group": group})
     if as_json:
         print_json(answer)
     else:
@@ -116,6 +120,50 @@ def inspect(name: str, as_json: bool) -> None:
         print_json(found)
     else:
         print_port(found)
+
+
+@port.command("set")
+@click.argument("name", metavar="PORT", type=types.PORT)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    type=types.OrNone(types.SECURITY_GROUP),
+    help="Security group, in place of all that it names; repeatable, or none.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    type=types.OrNone(types.LABEL),
+    help="KEY=VALUE, in place of all that it has; repeatable, or none.",
+)
+@json_option
+def set_(
+    name: str,
+    groups: tuple[object, ...],
+    labels: tuple[object, ...],
+    as_json: bool,
+) -> None:
+    """Give a port of this host other security groups or other labels.
+
+    \b
+    Examples:
+      weft port set web.foo --group web --group admin
+      weft port set web.foo --label app=shop --label zone=a
+      weft port set web.foo --group none
+    """
+    given = {"groups": groups, "labels": labels}
+    body = {field: () if types.NONE in said else said for field, said in given.items() if said}
+    if not body:
+        raise click.UsageError("say what shall be another way: --group, --label")
+    changed = connect().send(PortInfo, "PATCH", "ports", name, body=body)
+    if as_json:
+        print_json(changed)
+        return
+    facts = [*(f"group {each}" for each in changed.groups), *map("=".join, changed.labels.items())]
+    name = changed.names[0] if changed.names else changed.id
+    click.echo(f"port {name} on {changed.network}: {', '.join(facts) or 'no group, no label'}")
 
 
 @port.command()

@@ -47,6 +47,7 @@ def print_port(port: PortDetail) -> None:
             ("names", "\n".join(port.names) or "-"),
             ("published", published(port)),
             *((f"label {key}", value) for key, value in port.labels.items()),
+            ("groups", ", ".join(port.groups) or "-"),
             ("interface", port.device.peer_ifname if port.device else "-"),
             ("state", state(port)),
             *(("problem", problem) for problem in port.problems),

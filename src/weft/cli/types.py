@@ -86,6 +86,12 @@ class OrNone(ParamType):
         """See above."""
         return NONE if value in ("none", NONE) else self._inner.convert(value, param, ctx)
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """As the other type."""
+        return self._inner.shell_complete(ctx, param, incomplete)
+
 
 NONE = object()
 """Said to be none, as opposed to not said."""
@@ -108,7 +114,8 @@ NETWORK = Reference("network", complete.nouns("network"))
 CONNECTION = Connection("network", complete.nouns("network"))
 PORT = Reference("port", complete.ports)
 HOST = Reference("host", complete.hosts)
-REFERENCES = {one.name: one for one in (TENANT, NETWORK, ROUTER)}
+SECURITY_GROUP = Reference("group", complete.nouns("group"))
+REFERENCES = {one.name: one for one in (TENANT, NETWORK, ROUTER, SECURITY_GROUP)}
 """By noun."""
-REPEATED = {"shared_with": TENANT}
+REPEATED = {"shared_with": TENANT, "networks": NETWORK}
 """What fields are lists of, of which a flag says one."""

@@ -20,6 +20,7 @@ from weft.control.answers.conflicts import Conflict, conflicts
 from weft.control.context import Context
 from weft.control.encryption import Encryption
 from weft.control.followers import Followers
+from weft.control.groups import Groups
 from weft.control.host_access import HostAccess
 from weft.control.hosts import Hosts, Records
 from weft.control.multicast import Multicast
@@ -55,6 +56,7 @@ class Control:
         self.routers = Routers(context, self.addresses)
         self.ports = Ports(context, self.addresses, self.reservations)
         self.names = Names(context)
+        self.groups = Groups(context)
         self.host_access = HostAccess(context, self.ports)
         self.encryption = Encryption(context)
         self.multicast = Multicast(context)

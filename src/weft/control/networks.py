@@ -9,6 +9,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from weft.control.context import Context
+from weft.control.directions import directions
+from weft.control.group_references import groups_on
 from weft.control.multicast import check_group
 from weft.control.quotas import check_quota
 from weft.control.references import (
@@ -95,6 +97,8 @@ class Networks:
                 multicast=Multicasting(spec.multicast),
                 multicast_groups=_groups(spec.multicast_groups),
                 shared_with=_tenants(self._context.view, spec.shared_with),
+                denied=None if spec.denied is None else directions(spec.denied),
+                is_strict=spec.is_strict,
             )
             check_sharing(self._context.view, network)
             subnets = self._subnets_for(network, spec, adopt)
@@ -143,11 +147,14 @@ class Networks:
 
     async def remove(self, reference: str) -> Network:
         """Remove a network with its subnets, names and reservations, on all hosts; InUseError names
-        the workloads on it and their hosts. The hosts' own places (expose) go with the network, and
-        so do its counterparts in other systems."""
+        the workloads on it and their hosts, or the security groups that name it. The hosts' own
+        places (expose) go with the network, and so do its counterparts in other systems."""
         async with self._context.lock:
             network = self.find(reference)
             self._check_unused(network)
+            groups = groups_on(self._context.view, network)
+            if groups:
+                raise InUseError(f"network {network.name}: is named by {users_of(groups)}")
             await self._context.commit(self._removal(network))
             return network
 
@@ -278,8 +285,11 @@ class Networks:
 
 def _changed(network: Network, changes: NetworkChanges) -> Network:
     labels, multicast, groups = changes.labels, changes.multicast, changes.multicast_groups
+    denied = network.denied if changes.denied is UNSET else changes.denied
     return replace(
         network,
+        denied=None if denied is None else directions(denied),
+        is_strict=network.is_strict if changes.is_strict is UNSET else changes.is_strict,
         name=network.name if changes.name is UNSET else changes.name,
         labels=network.labels if labels is UNSET else check_labels(labels),
         multicast=network.multicast if multicast is UNSET else Multicasting(multicast),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableSequence, Sequence
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from weft.control.addresses import Addresses
 from weft.control.context import Context, Target
+from weft.control.group_references import group_ids
 from weft.control.held_ports import HeldPorts
 from weft.control.quotas import check_quota
 from weft.control.references import (
@@ -20,7 +22,7 @@ from weft.control.references import (
     port_label,
 )
 from weft.control.reservations import Reservations
-from weft.control.specs import AttachSpec, PortSpec
+from weft.control.specs import AttachSpec, PortChanges, PortSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
 from weft.model.choices import LivesWith
@@ -114,6 +116,19 @@ class Ports:
                 await self._context.commit([Put(changed)], must_hold=changed)
             return changed
 
+    async def change(self, reference: str, changes: PortChanges) -> Port:
+        """Give a port of this host other labels, or let it name other security groups."""
+        async with self._context.lock:
+            port = self._own(self.find(reference).id)
+            view, labels, groups = self._context.view, changes.labels, changes.groups
+            changed = replace(port, labels=port.labels if labels is UNSET else check_labels(labels))
+            if groups is not UNSET:
+                network = find_network(view, port.network_id)
+                changed = replace(changed, groups=group_ids(view, groups, network))
+            if changed != port:
+                await self._context.commit([Put(changed)], must_hold=changed)
+            return changed
+
     async def remove(self, port_id: PortId, *, is_awaited: bool = True) -> None:
         """Remove a port; its addresses go to rest. Nothing happens if it is gone already.
 
@@ -144,6 +159,7 @@ class Ports:
                     mac=spec.mac,
                     names=names,
                     labels=spec.labels,
+                    groups=spec.groups,
                     allowed=spec.allowed,
                     is_spoof_checked=spec.is_spoof_checked,
                     device=Veth(
@@ -213,6 +229,7 @@ class Ports:
             addresses=addresses,
             names=check_dns_names(spec.names),
             labels=check_labels(spec.labels),
+            groups=group_ids(self._context.view, spec.groups, network),
             allowed=tuple(
                 replace(pair, mac=check_mac(pair.mac)) if pair.mac else pair
                 for pair in spec.allowed

@@ -39,14 +39,14 @@ def find_network(view: View, reference: str) -> Network:
     if found:
         raise ConflictError(f"network {reference}: several ids begin so; give more digits")
     raise NotFoundError(
-        f"network {reference}: not found{_near(reference, (n.name for n in view.list(Network)))}"
+        f"network {reference}: not found{near(reference, (n.name for n in view.list(Network)))}"
     )
 
 
 def networks_meant(view: View, reference: str) -> list[Network]:
     """All that a reference may mean: one, where it is a good one."""
     return networks_named(view, reference) or [
-        network for network in view.list(Network) if _is_id(reference, network.id)
+        network for network in view.list(Network) if is_id(reference, network.id)
     ]
 
 
@@ -61,7 +61,7 @@ def networks_named(view: View, reference: str) -> list[Network]:
 def find_router(view: View, reference: str) -> Router:
     """By name, ``tenant/name``, id, or the unambiguous beginning of an id."""
     found = routers_named(view, reference) or [
-        router for router in view.list(Router) if _is_id(reference, router.id)
+        router for router in view.list(Router) if is_id(reference, router.id)
     ]
     if len(found) == 1:
         return found[0]
@@ -69,7 +69,7 @@ def find_router(view: View, reference: str) -> Router:
         ids = ", ".join(sorted(router.id for router in found))
         raise ConflictError(f"router {reference}: several are called so; give one of the ids {ids}")
     names = (router.name for router in view.list(Router))
-    raise NotFoundError(f"router {reference}: not found{_near(reference, names)}")
+    raise NotFoundError(f"router {reference}: not found{near(reference, names)}")
 
 
 def routers_named(view: View, reference: str) -> list[Router]:
@@ -90,7 +90,7 @@ def find_tenant(view: View, reference: str) -> Tenant:
     """By name, id, or the unambiguous beginning of an id."""
     tenants = all_tenants(view)
     found = [tenant for tenant in tenants if tenant.name == reference] or [
-        tenant for tenant in tenants if _is_id(reference, tenant.id)
+        tenant for tenant in tenants if is_id(reference, tenant.id)
     ]
     if len(found) == 1:
         return found[0]
@@ -98,12 +98,12 @@ def find_tenant(view: View, reference: str) -> Tenant:
         ids = ", ".join(tenant.id for tenant in found)
         raise ConflictError(f"tenant {reference}: several are called so; give one of the ids {ids}")
     names = (tenant.name for tenant in tenants)
-    raise NotFoundError(f"tenant {reference}: not found{_near(reference, names)}")
+    raise NotFoundError(f"tenant {reference}: not found{near(reference, names)}")
 
 
 def find_port(view: View, reference: str) -> Port:
     """By id, beginning of an id, ``NAME`` or ``NAME.NETWORK``."""
-    found = [port for port in view.list(Port) if _is_id(reference, port.id)]
+    found = [port for port in view.list(Port) if is_id(reference, port.id)]
     if not found:
         found = _ports_named(view, reference.lower())
     if len(found) == 1:
@@ -112,28 +112,28 @@ def find_port(view: View, reference: str) -> Port:
         ids = ", ".join(sorted(port.id for port in found))
         raise ConflictError(f"port {reference}: several are called so; give one of the ids {ids}")
     names = {name for port in view.list(Port) for name in port.names}
-    raise NotFoundError(f"port {reference}: not found{_near(reference, names)}")
+    raise NotFoundError(f"port {reference}: not found{near(reference, names)}")
 
 
 def find_host(view: View, reference: str) -> Host:
     """By name, id, or the unambiguous beginning of an id."""
     hosts = list(view.list(Host))
     found = [host for host in hosts if host.name == reference] or [
-        host for host in hosts if _is_id(reference, host.id)
+        host for host in hosts if is_id(reference, host.id)
     ]
     if len(found) == 1:
         return found[0]
     if found:
         ids = ", ".join(sorted(host.id for host in found))
         raise ConflictError(f"host {reference}: several are called so; give one of the ids {ids}")
-    raise NotFoundError(f"host {reference}: not found{_near(reference, (h.name for h in hosts))}")
+    raise NotFoundError(f"host {reference}: not found{near(reference, (h.name for h in hosts))}")
 
 
-def check_network_name(name: str) -> str:
+def check_network_name(name: str, kind: str = "network") -> str:
     """A name that can be a path element, an argument and a DNS label."""
     if not _NETWORK_NAME.fullmatch(name):
         raise InvalidError(
-            f"network name {name!r}: use 1 to 63 letters, digits, '_', '.' and '-', "
+            f"{kind} name {name!r}: use 1 to 63 letters, digits, '_', '.' and '-', "
             "beginning with a letter or digit"
         )
     return name
@@ -265,10 +265,12 @@ def _ports_named(view: View, reference: str) -> list[Port]:
     ]
 
 
-def _is_id(reference: str, id: str) -> bool:
+def is_id(reference: str, id: str) -> bool:
+    """Whether a reference may be an id, or the beginning of one."""
     return reference == id or (len(reference) >= MIN_PREFIX and id.startswith(reference))
 
 
-def _near(reference: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(reference, list(names), n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+def near(reference: str, names: Iterable[str]) -> str:
+    """For messages: names that may have been meant."""
+    found = difflib.get_close_matches(reference, list(names), n=3)
+    return f"; did you mean {' or '.join(found)}?" if found else ""

@@ -25,6 +25,8 @@ from weft.model.values import Count, Words
 
 MulticastWord = Literal["snoop", "flood"]
 """As users say it; see `model.choices.Multicasting`."""
+DirectionWord = Literal["ingress", "egress"]
+"""Of traffic, as the workload sees it."""
 NETWORK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 TENANT_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
@@ -65,6 +67,8 @@ class TenantSpec(Spec, frozen=True, kw_only=True):
     name: TenantName
     labels: Labels = ()
     quota: QuotaSpec = QuotaSpec()
+    denied: tuple[DirectionWord, ...] = ()
+    """In these directions its ports get, or send, only what a rule of a security group allows."""
 
 
 class TenantChanges(Spec, frozen=True, kw_only=True):
@@ -74,6 +78,7 @@ class TenantChanges(Spec, frozen=True, kw_only=True):
     labels: Labels | UnsetType = UNSET
     """All that it shall have."""
     quota: QuotaSpec | UnsetType = UNSET
+    denied: tuple[DirectionWord, ...] | UnsetType = UNSET
 
 
 class SubnetSpec(Spec, frozen=True, kw_only=True):
@@ -111,6 +116,11 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     """Multicast groups of which all its ports are members, whatever they report."""
     shared_with: tuple[TenantName, ...] = ()
     """Tenants that may connect it to their routers, beside its own."""
+    denied: tuple[DirectionWord, ...] | None = None
+    """In these directions its ports get, or send, only what a rule of a security group allows.
+    null: as its tenant has it."""
+    is_strict: bool = False
+    """TCP that is in the middle of a connection nobody has seen begin is dropped."""
 
 
 class NetworkChanges(Spec, frozen=True, kw_only=True):
@@ -125,6 +135,10 @@ class NetworkChanges(Spec, frozen=True, kw_only=True):
     """Multicast groups of which all its ports are members, whatever they report."""
     shared_with: tuple[TenantName, ...] | UnsetType = UNSET
     """All tenants that may connect it to their routers, beside its own."""
+    denied: tuple[DirectionWord, ...] | UnsetType | None = UNSET
+    """null: as its tenant has it."""
+    is_strict: bool | UnsetType = UNSET
+    """TCP that is in the middle of a connection nobody has seen begin is dropped."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):
@@ -138,7 +152,9 @@ class PortSpec(Spec, frozen=True, kw_only=True):
     is_exact: bool = False
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[Words, Words], ...] = ()
+    groups: tuple[str, ...] = ()
+    """Security groups of the network's tenant."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     device: Device | None = None
@@ -158,12 +174,23 @@ class AttachSpec(Spec, frozen=True, kw_only=True):
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
     """Empty: the container's name, if it is one."""
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[Words, Words], ...] = ()
+    groups: tuple[str, ...] = ()
+    """Security groups of the network's tenant."""
     ifname: str | None = None
     """None: the first free of eth0, eth1, …"""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     is_default_route: bool = True
+
+
+class PortChanges(Spec, frozen=True, kw_only=True):
+    """What shall be another way of a port; what is left out stays as it is."""
+
+    labels: Labels | UnsetType = UNSET
+    """All that it shall have."""
+    groups: tuple[str, ...] | UnsetType = UNSET
+    """All security groups that it shall name; of others it is a member by its labels."""
 
 
 class NameSpec(Spec, frozen=True, kw_only=True):

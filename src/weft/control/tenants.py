@@ -9,11 +9,12 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from weft.control.context import Context
+from weft.control.directions import directions
 from weft.control.references import check_labels, check_tenant_name, find_tenant, users_of
 from weft.control.specs import QuotaSpec, TenantChanges, TenantSpec
 from weft.errors import ConflictError, InUseError, InvalidError
 from weft.model.ids import TenantId
-from weft.model.records import Quota, Router, Subnet, Tenant
+from weft.model.records import Quota, Router, SecurityGroup, Subnet, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT, DEFAULT_TENANT_NAME, tenant_id
 from weft.semantics.tenants import all_tenants, networks_of, tenants_named
 from weft.store.interface import Change, Delete, Put, View
@@ -43,28 +44,30 @@ class Tenants:
                 new_tenant(view, spec.name),
                 labels=check_labels(spec.labels),
                 quota=_changed(None, spec.quota),
+                denied=directions(spec.denied),
             )
             await self._context.commit([Put(made)])
             return made
 
     async def change(self, reference: str, changes: TenantChanges) -> Tenant:
-        """Give a tenant another name, other labels or another quota. What it has stays, also where
-        a quota is smaller than that. ConflictError: the name is taken."""
+        """Give a tenant another name, other labels, another quota or another default. What it has
+        stays, also where a quota is smaller than that. ConflictError: the name is taken."""
         async with self._context.lock:
             tenant = self.find(reference)
-            labels, quota = changes.labels, changes.quota
+            labels, quota, denied = changes.labels, changes.quota, changes.denied
             changed = replace(
                 tenant,
                 name=self._new_name(tenant, changes),
                 labels=tenant.labels if labels is UNSET else check_labels(labels),
                 quota=tenant.quota if quota is UNSET else _changed(tenant.quota, quota),
+                denied=tenant.denied if denied is UNSET else directions(denied),
             )
             if changed != tenant:
                 await self._context.commit([Put(changed)])
             return changed
 
     async def remove(self, reference: str) -> Tenant:
-        """Remove a tenant that has nothing; InUseError names its networks and routers."""
+        """Remove a tenant that has nothing; InUseError names its networks, routers or groups."""
         async with self._context.lock:
             tenant = self.find(reference)
             self._check_unused(tenant)
@@ -92,6 +95,9 @@ class Tenants:
         routers = sorted(router.name for router in view.by(Router, "tenant_id", tenant.id))
         if routers:
             raise InUseError(f"tenant {tenant.name}: in use by router {users_of(routers)}")
+        groups = sorted(each.name for each in view.by(SecurityGroup, "tenant_id", tenant.id))
+        if groups:
+            raise InUseError(f"tenant {tenant.name}: in use by group {users_of(groups)}")
         pools = [str(each.cidr) for each in view.list(Subnet) if each.tenant_id == tenant.id]
         if pools:
             raise InUseError(f"tenant {tenant.name}: in use by address pool {users_of(pools)}")

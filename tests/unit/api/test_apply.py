@@ -24,7 +24,15 @@ from weft.errors import (
     WeftError,
 )
 from weft.model.addresses import ip_address, ip_network
-from weft.model.records import Name, Network, Record, Subnet, Tenant
+from weft.model.records import (
+    Name,
+    Network,
+    Record,
+    SecurityGroup,
+    SecurityRule,
+    Subnet,
+    Tenant,
+)
 
 SHOP: list[object] = [
     {"kind": "name", "name": "db", "network": "shop/back", "addresses": ["10.9.0.9"]},
@@ -67,7 +75,14 @@ def export(weftd: Weftd, owner: str | None = None) -> tuple[dict[str, object], .
 
 
 def records(weftd: Weftd) -> dict[type[Record], dict[str, Record]]:
-    kinds: tuple[type[Record], ...] = (Tenant, Network, Subnet, Name)
+    kinds: tuple[type[Record], ...] = (
+        Tenant,
+        Network,
+        Subnet,
+        Name,
+        SecurityGroup,
+        SecurityRule,
+    )
     return {kind: {one.id: one for one in weftd.store.list(kind)} for kind in kinds}
 
 
@@ -241,15 +256,9 @@ def test_an_object_that_was_made_by_hand_comes_to_belong_to_an_owner(weftd: Weft
 FAULTS: list[tuple[object, str]] = [
     ("text", "documents[1]: expected an object with a kind, got text"),
     ([], "documents[1]: expected an object with a kind, got a list"),
-    (
-        {"name": "x"},
-        "documents[1]: field 'kind' is missing; it is one of tenant, network, router, name",
-    ),
+    ({"name": "x"}, "documents[1]: field 'kind' is missing; it is one of tenant, network, "),
     ({"kind": "netwrok"}, "documents[1].kind: 'netwrok' is no kind of object; did you mean"),
-    (
-        {"kind": 7},
-        "documents[1].kind: '7' is no kind of object; known are tenant, network, router, name",
-    ),
+    ({"kind": 7}, "documents[1].kind: '7' is no kind of object; known are tenant, network, "),
     ({"kind": "network"}, "documents[1]: field 'name' is missing"),
     ({"kind": "network", "name": 7}, "documents[1].name: expected str, got int"),
     ({"kind": "network", "name": "x", "mtu": 9}, "documents[1]: unknown field 'mtu'; known are"),
@@ -380,10 +389,18 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=6,
 )
+RULES = [
+    "allow ingress",
+    "drop ingress",
+    "allow ingress tcp 80 from group:a",
+    "allow egress to network:b priority 7 (x)",
+    "allow egress from any",
+    "",
+]
 LIKELY = st.fixed_dictionaries(
     {},
     optional={
-        "kind": st.sampled_from(["network", "tenant", "name", "router"]),
+        "kind": st.sampled_from(["network", "tenant", "name", "group", "router"]),
         "name": st.sampled_from(["a", "b", "a.b", ""]) | ANY,
         "network": st.sampled_from(["a", "x/b", ""]) | ANY,
         "tenant": st.sampled_from(["x", "default", "a.b"]) | ANY,
@@ -393,6 +410,10 @@ LIKELY = st.fixed_dictionaries(
         | ANY,
         "addresses": st.just(["10.1.0.9"]) | ANY,
         "labels": st.dictionaries(st.text(max_size=3), st.text(max_size=3)) | ANY,
+        "rules": st.lists(st.sampled_from(RULES) | ANY, max_size=3) | ANY,
+        "selector": st.sampled_from(["a=b", "!c,d!=e|f", "*", "="]) | ANY,
+        "denied": st.lists(st.sampled_from(["ingress", "egress"]), max_size=2) | ANY,
+        "networks": st.lists(st.sampled_from(["a", "b"]), max_size=2) | ANY,
         "quota": st.dictionaries(st.sampled_from(["ports", "networks"]), st.integers(-1, 3)) | ANY,
     },
 )

@@ -188,6 +188,15 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("POST", "/v1/routers/r1/routes", {"prefix": "10.77.0.0/16", "via": ["10.8.0.8"]})
     described("POST", "/v1/routers/r1/networks", {"network": "nosuch"})
     described("POST", "/v1/routers/r1/networks", {"network": "foo"})
+    rules = ["allow ingress tcp 80", {"action": "drop", "direction": "egress", "peer": "fd00::/8"}]
+    described("POST", "/v1/groups", {"name": "web", "tenant": "acme", "rules": rules})
+    described("POST", "/v1/groups", {"name": "db", "rules": ["alow"]})
+    described("PATCH", "/v1/groups/acme%2Fweb", {"selector": "a=b", "denied": ["ingress"]})
+    added = described("POST", "/v1/groups/acme%2Fweb/rules", {"rule": "allow ingress udp 53"})
+    rule = f"/v1/groups/acme%2Fweb/rules/{added['id']}"
+    described("PUT", rule, {"rule": "allow ingress udp 54"})
+    described("PATCH", f"/v1/ports/{port['id']}", {"labels": {"a": "b"}, "groups": []})
+    described("PATCH", f"/v1/ports/{port['id']}", {"groups": ["nosuch"]})
     wanted = {"kind": "network", "name": "foo", "multicast": "flood"}
     described("POST", "/v1/apply", {"documents": [wanted], "is_dry_run": True})
     described("POST", "/v1/apply", {"documents": [{"kind": "nothing"}]})
@@ -217,6 +226,12 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "routers",
         "routers/r1",
         "routers/nobody",
+        "groups",
+        "groups?tenant=acme",
+        "groups/acme%2Fweb",
+        "groups/acme%2Fweb/rules",
+        "groups/nosuch/rules",
+        "ports?group=acme%2Fweb",
         "export",
         "networks",
         "networks/foo",
@@ -251,6 +266,9 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("DELETE", f"/v1/ports/{port['id']}")
     described("PATCH", "/v1/networks/foo", {"name": "bar", "multicast": "flood"})
     described("DELETE", "/v1/networks/bar")
+    described("DELETE", rule)
+    described("DELETE", rule)  # gone
+    described("DELETE", "/v1/groups/acme%2Fweb")
     described("DELETE", "/v1/tenants/default")  # it is always there
     described("DELETE", "/v1/tenants/acme")
     described("DELETE", "/v1/hosts/nobody")

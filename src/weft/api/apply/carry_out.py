@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import msgspec
@@ -17,6 +19,7 @@ from weft.api.resources.table import RESOURCES
 from weft.control.control import Control
 from weft.errors import InUseError, WeftError
 from weft.model.codec import decode_hook
+from weft.model.records import Record
 from weft.store.interface import View
 
 
@@ -30,14 +33,20 @@ async def ask(control: Control, steps: Sequence[Step]) -> None:
     going = [step for step in steps if step.action == "remove"]
     later = []
     for step in going:
+        if step.resource.applied.later:
+            await _change(control, step, step.resource.applied.later)
+    for step in going:
         try:
             await _remove(control, step)
         except InUseError:
             later.append(step)
+    finish: list[tuple[Step, Record]] = []
     for step in steps:
         await asyncio.sleep(0)
         if step.action in ("create", "change"):
-            await _make(control, step)
+            finish.append((step, await _make(control, step)))
+    for step, record in finish:
+        await _finish(control, step, record)
     for step in later:
         await _remove(control, step)
 
@@ -82,16 +91,43 @@ def _least(resource: AnyResource) -> tuple[frozenset[str], Document]:
     return required, plain(resource.spec(**dict.fromkeys(required, "")))
 
 
-async def _make(control: Control, step: Step) -> None:
+async def _make(control: Control, step: Step) -> Record:
+    """All of it, but for what may name others that are not there yet."""
     resource = step.resource
-    try:
+    body = {
+        field: value for field, value in step.body.items() if field not in resource.applied.later
+    }
+    with _placed(step):
         if step.record is None:
-            await resource.create(control, spec_of(resource, step.body))
-        else:
-            changes = msgspec.convert(step.body, resource.changes, dec_hook=decode_hook)
-            await resource.change(control, step.record, changes)
+            made: Record = await resource.create(control, spec_of(resource, body))
+            return made
+        return await _change(control, step, body) if body else step.record
+
+
+async def _finish(control: Control, step: Step, record: Record) -> None:
+    """What was left out."""
+    later = step.resource.applied.later
+    body = {field: value for field, value in step.body.items() if field in later}
+    if body:
+        await asyncio.sleep(0)
+        with _placed(step):
+            await _change(control, replace(step, record=record), body)
+
+
+async def _change(control: Control, step: Step, body: Mapping[str, object]) -> Record:
+    changes = msgspec.convert(body, step.resource.changes, dec_hook=decode_hook)
+    changed: Record = await step.resource.change(control, step.record, changes)
+    return changed
+
+
+@contextlib.contextmanager
+def _placed(step: Step) -> Iterator[None]:
+    """An error says of which document it is, and of which field."""
+    try:
+        yield
     except WeftError as error:
-        raise type(error)(f"documents[{step.index}]: {error}") from error
+        colon = "." if error.field else ": "
+        raise type(error)(f"documents[{step.index}]{colon}{error}") from error
 
 
 async def _remove(control: Control, step: Step) -> None:

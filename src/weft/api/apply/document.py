@@ -101,7 +101,12 @@ def _read(index: int, data: bytes, faults: Faults) -> Wanted | None:
         where, what = sentence(str(error), resource.spec)
         faults.add(index, what, where)
         return None
-    given = cast("Document", restrict(plain(spec), said))
+    wrong = list(resource.applied.faults(spec))
+    for where, what in wrong:
+        faults.add(index, what, where)
+    if wrong:
+        return None
+    given = resource.applied.normal(spec, cast("Document", restrict(plain(spec), said)))
     if isinstance(given.get("labels"), list):
         given["labels"] = dict(given["labels"])  # type: ignore[call-overload]
     return Wanted(index=index, resource=resource, spec=spec, given=given)

@@ -87,6 +87,13 @@ class Applied(Generic[R, S]):
     """Leaves out of what `document` gives what need not be said."""
     fits: Mapping[str, Callable[[Any, Any], bool]] = field(default_factory=dict)
     """By field, for those where it is not equality: whether what a document wants (first) is so."""
+    faults: Callable[[S], Iterable[tuple[str, str]]] = lambda spec: ()
+    """Fields in which something is wrong that their types cannot tell, and what."""
+    normal: Callable[[S, Document], Document] = lambda spec, given: given
+    """What a document without faults says, as `document` would say it."""
+    later: Mapping[str, object] = field(default_factory=dict)
+    """Fields that name others of the noun, and how each is where nothing is named: they are said
+    once all of them are there, and are no more before any of them goes."""
     remove: Callable[[Control, R], Awaitable[object]]
 
 

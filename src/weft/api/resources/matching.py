@@ -21,6 +21,13 @@ def same_in_any_order(wanted: Sequence[str], actual: Sequence[str]) -> bool:
     return sorted(wanted) == sorted(actual)
 
 
+def same_words(wanted: Sequence[str] | None, actual: Sequence[str] | None) -> bool:
+    """In any order; null is something else than none."""
+    if wanted is None or actual is None:
+        return wanted is actual
+    return set(wanted) == set(actual)
+
+
 def anyhow(wanted: object, actual: object) -> bool:
     """What matters only while something is made."""
     return True

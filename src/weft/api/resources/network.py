@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from weft.api.resources.base import Applied, Column, Document, Option, Resource, Verb
-from weft.api.resources.matching import anyhow, if_wanted, same_in_any_order, subnets_fit
+from weft.api.resources.matching import (
+    anyhow,
+    if_wanted,
+    same_in_any_order,
+    same_words,
+    subnets_fit,
+)
 from weft.api.schema.networks import NetworkDetail, NetworkInfo, NetworkList
 from weft.control.specs import NetworkChanges, NetworkSpec, Spec
 from weft.errors import (
@@ -97,6 +103,8 @@ def _document(view: View, network: Network) -> Document:
         "multicast": network.multicast.value,
         "shared_with": sorted(tenant_name(view, id) for id in network.shared_with),
         "multicast_groups": [str(group) for group in network.multicast_groups],
+        "denied": None if network.denied is None else [each.value for each in network.denied],
+        "is_strict": network.is_strict,
     }
 
 
@@ -199,6 +207,7 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "--share-with",
             "Tenant that may connect it to its routers; repeatable.",
         ),
+        Option("is_strict", "--strict", "Drop TCP of connections that nobody has seen begin."),
         Option("is_forced", "--force", "Accept an overlap with a route of the host."),
         Option("labels", "--label", "KEY=VALUE; repeatable."),
     ),
@@ -216,6 +225,7 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "subnets": subnets_fit,
             "is_ipv6": if_wanted,
             "is_forced": anyhow,
+            "denied": same_words,
         },
         remove=lambda control, network: control.networks.remove(network.id),
     ),

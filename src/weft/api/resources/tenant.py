@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from weft.api.resources.base import Applied, Column, Document, Option, Resource, Verb
-from weft.api.resources.matching import has_all_of
+from weft.api.resources.matching import has_all_of, same_words
 from weft.api.schema.base import Answer
 from weft.control.specs import QuotaSpec, Spec, TenantChanges, TenantSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
-from weft.model.records import Quota, Tenant
+from weft.model.records import Quota, SecurityGroup, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT
 from weft.semantics.tenants import (
     all_tenants,
@@ -51,6 +51,10 @@ class TenantInfo(Answer, frozen=True, kw_only=True):
     """Of these ports."""
     rule_count: int
     """Of its security groups."""
+    denied: tuple[str, ...] = ()
+    """``ingress``, ``egress``: where only that is let through which a rule of a security group
+    allows, on networks that say nothing else."""
+    group_count: int = 0
 
 
 class TenantList(Answer, frozen=True, kw_only=True):
@@ -78,6 +82,8 @@ def _info(context: Context, tenant: Tenant) -> TenantInfo:
         port_count=use.ports,
         address_count=use.addresses,
         rule_count=use.rules,
+        denied=tuple(direction.value for direction in tenant.denied),
+        group_count=len(tuple(context.control.view.by(SecurityGroup, "tenant_id", tenant.id))),
     )
 
 
@@ -102,6 +108,8 @@ def _facts(one: TenantDetail) -> list[tuple[str, str]]:
         ("ports", _use(one.port_count, one.quota.ports)),
         ("addresses", _use(one.address_count, one.quota.addresses)),
         ("rules", _use(one.rule_count, one.quota.rules)),
+        ("groups", str(one.group_count)),
+        ("denied", ", ".join(one.denied) or "-"),
         *((f"label {key}", value) for key, value in one.labels.items()),
         *(("network", name) for name in one.networks),
     ]
@@ -113,6 +121,7 @@ def _document(view: View, tenant: Tenant) -> Document:
         "name": tenant.name,
         "labels": dict(tenant.labels),
         "quota": {what: limit for what, limit in quota.items() if limit is not None},
+        "denied": [direction.value for direction in tenant.denied],
     }
 
 
@@ -125,7 +134,12 @@ def _named(view: View, spec: TenantSpec) -> Tenant | None:
 def _exported(view: View) -> Iterable[Tenant]:
     """The default one only where something is said of it."""
     for tenant in all_tenants(view):
-        if tenant.id != DEFAULT_TENANT or tenant.labels or tenant.quota is not None:
+        if (
+            tenant.id != DEFAULT_TENANT
+            or tenant.labels
+            or tenant.quota is not None
+            or tenant.denied
+        ):
             yield tenant
 
 
@@ -135,7 +149,7 @@ async def _remove(control: Control, tenant: Tenant) -> None:
         await control.tenants.remove(tenant.id)
         return
     nothing = QuotaSpec(networks=None, ports=None, addresses=None, rules=None)
-    await control.tenants.change(tenant.id, TenantChanges(labels=(), quota=nothing))
+    await control.tenants.change(tenant.id, TenantChanges(labels=(), quota=nothing, denied=()))
 
 
 TENANT: Resource[Tenant, TenantSpec, TenantChanges, TenantInfo] = Resource(
@@ -209,7 +223,7 @@ TENANT: Resource[Tenant, TenantSpec, TenantChanges, TenantInfo] = Resource(
         find=_named,
         document=_document,
         exported=_exported,
-        fits={"quota": has_all_of},
+        fits={"quota": has_all_of, "denied": same_words},
         remove=_remove,
     ),
 )

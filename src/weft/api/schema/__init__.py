@@ -17,6 +17,16 @@ from weft.api.schema.counters import (
     UnansweredInfo,
 )
 from weft.api.schema.encryption import EncryptedHostInfo, EncryptionInfo, EncryptRequest, KeyInfo
+from weft.api.schema.groups import (
+    GroupDetail,
+    GroupInfo,
+    GroupList,
+    GroupMember,
+    GroupQuery,
+    RuleInfo,
+    RuleList,
+    RuleRequest,
+)
 from weft.api.schema.hosts import AttemptInfo, HostInfo, HostList, LeaveInfo, RotationInfo, WhyInfo
 from weft.api.schema.ipam import IpamInfo, LeaseInfo, ShareInfo, SubnetShares
 from weft.api.schema.multicast import (
@@ -54,7 +64,7 @@ from weft.api.schema.ports import (
     PublishedInfo,
     PublishRequest,
 )
-from weft.api.schema.queries import Empty, ForceQuery, NetworkQuery
+from weft.api.schema.queries import Empty, ForceQuery, NetworkQuery, PortQuery
 from weft.api.schema.routers import (
     ConnectionInfo,
     RouteInfo,
@@ -74,7 +84,7 @@ from weft.api.schema.status import (
     StoreInfo,
 )
 from weft.api.schema.watch import WatchLine, WatchQuery
-from weft.control.specs import NetworkChanges
+from weft.control.specs import NetworkChanges, PortChanges
 
 __all__ = [
     "Accepted",
@@ -96,6 +106,11 @@ __all__ = [
     "ExposeRequest",
     "FactsInfo",
     "ForceQuery",
+    "GroupDetail",
+    "GroupInfo",
+    "GroupList",
+    "GroupMember",
+    "GroupQuery",
     "HostInfo",
     "HostList",
     "IpamInfo",
@@ -117,9 +132,11 @@ __all__ = [
     "NetworkList",
     "NetworkQuery",
     "OwnerInfo",
+    "PortChanges",
     "PortDetail",
     "PortInfo",
     "PortList",
+    "PortQuery",
     "PortRequest",
     "Problem",
     "ProblemList",
@@ -134,6 +151,9 @@ __all__ = [
     "RouteQuery",
     "RouterInfo",
     "RouterList",
+    "RuleInfo",
+    "RuleList",
+    "RuleRequest",
     "Scalar",
     "ShareInfo",
     "StatusInfo",

@@ -66,6 +66,13 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """To whom multicast goes: those who have joined the group, or all."""
     shared_with: tuple[str, ...] = ()
     """Tenants that may connect it to their routers, beside its own."""
+    denied: tuple[str, ...] | None = None
+    """``ingress``, ``egress``: where only that is let through which a rule of a security group
+    allows. null: as the tenant has it."""
+    effective_denied: tuple[str, ...] = ()
+    """The same, the tenant's counted."""
+    is_strict: bool = False
+    """Whether TCP in the middle of a connection that nobody has seen begin is dropped."""
 
 
 class NetworkList(Answer, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from weft.model.addresses import IPAddress
 from weft.model.choices import TransportProtocol
 from weft.model.ids import MacAddress
 from weft.model.records import AllowedAddress
-from weft.model.values import PortCount, PortNumber
+from weft.model.values import PortCount, PortNumber, Words
 
 
 class AllowedInfo(Answer, frozen=True, kw_only=True):
@@ -75,6 +75,9 @@ class PortInfo(Answer, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     names: tuple[str, ...]
     labels: dict[str, str]
+    groups: tuple[str, ...]
+    """Security groups of which it is a member, by name: those that it names, and those that select
+    its labels."""
     allowed: tuple[AllowedInfo, ...]
     is_spoof_checked: bool
     device: DeviceInfo | None
@@ -116,7 +119,9 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     at all."""
     mac: MacAddress | None = None
     names: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[Words, Words], ...] = ()
+    groups: tuple[str, ...] = ()
+    """Security groups of the network's tenant, of which it is a member."""
     ifname: str | None = None
     """Needs a target. null: the first free of eth0, eth1, …"""
     allowed: tuple[AllowedAddress, ...] = ()

@@ -19,3 +19,9 @@ class NetworkQuery(Spec, frozen=True, kw_only=True):
     """Limits a list to one network."""
 
     network: str | None = None
+
+
+class PortQuery(NetworkQuery, frozen=True, kw_only=True):
+    """Limits a list of ports to one network, or to the members of a security group, or both."""
+
+    group: str | None = None
