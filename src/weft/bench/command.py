@@ -27,13 +27,19 @@ PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "encryption", "jo
     "--only", multiple=True, type=click.Choice(PARTS), help="Only this part; may be repeated."
 )
 @click.option(
+    "--beside",
+    multiple=True,
+    metavar="VARIANT",
+    help="In path and hosts: beside this alone, as tables call it; may be repeated.",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("build/bench"),
     show_default=True,
     help="Folder for bench.txt, bench.json and bench.png.",
 )
-def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
+def bench(quick: bool, only: tuple[str, ...], beside: tuple[str, ...], output: Path) -> None:
     """Measure Weft on this machine, beside what it is compared with.
 
     Needs root. Makes hosts in a lab of its own, takes about an hour, two thirds of it for path and
@@ -53,6 +59,7 @@ def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
     \b
     weft bench
     weft bench --only path --only dns
+    weft bench --only hosts --beside 'bpf vxlan' --beside underlay
     weft bench --quick
     """
     from weft.bench import report
@@ -63,10 +70,11 @@ def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
     from weft.errors import WeftError
     from weft.lab.lab import check_root
 
+    _check_known(beside)
     check_root()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, it clears up too
     output.mkdir(parents=True, exist_ok=True)
-    plan = Plan(output, _progress(time.monotonic()), quick)
+    plan = Plan(output, _progress(time.monotonic()), quick, frozenset(beside))
     results = Results(environment=describe(NETWORK_MTU_BYTES))
     for name, part in _parts().items():
         if only and name not in only:
@@ -79,6 +87,18 @@ def bench(quick: bool, only: tuple[str, ...], output: Path) -> None:
     click.echo(report.table(results))
     for path in report.write(results, output):
         click.echo(f"written: {path}")
+
+
+def _check_known(variants: tuple[str, ...]) -> None:
+    from weft.bench import hosts, path
+
+    known = {*path.OTHERS, *hosts.OTHERS}
+    unknown = [name for name in variants if name not in known]
+    if unknown:
+        listed = ", ".join(repr(name) for name in sorted(known))
+        raise click.UsageError(
+            f"--beside {unknown[0]!r}: there is no such variant; there are {listed}"
+        )
 
 
 def _parts() -> Mapping[str, Part]:

@@ -98,6 +98,8 @@ class Comparison:
 
     def _pairs(self, stack: ExitStack, plan: Plan, results: Results) -> Iterator[tuple[str, Pair]]:
         for name, variant in self.variants.items():
+            if plan.beside and name not in {WEFT, *plan.beside}:
+                continue
             attempt = ExitStack()
             plan.say(f"{self.key}: setting up {name}")
             try:

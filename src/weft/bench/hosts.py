@@ -22,6 +22,8 @@ UNDERLAY6 = "underlay, IPv6"
 WEFT6 = "weft, IPv6"
 WEFT_DEVICE = "weft, device"
 DOCKER = "docker overlay"
+OTHERS = (UNDERLAY, BPF_VXLAN, LIMIT, VXLAN_BRIDGE, DOCKER, two_hosts.OPENVSWITCH, UNDERLAY6)
+"""What Weft is compared with."""
 ROLES = (FROM_PORT, FROM_WIRE)
 
 

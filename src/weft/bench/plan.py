@@ -17,6 +17,8 @@ class Plan:
     """Shows progress."""
     is_quick: bool = False
     """Once and briefly: shows that everything runs, measures nothing worth keeping."""
+    beside: frozenset[str] = frozenset()
+    """What Weft is compared with, where packets are; empty: with all that there is."""
 
     @property
     def rounds(self) -> int:

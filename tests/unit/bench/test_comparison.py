@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from weft.bench import encryption, hosts, pinger
 from weft.bench.bare import BPF_VXLAN, REDIRECT_PEER
+from weft.bench.command import bench
 from weft.bench.comparison import PROGRAMS, RR_PINNED, Comparison, Measurement
 from weft.bench.namespace import Namespace
 from weft.bench.plan import Plan
@@ -32,6 +35,21 @@ def test_a_way_that_cannot_be_had_here_is_skipped_with_its_reason(tmp_path: Path
     Comparison("hosts", "Two hosts: ", {"swarm": _absent}, 1450).measure(plan, results)
     assert results.skipped == {"hosts: swarm": "the kernel has none of MTU 1450"}
     assert not any(results.samples.values())
+
+
+def test_only_what_was_asked_for_is_measured_beside_weft(tmp_path: Path) -> None:
+    results = Results()
+    plan = Plan(tmp_path, lambda _: None, is_quick=True, beside=frozenset({UNDERLAY}))
+    variants = {UNDERLAY: _absent, WEFT: _absent, VXLAN_BRIDGE: _absent, hosts.WEFT6: _absent}
+    Comparison("hosts", "", variants, 1450).measure(plan, results)
+    assert results.skipped.keys() == {f"hosts: {UNDERLAY}", f"hosts: {WEFT}"}
+
+
+def test_a_variant_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    done = CliRunner().invoke(bench, ["--beside", "swarm"])
+    assert done.exit_code == 2
+    assert "'swarm': there is no such variant" in done.output
+    assert BPF_VXLAN in done.output and REDIRECT_PEER in done.output
 
 
 def test_figures_of_two_comparisons_are_kept_apart() -> None:
