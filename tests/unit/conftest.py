@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +31,9 @@ from weft.metrics import Metrics
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import Host
+from weft.observers.flows.following import Followers
+from weft.observers.flows.interface import Follower, News, Table, Told
+from weft.observers.flows.seen import FlowsAsked, FlowSeen
 from weft.store.memory import MemoryStore
 from weft.topology.encryption import Hindrance
 from weft.topology.routes import Route
@@ -132,6 +135,38 @@ class FakeSnooping:
         return {}
 
 
+class LastNews(NamedTuple):
+    """A follower that hears this and no more."""
+
+    its_news: News
+    is_behind: bool = False
+
+    async def news(self) -> AsyncGenerator[News, None]:
+        yield self.its_news
+
+    def close(self) -> None:
+        """It has ended."""
+
+
+class FakeFlows:
+    """This host's connections, as a test says that they are."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.seen: list[FlowSeen] = []
+        self.asked: list[FlowsAsked] = []
+        self.followers = Followers()
+        self.last: News | None = None
+        """What whoever follows hears, and no more; None: what the followers are told."""
+
+    async def told(self, asked: FlowsAsked) -> Told:
+        self.asked.append(asked)
+        return Told(self.seen[: asked.most], len(self.seen) <= asked.most)
+
+    def follow(self) -> Follower:
+        return self.followers.add() if self.last is None else LastNews(self.last)
+
+
 class FakeMembers(Alone):
     """Other hosts, as a test says that they are."""
 
@@ -178,6 +213,7 @@ class Weftd:
         self.members = FakeMembers()
         self.records = FakeRecords()
         self.others = OtherHosts()
+        self.flows = FakeFlows()
         self.control = Control(
             Context(
                 store=self.store,
@@ -239,6 +275,7 @@ class Weftd:
                 metrics=metrics.text,
                 encryption=FakeEncryption(),
                 multicast=FakeSnooping(),
+                flows=self.flows,
                 others=self.others,
                 feed=self.feed,
             ),

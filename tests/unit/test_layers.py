@@ -96,6 +96,10 @@ PURE = (
     "etcd/keys.py",
     "etcd/wire.py",
     "mesh/wire.py",
+    *(
+        f"observers/flows/{name}.py"
+        for name in ("entries", "history", "pace", "screen", "seen", "telling")
+    ),
     "observers/multicast/messages.py",
     "observers/multicast/pace.py",
     "observers/multicast/querier.py",

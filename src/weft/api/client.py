@@ -5,9 +5,10 @@ Synchronous and of the standard library (and msgspec), so that a command starts 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -65,23 +66,37 @@ class Client:
         body: object = None,
     ) -> bytes:
         """The body of the answer; raises what the server says, UnavailableError without one."""
-        target = "/v1/" + "/".join(quote(part, safe="") for part in path)
-        pairs = {name: value for name, value in (query or {}).items() if value is not None}
-        if pairs:
-            target += "?" + urlencode(pairs, doseq=True)
         data = encode(body) if body is not None else None
-        status, answer = self._exchange(method, target, data)
+        status, answer = self._exchange(method, _target(path, query), data)
         if status >= 400:
             raise self._error(status, answer)
         return answer
 
+    def lines(self, wanted: type[T], *path: str, query: Query | None = None) -> Iterator[T]:
+        """GET of an answer that goes on: each line as it comes, as long as weftd serves."""
+        with self._connected() as connection:
+            connection.request("GET", _target(path, query))
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise self._error(response.status, response.read())
+            if connection.sock is not None:
+                connection.sock.settimeout(None)  # any time may pass between two lines
+            while line := response.readline():
+                yield self._decode(line, wanted)
+
     def _exchange(self, method: str, target: str, data: bytes | None) -> tuple[int, bytes]:
-        connection = _UnixConnection(self._path, self._timeout_s)
-        try:
+        with self._connected() as connection:
             headers = {"Content-Type": "application/json"} if data is not None else {}
             connection.request(method, target, body=data, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[_UnixConnection]:
+        """A connection; what goes wrong with it becomes a sentence."""
+        connection = _UnixConnection(self._path, self._timeout_s)
+        try:
+            yield connection
         except (FileNotFoundError, NotADirectoryError) as error:
             raise self._not_running(f"no socket {self._path}") from error
         except ConnectionRefusedError as error:
@@ -120,6 +135,12 @@ class Client:
             raise WeftError(
                 f"weftd's answer does not fit this weft ({error}); are both of one version?"
             ) from error
+
+
+def _target(path: Sequence[str], query: Query | None) -> str:
+    target = "/v1/" + "/".join(quote(part, safe="") for part in path)
+    pairs = {name: value for name, value in (query or {}).items() if value is not None}
+    return f"{target}?{urlencode(pairs, doseq=True)}" if pairs else target
 
 
 class _UnixConnection(http.client.HTTPConnection):

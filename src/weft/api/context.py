@@ -13,6 +13,7 @@ from weft.control.control import Control
 from weft.engine.failures import Failure
 from weft.engine.sink import Counters
 from weft.model.ids import HostId
+from weft.observers.flows.interface import Flows
 from weft.observers.multicast.interface import Snooping
 from weft.topology.encryption import Hindrance
 
@@ -133,5 +134,6 @@ class Context:
     """The text of GET /metrics."""
     encryption: EncryptionFacts
     multicast: Snooping
+    flows: Flows
     others: OtherHosts
     feed: Feed

@@ -32,6 +32,8 @@ from weft.errors import ConflictError, InvalidError, NotFoundError, UnavailableE
 from weft.model.ids import HostId
 from weft.model.records import Port
 
+_MORE = "it has more ports than are taken"
+
 
 async def list_counters(context: Context, call: Call[None, CountersQuery]) -> CountersList:
     """Counters of all plugged ports of this host, or of all hosts."""
@@ -56,7 +58,7 @@ async def inspect_port(context: Context, call: Call[None, Empty]) -> PortDetail:
         state = await state_of(context, port)
     except UnansweredError as error:
         assert port.host_id is not None
-        unanswered = _unanswered(context, port.host_id, str(error))
+        unanswered = unanswered_info(context, port.host_id, str(error))
     detail = msgspec.structs.asdict(port_info(context, port))
     detail["problems"] = state.problems if state is not None else ()
     tally = state.tally if state is not None else None
@@ -86,11 +88,11 @@ async def _ask_the_others(
     async with contextlib.aclosing(asking) as replies:
         async for host, answer, error in replies:
             if answer is None:
-                unanswered.append(_unanswered(context, host, str(error)))
+                unanswered.append(unanswered_info(context, host, str(error)))
                 continue
             infos += _counters_infos(context, host, answer.items)
             if not answer.is_whole:
-                unanswered.append(_unanswered(context, host, "it has more ports than are taken"))
+                unanswered.append(unanswered_info(context, host, _MORE))
 
 
 def _counters_infos(
@@ -118,7 +120,8 @@ def _counters_info(context: Context, port: Port, tally: Tally) -> CountersInfo:
     )
 
 
-def _unanswered(context: Context, host: HostId, reason: str) -> UnansweredInfo:
+def unanswered_info(context: Context, host: HostId, reason: str) -> UnansweredInfo:
+    """A host that has not told all."""
     return UnansweredInfo(host=host_name(context.control.view, host), host_id=host, reason=reason)
 
 

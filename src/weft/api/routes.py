@@ -6,6 +6,7 @@ from weft.api import (
     conflicts,
     counters,
     encryption,
+    flows,
     groups,
     hosts,
     ipam,
@@ -37,5 +38,6 @@ ROUTES: tuple[AnyRoute, ...] = (
     *encryption.ROUTES,
     *conflicts.ROUTES,
     *watching.ROUTES,
+    *flows.ROUTES,
     *APPLY_ROUTES,
 )

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "expose": Lazy("weft.cli.expose", "expose", "Give the host itself a place on a network."),
     "hide": Lazy("weft.cli.expose", "hide", "Take the host's place on a network away."),
     "ps": Lazy("weft.cli.ps", "ps", "Show what is attached where."),
+    "flows": Lazy("weft.cli.flows", "flows", "Show connections, and what the rules deny."),
     "dns": Lazy("weft.cli.dns", "dns", "Add, list, remove and look up names."),
     "apply": Lazy("weft.cli.apply", "apply", "Make things as files describe them."),
     "export": Lazy("weft.cli.apply", "export", "Print what there is, for weft apply."),

@@ -12,11 +12,13 @@ from weft.config import Settings
 from weft.control.notices import Notices
 from weft.daemon.forwarding import Forwarding
 from weft.dns.service import DnsService
+from weft.engine.ebpf.plane import flow_limits
 from weft.engine.plumbing.device_names import WEFT0
 from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.tunnel_traffic import TunnelTraffic
 from weft.model.ids import HostId
+from weft.observers.flows.collector import Collector
 from weft.observers.host.encryption import Encryption
 from weft.observers.host.mended_settings import MendedSettings
 from weft.observers.host.prefixes import HostPrefixesRecord
@@ -35,6 +37,7 @@ class Observing(NamedTuple):
     snooper: Snooper
     prober: Prober
     mended_settings: MendedSettings
+    collector: Collector
 
 
 def make_observing(
@@ -85,4 +88,10 @@ def make_observing(
         snooper=snooper,
         prober=prober,
         mended_settings=MendedSettings(notices, time.time),
+        collector=Collector(
+            store,
+            Path(settings.bpffs_dir),
+            flow_limits(settings),
+            forwarding.ports.of_ifindex,
+        ),
     )

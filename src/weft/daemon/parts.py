@@ -59,6 +59,7 @@ def parts(weftd: Weftd) -> Sequence[Part]:
         Part("host prefixes", host_prefixes.run, prepare=host_prefixes.refresh),
         Part("prober", observing.prober.run, needs=IN_FORCE),
         Part("proxy", weftd.proxy.run, needs=IN_FORCE),
+        Part("flows", observing.collector.run, needs=IN_FORCE),
         Part("multicast", observing.snooper.run, needs=IN_FORCE),
         Part("membership", weftd.membership.run),
         Part("inquiries", weftd.membership.ask.run, needs=IN_FORCE),

@@ -23,6 +23,7 @@ from weft.daemon.sweeping import Sweeping
 from weft.dns.service import DnsService
 from weft.kernel.events import KernelEvents
 from weft.metrics import Metrics
+from weft.observers.flows.seen import FLOWS
 from weft.proxy.keeper import ProxyKeeper
 
 
@@ -64,6 +65,7 @@ def wire(
     observing = make_observing(
         settings, store, host_id, membership, forwarding, dns, control.notices
     )
+    membership.ask.know(FLOWS, observing.collector.answer)
     api = ApiServer(
         ApiContext(
             settings=settings,
@@ -75,6 +77,7 @@ def wire(
             encryption=observing.encryption,
             metrics=Metrics(control, engine, dns, started_s, observing.snooper).text,
             multicast=observing.snooper,
+            flows=observing.collector,
             others=membership.ask,
             feed=Feed(store, control.watch, os.urandom(4).hex()),
         )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from tests.unit.conftest import FakeCounters, Weftd
+from tests.unit.flows.test_flow_history import FLOW
 from weft.api.openapi import describe
 from weft.api.routes import ROUTES
 from weft.cluster.inquiry import UnansweredError, Why
@@ -21,6 +22,7 @@ from weft.engine.failures import Failure
 from weft.engine.rows import RowKey
 from weft.model.ids import HostId
 from weft.model.records import Host
+from weft.observers.flows.interface import News
 from weft.store.interface import Put
 
 OPERATION_METHODS = ("get", "put", "post", "patch", "delete")
@@ -110,6 +112,8 @@ def test_every_described_operation_is_served(weftd: Weftd, described: Described)
             target = path.replace("{", "").replace("}", "")
             if path == "/v1/watch":
                 target += "?since=nothing"  # an answer that ends
+            if path == "/v1/flows/watch":
+                target += "?port=nobody"
             status, answer = exchange(weftd, method.upper(), target)
             text = answer.decode()
             assert status != 405, (method, path)
@@ -202,6 +206,8 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
     described("POST", "/v1/apply", {"documents": [{"kind": "nothing"}]})
     weftd.engine.traffic = {attached["device"]["ifname"]: FakeCounters(drops={"ttl": 1})}
     weftd.others.answers[HostId("b" * 16)] = UnansweredError(Why.LATE, "no answer")
+    weftd.flows.seen = [FLOW]
+    weftd.flows.last = News([FLOW], [], 0)  # an answer that ends
     weftd.engine.failed = [
         Failure(RowKey("devices", "x"), [("port", attached["id"])], "no netns"),
         Failure(RowKey("nftables", ("masquerade", "x")), [], "no nft"),
@@ -220,6 +226,11 @@ def test_answers_of_all_routes_fit_their_description(weftd: Weftd, described: De
         "counters",
         "counters?all=true",
         "counters?all=perhaps",
+        "flows",
+        "flows?all=true&since_s=60",
+        "flows?verdict=perhaps",
+        "flows/watch?port=nobody",
+        "flows/watch",
         "tenants",
         "tenants/acme",
         "tenants/nobody",

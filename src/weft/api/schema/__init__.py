@@ -17,6 +17,15 @@ from weft.api.schema.counters import (
     UnansweredInfo,
 )
 from weft.api.schema.encryption import EncryptedHostInfo, EncryptionInfo, EncryptRequest, KeyInfo
+from weft.api.schema.flows import (
+    FlowEnd,
+    FlowInfo,
+    FlowLine,
+    FlowList,
+    FlowRule,
+    FlowsQuery,
+    FlowsWatchQuery,
+)
 from weft.api.schema.groups import (
     GroupDetail,
     GroupInfo,
@@ -105,6 +114,13 @@ __all__ = [
     "EncryptionInfo",
     "ExposeRequest",
     "FactsInfo",
+    "FlowEnd",
+    "FlowInfo",
+    "FlowLine",
+    "FlowList",
+    "FlowRule",
+    "FlowsQuery",
+    "FlowsWatchQuery",
     "ForceQuery",
     "GroupDetail",
     "GroupInfo",

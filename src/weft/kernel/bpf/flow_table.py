@@ -20,15 +20,19 @@ from weft.kernel.bpf.layouts import (
     Collect,
     Collected,
     CollectFlag,
+    Flow,
     FlowHold,
     FlowKey4,
     FlowKey6,
+    Rule,
 )
 from weft.kernel.bpf.maps import Batch, BpfMap
 
 MAPS = {False: "flows4_v1", True: "flows6_v1"}
 """By whether the flows are of IPv6."""
-HOLDS, COUNTS = "flow_holds_v1", "flow_counts_v1"
+KEY_SIZES = {False: len(FlowKey4().encode()), True: len(FlowKey6().encode())}
+VALUE_SIZE = len(Flow().encode())
+HOLDS, COUNTS, RULES = "flow_holds_v1", "flow_counts_v1", "rules_v1"
 _PROGRAM = "collect"
 _JIFFIES = 118
 """BPF_FUNC_jiffies64."""
@@ -58,7 +62,7 @@ class FlowTable:
         self._open: dict[str, BpfMap] = {}
         self._program = -1
         try:
-            for name in (*MAPS.values(), HOLDS, COUNTS):
+            for name in (*MAPS.values(), HOLDS, COUNTS, RULES):
                 self._open[name] = BpfMap.open(bpffs_dir / "maps" / name)
             self._program = syscall.get_pinned(bpffs_dir / "programs" / _PROGRAM)
         except BaseException:
@@ -88,6 +92,10 @@ class FlowTable:
         """All entries: keys are `FlowKey4` or `FlowKey6`, values `Flow`."""
         return self._open[MAPS[is_ipv6]].batches()
 
+    def lookup(self, key: bytes, is_ipv6: bool) -> bytes | None:
+        """One value."""
+        return self._open[MAPS[is_ipv6]].lookup(key)
+
     def collect(self, keys: Sequence[bytes], work: CollectFlag) -> list[Collected]:
         """End or remove flows that are over, all of one family; what came of each."""
         found: list[Collected] = []
@@ -95,6 +103,11 @@ class FlowTable:
         for first in range(0, len(keys), most):
             found += self._collect(keys[first : first + most], work)
         return found
+
+    def rule_id(self, number: int) -> bytes:
+        """What the records call a rule; all zero: there is none of this number any more."""
+        raw = self._open[RULES].lookup(number.to_bytes(4, "little"))
+        return Rule.decode(raw).id if raw is not None else Rule().id
 
     def counts(self) -> Counts:
         """How many entries were made, and how many found no room."""
@@ -113,7 +126,8 @@ class FlowTable:
         return found
 
     def _collect(self, keys: Sequence[bytes], work: CollectFlag) -> Iterator[Collected]:
-        size, spare = _places(bool(work & CollectFlag.COLLECT_IPV6))
+        is_ipv6 = bool(work & CollectFlag.COLLECT_IPV6)
+        size, spare = KEY_SIZES[is_ipv6], _spare_at(is_ipv6)
         head = bytearray(Collect.COLLECT_AT)
         head[_WORK_AT] = work
         packet = syscall.run_program(self._program, bytes(head) + b"".join(keys)).packet
@@ -136,9 +150,7 @@ def _clock() -> int:
 
 
 @cache
-def _places(is_ipv6: bool) -> tuple[int, int]:
-    """(size of a key, where in it its spare bytes are)."""
-    key = FlowKey6 if is_ipv6 else FlowKey4
+def _spare_at(is_ipv6: bool) -> int:
+    """Where in a key its spare bytes are."""
     members = STRUCTS["flow_key6" if is_ipv6 else "flow_key4"]
-    spare = next(member.offset for member in members if member.name == "spare")
-    return len(key().encode()), spare
+    return next(member.offset for member in members if member.name == "spare")

@@ -1,0 +1,101 @@
+"""How connections are shown."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from weft.api.schema import FlowEnd, FlowInfo, FlowLine, FlowList, FlowRule
+from weft.cli.output import bytes_text, duration_text, print_table
+
+_ICMP = {
+    ("icmp", 8, 0): "ping",
+    ("icmpv6", 128, 0): "ping",
+}
+
+
+def print_flows(answer: FlowList, *, has_hosts: bool) -> None:
+    """A table, and below it what is missing in it."""
+    now_s = time.time()
+    host = ["HOSTS"] if has_hosts else []
+    print_table(
+        ["WHAT", "FROM", "TO", "NETWORK", *host, "STATE", "SENT", "ANSWERED", "RULE", "AGE"],
+        [_cells(flow, now_s, has_hosts) for flow in answer.flows],
+    )
+    for one in answer.unanswered:
+        click.echo(f"not told by host {one.host}: {one.reason}")
+    if not answer.is_whole and not answer.unanswered:
+        click.echo("there are more, which began earlier; ask for those of one --port or --network")
+
+
+def line_text(line: FlowLine) -> str:
+    """One line of those who follow."""
+    if line.flow is None:
+        return f"{time.strftime('%H:%M:%S')} missed {line.missed} connections: there are too many"
+    flow = line.flow
+    at_s = flow.ended_s if line.event == "ended" and flow.ended_s is not None else flow.began_s
+    words = [
+        time.strftime("%H:%M:%S", time.localtime(at_s)),
+        f"{line.event:<6}",
+        what(flow),
+        end_text(flow.source),
+        ">",
+        end_text(flow.destination),
+    ]
+    if line.event == "ended":
+        words += [f"sent {_traffic(flow.packets, flow.bytes)},"]
+        words += [f"answered {_traffic(flow.answer_packets, flow.answer_bytes)},"]
+        words += [f"after {duration_text(max(0.0, flow.seen_s - flow.began_s))}"]
+    else:
+        words += [f"by {rule_text(flow)}"]
+    return " ".join(words)
+
+
+def what(flow: FlowInfo) -> str:
+    """The protocol; of ICMP its type and code."""
+    if flow.icmp_type is None:
+        return flow.protocol
+    known = _ICMP.get((flow.protocol, flow.icmp_type, flow.icmp_code or 0))
+    return known or f"{flow.protocol} {flow.icmp_type}/{flow.icmp_code}"
+
+
+def end_text(end: FlowEnd) -> str:
+    """``web (10.1.0.2):80``."""
+    address = f"{end.name} ({end.address})" if end.name else end.address
+    if end.port is None:
+        return address
+    return f"{address}:{end.port}" if end.name or ":" not in address else f"[{address}]:{end.port}"
+
+
+def rule_text(flow: FlowInfo) -> str:
+    """Who decided: of what is denied the rule that denied it, else both that let it pass."""
+    if flow.denied_by is not None:
+        rule = flow.egress_rule if flow.denied_by == "egress" else flow.ingress_rule
+        return f"{flow.denied_by} {_rule(rule)}"
+    named = [("egress", flow.egress_rule), ("ingress", flow.ingress_rule)]
+    return ", ".join(f"{word} {_rule(rule)}" for word, rule in named if rule) or "default"
+
+
+def _rule(rule: FlowRule | None) -> str:
+    return f"{rule.group or '?'}/{rule.id[:8]}" if rule is not None else "default"
+
+
+def _cells(flow: FlowInfo, now_s: float, has_hosts: bool) -> list[str]:
+    state = flow.state if flow.ended_s is None or flow.state == "denied" else "ended"
+    return [
+        what(flow),
+        end_text(flow.source),
+        end_text(flow.destination),
+        flow.network or "-",
+        *(["\n".join(flow.hosts)] if has_hosts else []),
+        state,
+        _traffic(flow.packets, flow.bytes),
+        _traffic(flow.answer_packets, flow.answer_bytes),
+        rule_text(flow).replace(", ", "\n"),
+        duration_text(max(0.0, now_s - flow.began_s)),
+    ]
+
+
+def _traffic(packets: int, size_bytes: int) -> str:
+    return f"{packets} / {bytes_text(size_bytes)}"

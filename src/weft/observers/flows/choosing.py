@@ -1,0 +1,110 @@
+"""Which flows are asked for: of the entries in a table, and of those that are remembered."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+from weft.kernel.bpf import flow_table
+from weft.kernel.bpf.flow_table import FlowTable
+from weft.kernel.bpf.layouts import FlowFlag, FlowKind
+from weft.kernel.bpf.maps import Batch
+from weft.observers.flows.entries import Direction, Place, decode
+from weft.observers.flows.screen import Columns
+from weft.observers.flows.seen import FlowsAsked, FlowSeen
+
+_CLOCK = 2**32 - 1
+_FUTURE = 2**31
+_DENIED, _ANSWERS = int(FlowFlag.FLOW_DENIED), int(FlowFlag.FLOW_ANSWERS)
+
+
+class _Entry(NamedTuple):
+    """One that begins a connection, and may be wanted."""
+
+    age: int
+    """Since it was made. The least is the first."""
+    is_ipv6: bool
+    key: bytes
+    value: bytes
+
+
+class Chosen(NamedTuple):
+    """What of a table is wanted."""
+
+    directions: list[Direction]
+    is_whole: bool
+    """False: there are more, which began earlier."""
+
+
+class Choice:
+    """What an inquiry wants."""
+
+    def __init__(self, asked: FlowsAsked, is_on: Callable[[Place], bool]) -> None:
+        """is_on: whether a place is on one of the networks that are asked for."""
+        self._asked = asked
+        self._is_on_them = cache(is_on)
+        self._packed = frozenset(address.packed for address in asked.addresses)
+
+    def of_table(self, table: FlowTable, now: int, jiffies_per_s: int) -> Chosen:
+        """Connections in the table, those that began last. now: the clock of the entries."""
+        asked = self._asked
+        age = _CLOCK if asked.since_s is None else int(asked.since_s * jiffies_per_s)
+        found = heapq.nsmallest(
+            asked.most + 1,
+            (
+                entry
+                for is_ipv6 in (False, True)
+                for batch in table.batches(is_ipv6)
+                for entry in self._entries(batch, is_ipv6, now, age)
+            ),
+        )
+        chosen = [decode(each.key, each.value, each.is_ipv6) for each in found[: asked.most]]
+        return Chosen(chosen, len(found) <= asked.most)
+
+    @property
+    def wants_ended(self) -> bool:
+        """Whether those count that have ended, too."""
+        return self._asked.since_s is not None or self._asked.is_denied is True
+
+    def is_wanted(self, flow: FlowSeen, now_s: float) -> bool:
+        """Of one that is remembered."""
+        asked = self._asked
+        if asked.since_s is not None and flow.seen_s < now_s - asked.since_s:
+            return False
+        if asked.is_denied is not None and asked.is_denied is not (flow.denied_by is not None):
+            return False
+        if asked.network_ids and flow.network_id not in asked.network_ids:
+            return False
+        return not asked.addresses or bool({flow.source, flow.destination} & {*asked.addresses})
+
+    def _entries(self, batch: Batch, is_ipv6: bool, now: int, most_age: int) -> Iterator[_Entry]:
+        columns = Columns.of(batch, is_ipv6)
+        size, value_size = flow_table.KEY_SIZES[is_ipv6], flow_table.VALUE_SIZE
+        is_denied, wants_ended = self._asked.is_denied, self.wants_ended
+        for at, (state, seen, generation) in enumerate(
+            zip(columns.state, columns.seen, columns.generation)
+        ):
+            if state & _ANSWERS or not (generation or wants_ended):
+                continue
+            if is_denied is not None and is_denied is not bool(state & _DENIED):
+                continue
+            if most_age < (now - seen) & _CLOCK < _FUTURE:
+                continue
+            if self._asked.network_ids and not self._is_on(columns, at):
+                continue
+            key = bytes(batch.keys[at * size : (at + 1) * size])
+            if self._packed and not self._has_address(key, is_ipv6):
+                continue
+            age = (now - columns.created[at]) & _CLOCK
+            value = bytes(batch.values[at * value_size : (at + 1) * value_size])
+            yield _Entry(age if age < _FUTURE else 0, is_ipv6, key, value)
+
+    def _is_on(self, columns: Columns, at: int) -> bool:
+        place = Place(FlowKind(columns.protocol[at] >> 8 & 255), columns.place[at])
+        return self._is_on_them(place)
+
+    def _has_address(self, key: bytes, is_ipv6: bool) -> bool:
+        length = 16 if is_ipv6 else 4
+        return key[:length] in self._packed or key[length : 2 * length] in self._packed

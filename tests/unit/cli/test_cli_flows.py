@@ -1,0 +1,109 @@
+"""``weft flows``: what people read, and what programs do."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.cli.conftest import Weft
+from tests.unit.conftest import Weftd
+from weft.api.schema import FlowEnd
+from weft.cli.flows_table import end_text
+from weft.model.records import Network
+from weft.observers.flows.seen import Denial, FlowsAsked, FlowSeen, FlowWord
+
+RULE = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.fixture
+def flow(weftd: Weftd, busy: Weft) -> FlowSeen:
+    (foo,) = weftd.store.by(Network, "name", "foo")
+    return FlowSeen(
+        protocol=6,
+        source=ip_address("10.9.0.77"),
+        destination=ip_address("198.51.100.7"),
+        source_port=4000,
+        destination_port=443,
+        network_id=foo.id,
+        state=FlowWord.ESTABLISHED,
+        packets=3,
+        octets=3000,
+        answer_packets=2,
+        answer_octets=200,
+        began_s=100.0,
+        seen_s=110.0,
+    )
+
+
+def test_one_line_is_one_connection(
+    weftd: Weftd, weft: Weft, flow: FlowSeen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    denied = replace(
+        flow, protocol=17, state=FlowWord.DENIED, denied_by=Denial.INGRESS, ingress_rule=RULE
+    )
+    ended = replace(flow, protocol=1, destination_port=8 << 8, ended_s=120.0)
+    weftd.flows.seen = [flow, denied, ended]
+    ran = weft("flows")
+    assert ran.code == 0, ran
+    head, *lines = ran.out.splitlines()
+    assert head.split()[:4] == ["WHAT", "FROM", "TO", "NETWORK"]
+    assert len(lines) == 3
+    (tcp,) = (line for line in lines if line.startswith("tcp"))
+    for word in (
+        "box (10.9.0.77):4000",
+        "198.51.100.7:443",
+        "established",
+        "3 / 3.0 kB",
+        "default",
+    ):
+        assert word in tcp
+    (udp,) = (line for line in lines if line.startswith("udp"))
+    assert "denied" in udp
+    assert "ingress ?/11111111" in udp
+    (ping,) = (line for line in lines if line.startswith("ping"))
+    assert "ended" in ping
+
+
+def test_json_is_what_the_api_answers(weftd: Weftd, weft: Weft, flow: FlowSeen) -> None:
+    weftd.flows.seen = [flow]
+    answer = json.loads(weft("flows", "--json").out)
+    assert answer["flows"][0]["source"]["port"] == 4000
+    assert answer["is_whole"] is True
+
+
+@pytest.mark.parametrize(
+    "text, seconds", [("90", 90.0), ("30s", 30.0), ("5m", 300.0), ("1.5h", 5400.0)]
+)
+def test_times_as_people_say_them(
+    weftd: Weftd, weft: Weft, flow: FlowSeen, text: str, seconds: float
+) -> None:
+    assert weft("flows", "--since", text).code == 0
+    assert weftd.flows.asked == [FlowsAsked(since_s=seconds)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--since", "soon"),
+        ("--since", "-5m"),
+        ("--verdict", "maybe"),
+        ("--follow", "--all"),
+        ("--follow", "--since", "5m"),
+    ],
+)
+def test_what_is_not_understood(weft: Weft, busy: Weft, arguments: tuple[str, ...]) -> None:
+    assert weft("flows", *arguments).code == 2
+
+
+def test_that_there_are_more_is_said(weftd: Weftd, weft: Weft, flow: FlowSeen) -> None:
+    weftd.flows.seen = [replace(flow, source_port=number) for number in range(1001)]
+    assert "there are more" in weft("flows").out
+
+
+def test_names_of_others_are_made_fit_for_a_terminal(weftd: Weftd, weft: Weft) -> None:
+    end = FlowEnd(address="fd00::1", port=80, port_id=None, name=None, host=None)
+    assert end_text(end) == "[fd00::1]:80"

@@ -1,0 +1,33 @@
+"""The commands of docs/flows.md do what they are there for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.unit.cli.conftest import Weft
+from tests.unit.conftest import Weftd
+from weft.kernel.bpf.flow_limits import FlowLimits
+from weft.kernel.bpf.layouts import Collect
+from weft.observers.flows import history, pace
+from weft.observers.flows.sweep import FULL
+
+PAGE = (Path(__file__).parents[3] / "docs/flows.md").read_text()
+
+
+def test_the_pages_commands_work(weftd: Weftd, busy: Weft) -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines():
+        result = busy(*shlex.split(line)[1:])
+        assert result.code == 0, (line, result)
+    assert len(weftd.flows.asked) == len(block.splitlines()) == 6
+
+
+def test_the_pages_numbers_are_those_of_the_code() -> None:
+    assert f"{history.MOST} on each host" in PAGE
+    assert history.KEPT_S == 3600.0
+    assert pace.IDLE_S == 5.0
+    assert pace.SHARE == 0.01
+    assert (FULL, Collect.CROWDED_S) == (0.8, 5)
+    assert f"takes {FlowLimits().flows_of_port} entries" in PAGE
