@@ -35,7 +35,7 @@ from weft.kernel.bpf import berths
 from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 
 ROOT = Path(__file__).parents[3]
-BESIDE = {MAP, WAYS_MAP, OWN_MAP, berths.OTHER_PORTS}
+BESIDE = {"macs_edition_v1", MAP, WAYS_MAP, OWN_MAP, berths.OTHER_PORTS}
 """Maps that a driver fills beside, or instead of, one that rows become entries of one by one."""
 OF_PROGRAMS = {
     "answers_v1",
@@ -50,6 +50,7 @@ OF_PROGRAMS = {
     "fragments_v1",
     "inquiries_v1",
     "lost_events_v1",
+    "near_macs_v1",
     "other_counters_v1",
     "probes_v1",
     "queries_v1",
