@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -21,9 +22,15 @@ def typed() -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+def members(docker: Docker) -> set[str]:
+    """Of the group that the page makes."""
+    answer = docker.on_host("weft", "port", "ls", "--group", "web", "--json")
+    return {port["owner"]["container_name"] for port in json.loads(answer.stdout)["ports"]}
+
+
 def test_every_command_of_the_page_works(docker: Docker) -> None:
     docker._networks += ["foo", "bar", "back", "lan"]
-    docker._containers += ["web", "shop", "nas", "vip"]
+    docker._containers += ["web", "shop", "nas", "vip", "cart", "till"]
     commands = typed()
     assert len(commands) > 12
     answers: dict[str, str] = {}
@@ -44,6 +51,7 @@ def test_every_command_of_the_page_works(docker: Docker) -> None:
         assert "inet6 fd" in answers["docker run --rm --net=bar busybox ip address show eth0"]
         assert "192.168.1." in answers["docker exec web nslookup shop.foo.weft.internal"]
         assert "shop" in answers["weft ps"]
+        until("both are in their group", lambda: members(docker) == {"cart", "till"})
         page = docker.on_host("curl", "-sS", "-m", "5", "http://127.0.0.1:8080/")
         assert page.stdout == "hello from weft\n"
         assert docker.address("nas", "lan").startswith("10.20.0.")
@@ -52,3 +60,4 @@ def test_every_command_of_the_page_works(docker: Docker) -> None:
             docker.forget(container)
         docker.on_host(CLI, "network", "rm", "lan")
         docker.on_host("weft", "network", "rm", "lan")
+        docker.on_host("weft", "group", "rm", "web")

@@ -272,6 +272,7 @@ class Networks:
         return replace(
             subnet,
             network_id=network.id,
+            tenant_id=network.tenant_id,
             gateway=gateway,
             ranges=wanted.ranges or subnet.ranges,
             excludes=wanted.excludes or subnet.excludes,

@@ -11,6 +11,7 @@ from weft.control.addresses import Addresses
 from weft.control.context import Context, Target
 from weft.control.group_references import group_ids
 from weft.control.held_ports import HeldPorts
+from weft.control.port_owners import check_own_facts, is_target, why_not_detached
 from weft.control.quotas import check_quota
 from weft.control.references import (
     check_dns_names,
@@ -26,7 +27,7 @@ from weft.control.specs import AttachSpec, PortChanges, PortSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
 from weft.model.choices import LivesWith
-from weft.model.ids import MacAddress, PortId, derived_mac, new_id
+from weft.model.ids import GroupId, MacAddress, PortId, derived_mac, new_id
 from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet, Veth
 from weft.semantics.tenants import Use
 from weft.store.interface import Change, Delete, Put
@@ -100,6 +101,8 @@ class Ports:
         names: Iterable[str] | None = None,
         owner: Owner | None = None,
         published: Sequence[PublishedPort] | None = None,
+        labels: tuple[tuple[str, str], ...] | None = None,
+        groups: tuple[GroupId, ...] | None = None,
     ) -> Port:
         """Change those facts of a living port that may change."""
         async with self._context.lock:
@@ -111,6 +114,8 @@ class Ports:
                 names=port.names if names is None else check_dns_names(names),
                 owner=owner or port.owner,
                 published=port.published if published is None else tuple(published),
+                labels=port.labels if labels is None else check_labels(labels),
+                groups=port.groups if groups is None else groups,
             )
             if changed != port:
                 await self._context.commit([Put(changed)], must_hold=changed)
@@ -120,6 +125,7 @@ class Ports:
         """Give a port of this host other labels, or let it name other security groups."""
         async with self._context.lock:
             port = self._own(self.find(reference).id)
+            check_own_facts(port, changes)
             view, labels, groups = self._context.view, changes.labels, changes.groups
             changed = replace(port, labels=port.labels if labels is UNSET else check_labels(labels))
             if groups is not UNSET:
@@ -189,7 +195,7 @@ class Ports:
         candidates = [
             port
             for port in self._on_network(found)
-            if port.owner.lives_with is LivesWith.NAMESPACE and _is_target(port, target)
+            if port.owner.lives_with is LivesWith.NAMESPACE and is_target(port, target)
         ]
         if not candidates:
             try:
@@ -198,7 +204,7 @@ class Ports:
                 return
             attached = self._attached(found, resolved)
             if attached is not None and attached.owner.lives_with is LivesWith.FRONTEND:
-                raise InUseError(_of_a_frontend(attached, found, target))
+                raise InUseError(why_not_detached(attached, found, target))
             candidates = [attached] if attached is not None else []
         for port in candidates:
             await self.remove(port.id)
@@ -359,23 +365,6 @@ class Ports:
             if target.container_id and port.owner.container_id == target.container_id:
                 return port
         return None
-
-
-def _of_a_frontend(port: Port, network: Network, target: str) -> str:
-    """Why a port that some frontend made cannot be detached."""
-    if port.owner.frontend == "docker":
-        return (
-            f"detach {target}: Docker put it on {network.name}; "
-            f"take it off there: docker network disconnect {network.name} {target}"
-        )
-    return f"detach {target}: {port.owner.frontend} put it on {network.name}; take it off there"
-
-
-def _is_target(port: Port, target: str) -> bool:
-    owner = port.owner
-    return target in (owner.reference, owner.container_name) or (
-        len(target) >= 12 and owner.container_id.startswith(target)
-    )
 
 
 def _free_ifname(wanted: str | None, taken: Iterable[str], target: str) -> str:

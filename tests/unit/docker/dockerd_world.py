@@ -16,6 +16,8 @@ from weft.frontends.docker import protocol
 from weft.frontends.docker.answers import (
     DRIVER,
     ContainerFacts,
+    ImageConfig,
+    ImageFacts,
     Ipam,
     ListedContainer,
     NetworkEndpoint,
@@ -27,7 +29,12 @@ from weft.frontends.docker.dockerd import Dockerd
 from weft.frontends.docker.ipam import IpamCalls
 from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.reconcile import gather
-from weft.frontends.docker.reconcile.actions import Action, InspectContainer, InspectNetwork
+from weft.frontends.docker.reconcile.actions import (
+    Action,
+    InspectContainer,
+    InspectImage,
+    InspectNetwork,
+)
 from weft.frontends.docker.reconcile.decide import decide
 from weft.frontends.docker.reconcile.looks import Looks
 from weft.frontends.docker.state import DockerState
@@ -48,6 +55,8 @@ class FakeDockerd(Dockerd):
         }
         self.run: dict[str, ContainerFacts] = {}
         self.calls: list[str] = []
+        self.images: dict[str, dict[str, str]] = {}
+        self.asked: list[str] = []
         self.plugin: World
 
     def add(self, id: str, name: str, **facts: object) -> None:
@@ -72,6 +81,11 @@ class FakeDockerd(Dockerd):
 
     async def container(self, id: str) -> ContainerFacts | None:
         return self.run.get(id)
+
+    async def image(self, id: str) -> ImageFacts | None:
+        self.asked.append(id)
+        labels = self.images.get(id)
+        return None if labels is None else ImageFacts(config=ImageConfig(labels=labels))
 
     async def create_network(self, request: NetworkRequest) -> None:
         self.calls.append(f"make {request.name}")
@@ -195,7 +209,7 @@ class World:
             found = [
                 action
                 for action in decide(facts, records, memory)
-                if not isinstance(action, InspectNetwork | InspectContainer)
+                if not isinstance(action, InspectNetwork | InspectContainer | InspectImage)
             ]
             if found:
                 return found

@@ -25,6 +25,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.networks: dict[str, dict[str, Any]] = {}
         self.containers: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, dict[str, Any]] = {}
         self.started: list[str] = []
         self.is_hanging = False
         self._streams: list[web.StreamResponse] = []
@@ -196,6 +197,7 @@ class FakeEngine:
             ("/networks/{id}", self._network),
             ("/containers/json", self._list_containers),
             ("/containers/{id}/json", self._container),
+            ("/images/{id}/json", self._image),
             ("/events", self._events),
         ):
             application.router.add_get(prefix + route, handler)
@@ -283,6 +285,9 @@ class FakeEngine:
 
     async def _container(self, request: web.Request) -> web.Response:
         return _found(self.containers, request)
+
+    async def _image(self, request: web.Request) -> web.Response:
+        return _found(self.images, request)
 
     async def _list_containers(self, request: web.Request) -> web.Response:
         wanted = json.loads(request.query.get("filters", "{}")).get("status", [])

@@ -321,7 +321,7 @@ CASES = [
         "a container's names",
         everything(facts(c1=ENDPOINT)).with_container("c1", container()),
         [*IN_DOCKER, port()],
-        [NamePort(port().id, ("web", "shop"), NAMED)],
+        [NamePort(port().id, ("web", "shop"), NAMED, ())],
     ),
     Case(
         "names are known, and the connection is not new",

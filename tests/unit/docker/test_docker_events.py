@@ -19,6 +19,7 @@ from tests.unit.docker.plugin import (
     Plugin,
     plugin,
 )
+from weft.control.group_specs import GroupSpec
 from weft.control.specs import NetworkSpec, SubnetSpec
 from weft.frontends.docker import events
 from weft.frontends.docker.dockerd import Dockerd, connect
@@ -163,6 +164,34 @@ async def test_a_containers_names_are_those_that_dns_can_carry() -> None:
             engine.containers[CONTAINER]["Name"] = "/other"
             await engine.say("container", "rename", CONTAINER, name="other")
             await until(lambda: bool((port := docker.port()) and "other" in port.names))
+
+
+async def test_a_containers_own_labels_are_learnt_with_its_names() -> None:
+    engine = FakeEngine()
+    engine.add_network(NETWORK, "foo")
+    async with plugin() as docker:
+        await docker.create_network()
+        async with engine.served(docker.settings.docker_socket):
+            await until(lambda: engine.followers == 1)
+            await docker.create_endpoint()
+            engine.images["sha256:1"] = {"Config": {"Labels": {"maker": "x"}}}
+            engine.add_container(
+                CONTAINER,
+                "web",
+                NETWORK,
+                ENDPOINT,
+                Image="sha256:1",
+                Config={"Labels": {"maker": "x", "app": "shop", "weft.groups": "web"}},
+            )
+            await engine.say("network", "connect", NETWORK, container=CONTAINER, type="weft")
+            await until(lambda: bool((port := docker.port()) and port.labels))
+            port = docker.port()
+            assert port is not None
+            assert port.labels == (("app", "shop"), ("weft.groups", "web"))
+            await until(lambda: bool(docker.control.notices.list()))
+            await docker.control.groups.create(GroupSpec(name="web"))
+            await until(lambda: bool((port := docker.port()) and port.groups))
+            await until(lambda: not docker.control.notices.list())
 
 
 async def test_endpoints_and_networks_that_docker_forgot_are_removed() -> None:

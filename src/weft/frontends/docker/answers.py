@@ -82,6 +82,7 @@ class EndpointFacts(Facts, frozen=True, kw_only=True):
     endpoint: str = field(name="EndpointID", default="")
     aliases: list[str] | None = field(name="Aliases", default=None)
     dns_names: list[str] | None = field(name="DNSNames", default=None)
+    driver_opts: dict[str, str] | None = field(name="DriverOpts", default=None)
 
 
 class ContainerNetworks(Facts, frozen=True, kw_only=True):
@@ -94,6 +95,8 @@ class ContainerConfig(Facts, frozen=True, kw_only=True):
     """What the container's maker asked for."""
 
     hostname: str = field(name="Hostname", default="")
+    labels: dict[str, str] | None = field(name="Labels", default=None)
+    """Those of its image among them."""
 
 
 class ContainerState(Facts, frozen=True, kw_only=True):
@@ -124,10 +127,29 @@ class ContainerFacts(Facts, frozen=True, kw_only=True):
     id: str = field(name="Id")
     name: str = field(name="Name", default="")
     """Begins with a slash."""
+    image: str = field(name="Image", default="")
+    """Its id."""
     config: ContainerConfig = field(name="Config", default_factory=ContainerConfig)
     state: ContainerState = field(name="State", default_factory=ContainerState)
     host: HostConfig = field(name="HostConfig", default_factory=HostConfig)
     networks: ContainerNetworks = field(name="NetworkSettings", default_factory=ContainerNetworks)
+
+
+class ImageConfig(Facts, frozen=True, kw_only=True):
+    """What the image's maker says of containers."""
+
+    labels: dict[str, str] | None = field(name="Labels", default=None)
+
+
+class ImageFacts(Facts, frozen=True, kw_only=True):
+    """An image."""
+
+    config: ImageConfig | None = field(name="Config", default=None)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels, which every container of it has as well."""
+        return (self.config.labels if self.config is not None else None) or {}
 
 
 class ListedContainer(Facts, frozen=True, kw_only=True):

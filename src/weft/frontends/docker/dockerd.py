@@ -21,6 +21,7 @@ from weft.frontends.docker.answers import (
     DRIVER,
     ContainerFacts,
     Event,
+    ImageFacts,
     ListedContainer,
     NetworkFacts,
     NetworkRequest,
@@ -143,6 +144,18 @@ class Dockerd:
                         return None
                     raise
         return _facts(answer, ContainerFacts)
+
+    async def image(self, id: str) -> ImageFacts | None:
+        """One image; None: it is gone."""
+        with _translated("inspect image"):
+            async with asyncio.timeout(TIMEOUT_S):
+                try:
+                    answer = await self._docker.images.inspect(id)
+                except DockerError as error:
+                    if error.status == 404:
+                        return None
+                    raise
+        return _facts(answer, ImageFacts)
 
     async def stopped_containers(self) -> list[ListedContainer]:
         """All that do not run."""

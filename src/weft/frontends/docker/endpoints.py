@@ -7,10 +7,15 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from weft.control.port_owners import GROUPS
 from weft.control.specs import PortSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.frontends.docker.awaited_names import AwaitedNames
-from weft.frontends.docker.options import parse_address, parse_endpoint_options
+from weft.frontends.docker.options import (
+    group_names,
+    parse_address,
+    parse_endpoint_options,
+)
 from weft.frontends.docker.protocol import (
     EXPOSED_PORTS,
     MAC_ADDRESS,
@@ -57,7 +62,7 @@ class EndpointCalls:
         bindings = list_of(request.options, PORT_MAP, PortBinding)
         await asyncio.to_thread(wishes, bindings)  # said now what is wrong with them
         addresses = _addresses(wanted)
-        allowed = parse_endpoint_options(request.options)
+        asked = parse_endpoint_options(request.options)
         port = self._state.records.port(request.endpoint)
         if port is None:
             await self._state.evict(
@@ -68,7 +73,9 @@ class EndpointCalls:
                 addresses=addresses,
                 is_exact=bool(addresses),
                 mac=MacAddress(wanted.mac) if wanted.mac else None,
-                allowed=allowed,
+                allowed=asked.allowed,
+                groups=() if asked.groups is None else tuple(group_names(asked.groups)),
+                labels=() if asked.groups is None else ((GROUPS, asked.groups),),
                 owner=Owner(frontend="docker", takes_reservations=True, reference=request.endpoint),
             )
             try:

@@ -1,4 +1,4 @@
-"""Follows the records: when networks change, looks at which of them Docker has.
+"""Follows the records: when networks or security groups change, looks at what of them Docker has.
 
 In the background, and never while Docker waits for an answer of ours. What is still missing in
 Docker, for Docker refused it or was making a network of its own, is asked for again when something
@@ -19,7 +19,7 @@ from weft.frontends.docker.reconcile.looks import Looks
 from weft.frontends.docker.reconcile.mirror import missing
 from weft.frontends.docker.state import DockerState
 from weft.model.ids import NetworkId
-from weft.model.records import Binding, Network, Subnet
+from weft.model.records import Binding, Network, SecurityGroup, Subnet
 from weft.model.records.tenants import Tenant
 from weft.store.interface import Changed
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 PAUSE_S = 0.5
 """The first pause; each is twice as long as the one before, up to the interval."""
-_FOLLOWED = frozenset({Tenant, Network, Subnet, Binding})
+_FOLLOWED = frozenset({Tenant, Network, Subnet, Binding, SecurityGroup})
 
 
 class RecordFollower:

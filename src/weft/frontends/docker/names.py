@@ -15,6 +15,10 @@ _LINE = 255
 _LABEL = 65536
 _LABELS = 256 * 1024
 """All labels of a network together; a record may have four times as much in all."""
+MAX_PORT_LABELS = 64
+_PORT_LABEL = 1024
+_PORT_LABELS = 16 * 1024
+"""Every host holds every port."""
 
 
 def network_name(name: str) -> str:
@@ -40,11 +44,24 @@ def one_line(name: str) -> str:
 def labels(given: Mapping[str, str]) -> dict[str, str]:
     """Those that fit into a record: without control characters, and not more than there is room
     for."""
+    return _fitting(given, longest=_LABEL, room=_LABELS)
+
+
+def port_labels(given: Mapping[str, str]) -> dict[str, str]:
+    """Those of a container that its ports get, and not more than there is room for: Weft's own
+    first, then in the order of their keys."""
+    keys = sorted(given, key=lambda key: (not key.startswith("weft."), key))
+    found = _fitting(
+        {key: given[key] for key in keys if key}, longest=_PORT_LABEL, room=_PORT_LABELS
+    )
+    return dict(list(found.items())[:MAX_PORT_LABELS])
+
+
+def _fitting(given: Mapping[str, str], *, longest: int, room: int) -> dict[str, str]:
     found: dict[str, str] = {}
-    room = _LABELS
     for key, value in given.items():
         size = len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
-        is_short = size <= room and max(len(key), len(value)) <= _LABEL
+        is_short = size <= room and max(len(key), len(value)) <= longest
         if is_short and _is_text(key) and _is_text(value):
             found[key] = value
             room -= size

@@ -8,17 +8,29 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from weft.control.references import check_mac, check_network_name
+from weft.control.port_owners import GROUPS
+from weft.control.references import check_mac, check_network_name, check_tenant_name
 from weft.control.specs import MulticastWord
 from weft.errors import InvalidError
 from weft.frontends.docker.protocol import ENABLE_IPV6, GENERIC, INTERNAL, Options
 from weft.model.addresses import IPAddress, IPNetwork, ip_address, ip_network
 from weft.model.records import AddressRange, AllowedAddress
 from weft.model.records.networks import MAX_RANGES
+from weft.model.records.tenants import DEFAULT_TENANT_NAME
 
 DOCKER_PREFIX = "com.docker.network."
 _DOCKER_MTU = "com.docker.network.driver.mtu"
-NETWORK_KEYS = ("network", "id", "name", "mtu", "exclude", "force", "multicast")
+NETWORK_KEYS = (
+    "network",
+    "id",
+    "name",
+    "mtu",
+    "exclude",
+    "force",
+    "multicast",
+    "tenant",
+    "weft.tenant",
+)
 ALLOW_ADDRESS = "weft.allow-address"
 """Option of a container's place on a network. It is no label, for images have labels, and their
 makers must not say which addresses containers may use."""
@@ -35,6 +47,8 @@ class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The Weft network (name or id) that the Docker network shall be; empty: a new one."""
     name: str = ""
     """Name of the new one; empty: Docker's, once it is known."""
+    tenant: str = DEFAULT_TENANT_NAME
+    """Whose the network is."""
     mtu_bytes: int | None = None
     excludes: tuple[AddressRange, ...] = ()
     is_forced: bool = False
@@ -54,6 +68,10 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     check_known(values, NETWORK_KEYS, "-o")
     mtu = values.get("mtu") or values.get(_DOCKER_MTU) or ""
     join = _one_of(values, "network", "id")
+    tenant = _one_of(values, "tenant", "weft.tenant")
+    if tenant:
+        check_tenant_name(tenant)
+        join = f"{tenant}/{join}" if join and "/" not in join else join
     name = values.get("name", "")
     if name:
         check_network_name(name)
@@ -65,6 +83,7 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     return NetworkOptions(
         join=join,
         name=name,
+        tenant=tenant or DEFAULT_TENANT_NAME,
         mtu_bytes=_number("mtu", mtu) if mtu else None,
         excludes=parse_ranges(values.get("exclude", "")),
         is_forced=_flag("-o force", values.get("force", "")),
@@ -74,18 +93,43 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     )
 
 
-def parse_endpoint_options(options: Options | None) -> tuple[AllowedAddress, ...]:
-    """From the Options of CreateEndpoint, where ``--driver-opt`` ends up beside Docker's own: the
-    further addresses that the container may use. InvalidError for what nobody knows."""
+class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container asks of its place on a network."""
+
+    allowed: tuple[AllowedAddress, ...] = ()
+    """Further addresses that it may use."""
+    groups: str | None = None
+    """Names of security groups, with commas between; None: it says nothing."""
+
+
+def parse_endpoint_options(options: Options | None) -> EndpointOptions:
+    """From the Options of CreateEndpoint, where ``--driver-opt`` ends up beside Docker's own.
+    InvalidError for what nobody knows."""
     given = options or {}
     own = {key for key in given if key.startswith(_ENDPOINT_PREFIX)}
-    check_known(own, (ALLOW_ADDRESS,), "--driver-opt")
-    if ALLOW_ADDRESS not in given:
-        return ()
+    check_known(own, (ALLOW_ADDRESS, GROUPS), "--driver-opt")
+    allowed = _option_text(given, ALLOW_ADDRESS)
+    return EndpointOptions(
+        allowed=() if allowed is None else _all_allowed(allowed),
+        groups=_option_text(given, GROUPS),
+    )
+
+
+def group_names(text: str) -> list[str]:
+    """The names in a label or an option `GROUPS`, each once."""
+    return list(dict.fromkeys(part for part in re.split(r"[\s,]+", text) if part))
+
+
+def _option_text(given: Options, key: str) -> str | None:
+    if key not in given:
+        return None
     try:
-        text = msgspec.json.decode(given[ALLOW_ADDRESS], type=str)
+        return msgspec.json.decode(given[key], type=str)
     except msgspec.DecodeError as error:
-        raise InvalidError(f"--driver-opt {ALLOW_ADDRESS}: must be text") from error
+        raise InvalidError(f"--driver-opt {key}: must be text") from error
+
+
+def _all_allowed(text: str) -> tuple[AllowedAddress, ...]:
     parts = {part: None for part in re.split(r"[\s,]+", text) if part}
     if not 1 <= len(parts) <= MAX_ALLOWED:
         raise InvalidError(

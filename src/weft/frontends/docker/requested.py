@@ -33,6 +33,7 @@ from weft.model.ids import NetworkId, SubnetId
 from weft.model.records import AddressRange, Network, Subnet
 from weft.model.records.tenants import DEFAULT_TENANT
 from weft.semantics.networks import is_anothers_pool
+from weft.semantics.tenants import tenant_of
 
 
 class Joined(NamedTuple):
@@ -108,9 +109,10 @@ def _joined(
         return network
     wanted = _wanted(options, pools, is_chosen)
     if options.name:
-        if not networks_named(records.view, options.name):
+        name = f"{options.tenant}/{options.name}"
+        if not networks_named(records.view, name):
             return None
-        network = find_network(records.view, options.name)
+        network = find_network(records.view, name)
         if network.is_internal:  # a subnet more would be out of reach of what is there already
             wanted = _wanted(options, pools, lambda _: False)
         reason = difference(wanted, network, records.subnets(network))
@@ -120,6 +122,7 @@ def _joined(
     for network in records.networks() if wanted.subnets else ():
         subnets = records.subnets(network)
         is_same = {cidr for cidr, _ in wanted.subnets} == {s.cidr for s in subnets}
+        is_same = is_same and tenant_of(records.view, network) == options.tenant
         if is_same and not records.is_in_docker(network):
             return None if difference(wanted, network, subnets) else network
     return None
@@ -140,6 +143,7 @@ def _spec(
 ) -> NetworkSpec:
     return NetworkSpec(
         name=options.name or provisional_name(docker_id),
+        tenant=options.tenant,
         subnets=tuple(_subnet_specs(pools, options.excludes)),
         is_ipv6=options.is_ipv6 and not pools,
         is_internal=options.is_internal,

@@ -7,7 +7,7 @@ import msgspec
 from weft.control.notices import Notice
 from weft.frontends.docker.bindings import DockerNetwork
 from weft.model.addresses import IPNetwork
-from weft.model.ids import NetworkId, PortId, SubnetId
+from weft.model.ids import GroupId, NetworkId, PortId, SubnetId
 from weft.model.records import Owner
 
 
@@ -35,6 +35,12 @@ class InspectContainer(OfDocker, frozen=True):
 
     reference: str
     """Its id or name."""
+
+
+class InspectImage(OfDocker, frozen=True):
+    """Which of a container's labels its image brought is not known."""
+
+    image_id: str
 
 
 class MakeNetwork(OfDocker, frozen=True):
@@ -115,11 +121,19 @@ class RemovePort(Action, frozen=True):
 
 
 class NamePort(Action, frozen=True):
-    """Give a port the names of its container."""
+    """Give a port the names and labels of its container."""
 
     port_id: PortId
     names: tuple[str, ...]
     owner: Owner
+    labels: tuple[tuple[str, str], ...]
+
+
+class GroupPort(Action, frozen=True):
+    """Let a port name the security groups that its container's label says."""
+
+    port_id: PortId
+    groups: tuple[GroupId, ...]
 
 
 class RemoveNetwork(OfNetworks, frozen=True):

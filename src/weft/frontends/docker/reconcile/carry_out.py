@@ -15,7 +15,9 @@ from weft.frontends.docker.reconcile import mirror
 from weft.frontends.docker.reconcile.actions import (
     Action,
     ForgetNetwork,
+    GroupPort,
     InspectContainer,
+    InspectImage,
     InspectNetwork,
     MakeNetwork,
     MeetPool,
@@ -76,6 +78,8 @@ class CarryingOut:
                 return facts.with_network(docker_id, await docker.network(docker_id))
             case InspectContainer(reference):
                 return await self._inspect_container(reference, docker, facts)
+            case InspectImage(image_id):
+                return await self._inspect_image(image_id, docker, facts)
             case MakeNetwork(network_id):
                 await self._make(action, self._control.view.get(Network, network_id), docker)
             case TakeOut():
@@ -96,6 +100,16 @@ class CarryingOut:
         except WeftError as error:
             log.debug("container not learnt", container=reference[:12], reason=str(error))
             return facts
+
+    async def _inspect_image(
+        self, image_id: str, docker: Dockerd, facts: DockerFacts
+    ) -> DockerFacts:
+        try:
+            image = await docker.image(image_id)
+        except WeftError as error:
+            log.debug("image not learnt", image=image_id[:19], reason=str(error))
+            return facts
+        return facts if image is None else facts.with_image(image_id, image.labels)
 
     async def _make(self, action: MakeNetwork, network: Network | None, docker: Dockerd) -> None:
         if network is None:
@@ -164,8 +178,10 @@ class CarryingOut:
             case RemovePort(port_id, label):
                 log.info("port removed, docker has it no more", port=label)
                 await self._control.ports.remove(port_id)
-            case NamePort(port_id, names, owner):
-                await self._control.ports.update(port_id, names=names, owner=owner)
+            case NamePort(port_id, names, owner, labels):
+                await self._control.ports.update(port_id, names=names, owner=owner, labels=labels)
+            case GroupPort(port_id, groups):
+                await self._control.ports.update(port_id, groups=groups)
             case RemoveNetwork(docker_id, name):
                 log.info("docker network is gone", name=name)
                 await self._networks.remove(docker_id)

@@ -9,6 +9,7 @@ from weft.frontends.docker.reconcile.actions import Action
 from weft.frontends.docker.reconcile.containers import name_ports
 from weft.frontends.docker.reconcile.facts import DockerFacts, Memory
 from weft.frontends.docker.reconcile.garbage import remove_garbage
+from weft.frontends.docker.reconcile.grouping import group_ports
 from weft.frontends.docker.reconcile.leftovers import clear_leftovers
 from weft.frontends.docker.reconcile.mirror import mirror
 from weft.frontends.docker.reconcile.naming import name_networks
@@ -23,9 +24,11 @@ _STEPS: Sequence[Decide] = (
     remove_garbage,
     clear_leftovers,
     name_ports,
+    group_ports,
     mirror,
 )
 """In the order in which their actions are carried out."""
+_OF_CONTAINERS: Sequence[Decide] = (name_ports, group_ports)
 
 
 def decide(docker: DockerFacts, records: DockerRecords, memory: Memory) -> Iterator[Action]:
@@ -35,3 +38,8 @@ def decide(docker: DockerFacts, records: DockerRecords, memory: Memory) -> Itera
     and decides anew, for an action may make others needless, or possible.
     """
     return chain.from_iterable(step(docker, records, memory) for step in _STEPS)
+
+
+def of_containers(docker: DockerFacts, records: DockerRecords, memory: Memory) -> Iterator[Action]:
+    """What is to be done about containers alone."""
+    return chain.from_iterable(step(docker, records, memory) for step in _OF_CONTAINERS)

@@ -36,6 +36,8 @@ class DockerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Networks of all drivers, without endpoints. None: not asked."""
     containers: Mapping[str, ContainerFacts | None] = MappingProxyType({})
     """By the id or name by which they were asked for. None: Docker has it no more."""
+    images: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """The labels of images, by the image's id."""
     stopped: tuple[ContainerFacts, ...] = ()
     """Containers on networks of Weft's that do not run, where that was asked."""
 
@@ -58,6 +60,10 @@ class DockerFacts(msgspec.Struct, frozen=True, kw_only=True):
     def with_container(self, reference: str, facts: ContainerFacts | None) -> DockerFacts:
         """When one more was asked for."""
         return replace(self, containers={**self.containers, reference: facts})
+
+    def with_image(self, id: str, labels: Mapping[str, str]) -> DockerFacts:
+        """When an image was asked for."""
+        return replace(self, images={**self.images, id: labels})
 
     def without(self, docker_id: str) -> DockerFacts:
         """When a network was taken out of Docker."""

@@ -13,8 +13,8 @@ from weft.frontends.docker.networks import NetworkCalls
 from weft.frontends.docker.reconcile import gather
 from weft.frontends.docker.reconcile.actions import Action, OfNetworks
 from weft.frontends.docker.reconcile.carry_out import CarryingOut
-from weft.frontends.docker.reconcile.containers import name_ports, revive
-from weft.frontends.docker.reconcile.decide import Decide, decide
+from weft.frontends.docker.reconcile.containers import revive
+from weft.frontends.docker.reconcile.decide import Decide, decide, of_containers
 from weft.frontends.docker.reconcile.facts import WITHOUT_CONTAINER, DockerFacts
 from weft.frontends.docker.state import DockerState
 
@@ -50,21 +50,23 @@ class Looks:
         await self._bring_about(docker, facts)
 
     async def at_container(self, docker: Dockerd, container_id: str) -> None:
-        """A container's names, for its ports."""
+        """A container's names, labels and security groups, for its ports."""
         if not container_id.startswith(WITHOUT_CONTAINER):
             facts = await gather.container(docker, container_id)
-            await self._do(name_ports, docker, facts)
+            await self._bring_about(docker, facts, of_containers)
 
     async def at_stopped(self, docker: Dockerd) -> None:
         """Containers that could not be started, for weftd was away."""
-        await self._do(revive, docker, await gather.stopped(docker))
+        await self._bring_about(docker, await gather.stopped(docker), revive)
 
-    async def _bring_about(self, docker: Dockerd, facts: DockerFacts) -> None:
+    async def _bring_about(
+        self, docker: Dockerd, facts: DockerFacts, decide: Decide = decide
+    ) -> None:
         """Decide and carry out until nothing is left. What failed is left for the next look."""
         done: set[Action] = set()
         while True:
             async with self._networks.lock:
-                actions = self._next(facts, done)
+                actions = self._next(facts, done, decide)
                 if actions and isinstance(actions[0], OfNetworks):
                     facts = await self._carry_out(actions, docker, facts)
                     continue
@@ -72,7 +74,7 @@ class Looks:
                 return
             facts = await self._carry_out(actions, docker, facts)
 
-    def _next(self, facts: DockerFacts, done: set[Action]) -> list[Action]:
+    def _next(self, facts: DockerFacts, done: set[Action], decide: Decide) -> list[Action]:
         """The actions of one kind that come first, among those that were not done yet. Of actions
         on networks only a few."""
         decided = decide(facts, self._state.records, self._state.memory())
@@ -82,10 +84,6 @@ class Looks:
             actions = actions[:AT_ONCE]
         done.update(actions)
         return actions
-
-    async def _do(self, decide: Decide, docker: Dockerd, facts: DockerFacts) -> None:
-        actions = list(decide(facts, self._state.records, self._state.memory()))
-        await self._carry_out(actions, docker, facts)
 
     async def _carry_out(
         self, actions: list[Action], docker: Dockerd, facts: DockerFacts

@@ -38,6 +38,7 @@ from weft.frontends.docker.records import (
     provisional_name,
 )
 from weft.model.records import Network
+from weft.semantics.tenants import tenant_of
 
 SOURCE = "docker name"
 OTHERWISE = "docker name taken otherwise"
@@ -122,7 +123,8 @@ def _verdict_on_own(
     is_provisional = network.name == provisional_name(record.docker_id)
     if not is_provisional and network.name != name:
         return _Verdict("")
-    others = [other for other in networks_named(records.view, name) if other.id != network.id]
+    full = f"{tenant_of(records.view, network)}/{name}"
+    others = [other for other in networks_named(records.view, full) if other.id != network.id]
     if not others:
         return _Verdict("", _named(record, network, docker))
     other = _preferred(others, records)
