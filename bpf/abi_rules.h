@@ -151,13 +151,25 @@ struct prefix {
 /* rules_v1: number -> the rule, as records know it; 0 is "no rule" */
 enum rule_flag {
 	RULE_LOGS = 1 << 0,
-	RULE_KEEPS = 1 << 1, /* established flows that it forbids go on */
+	RULE_KEEPS = 1 << 1, /* established flows that it has let begin go on when it goes */
+	RULE_GONE = 1 << 2,  /* no record says it any more; flows may still name it */
 };
 
 struct rule {
 	__u8 id[16];
 	__u32 flags; /* enum rule_flag */
 	__u8 spare[12];
+};
+
+/* symbols_v1: digest of what rules speak about -> its number on this host. The key of all zero is there
+ * while weftd writes rows of which it has not yet told by generations. */
+struct symbol_key {
+	__u8 digest[16];
+};
+
+struct symbol {
+	__u32 number;
+	__u32 kind; /* weftd's own */
 };
 
 /* rule_counts_v1 (per CPU): number -> */

@@ -108,6 +108,18 @@ struct {
 	__uint(max_entries, RULES_NUMBERS);
 } rules_v1 SEC(".maps");
 
+/* Digest -> number, of groups, peers, tenants, ports and networks of which rules speak. Written by weftd
+ * and read by it alone, when it starts, so that everything has the number again that it has in the other
+ * maps.
+ * 131072: all rules, and as many others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct symbol_key);
+	__type(value, struct symbol);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} symbols_v1 SEC(".maps");
+
 /* Number -> flows that the rule let begin, and packets that it dropped; 0: those of no rule. Written by
  * programs, read by weftd, which zeroes it before the number is another rule's.
  * 16 bytes for each number and CPU: 2 MiB on a machine of 2 CPUs, 64 MiB on one of 64. */

@@ -86,6 +86,23 @@ static __always_inline void ask_of(struct inquiry *inquiry, __u32 direction, boo
 		direction == INGRESS && inquiry->kind == (is_senders ? FLOW_LEAVES : FLOW_ENTERS);
 }
 
+/* A connection that goes on although no rule lets it begin any more: the one that did says so. */
+static __always_inline void keep(struct inquiry *inquiry)
+{
+	__u32 number = inquiry->direction == EGRESS ? inquiry->flow.egress_rule
+						    : inquiry->flow.ingress_rule;
+	const struct rule *rule;
+
+	if (inquiry->action == RULE_ALLOW || inquiry->begins || inquiry->is_multicast ||
+	    inquiry->flow.state < FLOW_ESTABLISHED || !number)
+		return;
+	rule = bpf_map_lookup_elem(&rules_v1, &number);
+	if (!rule || !(rule->flags & RULE_KEEPS))
+		return;
+	inquiry->action = RULE_ALLOW;
+	inquiry->rule = number;
+}
+
 /* Whether both ends' rules let the connection begin in the direction in which it did: the sender's
  * egress and the receiver's ingress, or, of an answer, the receiver's egress and the sender's ingress. */
 static __always_inline bool is_allowed(struct __sk_buff *skb, struct inquiry *inquiry)
@@ -101,6 +118,7 @@ static __always_inline bool is_allowed(struct __sk_buff *skb, struct inquiry *in
 	if (inquiry->row != UNJUDGED) {
 		ask_of(inquiry, EGRESS, !is_answer);
 		judge(skb);
+		keep(inquiry);
 		inquiry->rules[EGRESS] = inquiry->rule;
 		if (inquiry->action != RULE_ALLOW)
 			return false;
@@ -109,6 +127,7 @@ static __always_inline bool is_allowed(struct __sk_buff *skb, struct inquiry *in
 	if (inquiry->row != UNJUDGED) {
 		ask_of(inquiry, INGRESS, is_answer);
 		judge(skb);
+		keep(inquiry);
 		inquiry->rules[INGRESS] = inquiry->rule;
 		if (inquiry->action != RULE_ALLOW)
 			return false;
@@ -167,15 +186,6 @@ static __always_inline void recall_state(struct inquiry *inquiry)
 		keep_state(inquiry, flow);
 	else
 		join_partner(inquiry);
-}
-
-/* Whether the rule that forbids it lets it go on all the same. */
-static __always_inline bool is_kept(const struct inquiry *inquiry)
-{
-	const struct rule *rule = bpf_map_lookup_elem(&rules_v1, &inquiry->rule);
-
-	return inquiry->rule && rule && rule->flags & RULE_KEEPS &&
-	       inquiry->flow.state >= FLOW_ESTABLISHED;
 }
 
 static __always_inline int deny(struct __sk_buff *skb, struct inquiry *inquiry)
@@ -268,7 +278,7 @@ __stage int settle_flow(struct __sk_buff *skb)
 			return begin(skb, inquiry, is_amidst);
 		inquiry->flow.egress_rule = inquiry->rules[EGRESS];
 		inquiry->flow.ingress_rule = inquiry->rules[INGRESS];
-	} else if (inquiry->begins || !is_kept(inquiry)) {
+	} else {
 		return deny(skb, inquiry);
 	}
 	write_own(skb);

@@ -199,16 +199,16 @@ def test_counts_and_state_outlive_a_decision(judged: Judged) -> None:
 
 
 @pytest.mark.parametrize("keeps", [False, True])
-def test_a_rule_may_let_go_on_what_it_forbids(judged: Judged, keeps: bool) -> None:
+def test_a_rule_may_have_what_it_let_begin_go_on_when_it_goes(judged: Judged, keeps: bool) -> None:
     judged.judge(BOB, [1])
     judged.apply(LET_IN)
     sent(judged, ANN, segment(ANN, BOB))
     sent(judged, BOB, segment(BOB, ANN, SYN_ACK, (80, 4000)))
     begun = segment(ANN, BOB, SYN, (4001, 80))
     sent(judged, ANN, begun)
-    flags = RuleFlag.RULE_KEEPS if keeps else RuleFlag(0)
+    flags = RuleFlag.RULE_GONE | (RuleFlag.RULE_KEEPS if keeps else RuleFlag(0))
     rule = layouts.Rule(bytes(16), flags).encode()
-    judged.world.put("rules_v1", struct.pack("<I", 4), rule)
+    judged.world.put("rules_v1", struct.pack("<I", LET_IN.number), rule)
     judged.apply(Rule(4, 1, INGRESS, None, DROP))
     wanted = (BOB.device, "") if keeps else DENIED
     assert sent(judged, ANN, segment(ANN, BOB, ACK)) == wanted

@@ -96,6 +96,8 @@ __all__ = [
     "SubjectFlag",
     "Subnet",
     "SubnetKey",
+    "Symbol",
+    "SymbolKey",
     "Tier",
     "Trace",
     "Trial",
@@ -321,6 +323,7 @@ class RuleFlag(IntFlag):
 
     RULE_LOGS = 0x1
     RULE_KEEPS = 0x2
+    RULE_GONE = 0x4
 
 
 class FlowKind(IntEnum):
@@ -1324,6 +1327,43 @@ class Rule(NamedTuple):
 _RULE = struct.Struct("<16sI12x")
 
 
+class SymbolKey(NamedTuple):
+    """struct symbol_key: 16 bytes."""
+
+    digest: bytes = bytes(16)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _SYMBOL_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> SymbolKey:
+        """The opposite of `encode`."""
+        return cls._make(_SYMBOL_KEY.unpack(raw))
+
+
+_SYMBOL_KEY = struct.Struct("<16s")
+
+
+class Symbol(NamedTuple):
+    """struct symbol: 8 bytes."""
+
+    number: int = 0
+    kind: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _SYMBOL.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Symbol:
+        """The opposite of `encode`."""
+        return cls._make(_SYMBOL.unpack(raw))
+
+
+_SYMBOL = struct.Struct("<II")
+
+
 class RuleCount(NamedTuple):
     """struct rule_count: 16 bytes."""
 
@@ -1604,6 +1644,8 @@ SIZES: dict[str, int] = {
     "prefix_key": 24,
     "prefix": 8,
     "rule": 32,
+    "symbol_key": 16,
+    "symbol": 8,
     "rule_count": 16,
     "flow_key4": 20,
     "flow_key6": 44,
@@ -1848,6 +1890,11 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("id", 0, 16),
         Member("flags", 16, 4),
         Member("spare", 20, 12),
+    ),
+    "symbol_key": (Member("digest", 0, 16),),
+    "symbol": (
+        Member("number", 0, 4),
+        Member("kind", 4, 4),
     ),
     "rule_count": (
         Member("flows", 0, 8),
