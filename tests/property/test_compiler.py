@@ -17,7 +17,9 @@ from tests.property.strategies import (
     ports,
     records,
     security_groups,
+    security_rules,
     subnets,
+    tenants,
 )
 from weft.engine.compiler import Compiler
 from weft.engine.difference import difference
@@ -36,6 +38,11 @@ compiled = st.one_of(
     multicast_memberships,
     networks,
     security_groups,
+    security_groups,
+    security_rules,
+    security_rules,
+    security_rules,
+    tenants,
     subnets,
     hosts,
     hosts,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.fake_maps import FakeMaps
 from tests.property.hostile import HOSTS, bodies
 from weft.engine.compiler import Compiler
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.drivers import tunnels
 from weft.engine.ebpf.next_hops import NextHop
+from weft.engine.ebpf.policy.atoms import Atom
+from weft.engine.ebpf.policy.identities import Identities
+from weft.engine.ebpf.policy.kinds import Kind
+from weft.engine.ebpf.policy.numbering import Numbering
 from weft.engine.ebpf.ruleset import transaction
 from weft.engine.ebpf.tables import MAPS
 from weft.engine.ebpf.tables.nftables import NFTABLES
@@ -39,6 +44,9 @@ class AnyNames:
     def __init__(self) -> None:
         self._ways = Ways()
         self._numbers: dict[str, int] = {}
+        maps = FakeMaps()
+        self._numbering = Numbering(maps.__getitem__)
+        self._identities = Identities(maps.__getitem__, self._numbering)
 
     def way(self, tag: int) -> int:
         return self._ways.of(tag)
@@ -51,6 +59,18 @@ class AnyNames:
 
     def name(self, ifindex: int) -> str:
         return next(name for name, number in self._numbers.items() if number == ifindex)
+
+    def number(self, kind: Kind, symbol: Hashable) -> int:
+        return self._numbering.number(kind, symbol)
+
+    def symbol(self, kind: Kind, number: int) -> Hashable:
+        return self._numbering.symbol(kind, number)
+
+    def identity(self, atoms: tuple[Atom, ...]) -> int:
+        return self._identities.of(atoms)
+
+    def atoms(self, identity: int) -> tuple[Atom, ...]:
+        return self._identities.atoms(identity)
 
 
 def decoded(found: Iterable[tuple[str, bytes]]) -> list[Record]:

@@ -7,19 +7,32 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fake_maps import FakeMaps
 from weft.engine.ebpf.map_table import Flags
 from weft.engine.ebpf.names import HostNames
+from weft.engine.ebpf.policy.atoms import (
+    CidrAtom,
+    GroupAtom,
+    NetworkAtom,
+    PortsAtom,
+    sorted_atoms,
+)
+from weft.engine.ebpf.policy.identities import Identities
+from weft.engine.ebpf.policy.numbering import Numbering
 from weft.engine.ebpf.tables import MAPS
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.allowed import ALLOWED, AllowedKey, AllowedValue
-from weft.engine.ebpf.tables.flood import FLOOD, FloodKey
+from weft.engine.ebpf.tables.flood import FLOOD, FloodKey, FloodValue
 from weft.engine.ebpf.tables.host_prefixes import HOST_PREFIXES, HostPrefixValue
 from weft.engine.ebpf.tables.macs import MACS, MacKey, MacValue
 from weft.engine.ebpf.tables.multicast_groups import MULTICAST_GROUPS, MulticastKey, MulticastValue
 from weft.engine.ebpf.tables.multicast_members import MULTICAST_HOSTS, MULTICAST_PORTS, MemberKey
 from weft.engine.ebpf.tables.networks import NETWORKS, NetworkValue
 from weft.engine.ebpf.tables.peers import PEERS, PeerValue
+from weft.engine.ebpf.tables.policy_rules import POLICY_RULES, PolicyRuleValue
+from weft.engine.ebpf.tables.port_rules import PORT_RULES, PortRules
 from weft.engine.ebpf.tables.ports import PORTS, PortValue
+from weft.engine.ebpf.tables.prefixes import PREFIXES, PrefixKey
 from weft.engine.ebpf.tables.replicas import REPLICAS, ReplicaKey
 from weft.engine.ebpf.tables.resolvers import RESOLVERS, ResolverValue
 from weft.engine.ebpf.tables.subnets import SUBNETS, SubnetKey, SubnetValue
@@ -27,6 +40,8 @@ from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.devices import Devices
 from weft.kernel.links import Link
 from weft.model.addresses import IPAddress, ip_network
+from weft.model.ids import GroupId, NetworkId, TenantId
+from weft.model.records import Selector
 
 
 class KnownDevices(Devices):
@@ -47,7 +62,13 @@ def is_plain(address: IPAddress) -> bool:
     return int(address) != 0 and getattr(address, "ipv4_mapped", None) is None
 
 
-NAMES = HostNames(KnownDevices(), Ways())
+def host_names(devices: Devices) -> HostNames:
+    maps = FakeMaps()
+    numbering = Numbering(maps.__getitem__)
+    return HostNames(devices, Ways(), numbering, Identities(maps.__getitem__, numbering))
+
+
+NAMES = host_names(KnownDevices())
 ifnames = st.integers(1, 9).map(lambda number: f"d{number}")
 u32 = st.integers(0, 2**32 - 1)
 vnis = st.integers(1, 2**24 - 1)
@@ -65,6 +86,28 @@ prefixes = st.builds(
 ).filter(lambda prefix: prefix.version == 4 or prefix[0].ipv4_mapped is None)
 flags = st.booleans()
 nothing = st.just("")
+ids = st.integers(1, 9).map(lambda number: f"00000000-0000-4000-8000-00000000000{number}")
+group_ids, network_ids, tenant_ids = ids.map(GroupId), ids.map(NetworkId), ids.map(TenantId)
+atoms = st.lists(
+    st.one_of(
+        st.builds(GroupAtom, group_ids),
+        st.builds(NetworkAtom, network_ids),
+        st.builds(PortsAtom, tenant_ids, st.just(Selector())),
+        st.builds(CidrAtom, prefixes, st.lists(prefixes, max_size=2).map(tuple)),
+    ),
+    max_size=20,
+).map(sorted_atoms)
+port_rules = st.builds(
+    PortRules,
+    ifnames,
+    st.lists(st.lists(group_ids, max_size=3).map(tuple), max_size=8).map(tuple),
+    flags,
+    flags,
+    flags,
+    tenant_ids,
+    vnis,
+)
+flood_values = st.builds(FloodValue, ifnames, flags)
 
 ROWS = {
     PORTS.name: (
@@ -79,18 +122,19 @@ ROWS = {
             st.none() | st.ip_addresses(v=6).filter(is_plain),
             flags,
             st.integers(68, 65535),
+            st.none() | port_rules,
         ),
     ),
     ADDRESSES.name: (
         st.builds(AddressKey, vnis, addresses),
-        st.builds(AddressValue, macs, nothing | ifnames, flags, flags, u32),
+        st.builds(AddressValue, macs, nothing | ifnames, flags, flags, u32, atoms, flags),
     ),
     MACS.name: (
         st.builds(MacKey, vnis, macs),
-        st.builds(MacValue, nothing | ifnames, flags, u32),
+        st.builds(MacValue, nothing | ifnames, flags, u32, atoms, flags),
     ),
-    NETWORKS.name: (vnis, st.builds(NetworkValue, flags, u32, flags, flags)),
-    FLOOD.name: (st.builds(FloodKey, vnis, u32), ifnames),
+    NETWORKS.name: (vnis, st.builds(NetworkValue, flags, u32, flags, flags, flags)),
+    FLOOD.name: (st.builds(FloodKey, vnis, u32), flood_values),
     ALLOWED.name: (
         st.builds(AllowedKey, ifnames, prefixes),
         st.builds(AllowedValue, nothing | macs),
@@ -107,8 +151,11 @@ ROWS = {
         st.builds(MulticastKey, vnis, addresses),
         st.builds(MulticastValue, flags),
     ),
-    MULTICAST_PORTS.name: (st.builds(MemberKey, vnis, addresses, u32), ifnames),
+    MULTICAST_PORTS.name: (st.builds(MemberKey, vnis, addresses, u32), flood_values),
     MULTICAST_HOSTS.name: (st.builds(MemberKey, vnis, addresses, u32), u32),
+    POLICY_RULES.name: (ids, st.builds(PolicyRuleValue, ids, flags, flags)),
+    PORT_RULES.name: (port_rules, port_rules),
+    PREFIXES.name: (st.builds(PrefixKey, tenant_ids, prefixes), atoms),
 }
 
 
@@ -127,6 +174,9 @@ SIZES = {
     MULTICAST_GROUPS.name: (20, 16),
     MULTICAST_PORTS.name: (24, 16),
     MULTICAST_HOSTS.name: (24, 16),
+    POLICY_RULES.name: (4, 32),
+    PORT_RULES.name: (4, 64),
+    PREFIXES.name: (24, 8),
 }
 TABLES = {table.name: table for table in MAPS}
 rows = st.sampled_from(sorted(ROWS)).flatmap(lambda name: st.tuples(st.just(name), *ROWS[name]))
@@ -161,11 +211,11 @@ def test_a_table_makes_rows_of_its_own(row: tuple[str, object, object]) -> None:
 
 
 def test_a_device_that_is_gone_reads_as_no_name_that_a_row_says() -> None:
-    raw = FLOOD.values.encode("d3", NAMES)
+    raw = FLOOD.values.encode(FloodValue("d3"), NAMES)
     devices = KnownDevices()
     devices.forget("d3")
-    gone = HostNames(devices, Ways())
-    assert FLOOD.values.decode(raw, gone) == "#3"
+    gone = host_names(devices)
+    assert FLOOD.values.decode(raw, gone) == FloodValue("#3")
     assert PORTS.keys.encode("#3", gone) == (3).to_bytes(4, "little")
 
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.engine.ebpf.tables import TABLES
-from weft.engine.steps import Step, additions, removals
+from weft.engine.steps import Step, additions, leavings, removals
 
 RANKS = {table.name: table.rank for table in TABLES}
 LATE = {table.name for table in TABLES if table.are_deletes_last}
+LEFT = {table.name for table in TABLES if table.are_deletes_left}
 names = st.sampled_from(sorted(RANKS))
 keys = st.integers(0, 3)
 upserted = st.dictionaries(names, st.dictionaries(keys, keys, min_size=1))
@@ -24,11 +25,14 @@ def test_every_change_is_made_once_in_the_order_of_ranks(
 ) -> None:
     before = list(removals(TABLES, deletes))
     after = list(additions(TABLES, upserts, deletes))
-    steps = [*before, *after]
+    left = list(leavings(TABLES, deletes))
+    steps = [*before, *after, *left]
     assert {step.table.name: step.upserts for step in steps if step.upserts} == upserts
     assert {step.table.name: step.deletes for step in steps if step.deletes} == deletes
     assert ranks(before) == sorted(ranks(before), reverse=True)
     assert ranks(after) == sorted(RANKS.values())
+    assert ranks(left) == sorted(ranks(left), reverse=True)
+    assert {step.table.name for step in left} == LEFT and not any(step.upserts for step in left)
 
 
 @given(upserted, deleted)

@@ -24,7 +24,7 @@ def removals(
 ) -> Iterator[Step]:
     """What goes before anything is written."""
     for table in reversed(tables):
-        if not table.are_deletes_last:
+        if not table.are_deletes_last and not table.are_deletes_left:
             yield Step(table, {}, deletes.get(table.name, ()))
 
 
@@ -37,3 +37,12 @@ def additions(
     for table in tables:
         late = deletes.get(table.name, ()) if table.are_deletes_last else ()
         yield Step(table, upserts.get(table.name, {}), late)
+
+
+def leavings(
+    tables: Sequence[Table[Any, Any]], deletes: Mapping[str, Collection[Hashable]]
+) -> Iterator[Step]:
+    """What goes when all is written."""
+    for table in reversed(tables):
+        if table.are_deletes_left:
+            yield Step(table, {}, deletes.get(table.name, ()))

@@ -30,6 +30,12 @@ class Rank(IntEnum):
     DEVICES = auto()
     NETWORKS = auto()
     """What is looked up for a sender: its network, its prefixes, its further addresses."""
+    RULES = auto()
+    """What rules are called."""
+    HEADS = auto()
+    """What they say."""
+    PORT_RULES = auto()
+    """Whose flows they decide on, and which addresses are in the prefixes that they name."""
     PORTS = auto()
     FLOOD = auto()
     ENCRYPTION = auto()
@@ -61,6 +67,9 @@ class Table(msgspec.Struct, Generic[K, V], frozen=True):
     written, so that none ever runs on a map that is still to be filled."""
     are_deletes_last: bool = False
     """Its deletes wait for its upserts."""
+    are_deletes_left: bool = False
+    """Its deletes wait for all that is written to any table: what is written may be what leads
+    there no more, and until then a packet would find half of it."""
 
     def row(self, key: K, value: V) -> Row:
         """One desired fact."""

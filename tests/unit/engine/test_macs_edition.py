@@ -6,7 +6,10 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import pytest
 
+from tests.fake_maps import FakeMaps
 from weft.engine.ebpf.drivers.macs import MacDriver
+from weft.engine.ebpf.policy.generations import Generations
+from weft.engine.ebpf.policy.numbering import Numbering
 from weft.engine.ebpf.tables.macs import MacKey, MacValue
 from weft.engine.plumbing.devices import Devices
 from weft.errors import KernelError
@@ -56,7 +59,9 @@ class Edition:
 def driver(macs: Macs, edition: Edition) -> MacDriver:
     names = Devices.__new__(Devices)
     names.known_way = names.way = lambda host: 0  # type: ignore[attr-defined]
-    return MacDriver(lambda: macs, lambda: edition, names)  # type: ignore[arg-type,return-value]
+    maps = FakeMaps()
+    generations = Generations(maps.__getitem__, Numbering(maps.__getitem__))
+    return MacDriver(lambda: macs, lambda: edition, names, generations)  # type: ignore[arg-type,return-value]
 
 
 def test_the_edition_is_odd_while_the_map_changes_and_another_one_afterwards() -> None:

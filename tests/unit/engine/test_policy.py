@@ -128,15 +128,52 @@ def test_packets_lie_in_the_stretches_that_name_them() -> None:
     assert icmp(4, 8).last == echo + 255
 
 
-def test_numbers_are_dense_and_held_until_the_last_holder_lets_go() -> None:
-    numbers = Numbers[str]("atoms", 4)
-    assert [numbers.hold(each) for each in "abab"] == [1, 2, 1, 2]
-    assert numbers.release("a") is None
-    assert numbers.release("a") == 1
-    assert (numbers.known("a"), numbers.known("b"), len(numbers)) == (None, 2, 1)
-    assert [numbers.hold(each) for each in "cd"] == [1, 3]
-    with pytest.raises(ExhaustedError, match="atoms: this host has room for 4"):
-        numbers.hold("e")
+class Clock:
+    """Monotonic seconds, which pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def looked(numbers: Numbers[str], *needed: str) -> list[tuple[str, int]]:
+    numbers.begin_look()
+    for each in needed:
+        assert numbers.of(each)
+    return numbers.end_look()
+
+
+def test_a_number_that_nobody_asks_for_rests_and_is_then_anothers() -> None:
+    clock = Clock()
+    numbers = Numbers[str]("atoms", 4, clock, 1.0)
+    assert numbers.of("a") is None
+    assert [numbers.new(each) for each in "abc"] == [1, 2, 3]
+    assert looked(numbers, "b", "c") == [("a", 1)]
+    assert (numbers.of("a"), numbers.of("b"), numbers.key(1), len(numbers)) == (None, 2, None, 2)
+    with pytest.raises(ExhaustedError, match="atoms: this host has room for 3"):
+        numbers.new("d")
+    clock.now_s += 1.1
+    assert numbers.new("d") == 1
+    assert (numbers.key(1), numbers.end) == ("d", 4)
+
+
+def test_a_number_that_was_found_is_kept_and_gaps_are_filled() -> None:
+    numbers = Numbers[str]("atoms", 9, Clock())
+    numbers.found("x", 3)
+    numbers.found_resting(2)
+    assert [numbers.new(each) for each in "abc"] == [1, 4, 5]
+    assert numbers.of("x") == 3
+
+
+def test_numbers_that_flows_name_are_reused_last() -> None:
+    clock = Clock()
+    numbers = Numbers[str]("rules", 5, clock, is_reused_last=True)
+    assert [numbers.new(each) for each in "ab"] == [1, 2]
+    looked(numbers, "b")
+    clock.now_s += 2
+    assert [numbers.new(each) for each in "cde"] == [3, 4, 1]
 
 
 def test_addresses_are_spread_over_their_slots() -> None:

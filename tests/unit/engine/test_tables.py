@@ -11,17 +11,22 @@ from pathlib import Path
 import pytest
 
 from weft.engine.ebpf import tables as ebpf_tables
+from weft.engine.ebpf.drivers.macs import EDITION_MAP
 from weft.engine.ebpf.tables import MAPS, TABLES
 from weft.engine.ebpf.tables.addresses import ADDRESSES
 from weft.engine.ebpf.tables.filters import FILTERS
 from weft.engine.ebpf.tables.flood import FLOOD
+from weft.engine.ebpf.tables.heads import HEADS
 from weft.engine.ebpf.tables.macs import MACS
 from weft.engine.ebpf.tables.multicast_groups import MULTICAST_GROUPS
 from weft.engine.ebpf.tables.multicast_members import MULTICAST_HOSTS, MULTICAST_PORTS
 from weft.engine.ebpf.tables.networks import NETWORKS
 from weft.engine.ebpf.tables.nftables import NFTABLES
 from weft.engine.ebpf.tables.peers import OWN_MAP, PEERS
+from weft.engine.ebpf.tables.policy_rules import POLICY_RULES
+from weft.engine.ebpf.tables.port_rules import PORT_RULES
 from weft.engine.ebpf.tables.ports import PORTS
+from weft.engine.ebpf.tables.prefixes import PREFIXES
 from weft.engine.ebpf.tables.replicas import REPLICAS
 from weft.engine.ebpf.tables.tunnels import TUNNELS
 from weft.engine.plumbing import tables as plumbing_tables
@@ -35,7 +40,7 @@ from weft.kernel.bpf import berths
 from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 
 ROOT = Path(__file__).parents[3]
-BESIDE = {"macs_edition_v1", MAP, WAYS_MAP, OWN_MAP, berths.OTHER_PORTS}
+BESIDE = {MAP, WAYS_MAP, OWN_MAP, EDITION_MAP, berths.OTHER_PORTS}
 """Maps that a driver fills beside, or instead of, one that rows become entries of one by one."""
 OF_PROGRAMS = {
     "answers_v1",
@@ -64,13 +69,11 @@ OF_RULES = {
     "generations_v1",
     "heads_v1",
     "identities_v1",
-    "port_rules_v1",
-    "prefixes_v1",
-    "rules_v1",
     "spans_v1",
     "subjects_v1",
+    "symbols_v1",
 }
-"""Maps of what no record says yet."""
+"""Maps that `heads` is in, and those of the numbers that rows are encoded with."""
 
 
 def declared() -> Iterator[Table[object, object]]:
@@ -102,6 +105,10 @@ def test_every_map_that_rows_are_written_to_has_a_table() -> None:
     [
         (DEVICES, PORTS),
         (NETWORKS, PORTS),
+        (POLICY_RULES, HEADS),
+        (HEADS, PORT_RULES),
+        (HEADS, PREFIXES),
+        (PORT_RULES, PORTS),
         (PORTS, FLOOD),
         (PORTS, FILTERS),
         (FLOOD, FILTERS),
@@ -129,4 +136,4 @@ def test_what_rests_on_another_table_is_written_after_it(
 
 def test_programs_read_what_is_a_map_and_nothing_that_comes_after_the_last_one() -> None:
     """So whatever maps there are, all are filled before programs that are loaded anew take over."""
-    assert {table for table in TABLES if table.is_read_by_programs} == {*MAPS, TUNNELS}
+    assert {table for table in TABLES if table.is_read_by_programs} == {*MAPS, TUNNELS, HEADS}

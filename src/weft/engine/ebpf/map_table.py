@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from weft.engine.ebpf.policy.atoms import Atom
+from weft.engine.ebpf.policy.kinds import Kind
 from weft.engine.table import Table
 from weft.model.addresses import IPAddress, IPNetwork
 
@@ -40,6 +42,24 @@ class Names(Protocol):
 
     def known_way(self, tag: int) -> int:
         """The way to a host; 0 if it has none."""
+        ...
+
+    def number(self, kind: Kind, symbol: Hashable) -> int:
+        """The number of what rules speak about, from now on if it had none. ExhaustedError: there
+        are no more."""
+        ...
+
+    def symbol(self, kind: Kind, number: int) -> Hashable:
+        """The opposite. NotFoundError: nobody's."""
+        ...
+
+    def identity(self, atoms: tuple[Atom, ...]) -> int:
+        """The number of an address that is all this to rules; 0: nothing. ExhaustedError: there are
+        no more."""
+        ...
+
+    def atoms(self, identity: int) -> tuple[Atom, ...]:
+        """The opposite. NotFoundError: nobody's."""
         ...
 
 

@@ -14,9 +14,7 @@ from pathlib import Path
 import structlog
 
 from weft.config import Settings
-from weft.engine.ebpf.drivers.addresses import AddressDriver
 from weft.engine.ebpf.drivers.filters import FilterDriver
-from weft.engine.ebpf.drivers.macs import EDITION_MAP, MacDriver
 from weft.engine.ebpf.drivers.maps import MapDriver
 from weft.engine.ebpf.drivers.nftables import NftDriver
 from weft.engine.ebpf.drivers.overlay_devices import OverlayDeviceDriver
@@ -24,16 +22,13 @@ from weft.engine.ebpf.drivers.peers import PeerDriver
 from weft.engine.ebpf.drivers.ports import PortDriver
 from weft.engine.ebpf.drivers.tunnels import TunnelDriver
 from weft.engine.ebpf.drivers.wires import WireDriver, let_go
+from weft.engine.ebpf.enforcement import Enforcement
 from weft.engine.ebpf.flow_settings import flow_limits
 from weft.engine.ebpf.gone_devices import GoneDevices
-from weft.engine.ebpf.names import HostNames
 from weft.engine.ebpf.next_hops import NextHops
 from weft.engine.ebpf.ruleset.chains import HostPorts
 from weft.engine.ebpf.tables import MAPS, TABLES
-from weft.engine.ebpf.tables.addresses import ADDRESSES
 from weft.engine.ebpf.tables.filters import FILTERS
-from weft.engine.ebpf.tables.flood import FLOOD
-from weft.engine.ebpf.tables.macs import MACS
 from weft.engine.ebpf.tables.peers import OWN_MAP, PEERS
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.device_names import PORT_DEVICE, WEFT0, WEFTWG, WEFTX
@@ -51,7 +46,7 @@ from weft.engine.plumbing.host_settings import HostSettings, Mended
 from weft.engine.plumbing.tables.host_routes import OWN_ROUTES, OWN_TABLE
 from weft.engine.plumbing.tables.wireguard import WIREGUARD
 from weft.engine.rows import Driver, RowFailure, RowKey
-from weft.engine.steps import Step, additions, removals
+from weft.engine.steps import Step, additions, leavings, removals
 from weft.errors import KernelError, WeftError
 from weft.kernel import underlay
 from weft.kernel.bpf import counters, programs
@@ -100,7 +95,8 @@ class Sink:
     def _open(self) -> None:
         devices = self._devices = Devices(Netlink())
         ways = Ways()
-        names = HostNames(devices, ways)
+        self._enforcement = Enforcement(self._map, devices, ways)
+        names = self._enforcement.names
         self._nftables = NftDriver(open_ports(self._settings), HostPorts.of(self._settings))
         self._routes = (
             HostRouteDriver(devices),
@@ -117,9 +113,7 @@ class Sink:
         self._wireguard = WireGuardDriver(devices, self._run_dir, state_dir, self._tell_programs)
         self._wireguard_peers = WireGuardPeerDriver(devices, self._run_dir, state_dir)
         self._wires = WireDriver(devices, self._programs, self._bpffs_dir)
-        self._addresses = AddressDriver(
-            self._opener(ADDRESSES.map_name), self._opener(FLOOD.map_name), names
-        )
+        self._addresses = self._enforcement.addresses
         special: list[Driver] = [
             self._tunnels,
             self._overlay,
@@ -128,8 +122,7 @@ class Sink:
             self._filters,
             PortDriver(self._maps, devices, names),
             PeerDriver(self._opener(PEERS.map_name), self._opener(OWN_MAP), self._tag, names),
-            self._addresses,
-            MacDriver(self._opener(MACS.map_name), self._opener(EDITION_MAP), names),
+            *self._enforcement.drivers,
             HostAddressDriver(devices),
             *self._routes,
             RuleDriver(devices),
@@ -195,7 +188,10 @@ class Sink:
         assert self._devices is not None
         self._devices.refresh()
         self._gone.forget(self._maps(), self._devices)
-        return {each.name: self._read(each.name, desired.get(each.name, {})) for each in TABLES}
+        self._enforcement.begin_look()
+        found = {each.name: self._read(each.name, desired.get(each.name, {})) for each in TABLES}
+        self._enforcement.end_look()
+        return found
 
     def _read(self, name: str, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         try:
@@ -240,6 +236,7 @@ class Sink:
         for step in removals(TABLES, deletes):
             failures += self._write(step)
         for step in additions(TABLES, upserts, deletes):
+            self._enforcement.before(step, upserts)
             failures += self._write(step)
             table = step.table
             if table is WIREGUARD and step.upserts:
@@ -251,6 +248,9 @@ class Sink:
                 self._port_devices.await_ready()
             if table is _LAST_READ_BY_PROGRAMS:
                 failures += self._replace_programs()
+        for step in leavings(TABLES, deletes):
+            failures += self._write(step)
+        self._enforcement.finish()
         self._addresses.announce()
         return failures
 
@@ -267,6 +267,7 @@ class Sink:
         WireGuard that were left to others begin when it is time, and so does what neighbours are
         told and had to wait."""
         self._addresses.announce()
+        self._enforcement.tidy()
         return [*self._tunnels.follow(), *self._wireguard_peers.follow()]
 
     @property
@@ -274,7 +275,11 @@ class Sink:
         """See `engine.sink.Sink.follow_in_s`."""
         if not self._drivers:
             return None
-        due_s = (self._wireguard_peers.follow_in_s, self._addresses.announce_in_s)
+        due_s = (
+            self._wireguard_peers.follow_in_s,
+            self._addresses.announce_in_s,
+            self._enforcement.tidy_in_s,
+        )
         return min((each for each in due_s if each is not None), default=None)
 
     @property
@@ -357,6 +362,9 @@ class Sink:
     def _maps(self) -> Mapping[str, BpfMap]:
         assert self._plane is not None
         return self._plane.maps
+
+    def _map(self, name: str) -> BpfMap:
+        return self._maps()[name]
 
     def _opener(self, name: str) -> Callable[[], BpfMap]:
         return lambda: self._maps()[name]

@@ -62,6 +62,14 @@ class Entries(Protocol):
         ...
 
 
+class Elements(Entries, Protocol):
+    """What an array holds; see `BpfMap`."""
+
+    def read_first(self, count: int) -> dict[bytes, bytes]:
+        """What its first elements hold."""
+        ...
+
+
 class BpfMap:
     """An open map. Keys and values are bytes of exactly the map's sizes.
 

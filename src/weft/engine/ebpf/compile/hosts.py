@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf.compile import encryption, tunnels
+from weft.engine.ebpf.compile import encryption, policy, tunnels
 from weft.engine.ebpf.compile.host_routes import own_route
 from weft.engine.ebpf.tables.filters import FILTERS, FilterKey, FilterValue
 from weft.engine.ebpf.tables.overlay_devices import OVERLAY_DEVICES, OverlayDeviceValue
@@ -14,7 +14,7 @@ from weft.engine.plumbing.device_names import WEFT1, WEFTX
 from weft.engine.plumbing.tables.host_addresses import HOST_ADDRESSES, HostAddressValue
 from weft.engine.plumbing.tables.host_routes import HOST_ROUTES, HostRouteValue
 from weft.engine.plumbing.tables.rules import RULES, RuleValue
-from weft.engine.rows import Row
+from weft.engine.rows import Each, Row
 from weft.model.ids import HostId
 from weft.model.records import Host
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, WIREGUARD6
@@ -25,7 +25,7 @@ from weft.topology.prefixes import HostPrefix, is_contested
 
 def compile_host(
     host_id: HostId, host: Host, view: View, *, is_device: bool = False
-) -> Iterator[Row]:
+) -> Iterator[Row | Each]:
     """The host's own plumbing: Weft's addresses, the ports' aliases, whose queries are Weft's.
     Of another host, the way there."""
     yield from tunnels.peers(host_id, host, view)
@@ -47,5 +47,6 @@ def compile_host(
     yield FILTERS.row(FilterKey(WEFTX), FilterValue("from_overlay"))
     for address in host.underlay:
         yield WIRES.row(address, WireValue())
+    yield policy.subjects(host_id)
     for resolver in (*host.resolvers, *host.former_resolvers):
         yield RESOLVERS.row(resolver, ResolverValue())

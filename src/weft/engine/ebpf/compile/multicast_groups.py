@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from weft.engine.ebpf.compile.subjects import policy_of
+from weft.engine.ebpf.tables.flood import FloodValue
 from weft.engine.ebpf.tables.multicast_groups import MULTICAST_GROUPS, MulticastKey, MulticastValue
 from weft.engine.ebpf.tables.multicast_members import MULTICAST_HOSTS, MULTICAST_PORTS, MemberKey
 from weft.engine.reads import Beginning
@@ -54,11 +56,11 @@ def compile_multicast_membership(
     port = view.get(Port, joined.id)
     network = view.get(Network, joined.network_id)
     if port is not None and network is not None and port.network_id == network.id:
-        yield from member_rows(host_id, port, network, joined.multicast_groups)
+        yield from member_rows(host_id, port, network, joined.multicast_groups, view)
 
 
 def member_rows(
-    host_id: HostId, port: Port, network: Network, groups: Iterable[IPAddress]
+    host_id: HostId, port: Port, network: Network, groups: Iterable[IPAddress], view: View
 ) -> Iterator[Row]:
     """A port of this host as a member."""
     if port.host_id != host_id or port.ifname is None or port.slot is None or port.is_host:
@@ -67,4 +69,5 @@ def member_rows(
         return
     for group in groups:
         key = MemberKey(network.vni, group, port.slot)
-        yield MULTICAST_PORTS.row(key, port.ifname)
+        is_judged = view.ask(policy_of, port.id) is not None
+        yield MULTICAST_PORTS.row(key, FloodValue(port.ifname, is_judged))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from weft.engine.ebpf.compile import multicast_groups
+from weft.engine.ebpf.compile.subjects import is_judging
 from weft.engine.ebpf.tables.networks import NETWORKS, NetworkValue
 from weft.engine.ebpf.tables.replicas import REPLICAS, ReplicaKey
 from weft.engine.rows import Each, Row
@@ -32,6 +33,7 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
             slot_count=view.ask(slot_count, here),
             has_unknown=view.any(Port, "unknown_on", network.id),
             is_snooping=network.multicast is Multicasting.SNOOP,
+            is_judging=is_here and view.ask(is_judging, here),
         ),
     )
     if is_here:

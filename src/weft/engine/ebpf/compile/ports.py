@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.engine.ebpf.compile import multicast_groups
+from weft.engine.ebpf.compile.policy import port_rules
 from weft.engine.ebpf.compile.published import published
+from weft.engine.ebpf.compile.subjects import atoms_of_port
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.allowed import ALLOWED, AllowedKey, AllowedValue
 from weft.engine.ebpf.tables.filters import FILTERS, FilterKey, FilterValue
-from weft.engine.ebpf.tables.flood import FLOOD, FloodKey
+from weft.engine.ebpf.tables.flood import FLOOD, FloodKey, FloodValue
 from weft.engine.ebpf.tables.macs import MACS, MacKey, MacValue, mac_at_host
+from weft.engine.ebpf.tables.port_rules import PORT_RULES, PortRules
 from weft.engine.ebpf.tables.ports import PORTS, PortValue
 from weft.engine.plumbing.tables.devices import DEVICES, DeviceValue
 from weft.engine.plumbing.tables.host_addresses import HOST_ADDRESSES, HostAddressValue
@@ -36,29 +39,52 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
     if port.host_id != host_id:
         is_plugged = (port.is_host or port.device is not None) and not is_replaced
         if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
-            yield from _reached_at(port, network, host=host_tag(port.host_id))
+            yield from _reached_at(host_id, port, network, view, host=host_tag(port.host_id))
         return
     if port.is_host:
-        yield from _host_place(port, network, view)
+        yield from _host_place(host_id, port, network, view)
     elif port.veth is not None and port.slot is not None:
+        rules = port_rules(port.id, port.veth.ifname, view)
+        if rules is not None:
+            yield PORT_RULES.row(rules, rules)
         if not is_replaced:
-            yield from _reached_at(port, network, ifname=port.veth.ifname)
-        yield from _sender(host_id, port, network, view)
-        yield from multicast_groups.member_rows(host_id, port, network, port.multicast_groups)
+            yield from _reached_at(
+                host_id,
+                port,
+                network,
+                view,
+                ifname=port.veth.ifname,
+                is_judged=rules is not None,
+            )
+        yield from _sender(host_id, port, network, rules, view)
+        yield from multicast_groups.member_rows(host_id, port, network, port.multicast_groups, view)
     yield from published(port, view)
 
 
-def _reached_at(port: Port, network: Network, *, ifname: str = "", host: int = 0) -> Iterator[Row]:
+def _reached_at(
+    host_id: HostId,
+    port: Port,
+    network: Network,
+    view: View,
+    *,
+    ifname: str = "",
+    host: int = 0,
+    is_judged: bool = False,
+) -> Iterator[Row]:
     """At a device of this host, or at another host. Link-local addresses follow from the MACs."""
-    value = AddressValue(mac=port.mac, ifname=ifname, host=host)
+    atoms = atoms_of_port(host_id, port, network, view)
+    value = AddressValue(port.mac, ifname, host=host, atoms=atoms, is_judged=is_judged)
     for address in port.addresses:
         yield ADDRESSES.row(AddressKey(network.vni, address), value)
-    there = mac_at_host(host) if host else MacValue(ifname)
+    local = MacValue(ifname, atoms=atoms, is_judged=is_judged)
+    there = mac_at_host(host, atoms) if host else local
     for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
         yield MACS.row(MacKey(network.vni, mac), there)
 
 
-def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterator[Row]:
+def _sender(
+    host_id: HostId, port: Port, network: Network, rules: PortRules | None, view: View
+) -> Iterator[Row]:
     device, slot = port.veth, port.slot
     assert device is not None and slot is not None
     subnets = tuple(view.by(Subnet, "network_id", network.id))
@@ -90,13 +116,14 @@ def _sender(host_id: HostId, port: Port, network: Network, view: View) -> Iterat
             ipv6=ipv6,
             is_internal=network.is_internal,
             mtu_bytes=guest.mtu_bytes,
+            rules=rules,
         ),
     )
     netns = _namespace(port)
     if netns and guest.resolver_routes:
         routes = tuple((route.prefix, route.gateway) for route in guest.resolver_routes)
         yield QUERY_ROUTES.row(ifname, QueryRouteValue(netns, port.mac, routes))
-    yield FLOOD.row(FloodKey(network.vni, slot), ifname)
+    yield FLOOD.row(FloodKey(network.vni, slot), FloodValue(ifname, rules is not None))
     yield FILTERS.row(FilterKey(ifname), FilterValue("from_port"))
     for address in port.addresses:
         if address not in (ipv4, ipv6):
@@ -120,11 +147,12 @@ def _routes(guest: Guest, *, is_default_route: bool) -> tuple[tuple[IPNetwork, I
     return tuple((route.prefix, route.gateway) for route in routes)
 
 
-def _host_place(port: Port, network: Network, view: View) -> Iterator[Row]:
+def _host_place(host_id: HostId, port: Port, network: Network, view: View) -> Iterator[Row]:
+    atoms = atoms_of_port(host_id, port, network, view)
     for address in addresses_with_a_way_out(view, port):
         yield ADDRESSES.row(
             AddressKey(network.vni, address),
-            AddressValue(mac=port.mac, is_host=True),
+            AddressValue(mac=port.mac, is_host=True, atoms=atoms),
         )
         yield HOST_ADDRESSES.row(address, HostAddressValue(address.max_prefixlen))
-    yield MACS.row(MacKey(network.vni, port.mac), MacValue(is_host=True))
+    yield MACS.row(MacKey(network.vni, port.mac), MacValue(is_host=True, atoms=atoms))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.engine.ebpf.compile.host_routes import host_routes
+from weft.engine.ebpf.compile.subjects import atoms_of_place
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.host_prefixes import HOST_PREFIXES, HostPrefixValue
 from weft.engine.ebpf.tables.nftables import NFTABLES, NftKey
@@ -30,7 +31,9 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
     if gateway is not None:
         yield ADDRESSES.row(
             AddressKey(network.vni, gateway),
-            AddressValue(mac=GATEWAY_MAC, is_gateway=True),
+            AddressValue(
+                mac=GATEWAY_MAC, is_gateway=True, atoms=atoms_of_place(host_id, network, view)
+            ),
         )
     if is_open:
         yield from _on_the_host(host_id, subnet, network, view)

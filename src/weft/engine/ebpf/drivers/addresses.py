@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 import structlog
+from msgspec.structs import replace
 
 from weft.engine.ebpf.announcements import Announcements
-from weft.engine.ebpf.drivers.maps import MapDriver
+from weft.engine.ebpf.drivers.identified import Atoms, IdentifiedDriver
 from weft.engine.ebpf.map_table import Names, decode_mac
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.flood import FLOOD
@@ -22,10 +23,11 @@ from weft.kernel.bpf.maps import BpfMap
 MOST = 4096
 """Rows written at once of which each is looked up before. More are a network that has just come
 here, or a map that is filled anew: there is nobody yet who could have an old MAC."""
+_ATOMS = Atoms(lambda value: value.atoms, lambda value, atoms: replace(value, atoms=atoms))
 log = structlog.get_logger()
 
 
-class AddressDriver(MapDriver):
+class AddressDriver(IdentifiedDriver):
     """See `engine.rows.Driver`."""
 
     def __init__(
@@ -33,10 +35,12 @@ class AddressDriver(MapDriver):
         open_map: Callable[[], BpfMap],
         open_flood: Callable[[], BpfMap],
         names: Names,
+        changing: Callable[[AddressKey], None],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`open_flood` gives the map that says which ports a network has here."""
-        super().__init__(ADDRESSES, open_map, names)
+        """`open_flood` gives the map that says which ports a network has here; `changing` is told
+        of rows' keys that are about to change."""
+        super().__init__(ADDRESSES, open_map, names, _ATOMS, changing)
         self._open_flood = open_flood
         self._monotonic_s = monotonic_s
         self._announcements = Announcements()
@@ -66,7 +70,7 @@ class AddressDriver(MapDriver):
         ports: dict[int, list[str]] = defaultdict(list)
         for raw_key, raw in self._open_flood().read().items():
             vni = FLOOD.keys.decode(raw_key, self._names).vni
-            ports[vni].append(FLOOD.values.decode(raw, self._names))
+            ports[vni].append(FLOOD.values.decode(raw, self._names).ifname)
         try:
             self._announcements.tell(ports, self._announcer.send, self._monotonic_s())
         except KernelError as error:

@@ -5,26 +5,36 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
-from weft.engine.ebpf.drivers.maps import MapDriver
+from msgspec.structs import replace
+
+from weft.engine.ebpf.drivers.identified import Atoms, IdentifiedDriver
 from weft.engine.ebpf.map_table import Names, encode_u32
-from weft.engine.ebpf.tables.macs import MACS
+from weft.engine.ebpf.policy.generations import Generations
+from weft.engine.ebpf.tables.macs import MACS, MacKey
 from weft.engine.rows import RowFailure
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.maps import BpfMap
+from weft.model.addresses import link_local_from_mac
 
 EDITION_MAP = "macs_edition_v1"
 _FIRST = encode_u32(0)
+_ATOMS = Atoms(lambda value: value.atoms, lambda value, atoms: replace(value, atoms=atoms))
 
 
-class MacDriver(MapDriver):
+class MacDriver(IdentifiedDriver):
     """See `engine.rows.Driver`, and `bpf/lib/near.h`."""
 
     def __init__(
-        self, open_map: Callable[[], BpfMap], open_edition: Callable[[], BpfMap], names: Names
+        self,
+        open_map: Callable[[], BpfMap],
+        open_edition: Callable[[], BpfMap],
+        names: Names,
+        generations: Generations,
     ) -> None:
         """`open_edition` gives the map that says which edition `macs` is."""
-        super().__init__(MACS, open_map, names)
+        super().__init__(MACS, open_map, names, _ATOMS, self._link_local_changes)
         self._open_edition = open_edition
+        self._generations = generations
         self._edition = secrets.randbits(31) << 1
         """None that a map of an earlier weftd has had, so far as chance goes."""
 
@@ -36,10 +46,26 @@ class MacDriver(MapDriver):
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
     ) -> list[RowFailure]:
-        """See `Driver.write`."""
+        """See `Driver.write`. Connections of judged ports go on to the device or host that a MAC
+        had when they began, so those of its network are looked at again when that changes."""
+        gone = list(deletes)
+        if self._generations.is_needed:
+            for key in (*gone, *upserts):
+                if isinstance(key, MacKey) and self._is_there(key):
+                    self._generations.network_changed(key.vni)
         self._tell(self._edition + 1)
         try:
-            return super().write(upserts, deletes)
+            return super().write(upserts, gone)
+        finally:
+            self._begin_another()
+
+    def widen(self, upserts: Mapping[Hashable, Hashable]) -> None:
+        """See `IdentifiedDriver.widen`."""
+        if not upserts:
+            return
+        self._tell(self._edition + 1)
+        try:
+            super().widen(upserts)
         finally:
             self._begin_another()
 
@@ -51,3 +77,9 @@ class MacDriver(MapDriver):
         errors = self._open_edition().update({_FIRST: layouts.Edition(number).encode()})
         for error in errors.values():
             raise error
+
+    def _is_there(self, key: MacKey) -> bool:
+        return self._open_map().lookup(self._table.keys.encode(key, self._names)) is not None
+
+    def _link_local_changes(self, key: MacKey) -> None:
+        self._generations.address_changed(link_local_from_mac(key.mac))

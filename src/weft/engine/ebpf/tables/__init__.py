@@ -12,6 +12,7 @@ from weft.engine.ebpf.tables.addresses import ADDRESSES
 from weft.engine.ebpf.tables.allowed import ALLOWED
 from weft.engine.ebpf.tables.filters import FILTERS
 from weft.engine.ebpf.tables.flood import FLOOD
+from weft.engine.ebpf.tables.heads import HEADS
 from weft.engine.ebpf.tables.host_prefixes import HOST_PREFIXES
 from weft.engine.ebpf.tables.macs import MACS
 from weft.engine.ebpf.tables.multicast_groups import MULTICAST_GROUPS
@@ -20,7 +21,10 @@ from weft.engine.ebpf.tables.networks import NETWORKS
 from weft.engine.ebpf.tables.nftables import NFTABLES
 from weft.engine.ebpf.tables.overlay_devices import OVERLAY_DEVICES
 from weft.engine.ebpf.tables.peers import PEERS
+from weft.engine.ebpf.tables.policy_rules import POLICY_RULES
+from weft.engine.ebpf.tables.port_rules import PORT_RULES
 from weft.engine.ebpf.tables.ports import PORTS
+from weft.engine.ebpf.tables.prefixes import PREFIXES
 from weft.engine.ebpf.tables.replicas import REPLICAS
 from weft.engine.ebpf.tables.resolvers import RESOLVERS
 from weft.engine.ebpf.tables.subnets import SUBNETS
@@ -37,6 +41,7 @@ TABLES: tuple[Table[Any, Any], ...] = tuple(
             ALLOWED,
             FILTERS,
             FLOOD,
+            HEADS,
             HOST_PREFIXES,
             MACS,
             MULTICAST_GROUPS,
@@ -46,7 +51,10 @@ TABLES: tuple[Table[Any, Any], ...] = tuple(
             NFTABLES,
             OVERLAY_DEVICES,
             PEERS,
+            POLICY_RULES,
             PORTS,
+            PORT_RULES,
+            PREFIXES,
             REPLICAS,
             RESOLVERS,
             SUBNETS,

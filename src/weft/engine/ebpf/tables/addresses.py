@@ -13,6 +13,7 @@ from weft.engine.ebpf.map_table import (
     encode_mac,
     some_address,
 )
+from weft.engine.ebpf.policy.atoms import Atom
 from weft.engine.ebpf.tables.endpoints import ADDRESS_FLAGS, decode_endpoint, encode_endpoint
 from weft.engine.table import Rank
 from weft.kernel.bpf import layouts
@@ -37,6 +38,10 @@ class AddressValue(msgspec.Struct, frozen=True, gc=False):
     """The host's own place on the network."""
     host: int = 0
     """Tag of another host, for `tunnels`."""
+    atoms: tuple[Atom, ...] = ()
+    """What it is to the rules of this host."""
+    is_judged: bool = False
+    """A local port that rules decide about."""
 
 
 def _encode_key(key: AddressKey, _: Names) -> bytes:
@@ -50,7 +55,7 @@ def _decode_key(raw: bytes, _: Names) -> AddressKey:
 
 def _encode(value: AddressValue, names: Names) -> bytes:
     flags, mac = ADDRESS_FLAGS.encode(value), encode_mac(value.mac)
-    return encode_endpoint(flags, mac, value.ifname, value.host, names)
+    return encode_endpoint(flags, mac, value.ifname, value.host, value.atoms, names)
 
 
 def _decode(raw: bytes, names: Names) -> AddressValue:
@@ -59,6 +64,7 @@ def _decode(raw: bytes, names: Names) -> AddressValue:
         mac=decode_mac(endpoint.mac),
         ifname=ifname,
         host=endpoint.tunnel,
+        atoms=names.atoms(endpoint.group),
         **ADDRESS_FLAGS.decode(endpoint.flags),
     )
 

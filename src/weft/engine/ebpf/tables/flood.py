@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from weft.engine.ebpf.map_table import Coding, MapTable, Names
+from weft.engine.ebpf.map_table import Coding, Flags, MapTable, Names
 from weft.engine.table import Rank
 from weft.kernel.bpf import layouts
+from weft.kernel.bpf.layouts import FloodFlag
 
 
 class FloodKey(NamedTuple):
@@ -16,18 +17,29 @@ class FloodKey(NamedTuple):
     slot: int
 
 
-def _encode(ifname: str, names: Names) -> bytes:
-    return layouts.Flood(names.ifindex(ifname)).encode()
+class FloodValue(NamedTuple):
+    """The device of a port that a packet for many is copied to."""
+
+    ifname: str
+    is_judged: bool = False
+    """Rules decide about its flows."""
 
 
-def _decode(raw: bytes, names: Names) -> str:
-    return names.name(layouts.Flood.decode(raw).ifindex)
+_FLAGS = Flags(is_judged=FloodFlag.FLOOD_JUDGED.value)
 
 
-PORT: Coding[str] = Coding(_encode, _decode)
-"""A device that a packet for many is copied to."""
+def _encode(value: FloodValue, names: Names) -> bytes:
+    return layouts.Flood(names.ifindex(value.ifname), _FLAGS.encode(value)).encode()
 
-FLOOD: MapTable[FloodKey, str] = MapTable(
+
+def _decode(raw: bytes, names: Names) -> FloodValue:
+    flood = layouts.Flood.decode(raw)
+    return FloodValue(names.name(flood.ifindex), **_FLAGS.decode(flood.flags))
+
+
+PORT: Coding[FloodValue] = Coding(_encode, _decode)
+
+FLOOD: MapTable[FloodKey, FloodValue] = MapTable(
     "flood",
     Rank.FLOOD,
     map_name="flood_v1",

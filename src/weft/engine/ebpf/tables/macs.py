@@ -7,6 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from weft.engine.ebpf.map_table import Coding, MapTable, Names, encode_mac
+from weft.engine.ebpf.policy.atoms import Atom
 from weft.engine.ebpf.tables.endpoints import MAC_FLAGS, decode_endpoint, encode_endpoint
 from weft.engine.table import Rank
 from weft.kernel.bpf import layouts
@@ -28,12 +29,15 @@ class MacValue(msgspec.Struct, frozen=True, gc=False):
     is_host: bool = False
     host: int = 0
     """Tag of another host, for `tunnels`."""
+    atoms: tuple[Atom, ...] = ()
+    """As in `addresses`, of the link-local address that follows from it."""
+    is_judged: bool = False
 
 
 @lru_cache(maxsize=4096)
-def mac_at_host(host: int) -> MacValue:
-    """The same object for all MACs that are there."""
-    return MacValue(host=host)
+def mac_at_host(host: int, atoms: tuple[Atom, ...] = ()) -> MacValue:
+    """The same object for all MACs that are there and alike."""
+    return MacValue(host=host, atoms=atoms)
 
 
 def _encode_key(key: MacKey, _: Names) -> bytes:
@@ -46,12 +50,15 @@ def _decode_key(raw: bytes, _: Names) -> MacKey:
 
 
 def _encode(value: MacValue, names: Names) -> bytes:
-    return encode_endpoint(MAC_FLAGS.encode(value), _NO_MAC, value.ifname, value.host, names)
+    flags = MAC_FLAGS.encode(value)
+    return encode_endpoint(flags, _NO_MAC, value.ifname, value.host, value.atoms, names)
 
 
 def _decode(raw: bytes, names: Names) -> MacValue:
     endpoint, ifname = decode_endpoint(raw, names)
-    return MacValue(ifname=ifname, host=endpoint.tunnel, **MAC_FLAGS.decode(endpoint.flags))
+    atoms = names.atoms(endpoint.group)
+    flags = MAC_FLAGS.decode(endpoint.flags)
+    return MacValue(ifname=ifname, host=endpoint.tunnel, atoms=atoms, **flags)
 
 
 MACS: MapTable[MacKey, MacValue] = MapTable(

@@ -33,7 +33,7 @@ def _decode_key(raw: bytes, _: Names) -> MemberKey:
 
 _KEYS = Coding(_encode_key, _decode_key)
 
-MULTICAST_PORTS: MapTable[MemberKey, str] = MapTable(
+MULTICAST_PORTS: MapTable[MemberKey, flood.FloodValue] = MapTable(
     "multicast_ports",
     Rank.MEMBERS,
     map_name="multicast_ports_v1",

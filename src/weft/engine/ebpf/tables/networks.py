@@ -21,12 +21,15 @@ class NetworkValue(NamedTuple):
     ARP and ND for unknown addresses are flooded instead of dropped."""
     is_snooping: bool = False
     """Multicast goes to members alone: `multicast_groups`."""
+    is_judging: bool = False
+    """Rules decide about flows of ports here."""
 
 
 _FLAGS = Flags(
     is_internal=NetworkFlag.NETWORK_INTERNAL.value,
     has_unknown=NetworkFlag.NETWORK_HAS_UNKNOWN.value,
     is_snooping=NetworkFlag.NETWORK_SNOOPS.value,
+    is_judging=NetworkFlag.NETWORK_JUDGES.value,
 )
 
 

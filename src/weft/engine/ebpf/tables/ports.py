@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from weft.engine.ebpf.map_table import (
     DEVICE,
@@ -15,6 +15,8 @@ from weft.engine.ebpf.map_table import (
     encode_address,
     encode_mac,
 )
+from weft.engine.ebpf.policy.kinds import Kind
+from weft.engine.ebpf.tables.port_rules import PortRules
 from weft.engine.table import Rank
 from weft.kernel.bpf import berths, layouts
 from weft.kernel.bpf.layouts import PortFlag
@@ -33,6 +35,8 @@ class PortValue(NamedTuple):
     ipv6: IPAddress | None
     is_internal: bool
     mtu_bytes: int
+    rules: PortRules | None = None
+    """What decides about its flows; None: all pass."""
 
 
 _FLAGS = Flags(
@@ -40,20 +44,25 @@ _FLAGS = Flags(
 )
 
 
-def _encode(value: PortValue, _: Names) -> bytes:
+def _encode(value: PortValue, names: Names) -> bytes:
+    rules = value.rules
+    judged = 0 if rules is None else PortFlag.PORT_JUDGED.value
     return layouts.Port(
         vni=value.vni,
-        flags=_FLAGS.encode(value),
+        flags=_FLAGS.encode(value) | judged,
         mac=encode_mac(value.mac),
         mtu=value.mtu_bytes,
         slot=value.slot,
         ipv4=encode_address(value.ipv4),
         ipv6=encode_address(value.ipv6),
+        rules=0 if rules is None else names.number(Kind.ROW, rules),
     ).encode()
 
 
-def _decode(raw: bytes, _: Names) -> PortValue:
+def _decode(raw: bytes, names: Names) -> PortValue:
     port = layouts.Port.decode(raw)
+    is_judged = port.flags & PortFlag.PORT_JUDGED
+    rules = names.symbol(Kind.ROW, port.rules) if is_judged else None
     return PortValue(
         vni=port.vni,
         mac=decode_mac(port.mac),
@@ -61,6 +70,7 @@ def _decode(raw: bytes, _: Names) -> PortValue:
         ipv4=decode_address(port.ipv4),
         ipv6=decode_address(port.ipv6),
         mtu_bytes=port.mtu,
+        rules=cast("PortRules | None", rules),
         **_FLAGS.decode(port.flags),
     )
 
