@@ -88,7 +88,7 @@ int from_overlay(struct __sk_buff *skb)
 		return handle_unpacked_probe(&packet, &source, peer->tag);
 	verdict = arrive(&packet, NULL);
 	if (verdict == JUDGE || verdict == COPIES)
-		return judge_arrival(skb, packet.vni, verdict);
+		return judge_arrival(&packet, verdict);
 	return verdict;
 }
 

@@ -77,7 +77,7 @@ int from_wire(struct __sk_buff *skb)
 	else
 		verdict = from_underlay(&packet, &arrival);
 	if (verdict == JUDGE || verdict == COPIES)
-		return judge_arrival(skb, packet.vni, verdict);
+		return judge_arrival(&packet, verdict);
 	return verdict;
 }
 

@@ -158,9 +158,33 @@ __cold_stage int flood_arrival(struct __sk_buff *skb, __u32 vni)
 	return TC_ACT_SHOT;
 }
 
-/* What `arrive` leaves to be judged; it is called where there is stack left for it. */
-static __always_inline int judge_arrival(struct __sk_buff *skb, __u32 vni, int what)
+/* Back to the host that has sent what the rules reject, see reject.h. */
+static __cold int tell_other_host(struct packet *packet)
 {
+	struct inquiry *inquiry = inquiry_of(packet->skb);
+	const struct endpoint *sender;
+	struct tunnel *tunnel;
+
+	if (!inquiry)
+		return TC_ACT_SHOT;
+	packet->destination = inquiry->source;
+	sender = bpf_map_lookup_elem(&addresses_v1, &packet->place);
+	if (!sender || !sender->tunnel)
+		return TC_ACT_SHOT;
+	tunnel = tunnel_on(sender->way, sender->tunnel);
+	if (!tunnel)
+		return TC_ACT_SHOT;
+	note_use(tunnel);
+	copy_mac(&packet->destination_mac, &sender->mac);
+	copy_mac(&packet->source_mac, &gateway_mac);
+	return send_by_tunnel(packet, tunnel);
+}
+
+/* What `arrive` leaves to be judged; it is called where there is stack left for it. */
+static __always_inline int judge_arrival(struct packet *packet, int what)
+{
+	struct __sk_buff *skb = packet->skb;
+	__u32 vni = packet->vni;
 	int verdict = what == JUDGE ? take_short_way_in(skb, vni) : NEXT;
 
 	if (verdict != NEXT)
@@ -173,6 +197,8 @@ static __always_inline int judge_arrival(struct __sk_buff *skb, __u32 vni, int w
 	}
 	if (verdict == JUDGE)
 		verdict = track(skb);
+	if (verdict == REJECTED)
+		return tell_other_host(packet);
 	return verdict == NEXT ? admit_arrival(skb, vni) : verdict;
 }
 

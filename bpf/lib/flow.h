@@ -6,6 +6,7 @@
 #ifndef WEFT_FLOW_H
 #define WEFT_FLOW_H
 
+#include "reject.h"
 #include "settle.h"
 
 /* Who a packet is from and for is not in its key alone: with another MAC it goes to somebody else. */
@@ -142,7 +143,9 @@ static __always_inline int track(struct __sk_buff *skb)
 {
 	int verdict = look_up_flow(skb);
 
-	return verdict == SETTLE ? settle_flow(skb) : verdict;
+	if (verdict == SETTLE)
+		verdict = settle_flow(skb);
+	return verdict == REJECTED ? reject(skb) : verdict;
 }
 
 #endif

@@ -55,6 +55,10 @@ struct inquiry {
 	__be16 quoted_l4[4];
 	struct tuple answer;
 
+	/* What is said to who has sent what the rules reject; see reject.h. */
+	__u64 told[10];
+	__u32 told_quote[32];
+
 	/* Keys of the packet's flow and of the other direction's; of the packet's family alone. */
 	struct flow_key4 key4;
 	struct flow_key4 partner4;

@@ -31,6 +31,8 @@
 #define SETTLE	   (-109) /* of `track` alone: no entry decides */
 #define COPIES	   (-110) /* likewise: copies for judged ports come first, see flood_judged.h */
 
+#define REJECTED (-111) /* likewise: dropped, and its sender is to be told, see reject.h */
+
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))
 

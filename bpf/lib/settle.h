@@ -204,7 +204,8 @@ static __always_inline int deny(struct __sk_buff *skb, struct inquiry *inquiry)
 	flow->flags = (flow->flags & FLOW_ANSWERS) | FLOW_DENIED |
 		      (inquiry->direction == INGRESS ? FLOW_AT_INGRESS : 0);
 	write_own(skb);
-	return drop_skb(skb, DROP_POLICY);
+	drop_skb(skb, DROP_POLICY);
+	return inquiry->action == RULE_REJECT ? REJECTED : TC_ACT_SHOT;
 }
 
 static __always_inline void go_on(struct inquiry *inquiry)
@@ -219,13 +220,14 @@ static __always_inline void go_on(struct inquiry *inquiry)
  * has been started again), let it begin in the one or the other direction. */
 static __always_inline bool is_fit(struct __sk_buff *skb, struct inquiry *inquiry, bool is_amidst)
 {
-	__u32 direction, rule, egress, ingress;
+	__u32 direction, action, rule, egress, ingress;
 
 	if (is_allowed(skb, inquiry))
 		return true;
 	if (!is_amidst)
 		return false;
 	direction = inquiry->direction;
+	action = inquiry->action;
 	rule = inquiry->rule;
 	egress = inquiry->rules[EGRESS];
 	ingress = inquiry->rules[INGRESS];
@@ -234,6 +236,7 @@ static __always_inline bool is_fit(struct __sk_buff *skb, struct inquiry *inquir
 		return true;
 	inquiry->is_answer = false;
 	inquiry->direction = direction;
+	inquiry->action = action;
 	inquiry->rule = rule;
 	inquiry->rules[EGRESS] = egress;
 	inquiry->rules[INGRESS] = ingress;

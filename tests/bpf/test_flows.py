@@ -30,7 +30,7 @@ from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import FlowState, RuleAction, RuleFlag, RulesFlag
 from weft.model.service_addresses import GATEWAY_MAC
 
-ALLOW, DROP, REJECT = RuleAction.RULE_ALLOW, RuleAction.RULE_DROP, RuleAction.RULE_REJECT
+ALLOW, DROP = RuleAction.RULE_ALLOW, RuleAction.RULE_DROP
 HTTP = (stretch(4, 6, range(80, 81)), stretch(6, 6, range(80, 81)))
 DNS = (stretch(4, 17, range(53, 54)), stretch(6, 17, range(53, 54)))
 PING = (icmp(4, 8), icmp(6, 128))
@@ -128,7 +128,7 @@ def test_each_end_has_its_own_rules(
 def test_what_the_two_ends_of_one_host_say_is_noted_apart(judged: Judged, version: int) -> None:
     judged.judge(ANN, [2])
     judged.judge(BOB, [1])
-    judged.apply(LET_OUT, Rule(7, 1, INGRESS, None, REJECT, HTTP))
+    judged.apply(LET_OUT, Rule(7, 1, INGRESS, None, DROP, HTTP))
     assert sent(judged, ANN, segment(ANN, BOB, version=version)) == DENIED
     flow = judged.flows()[shown(ANN, BOB, version)]
     assert (flow.is_denied, flow.egress_rule, flow.ingress_rule) == (True, 2, 7)
