@@ -21,7 +21,7 @@ SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel t
 	tools/docker-next/build tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
 
 .PHONY: help setup demo demo-down test test-all test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
-	test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench bench-kernel install uninstall clean
+	test-conformance test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench bench-kernel install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,10 +41,10 @@ test: setup ## Run the tests; what cannot run here is skipped and says why
 test-all: setup ## The same with every case of every family
 	@$(PYTEST) $(SHARED) $(ARGS)
 
-test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system test-docker: test-%: setup
+test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system test-conformance test-docker: test-%: setup
 	@$(PYTEST) tests/$* $(ARGS)
 
-test-unit: ## Run one part: test-unit, -property, -mesh, -etcd, -cluster, -bpf, -system, -docker
+test-unit: ## Run one part: test-unit, -property, -mesh, -etcd, -cluster, -bpf, -system, -conformance, -docker
 
 test-docker-next: setup ## The Docker tests with a current engine, built from its Go module (needs Go)
 	@folder=$$(tools/docker-next/build) && PATH="$$folder:$$PATH" $(PYTEST) tests/docker $(ARGS)

@@ -17,11 +17,16 @@ from hypothesis import settings
 from tests.etcd.server import EtcdServer
 
 _HERE = Path(__file__).parent
-_WAITING = {_HERE / "docker", _HERE / "system"}
+_WAITING = {_HERE / "docker", _HERE / "system", _HERE / "conformance"}
 """Their files may take minutes and have few tests."""
 settings.register_profile("weft", deadline=None)
 settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile("weft")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--engine`: which one the behaviours of tests/conformance are asked of."""
+    parser.addoption("--engine", default="ebpf", choices=["ebpf"])
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,48 @@
+"""What targets of a scene are: names in lines, and the addresses that follow from the case file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from tests.conformance.scenes import Scene, with_subnets
+
+
+class Addresses:
+    """Of one scene."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._prefixes = {
+            document["name"]: [ip_network(subnet["cidr"]) for subnet in document["subnets"]]
+            for document in with_subnets(scene.model)
+            if document["kind"] == "network"
+        }
+
+    def of(self, target: str, version: int) -> str:
+        """The address of a target in a family. ValueError: there is none."""
+        further = self._scene.addresses.get(target)
+        if further is not None:
+            return further[f"v{version}"]
+        name, _, network = target.partition("@")
+        workload = self._scene.workloads.get(name)
+        if workload is not None:
+            return self._nth(network or workload.network[0], self._number(name), version)
+        network, _, number = target.partition(".")
+        if network not in self._prefixes or not number.isdigit():
+            raise ValueError(f"{target}: no workload, no NETWORK.N and none of the addresses")
+        return self._nth(network, int(number), version)
+
+    def on(self, name: str, network: str) -> Iterator[str]:
+        """All that a workload has on a network."""
+        for prefix in self._prefixes[network]:
+            yield str(prefix[self._number(name)])
+
+    def _nth(self, network: str, number: int, version: int) -> str:
+        for prefix in self._prefixes[network]:
+            if prefix.version == version:
+                return str(prefix[number])
+        raise ValueError(f"{network}.{number}: the network has no subnet of IPv{version}")
+
+    def _number(self, name: str) -> int:
+        return self._scene.workloads[name].ip or 11 + list(self._scene.workloads).index(name)
