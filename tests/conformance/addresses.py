@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from tests.conformance.scenes import Scene, with_subnets
+from tests.conformance.scenes import Document, Scene, with_subnets
 
 
 class Addresses:
@@ -14,7 +14,7 @@ class Addresses:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._prefixes = {
-            document["name"]: [ip_network(subnet["cidr"]) for subnet in document["subnets"]]
+            _name(document): [ip_network(subnet["cidr"]) for subnet in document["subnets"]]
             for document in with_subnets(scene.model)
             if document["kind"] == "network"
         }
@@ -46,3 +46,9 @@ class Addresses:
 
     def _number(self, name: str) -> int:
         return self._scene.workloads[name].ip or 11 + list(self._scene.workloads).index(name)
+
+
+def _name(network: Document) -> str:
+    """What workloads and lines call a network."""
+    tenant = network.get("tenant")
+    return f"@{tenant}/{network['name']}" if tenant else network["name"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,12 +21,9 @@ Staged = Callable[[Scene, Placement], Performance]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Behaviours of one scene follow each other; scenes, and behaviours in them, stay shuffled."""
     order: dict[object, int] = {}
-    keys = [_scene_of(item) for item in items]
-    for key in keys:
-        order.setdefault(key, len(order))
-    ranked = sorted(zip(keys, items), key=lambda each: order[each[0]])
-    if any(key is not None for key in keys):
-        items[:] = [item for _, item in ranked]
+    for item in items:
+        order.setdefault(_scene_of(item), len(order))
+    items.sort(key=lambda item: order[_scene_of(item)])
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +57,9 @@ def staged(troupe: Troupe) -> Iterator[Staged]:
 
 
 def _scene_of(item: pytest.Item) -> object:
+    """What belongs together; of the tests of other folders, all."""
     callspec = getattr(item, "callspec", None)
-    if callspec is None or "case" not in callspec.params:
+    if callspec is None or not item.path.is_relative_to(Path(__file__).parent):
         return None
-    case = callspec.params["case"]
-    return case.scene.scene, case.placement
+    case = callspec.params.get("case")
+    return None if case is None else (case.scene.scene, case.placement)
