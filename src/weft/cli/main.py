@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "network": Lazy("weft.cli.network", "network", "Make, list, inspect and remove networks."),
     "router": Lazy("weft.cli.router", "router", "Make, connect, list and remove routers."),
     "group": Lazy("weft.cli.group", "group", "Security groups: who may talk to whom."),
+    "policy": Lazy("weft.cli.policy", "policy", "Ask what security groups say of a flow."),
     "port": Lazy("weft.cli.port", "port", "Add, list, change and remove ports."),
     "attach": Lazy("weft.cli.attach", "attach", "Plug something that runs into a network."),
     "detach": Lazy("weft.cli.attach", "detach", "Unplug something from a network."),

@@ -103,9 +103,7 @@ def find_tenant(view: View, reference: str) -> Tenant:
 
 def find_port(view: View, reference: str) -> Port:
     """By id, beginning of an id, ``NAME`` or ``NAME.NETWORK``."""
-    found = [port for port in view.list(Port) if is_id(reference, port.id)]
-    if not found:
-        found = _ports_named(view, reference.lower())
+    found = ports_meant(view, reference)
     if len(found) == 1:
         return found[0]
     if found:
@@ -113,6 +111,13 @@ def find_port(view: View, reference: str) -> Port:
         raise ConflictError(f"port {reference}: several are called so; give one of the ids {ids}")
     names = {name for port in view.list(Port) for name in port.names}
     raise NotFoundError(f"port {reference}: not found{near(reference, names)}")
+
+
+def ports_meant(view: View, reference: str) -> list[Port]:
+    """All that a reference may mean: one, where it is a good one."""
+    return [port for port in view.list(Port) if is_id(reference, port.id)] or _ports_named(
+        view, reference.lower()
+    )
 
 
 def find_host(view: View, reference: str) -> Host:

@@ -62,6 +62,12 @@ from weft.api.schema.networks import (
     SubnetInfo,
     SubnetList,
 )
+from weft.api.schema.policy import (
+    JudgedEnd,
+    JudgementInfo,
+    PolicyTestInfo,
+    PolicyTestQuery,
+)
 from weft.api.schema.ports import (
     AllowedInfo,
     DetachQuery,
@@ -130,6 +136,8 @@ __all__ = [
     "HostInfo",
     "HostList",
     "IpamInfo",
+    "JudgedEnd",
+    "JudgementInfo",
     "KeyInfo",
     "LeaseInfo",
     "LeaveInfo",
@@ -148,6 +156,8 @@ __all__ = [
     "NetworkList",
     "NetworkQuery",
     "OwnerInfo",
+    "PolicyTestInfo",
+    "PolicyTestQuery",
     "PortChanges",
     "PortDetail",
     "PortInfo",

@@ -7,14 +7,19 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from weft.cluster.standing import LOST_ON_THE_WAY, Members, Standing
+from weft.control.answers.policy_test import who_denies
+from weft.control.group_references import group_label
 from weft.control.references import network_label, users_of, workload_name
+from weft.model.choices import Direction
 from weft.model.ids import HostId
 from weft.model.multicast_groups import in_order
-from weft.model.records import Host, MulticastMembership, Network, Port
+from weft.model.records import Host, MulticastMembership, Network, Port, SecurityGroup
+from weft.semantics.members import groups_of
 from weft.store.interface import View
 from weft.topology.encryption import Way, cluster_settings
 
 _FOREIGN = ("spoofed_address", "spoofed_mac")
+_DENIED = "policy"
 
 
 class Explanation(NamedTuple):
@@ -75,6 +80,20 @@ def _about_port(view: View, port: Port, host: Host) -> Iterator[str]:
     if groups:
         names = users_of([str(group) for group in sorted(groups, key=in_order)])
         yield f"it is a member of {names}"
+    yield from _about_policy(view, port)
+
+
+def _about_policy(view: View, port: Port) -> Iterator[str]:
+    found = [view.get(SecurityGroup, id) for id in view.ask(groups_of, port.id)]
+    groups = [group for group in found if group is not None]
+    if groups:
+        names = users_of(sorted(group_label(view, group) for group in groups))
+        yield f"it is in security group {names}"
+    for direction in (Direction.INGRESS, Direction.EGRESS):
+        who = who_denies(view, port, direction, groups)
+        if who:
+            what = "comes to it" if direction is Direction.INGRESS else "it sends"
+            yield f"what {what} needs a rule that allows it, for {who} denies {direction.value}"
 
 
 def _about_drops(drops: Mapping[str, int]) -> Iterator[str]:
@@ -98,6 +117,9 @@ def _about_state(standing: Standing, told: Told) -> Iterator[str]:
 
 
 def _against_drops(port: Port, drops: Mapping[str, int]) -> str:
+    if drops.get(_DENIED, 0) and not _from_foreign_addresses(drops):
+        name = workload_name(port)
+        return f"to see which rule denies a flow: weft policy test FROM {name} --tcp PORT"
     if not _from_foreign_addresses(drops):
         return ""
     if port.owner.frontend == "docker":
