@@ -27,6 +27,7 @@ from tests.bpf.world import ANN, BOB, CYD, RED, WORKLOADS, Workload, World
 from weft.errors import KernelError
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.flow_limits import FlowLimits
+from weft.kernel.bpf.flow_table import now
 from weft.kernel.bpf.layouts import RuleAction
 from weft.model.addresses import ip_address
 from weft.model.ids import MacAddress, NetworkId, PortId, Vni
@@ -78,6 +79,13 @@ def sweep(collector: Collector, times: int = 1) -> float:
         return [await collector._sweep() for _ in range(times)][-1]
 
     return asyncio.run(sweeps())
+
+
+def await_tick() -> None:
+    """Until the clock of the entries has moved on."""
+    before = now()
+    while now() == before:
+        pass
 
 
 def exchange(judged: Judged, version: int = 4, port: int = 4000, answered: bool = True) -> None:
@@ -141,6 +149,9 @@ def test_one_sweep_removes_nothing_that_another_program_may_read(
     judged.age(FlowLimits().tcp_established_s + 1)
     sweep(collector)
     assert [flow.generation for flow in judged.flows().values()] == [0, 0]
+    assert told(collector) == []
+    (flow,) = told(collector, FlowsAsked(since_s=7 * 86400.0))
+    assert flow.ended_s is not None
 
 
 @VERSIONS
@@ -200,6 +211,7 @@ def test_who_follows_hears_of_each_once(judged: Judged, collector: Collector) ->
         await collector._sweep()
         for port in (4000, 4001):
             exchange(judged, port=port, answered=False)
+            await_tick()
             await collector._sweep()
         judged.age(FlowLimits().tcp_new_s + 1)
         for _ in range(3):

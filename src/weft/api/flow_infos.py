@@ -9,6 +9,7 @@ import msgspec
 from weft.api.context import Context
 from weft.api.render import host_of, network_name
 from weft.api.schema import FlowEnd, FlowInfo, FlowRule
+from weft.control.group_rules import text_of
 from weft.control.references import host_name
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
@@ -78,9 +79,11 @@ def _end(context: Context, flow: FlowSeen, address: IPAddress, port: int | None)
 def _rule(context: Context, id: str | None) -> FlowRule | None:
     if id is None:
         return None
-    rule = context.control.view.get(SecurityRule, id)
-    group = context.control.view.get(SecurityGroup, rule.group_id) if rule else None
-    return FlowRule(id=id, group=group.name if group else None)
+    view = context.control.view
+    rule = view.get(SecurityRule, id)
+    group = view.get(SecurityGroup, rule.group_id if rule is not None else id)
+    text = text_of(view, rule, group) if rule is not None and group is not None else None
+    return FlowRule(id=id, group=group.name if group is not None else None, text=text)
 
 
 def _name(flow: FlowSeen) -> _Name:

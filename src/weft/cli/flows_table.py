@@ -72,13 +72,17 @@ def rule_text(flow: FlowInfo) -> str:
     """Who decided: of what is denied the rule that denied it, else both that let it pass."""
     if flow.denied_by is not None:
         rule = flow.egress_rule if flow.denied_by == "egress" else flow.ingress_rule
-        return f"{flow.denied_by} {_rule(rule)}"
-    named = [("egress", flow.egress_rule), ("ingress", flow.ingress_rule)]
-    return ", ".join(f"{word} {_rule(rule)}" for word, rule in named if rule) or "default"
+        return _rule(rule) if rule is not None else f"default, {flow.denied_by}"
+    named = [flow.egress_rule, flow.ingress_rule]
+    return "; ".join(_rule(rule) for rule in named if rule is not None) or "default"
 
 
 def _rule(rule: FlowRule | None) -> str:
-    return f"{rule.group or '?'}/{rule.id[:8]}" if rule is not None else "default"
+    if rule is None:
+        return "default"
+    if rule.text is not None:
+        return f"{rule.group}: {rule.text}"
+    return f"{rule.group}: denied" if rule.group is not None else f"gone ({rule.id[:8]})"
 
 
 def _cells(flow: FlowInfo, now_s: float, has_hosts: bool) -> list[str]:
@@ -92,7 +96,7 @@ def _cells(flow: FlowInfo, now_s: float, has_hosts: bool) -> list[str]:
         state,
         _traffic(flow.packets, flow.bytes),
         _traffic(flow.answer_packets, flow.answer_bytes),
-        rule_text(flow).replace(", ", "\n"),
+        rule_text(flow).replace("; ", "\n"),
         duration_text(max(0.0, now_s - flow.began_s)),
     ]
 

@@ -73,8 +73,18 @@ def test_a_connection_is_named_from_the_records(weftd: Weftd, flow: FlowSeen) ->
     assert (info.network, info.hosts) == ("foo", ("h1",))
     assert info.ingress_rule is not None
     assert (info.ingress_rule.id, info.ingress_rule.group) == (RULE, "servers")
+    assert info.ingress_rule.text == "allow ingress from any"
     assert (info.bytes, info.answer_bytes) == (300, 200)
     assert info.egress_rule is None
+
+
+def test_a_group_that_denies_is_named(weftd: Weftd, flow: FlowSeen) -> None:
+    group = SecurityGroup(id=GroupId(RULE), name="servers")
+    weftd.run(lambda: weftd.store.write([Put(group)]))
+    weftd.flows.seen = [replace(flow, ingress_rule=RULE, denied_by=Denial.INGRESS)]
+    (info,) = told(weftd).flows
+    assert info.ingress_rule is not None
+    assert (info.ingress_rule.group, info.ingress_rule.text) == ("servers", None)
 
 
 def test_what_no_record_knows_is_told_all_the_same(weftd: Weftd, flow: FlowSeen) -> None:

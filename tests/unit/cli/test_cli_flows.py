@@ -63,7 +63,7 @@ def test_one_line_is_one_connection(
         assert word in tcp
     (udp,) = (line for line in lines if line.startswith("udp"))
     assert "denied" in udp
-    assert "ingress ?/11111111" in udp
+    assert "gone (11111111)" in udp
     (ping,) = (line for line in lines if line.startswith("ping"))
     assert "ended" in ping
 

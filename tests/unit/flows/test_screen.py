@@ -77,6 +77,13 @@ def test_what_has_begun_since_the_last_sweep() -> None:
     assert begun(columns, NOW - HZ // 2, NOW) == []
 
 
+def test_of_two_sweeps_one_tells_of_what_began_in_the_tick_between() -> None:
+    columns = Columns.of(batch(entry(TCP, FlowState.FLOW_NEW, 0)), False)
+    assert begun(columns, NOW - HZ, NOW) == []
+    assert begun(columns, NOW, NOW + HZ) == [0]
+    assert begun(columns, NOW + 1, NOW + HZ) == []
+
+
 @pytest.mark.parametrize("is_ipv6", [False, True])
 def test_columns_are_what_the_entries_say(is_ipv6: bool) -> None:
     chance = random.Random(5)

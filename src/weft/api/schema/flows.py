@@ -26,11 +26,14 @@ class FlowEnd(Answer, frozen=True, kw_only=True):
 
 
 class FlowRule(Answer, frozen=True, kw_only=True):
-    """The rule that decided."""
+    """The rule that decided, or the group that denies what its rules do not allow."""
 
     id: str
     group: str | None
-    """The name of the security group whose rule it is. null: it is gone."""
+    """The name of the security group. null: the rule is gone, or the group is."""
+    text: str | None
+    """The rule as `weft group rule ls` prints it. null: it is gone, or it is no rule: the group
+    denies the direction."""
 
 
 class FlowInfo(Answer, frozen=True, kw_only=True):

@@ -83,9 +83,10 @@ class Screen:
 
 
 def begun(columns: Columns, since: int, now: int) -> list[int]:
-    """Places of entries that were made after `since`."""
+    """Places of entries that were made from `since` on, but before `now`: between two sweeps each
+    is found once, also what was made in the tick in which one of them read the clock."""
     age = (now - since) & _CLOCK
-    return [at for at, made in enumerate(columns.created) if (now - made) & _CLOCK < age]
+    return [at for at, made in enumerate(columns.created) if 0 < (now - made) & _CLOCK <= age]
 
 
 def is_ended(columns: Columns, at: int) -> bool:

@@ -68,9 +68,11 @@ class Telling:
         self._networks: dict[Place, NetworkId | None] = {}
 
     def flow(self, pair: Pair, *, is_ended: bool = False) -> FlowSeen:
-        """A connection. is_ended: it has just been removed."""
+        """A connection. is_ended: it has just been removed; or it will be at the next sweep, and
+        its entry says so."""
         first, answer = pair
         flow = first.flow
+        is_ended = is_ended or not flow.generation
         back = answer.flow if answer is not None else None
         return FlowSeen(
             protocol=first.protocol,

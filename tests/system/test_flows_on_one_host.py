@@ -1,0 +1,152 @@
+"""``weft flows`` of real connections, of a weftd that is killed and starts again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.system.tcp import Connection, call, serve
+from tests.system.workload import NewNetwork, NewWorkload, Workload, until
+from weft.api.schema import NetworkInfo
+from weft.lab.host import LabHost, weft_command
+
+pytestmark = pytest.mark.root
+Weft = Callable[..., str]
+
+
+@pytest.fixture
+def weft(host: LabHost) -> Weft:
+    """Runs the command; what it printed."""
+
+    def run(*words: str) -> str:
+        return host.run([*weft_command(), *words])
+
+    return run
+
+
+@pytest.fixture
+def network(new_network: NewNetwork) -> NetworkInfo:
+    return new_network()
+
+
+@pytest.fixture
+def group(weft: Weft) -> Iterator[str]:
+    """Lets in port 80 and rejects port 81."""
+    weft("group", "create", "web")
+    weft("group", "rule", "add", "web", "allow ingress tcp 80")
+    weft("group", "rule", "add", "web", "reject ingress tcp 81")
+    weft("group", "default", "deny", "--ingress", "--group", "web")
+    yield "web"
+    weft("group", "rm", "web")
+
+
+@pytest.fixture
+def server(group: str, network: NetworkInfo, new_workload: NewWorkload) -> Workload:
+    made = new_workload(network, groups=(group,))
+    serve(made, 80, 81)
+    return made
+
+
+@pytest.fixture
+def client(server: Workload, network: NetworkInfo, new_workload: NewWorkload) -> Workload:
+    return new_workload(network)
+
+
+def flows(weft: Weft, *options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(weft("flows", "--json", *options))["flows"]
+    return found
+
+
+@contextmanager
+def followed(host: LabHost) -> Iterator[list[dict[str, Any]]]:
+    """Lines of ``weft flows --follow``, more of them as they come."""
+    words = [*host.enter, *weft_command(), "flows", "--follow", "--json"]
+    child = subprocess.Popen(words, env=host.environment, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    lines: list[dict[str, Any]] = []
+    output = child.stdout
+    reader = threading.Thread(target=lambda: lines.extend(map(json.loads, output)))
+    reader.start()
+    try:
+        yield lines
+    finally:
+        child.terminate()
+        child.wait()
+        reader.join()
+        output.close()
+
+
+@pytest.mark.smoke
+def test_connections_are_shown_with_their_rules_and_outlive_weftd(
+    server: Workload, client: Workload, weft: Weft, host: LabHost
+) -> None:
+    connection = Connection(client, server.address4, 80)
+    (flow,) = flows(weft, "--port", server.ports[0].id)
+    assert (flow["state"], flow["verdict"], flow["protocol"]) == ("established", "allowed", "tcp")
+    assert flow["source"]["port_id"] == client.ports[0].id
+    assert flow["destination"]["port_id"] == server.ports[0].id
+    assert flow["destination"]["port"] == 80
+    assert flow["ingress_rule"]["group"] == "web"
+    assert flow["ingress_rule"]["text"] == "allow ingress tcp 80 from any"
+    assert flow["network"] == server.ports[0].network
+    assert host.kill_weftd()
+    assert connection.use() == "answered"
+    host.start_weftd()
+    assert connection.use() == "answered"
+    (after,) = flows(weft, "--port", server.ports[0].id)
+    assert after["packets"] > flow["packets"]
+    assert after["bytes"] > flow["bytes"]
+    assert after["began_s"] == pytest.approx(flow["began_s"], abs=1.0)
+    assert flow["answer_packets"] > 0
+
+
+def test_what_is_rejected_is_refused_at_once_and_shown(
+    server: Workload, client: Workload, weft: Weft
+) -> None:
+    for address in (server.address4, server.address6):
+        assert call(client, address, 81) == "refused"
+        assert call(client, address, 82) == "silent"
+    denied = flows(weft, "--verdict", "denied", "--port", client.ports[0].id)
+    shown = {
+        (flow["destination"]["address"], flow["destination"]["port"]): flow["ingress_rule"]
+        for flow in denied
+    }
+    for address in (server.address4, server.address6):
+        assert shown[address, 81]["text"] == "reject ingress tcp 81 from any"
+        assert (shown[address, 82]["group"], shown[address, 82]["text"]) == ("web", None)
+    assert {flow["denied_by"] for flow in denied} == {"ingress"}
+
+
+def test_what_has_ended_is_shown_for_a_while(
+    server: Workload, client: Workload, weft: Weft
+) -> None:
+    assert call(client, server.address6, 80) == "answered"
+    port = client.ports[0].id
+    until("it has ended", lambda: not flows(weft, "--port", port), timeout_s=60)
+    (flow,) = flows(weft, "--port", port, "--since", "5m")
+    assert flow["ended_s"] is not None
+    assert flow["state"] == "closed"
+    assert flow["packets"] > 3
+
+
+def test_who_follows_hears_of_connections(
+    server: Workload, client: Workload, host: LabHost
+) -> None:
+    with followed(host) as lines:
+
+        def heard() -> bool:
+            """Of connections that are made until weftd has begun to tell."""
+            assert call(client, server.address4, 80) == "answered"
+            assert call(client, server.address4, 81) == "refused"
+            found = {(line["event"], line["flow"]["destination"]["port"]) for line in lines}
+            return found >= {("began", 80), ("ended", 80), ("denied", 81)}
+
+        until("all of them are told", heard, timeout_s=60)
+        ended = next(line["flow"] for line in lines if line["event"] == "ended")
+        assert ended["packets"] > 3
