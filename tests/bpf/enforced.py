@@ -13,7 +13,7 @@ from tests.bpf.judged import framed, segment
 from tests.bpf.overlay import FAR, HUGO, WAYS, coming, connect, vxlan
 from tests.bpf.world import ANN, BOB, CYD, EVE, HOST_TAG, RED, SUBNETS, Workload, World
 from weft.engine.compiler import Compiler
-from weft.engine.difference import difference
+from weft.engine.difference import Difference, difference
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.drivers.maps import MapDriver
 from weft.engine.ebpf.enforcement import Enforcement
@@ -122,7 +122,7 @@ class Enforced:
     def _plain(self, table: MapTable[Any, Any], names: Names) -> MapDriver:
         return MapDriver(table, lambda: self.world.plane.maps[table.map_name], names)
 
-    def look(self) -> tuple[Rows, Rows]:
+    def look(self) -> Difference:
         """Compare and mend; what was written and deleted, by table."""
         desired = {
             name: rows for name, rows in self.compiler.rows().items() if name in self.drivers
@@ -135,7 +135,7 @@ class Enforced:
         self.enforcement.end_look()
         changes = difference(desired, actual)
         assert self.apply(changes.upserts, changes.deletes) == []
-        return changes  # type: ignore[return-value]
+        return changes
 
     def change(self, *changes: Change) -> list[RowFailure]:
         """Records are written, and become true."""

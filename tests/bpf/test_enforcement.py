@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,8 @@ from tests.bpf.enforced import (
 )
 from tests.bpf.judged import ACK, SYN_ACK, segment
 from tests.bpf.overlay import FAR
-from tests.bpf.world import ANN, BOB, CYD, EVE, RED, World
+from tests.bpf.world import ANN, BOB, CYD, EVE, RED, Workload, World
+from weft.engine.ebpf.policy.slots import slot_of
 from weft.model.addresses import ip_network
 from weft.model.choices import Action, Direction, Operator, PeerKind, Tier
 from weft.model.ids import GroupId, RuleId, Vni
@@ -41,14 +43,20 @@ _LARGE = (
 )
 
 
-@pytest.fixture
-def enforced(world: World) -> Iterator[Enforced]:
+def emptied(world: World) -> Iterator[Enforced]:
+    """With all ports, and no rules; arrays that are not looked through before a test are
+    emptied."""
     made = Enforced(world)
     made.look()
     yield made
     for name in _LARGE:
         each = world.plane.maps[name]
         each.delete(list(each.read()))
+
+
+@pytest.fixture
+def enforced(world: World) -> Iterator[Enforced]:
+    yield from emptied(world)
 
 
 def group(id: GroupId, *denied: Direction, **facts: object) -> SecurityGroup:
@@ -172,6 +180,33 @@ def test_more_groups_than_a_row_holds(enforced: Enforced) -> None:
     enforced.change(Delete(SecurityRule, rule(11).id))
     assert not enforced.is_open(ANN, BOB, 91)
     assert enforced.is_open(ANN, BOB, 90)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("remote", [ANN, FAR], ids=["here", "there"])
+def test_a_flow_ends_and_begins_with_what_its_other_end_is(
+    enforced: Enforced, remote: Workload, version: int
+) -> None:
+    """Which is not judged itself, and so has no other number than that of its address."""
+    shop = Peer(kind=PeerKind.PORTS, selector=labelled("app", "shop"))
+    enforced.put(group(WEB, IN), rule(1, peer=shop), port_of(BOB, groups=(WEB,)))
+    packet = segment(remote, BOB, version=version)
+    for app, is_let in (("shop", True), ("shoe", False), ("shop", True)):
+        enforced.put(port_of(remote, labels=(("app", app),)))
+        for _ in range(2):
+            assert enforced.is_sent(remote, BOB, packet) is is_let
+
+
+def test_a_members_change_is_told_for_its_own_flows_alone(enforced: Enforced) -> None:
+    """Where ten thousand members talk, one that comes has nothing of the others decided anew."""
+    shop = Peer(kind=PeerKind.PORTS, selector=labelled("app", "shop"))
+    enforced.put(group(WEB, IN), rule(1, peer=shop), port_of(BOB, groups=(WEB,)))
+    generations = enforced.world.plane.maps["generations_v1"]
+    before = generations.read()
+    enforced.put(port_of(FAR, labels=(("app", "shop"),)))
+    raised = {key for key, raw in generations.read().items() if before.get(key) != raw}
+    addresses = (*port_of(FAR).addresses, as_address(FAR.link_local))
+    assert raised == {struct.pack("<I", slot_of(each)) for each in addresses}
 
 
 @pytest.mark.parametrize("keeps", [False, True])

@@ -107,8 +107,8 @@ def tcp(
     return raw[:16] + struct.pack(">H", value) + raw[18:]
 
 
-def icmp(kind: int, data: bytes = b"0123456789", *, code: int = 0) -> bytes:
-    raw = struct.pack(">BBHHH", kind, code, 0, 1, 2) + data
+def icmp(kind: int, data: bytes = b"0123456789", *, code: int = 0, identifier: int = 1) -> bytes:
+    raw = struct.pack(">BBHHH", kind, code, 0, identifier, 2) + data
     return raw[:2] + struct.pack(">H", checksum(raw)) + raw[4:]
 
 
@@ -118,8 +118,9 @@ def icmpv6(source: str, destination: str, kind: int, body: bytes, *, code: int =
     return raw[:2] + struct.pack(">H", value) + raw[4:]
 
 
-def echo6(source: str, destination: str, kind: int = 128) -> bytes:
-    return icmpv6(source, destination, kind, struct.pack(">HH", 1, 2) + b"0123456789")
+def echo6(source: str, destination: str, kind: int = 128, *, identifier: int = 1) -> bytes:
+    body = struct.pack(">HH", identifier, 2) + b"0123456789"
+    return icmpv6(source, destination, kind, body)
 
 
 def mac_option(kind: int, mac: str) -> bytes:

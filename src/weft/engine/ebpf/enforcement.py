@@ -58,7 +58,11 @@ class Enforcement:
         self._macs = MacDriver(opener(MACS.map_name), opener(EDITION_MAP), names, generations)
         self._prefixes = PrefixDriver(opener(PREFIXES.map_name), names, generations)
         self._heads = HeadDriver(
-            open_map, names, lambda: numbering.end(Kind.SUBJECT), generations.subject_changes
+            open_map,
+            names,
+            lambda: numbering.end(Kind.SUBJECT),
+            numbering.hold,
+            generations.subject_changes,
         )
         self._rules = PolicyRuleDriver(
             opener(POLICY_RULES.map_name),

@@ -51,14 +51,17 @@ class HeadDriver:
         open_map: Callable[[str], Elements],
         names: Names,
         end_of_subjects: Callable[[], int],
+        hold: Callable[[Kind, int], None],
         changed: Callable[[Subject], None],
     ) -> None:
-        """`end_of_subjects`: no number of one is as large. `changed` is told of subjects whose
+        """`end_of_subjects`: no number of one is as large. `hold` is told of numbers that
+        are needed still; `changed` is told of subjects whose
         rules are about to change."""
         self.name = TABLE.name
         self._open_map = open_map
         self._names = names
         self._end_of_subjects = end_of_subjects
+        self._hold = hold
         self._changed = changed
         self._regions = Regions(open_map)
         self._editions = Editions(open_map, self._regions)
@@ -106,7 +109,9 @@ class HeadDriver:
             if maps.count(edition) > len(there):
                 found[Leftover(subject)] = None
         gone = maps.current.keys() - known.keys()
-        found.update((GoneSubject(number), None) for number in gone)
+        for number in gone:
+            found[GoneSubject(number)] = None
+            self._hold(Kind.SUBJECT, number)
         stale = maps.outside(each.number for each in current.values())
         resting = self._editions.resting_keys
         found.update((ForeignHead(raw), None) for raw in stale if raw not in resting)

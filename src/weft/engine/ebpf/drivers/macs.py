@@ -12,6 +12,7 @@ from weft.engine.ebpf.map_table import Names, encode_u32
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.tables.macs import MACS, MacKey
 from weft.engine.rows import RowFailure
+from weft.errors import WeftError
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import link_local_from_mac
@@ -51,7 +52,7 @@ class MacDriver(IdentifiedDriver):
         gone = list(deletes)
         if self._generations.is_needed:
             for key in (*gone, *upserts):
-                if isinstance(key, MacKey) and self._is_there(key):
+                if isinstance(key, MacKey) and self._moves(key, upserts.get(key)):
                     self._generations.network_changed(key.vni)
         self._tell(self._edition + 1)
         try:
@@ -78,8 +79,22 @@ class MacDriver(IdentifiedDriver):
         for error in errors.values():
             raise error
 
-    def _is_there(self, key: MacKey) -> bool:
-        return self._open_map().lookup(self._table.keys.encode(key, self._names)) is not None
+    def _moves(self, key: MacKey, value: Hashable) -> bool:
+        """Whether frames to a MAC have gone elsewhere until now. `value` None: it goes."""
+        raw = self._open_map().lookup(self._table.keys.encode(key, self._names))
+        if raw is None:
+            return False
+        try:
+            return value is None or _place(raw) != _place(self._encoded(value))
+        except WeftError:
+            return True
+
+    def _encoded(self, value: Hashable) -> bytes:
+        return self._table.values.encode(value, self._names)
 
     def _link_local_changes(self, key: MacKey) -> None:
         self._generations.address_changed(link_local_from_mac(key.mac))
+
+
+def _place(raw: bytes) -> layouts.Endpoint:
+    return layouts.Endpoint.decode(raw)._replace(group=0, mac=bytes(6))

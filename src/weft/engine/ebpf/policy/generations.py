@@ -7,7 +7,8 @@ and the next one raises all numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
 
 from weft.engine.ebpf.map_table import encode_u32
 from weft.engine.ebpf.policy import numbering
@@ -22,6 +23,7 @@ from weft.kernel.bpf.maps import Elements
 from weft.model.addresses import IPAddress
 from weft.model.ids import TenantId
 
+K = TypeVar("K", bound=Hashable)
 MAP = "generations_v1"
 UNFINISHED = bytes(16)
 """The key of the mark."""
@@ -38,6 +40,7 @@ class Generations:
         self._numbering = numbering
         self._judged: dict[PortRules, None] = {}
         """What is in force."""
+        self._by_port: dict[str, dict[PortRules, None]] = {}
         self._by_subject: dict[Subject, dict[PortRules, None]] = {}
         self._due: set[int] = set()
         self._is_marked = False
@@ -45,6 +48,7 @@ class Generations:
     def begin(self, judged: Iterable[PortRules]) -> None:
         """These are the judged ports that there are, as a look has found them."""
         self._judged.clear()
+        self._by_port.clear()
         self._by_subject.clear()
         for rules in judged:
             self._add(rules)
@@ -68,19 +72,17 @@ class Generations:
             self._note(network_slot(self._numbering.number(Kind.NETWORK, vni)))
 
     def port_comes(self, rules: PortRules) -> None:
-        """This decides about it from now on."""
+        """This decides about it from now on, perhaps beside what did before."""
         self._note_port(rules)
         self._add(rules)
 
     def port_goes(self, rules: PortRules) -> None:
         """This does no more."""
-        self._note_port(rules)
         self._judged.pop(rules, None)
+        _remove(self._by_port, rules.ifname, rules)
         for subject in rules.subjects:
-            those = self._by_subject.get(subject, {})
-            those.pop(rules, None)
-            if not those:
-                self._by_subject.pop(subject, None)
+            _remove(self._by_subject, subject, rules)
+        self._note_port(rules)
 
     def subject_changes(self, subject: Subject) -> None:
         """Its rules say something else."""
@@ -110,8 +112,11 @@ class Generations:
         self._is_marked = False
 
     def _note_port(self, rules: PortRules) -> None:
+        """If nothing else decides about it, it begins or ceases to be judged: others' connections
+        with it were decided without it."""
         self._note(port_slot(self._numbering.number(Kind.PORT, rules.ifname)))
-        self._note(network_slot(self._numbering.number(Kind.NETWORK, rules.vni)))
+        if rules.ifname not in self._by_port:
+            self._note(network_slot(self._numbering.number(Kind.NETWORK, rules.vni)))
 
     def _note(self, slot: int) -> None:
         self._due.add(slot)
@@ -123,8 +128,16 @@ class Generations:
 
     def _add(self, rules: PortRules) -> None:
         self._judged[rules] = None
+        self._by_port.setdefault(rules.ifname, {})[rules] = None
         for subject in rules.subjects:
             self._by_subject.setdefault(subject, {})[rules] = None
+
+
+def _remove(index: dict[K, dict[PortRules, None]], key: K, rules: PortRules) -> None:
+    those = index.get(key, {})
+    those.pop(rules, None)
+    if not those:
+        index.pop(key, None)
 
 
 def _raised(raw: bytes | None) -> bytes:

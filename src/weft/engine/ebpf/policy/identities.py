@@ -59,17 +59,18 @@ class Identities:
             rows = [self._row(key, at) for at in range(0, len(key), _PIECE)]
             identity = self._numbers.new(key)
             self._write(identity, key, rows)
-        for at in range(0, len(key), _PIECE):
-            self._rows.of((key, at))
+        self._hold(key)
         return identity
 
     def atoms(self, identity: int) -> tuple[Atom, ...]:
-        """The opposite. NotFoundError: nothing that this weftd was asked for."""
+        """The opposite. NotFoundError: nothing that this weftd was asked for. It is needed all the
+        same, for it was found in a row."""
         if not identity:
             return ()
         key = self._numbers.key(identity)
         if key is None:
             raise NotFoundError(f"identity {identity}: nobody's")
+        self._hold(key)
         found = [self._numbering.symbol(Kind.ATOM, number) for number in key]
         return tuple(sorted(found, key=repr))  # type: ignore[arg-type]
 
@@ -83,8 +84,17 @@ class Identities:
 
     def end_look(self) -> None:
         """Give up the identities that no row names any more."""
-        self._numbers.end_look()
+        gone = [encode_u32(identity) for _, identity in self._numbers.end_look()]
+        if gone:
+            self._open_map(MAP).delete(gone)
         self._rows.end_look()
+
+    def _hold(self, key: _Set) -> None:
+        self._numbers.of(key)
+        for at in range(0, len(key), _PIECE):
+            self._rows.of((key, at))
+        for number in key:
+            self._numbering.hold(Kind.ATOM, number)
 
     def _row(self, key: _Set, at: int) -> int:
         row = self._rows.of((key, at))

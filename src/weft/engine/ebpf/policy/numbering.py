@@ -78,11 +78,17 @@ class Numbering:
         return number
 
     def symbol(self, kind: Kind, number: int) -> Hashable:
-        """The opposite. NotFoundError: nothing that this weftd was asked for has the number."""
+        """The opposite. NotFoundError: nothing that this weftd was asked for has the number. It is
+        needed all the same, for it was found in a row."""
+        self.hold(kind, number)
         try:
             return self._symbols[kind, number]
         except KeyError:
             raise NotFoundError(f"{kind.name.lower()} {number}: nobody's number") from None
+
+    def hold(self, kind: Kind, number: int) -> None:
+        """Something needs the number, whatever it is of."""
+        self._numbers[kind].hold(number)
 
     def end(self, kind: Kind) -> int:
         """No number of the kind is as large as this."""

@@ -71,6 +71,11 @@ class Numbers(Generic[K]):
         """Whose number it is."""
         return self._keys.get(number)
 
+    def hold(self, number: int) -> None:
+        """Whoever has the number keeps it, as if the key had been asked for."""
+        if number in self._keys:
+            self._asked.add(self._keys[number])
+
     def found(self, key: K, number: int) -> None:
         """An earlier weftd has given it to this key. To be said before any is given."""
         self._next = max(self._next, number + 1)
