@@ -65,7 +65,7 @@ struct address_key {
 };
 
 enum endpoint_flag {
-	ENDPOINT_GATEWAY = 1 << 0,  /* the subnet's gateway: answered here */
+	ENDPOINT_GATEWAY = 1 << 0,  /* the subnet's gateway, or a router: answered here */
 	ENDPOINT_HOST = 1 << 1,	    /* the host's own place: deliver to weft0 */
 	ENDPOINT_REDIRECT = 1 << 2, /* by way of the device's egress: a tap, or a veth whose peer
 				     * is in the host's namespace */
@@ -288,7 +288,10 @@ struct subnet_key {
 
 struct subnet {
 	struct address gateway; /* all zero: none */
-	__u8 spare[16];
+	__u32 table_high;	/* of the router that is its gateway; both halves 0: none is */
+	__u32 table_low;
+	__u32 flags; /* enum table_flag */
+	__u8 spare[4];
 };
 
 /* host_prefixes_v1 (LPM): prefix -> the network to which the host sends it */
@@ -391,6 +394,7 @@ struct lost_events {
 
 #include "abi_rules.h"
 #include "abi_flows.h"
+#include "abi_routes.h"
 
 /* What the loader sets once per host, in .rodata.weft of every program. */
 struct constants {
@@ -445,7 +449,7 @@ enum trace {
 	TRACE_REASON = 1,     /* enum drop_reason */
 	FLOOD_TO_MEMBERS = 2, /* of the group, not to everybody */
 	FLOOD_FAMILY = 3,     /* see replicate.h */
-	REFUSED_MTU = 4,      /* of the way that a packet is too big for, see too_big.h */
+	REFUSAL = 4,	      /* why a packet does not go on, see icmp_error.h */
 	TRACE_TRIAL =
 		4, /* before: TRIAL if the packet is a made one, which no flow is to know of */
 };

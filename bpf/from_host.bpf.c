@@ -78,7 +78,7 @@ int from_host(struct __sk_buff *skb)
 		verdict = into_network(&packet);
 	if (verdict == JUDGE)
 		return judge_from_host(skb, packet.vni);
-	return verdict == TOO_BIG ? refuse_too_big(skb, packet.vni) : verdict;
+	return verdict == REFUSED ? tell_sender(skb, packet.vni) : verdict;
 }
 
 char program_license[] SEC("license") = "GPL";

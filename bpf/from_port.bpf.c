@@ -12,6 +12,7 @@
 #include "lib/parse.h"
 #include "lib/port.h"
 #include "lib/route.h"
+#include "lib/route_far.h"
 #include "lib/spoof.h"
 #include "lib/stray.h"
 #include "lib/switch.h"
@@ -49,6 +50,7 @@ enum done {
 		1
 		<< 0, /* ARP, neighbour discovery and reports of groups: it goes on as others do */
 	JUDGED = 1 << 1, /* the rules let it pass */
+	ROUTED = 1 << 2, /* no router knows a way */
 };
 
 __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 done)
@@ -72,6 +74,7 @@ __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 done)
 	    !is_multicast_mac(&packet.destination_mac))
 		return MEMBERSHIP;
 	packet.is_judged = done & JUDGED;
+	packet.is_routed = done & ROUTED;
 	if (port->flags & PORT_JUDGED && !packet.is_judged && is_ip(&packet))
 		return ask(&packet, FLOW_LEAVES);
 	return send_on(&packet, port);
@@ -111,6 +114,14 @@ static __always_inline int flood_to_all_ports(struct __sk_buff *skb, __u32 vni)
 	return flood(skb, vni, true);
 }
 
+static __always_inline int route_or_leave(struct __sk_buff *skb, const struct port *port,
+					  __u32 done)
+{
+	int verdict = route_far(skb, port, done & JUDGED);
+
+	return verdict == NEXT ? forward(skb, port, RESOLVED | ROUTED | done) : verdict;
+}
+
 static __always_inline int decide(struct __sk_buff *skb, const struct port *port)
 {
 	int verdict = NEXT;
@@ -122,10 +133,14 @@ static __always_inline int decide(struct __sk_buff *skb, const struct port *port
 
 	if (verdict >= 0)
 		return verdict;
+	if (verdict == FAR)
+		verdict = route_or_leave(skb, port, 0);
 	if (verdict == JUDGE) {
 		verdict = track(skb);
 		if (verdict == NEXT)
 			verdict = forward(skb, port, RESOLVED | JUDGED);
+		if (verdict == FAR)
+			verdict = route_or_leave(skb, port, JUDGED);
 	}
 	if (verdict == FLOOD)
 		return flood_to_all_ports(skb, port->vni);
@@ -133,7 +148,7 @@ static __always_inline int decide(struct __sk_buff *skb, const struct port *port
 		return send_query(skb);
 	if (verdict == STRAY)
 		verdict = resolve_stray(skb, port);
-	return verdict == TOO_BIG ? refuse_too_big(skb, port->vni) : verdict;
+	return verdict == REFUSED ? tell_sender(skb, port->vni) : verdict;
 }
 
 SEC("tc")

@@ -5,7 +5,7 @@
  * map is written and read back by weftd, read by programs, and nothing is evicted: what weftd does
  * not delete stays, and when a map is full weftd is told so and says it. Entries of hashes are allocated
  * as they come (NO_PREALLOC), so a size costs 16 bytes an entry at most. An array is there whole, and
- * what is all zero in it is no entry. Maps of rules and of flows have files of their own.
+ * what is all zero in it is no entry. Maps of rules, of flows and of routers have files of their own.
  */
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
@@ -17,6 +17,7 @@
 #include "lib/inquiry.h"
 #include "lib/near_mac.h"
 #include "maps_flows.h"
+#include "maps_routes.h"
 #include "maps_rules.h"
 
 /* Berth -> the sender behind the device. Read once a packet.

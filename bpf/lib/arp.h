@@ -7,6 +7,7 @@
 #include "answer.h"
 #include "deliver.h"
 #include "flood.h"
+#include "neighbour.h"
 #include "packet.h"
 #include "parse.h"
 #include "spoof.h"
@@ -72,21 +73,11 @@ static __always_inline int answer_arp(struct packet *packet, const struct arp *r
 	return deliver_to_sender(packet);
 }
 
-/* To a MAC of its own that nobody has. */
-static __always_inline bool is_lost(struct packet *packet)
-{
-	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
-
-	return !is_multicast_mac(&packet->destination_mac) &&
-	       !is_same_mac(&packet->destination_mac, &gateway_mac) &&
-	       !bpf_map_lookup_elem(&macs_v1, &key);
-}
-
 static __always_inline int resolve(struct packet *packet, const struct port *port)
 {
 	const struct arp *header = header_at(packet, sizeof(struct ethernet), sizeof(*header));
 	struct address_key key = { .vni = packet->vni };
-	bool is_to_gateway = is_same_mac(&packet->destination_mac, &gateway_mac);
+	bool is_to_gateway = is_to_router(packet);
 	const struct endpoint *endpoint;
 	bool is_stray;
 	struct arp arp;
@@ -102,7 +93,7 @@ static __always_inline int resolve(struct packet *packet, const struct port *por
 	verdict = check_arp_sender(packet, port, &arp, joined(arp.sender));
 	if (verdict != NEXT)
 		return verdict;
-	is_stray = is_lost(packet);
+	is_stray = !is_to_gateway && is_lost(packet);
 	if (!is_to_gateway && !is_stray && !is_multicast_mac(&packet->destination_mac))
 		return NEXT;
 	/* An announcement mends the others' caches; the gateway has none. */
@@ -114,8 +105,6 @@ static __always_inline int resolve(struct packet *packet, const struct port *por
 		return NEXT;
 	if (!endpoint)
 		return is_to_gateway ? drop(packet, DROP_UNKNOWN_NEIGHBOUR) : flood_unknown(packet);
-	if (endpoint->flags & ENDPOINT_GATEWAY)
-		return answer_arp(packet, &arp, &gateway_mac);
 	if (endpoint->ifindex == packet->ifindex)
 		return absorb();
 	return answer_arp(packet, &arp, &endpoint->mac);

@@ -167,6 +167,7 @@ static __cold int tell_other_host(struct packet *packet)
 
 	if (!inquiry)
 		return TC_ACT_SHOT;
+	packet->vni = inquiry->source_vni;
 	packet->destination = inquiry->source;
 	sender = bpf_map_lookup_elem(&addresses_v1, &packet->place);
 	if (!sender || !sender->tunnel)

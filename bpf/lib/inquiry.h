@@ -89,6 +89,8 @@ struct inquiry {
 	__u32 receiver_row;
 	__u32 receiver_ifindex; /* 0: not a port here */
 	__u32 receiver_tunnel;
+	__u32 source_vni; /* the network that each end is on */
+	__u32 destination_vni;
 	struct mac receiver_mac;
 	bool begins;	  /* there is no flow, or it is over */
 	bool is_answer;	  /* of who did not begin the flow */

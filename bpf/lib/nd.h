@@ -7,6 +7,7 @@
 #include "answer.h"
 #include "deliver.h"
 #include "flood.h"
+#include "neighbour.h"
 #include "packet.h"
 #include "parse.h"
 #include "spoof.h"
@@ -86,11 +87,17 @@ static __always_inline int check_nd(struct packet *packet, const struct port *po
 	return reason == DROP_NONE ? NEXT : drop(packet, reason);
 }
 
+/* Who is asked for. */
+struct neighbour {
+	struct mac mac;
+	bool is_router;
+};
+
 /* An advertisement to who asked, or to all when nobody in particular did (DAD, 7.2.4). */
 static __always_inline int answer_ns(struct packet *packet, const struct nd_message *question,
-				     const struct mac *mac)
+				     const struct neighbour *neighbour)
 {
-	bool is_router = is_same_mac(mac, &gateway_mac);
+	const struct mac *mac = &neighbour->mac;
 	bool is_probe = is_zero_address(&packet->source);
 	struct {
 		struct answer6 head;
@@ -100,7 +107,7 @@ static __always_inline int answer_ns(struct packet *packet, const struct nd_mess
 		.head = begin_answer6(packet, mac, &question->target, ND_ANSWER_SIZE),
 		.message = {
 			.type = ND_NA,
-			.flags = (is_router ? ND_ROUTER : 0) | (is_probe ? 0 : ND_SOLICITED) |
+			.flags = (neighbour->is_router ? ND_ROUTER : 0) | (is_probe ? 0 : ND_SOLICITED) |
 				 ND_OVERRIDE,
 			.target = question->target,
 		},
@@ -124,55 +131,54 @@ static __always_inline int answer_ns(struct packet *packet, const struct nd_mess
 
 /* A link-local address belongs to the port whose MAC it is made from. */
 static __always_inline int find_link_local(struct packet *packet, const struct address *target,
-					   struct mac *mac)
+					   struct neighbour *neighbour)
 {
 	struct mac_key key = { .vni = packet->vni };
 	const struct endpoint *endpoint;
 
 	if (!mac_of_link_local(target, &key.mac))
 		return flood_unknown(packet);
-	copy_mac(mac, &key.mac);
-	if (is_same_mac(mac, &gateway_mac))
+	copy_mac(&neighbour->mac, &key.mac);
+	if (is_same_mac(&key.mac, &gateway_mac)) {
+		neighbour->is_router = true;
 		return NEXT;
+	}
 	endpoint = bpf_map_lookup_elem(&macs_v1, &key);
 	if (!endpoint)
 		return flood_unknown(packet);
 	return endpoint->ifindex == packet->ifindex ? absorb() : NEXT;
 }
 
-/* NEXT: `mac` is to be told. */
+/* NEXT: it is to be told. */
 static __always_inline int find_neighbour(struct packet *packet, const struct address *target,
-					  struct mac *mac)
+					  struct neighbour *neighbour)
 {
 	struct address_key key = { .vni = packet->vni, .address = *target };
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&addresses_v1, &key);
 
 	if (!endpoint)
-		return is_link_local(target) ? find_link_local(packet, target, mac)
+		return is_link_local(target) ? find_link_local(packet, target, neighbour)
 					     : flood_unknown(packet);
-	if (endpoint->flags & ENDPOINT_GATEWAY) {
-		copy_mac(mac, &gateway_mac);
-		return NEXT;
-	}
 	if (endpoint->ifindex == packet->ifindex)
 		return absorb();
-	copy_mac(mac, &endpoint->mac);
+	neighbour->is_router = endpoint->flags & ENDPOINT_GATEWAY;
+	copy_mac(&neighbour->mac, &endpoint->mac);
 	return NEXT;
 }
 
 static __always_inline int handle_solicitation(struct packet *packet,
 					       const struct nd_message *question)
 {
-	struct mac mac;
-	int verdict = find_neighbour(packet, &question->target, &mac);
+	struct neighbour neighbour = {};
+	int verdict = find_neighbour(packet, &question->target, &neighbour);
 
-	return verdict == NEXT ? answer_ns(packet, question, &mac) : verdict;
+	return verdict == NEXT ? answer_ns(packet, question, &neighbour) : verdict;
 }
 
 /* What is no solicitation, or is sent to a port's own MAC, goes on as any packet does. */
 static __always_inline int discover(struct packet *packet, const struct port *port)
 {
-	bool is_to_gateway = is_same_mac(&packet->destination_mac, &gateway_mac);
+	bool is_to_gateway = is_to_router(packet);
 	struct nd_message message = {};
 	__u32 size = packet->icmp_type == ND_RS ? 8 : sizeof(message);
 	int verdict;

@@ -21,7 +21,7 @@
 #define NEXT (-100)
 #define FLOOD \
 	(-101) /* a copy for everybody: the entry point does it, which has stack left for it */
-#define TOO_BIG	   (-102) /* likewise, refused: its sender is told skb->cb[REFUSED_MTU] */
+#define REFUSED	   (-102) /* likewise: its sender is told why, skb->cb[REFUSAL], see icmp_error.h */
 #define ARP	   (-103) /* likewise: see arp.h, */
 #define DISCOVERY  (-104) /* nd.h, */
 #define QUERY	   (-105) /* dns.h, */
@@ -32,6 +32,7 @@
 #define COPIES	   (-110) /* likewise: copies for judged ports come first, see flood_judged.h */
 
 #define REJECTED (-111) /* likewise: dropped, and its sender is to be told, see reject.h */
+#define FAR	 (-112) /* as ARP: it is for another network, see route_far.h */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))
@@ -82,6 +83,7 @@ struct packet {
 		struct member_key member;
 	};
 	bool is_judged; /* rules have let it pass */
+	bool is_routed; /* no router knows a way */
 };
 
 /* BERTHS or more: the device has none. */

@@ -43,7 +43,7 @@ struct told6 {
 
 _Static_assert(sizeof(struct reset6) <= sizeof(((struct inquiry *)0)->told), "room in the inquiry");
 
-/* RFC 1122 3.2.2, RFC 4443 2.4: see is_answerable in too_big.h. */
+/* RFC 1122 3.2.2, RFC 4443 2.4: see is_answerable in icmp_error.h. */
 static __always_inline bool may_be_told(const struct inquiry *inquiry)
 {
 	__u32 last = bpf_ntohl(inquiry->source.words_be[3]);

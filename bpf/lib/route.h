@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
-/* The gateway: what is sent to its MAC is routed between the subnets of a network, or handed to the
- * host, whose own routing leads outside. */
+/* The gateway: what is sent to its MAC is routed between the subnets of a network, by a router to another
+ * network (router.h), or handed to the host, whose own routing leads outside. */
 #ifndef WEFT_ROUTE_H
 #define WEFT_ROUTE_H
 
@@ -12,12 +12,13 @@
 #include "dns.h"
 #include "echo.h"
 #include "encap.h"
+#include "icmp_error.h"
 #include "packet.h"
 
-/* One hop less, with the checksum of the IPv4 header (RFC 1624). */
-static __always_inline int age(struct packet *packet)
+/* So many hops less, with the checksum of the IPv4 header (RFC 1624). */
+static __always_inline int age(struct packet *packet, __u8 hops)
 {
-	__u8 hop_limit = packet->hop_limit - 1;
+	__u8 hop_limit = packet->hop_limit - hops;
 
 	if (packet->ethertype == bpf_htons(ETH_P_IPV6))
 		return bpf_skb_store_bytes(packet->skb,
@@ -43,10 +44,10 @@ static __always_inline int send_to_port(struct packet *packet, const struct endp
 static __always_inline int route_to_port(struct packet *packet, const struct endpoint *endpoint)
 {
 	if (packet->hop_limit <= 1)
-		return drop(packet, DROP_TTL);
+		return refuse_for(packet, REFUSED_HOP_LIMIT);
 	if (must_ask(packet, endpoint))
 		return ask(packet, FLOW_LEAVES);
-	if (age(packet))
+	if (age(packet, 1))
 		return drop(packet, DROP_KERNEL);
 	if (endpoint->tunnel)
 		return send_to_host(packet, endpoint, true);
@@ -79,10 +80,8 @@ static __always_inline const struct host_prefix *host_prefix_of(const struct add
 
 /* To the host, which routes it. From a subnet that has a gateway, and no other: one that is cut off
  * has addresses that the host knows as another network's. */
-static __always_inline int leave_network(struct packet *packet)
+static __always_inline int leave_from(struct packet *packet, const struct subnet *subnet)
 {
-	const struct subnet *subnet = subnet_of(packet, &packet->source);
-
 	if (!subnet)
 		return drop(packet, DROP_SPOOFED_ADDRESS);
 	if (is_zero_address(&subnet->gateway))
@@ -90,9 +89,28 @@ static __always_inline int leave_network(struct packet *packet)
 	return put_on_weft0(packet);
 }
 
+static __always_inline int leave_network(struct packet *packet)
+{
+	return leave_from(packet, subnet_of(packet, &packet->source));
+}
+
+/* `subnet`: the sender's. */
+static __always_inline int go_outside(struct packet *packet, const struct port *port,
+				      const struct subnet *subnet)
+{
+	const struct host_prefix *prefix = host_prefix_of(&packet->destination);
+
+	if (prefix)
+		return drop(packet,
+			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
+	if (!(port->flags & PORT_OUTSIDE))
+		return drop(packet, DROP_INTERNAL);
+	return leave_from(packet, subnet);
+}
+
 static __noinline int route_outside(struct packet *packet, const struct port *port)
 {
-	const struct host_prefix *prefix;
+	const struct subnet *subnet;
 	int verdict = handle_query(packet, false);
 
 	if (verdict != NEXT)
@@ -101,13 +119,11 @@ static __noinline int route_outside(struct packet *packet, const struct port *po
 		return drop(packet, DROP_RESERVED);
 	if (subnet_of(packet, &packet->destination))
 		return drop(packet, DROP_UNKNOWN_ADDRESS);
-	prefix = host_prefix_of(&packet->destination);
-	if (prefix)
-		return drop(packet,
-			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
-	if (!(port->flags & PORT_OUTSIDE))
-		return drop(packet, DROP_INTERNAL);
-	return leave_network(packet);
+	subnet = subnet_of(packet, &packet->source);
+	if (!packet->is_routed && (!subnet || subnet->table_high | subnet->table_low ||
+				   !is_same_mac(&packet->destination_mac, &gateway_mac)))
+		return FAR;
+	return go_outside(packet, port, subnet);
 }
 
 /* What the gateway does not answer itself belongs to a connection of the host's (a published port

@@ -5,6 +5,7 @@
 #define WEFT_SETTLE_H
 
 #include "count.h"
+#include "far.h"
 #include "flow_write.h"
 #include "judge.h"
 #include "port.h"
@@ -15,19 +16,31 @@ static __always_inline __u32 row_of(const struct port *port)
 }
 
 /* Where the packet is about to go; as switch.h, route.h, stray.h and arrive.h do. */
-static __always_inline const struct endpoint *receiver_of(struct inquiry *inquiry)
+static __always_inline const struct endpoint *receiver_of(struct __sk_buff *skb,
+							  struct inquiry *inquiry)
 {
 	struct mac_key key = { .vni = inquiry->vni };
 	const struct endpoint *endpoint;
+	const struct routing *routing;
 
 	copy_mac(&key.mac, &inquiry->destination_mac);
 	if (inquiry->kind != FLOW_ENTERS && !is_same_mac(&key.mac, &gateway_mac)) {
 		endpoint = bpf_map_lookup_elem(&macs_v1, &key);
-		if (endpoint && (endpoint->tunnel || !(endpoint->flags & ENDPOINT_HOST)))
+		if (endpoint &&
+		    (endpoint->tunnel || !(endpoint->flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY))))
 			return endpoint;
 	}
 	inquiry->remote.vni = inquiry->vni;
 	inquiry->remote.address = inquiry->destination;
+	endpoint = bpf_map_lookup_elem(&addresses_v1, &inquiry->remote);
+	if (endpoint || inquiry->kind != FLOW_LEAVES || !find_far_receiver(skb))
+		return endpoint;
+	routing = routing_of(skb);
+	if (!routing)
+		return NULL;
+	inquiry->destination_vni = routing->vni;
+	inquiry->remote.vni = routing->vni;
+	inquiry->remote.address = routing->next;
 	return bpf_map_lookup_elem(&addresses_v1, &inquiry->remote);
 }
 
@@ -42,11 +55,15 @@ __stage int find_ends(struct __sk_buff *skb)
 	inquiry->receiver_row = UNJUDGED;
 	inquiry->receiver_ifindex = 0;
 	inquiry->receiver_tunnel = 0;
+	inquiry->source_vni = inquiry->vni;
+	inquiry->destination_vni = inquiry->vni;
+	if (inquiry->kind == FLOW_ARRIVES)
+		inquiry->source_vni = find_far_sender(skb);
 	if (inquiry->kind == FLOW_LEAVES)
 		inquiry->sender_row = row_of(port_of(inquiry->ifindex));
 	if (inquiry->is_multicast)
 		return 0;
-	receiver = receiver_of(inquiry);
+	receiver = receiver_of(skb, inquiry);
 	if (!receiver)
 		return 0;
 	copy_mac(&inquiry->receiver_mac, &receiver->mac);
@@ -80,7 +97,7 @@ static __always_inline void note_generation(struct inquiry *inquiry)
 static __always_inline void ask_of(struct inquiry *inquiry, __u32 direction, bool is_senders)
 {
 	inquiry->direction = direction;
-	inquiry->remote.vni = inquiry->vni;
+	inquiry->remote.vni = is_senders ? inquiry->destination_vni : inquiry->source_vni;
 	inquiry->remote.address = is_senders ? inquiry->destination : inquiry->source;
 	inquiry->may_be_host =
 		direction == INGRESS && inquiry->kind == (is_senders ? FLOW_LEAVES : FLOW_ENTERS);

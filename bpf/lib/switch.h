@@ -24,7 +24,8 @@ static __always_inline bool is_vlan(const struct packet *packet)
 	       packet->ethertype == bpf_htons(ETH_P_QINQ1);
 }
 
-/* The host's own place is a router like the gateway: it must not be a way around its checks. */
+/* A router routes, whichever MAC it has. So does the host's own place, like the gateway: it must not be a
+ * way around its checks. */
 static __always_inline int switch_frame(struct packet *packet)
 {
 	struct mac_key key = { .vni = packet->vni, .mac = packet->destination_mac };
@@ -36,7 +37,7 @@ static __always_inline int switch_frame(struct packet *packet)
 		return drop(packet, DROP_UNKNOWN_MAC);
 	if (endpoint->tunnel)
 		return send_to_host(packet, endpoint, false);
-	if (endpoint->flags & ENDPOINT_HOST)
+	if (endpoint->flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY))
 		return NEXT;
 	if (!endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);

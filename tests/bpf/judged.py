@@ -42,10 +42,11 @@ class Flow(layouts.Flow):
 
 
 class Judged:
-    """Ports of RED that have rules."""
+    """Ports of RED, or of other networks, that have rules."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *vnis: int) -> None:
         self.world = world
+        self.vnis = vnis or (RED,)
         self.model = Model()
         self._ports: dict[Workload, tuple[list[int], RulesFlag]] = {}
 
@@ -71,9 +72,10 @@ class Judged:
             )
         identities = self.model.fill(self.world, image)
         for workload in WORKLOADS:
-            if workload.vni == RED:
+            if workload.vni in self.vnis:
                 self._write_port(workload, identities)
-        self.world.set_network(RED, NetworkFlag.NETWORK_JUDGES)
+        for vni in self.vnis:
+            self.world.set_network(vni, NetworkFlag.NETWORK_JUDGES)
         if is_told:
             self.tell(NETWORK_SLOT)
 
@@ -156,11 +158,11 @@ class Judged:
         for address in addresses_of(workload):
             groups = frozenset(self.model.groups.get(address, ()))
             group = identities.get(groups, 0) if address in self.model.groups else 0
-            self.world.add_address(RED, str(address), endpoint._replace(group=group))
-        key = layouts.MacKey(RED, wire.mac_bytes(workload.mac)).encode()
+            self.world.add_address(workload.vni, str(address), endpoint._replace(group=group))
+        key = layouts.MacKey(workload.vni, wire.mac_bytes(workload.mac)).encode()
         self.world.put("macs_v1", key, endpoint.encode())
         flood = FloodFlag.FLOOD_JUDGED if is_judged else FloodFlag(0)
-        key = layouts.FloodKey(RED, WORKLOADS.index(workload)).encode()
+        key = layouts.FloodKey(workload.vni, WORKLOADS.index(workload)).encode()
         row = layouts.Flood(self.world.ifindexes[workload.device], flood)
         self.world.put("flood_v1", key, row.encode())
 

@@ -28,7 +28,9 @@ from weft.semantics.routers import (
     domain,
     entries,
     gateway_routers,
+    is_led_to,
     networks_of,
+    prefixes_beyond,
     sources,
 )
 from weft.store.asking import Failed
@@ -59,9 +61,11 @@ KEYS: dict[Question[Any, Any], st.SearchStrategy[Hashable]] = {
     hosts_on: networks,
     is_contested: of_a_host,
     is_cut_off: st.integers(0, 3).map(lambda n: SubnetId(f"sub{n}")),
+    is_led_to: st.builds(Place, networks, hosts),
     is_on_a_link: of_a_host,
     networks_of: routers,
     neighbour: st.builds(Path, hosts, hosts),
+    prefixes_beyond: networks,
     prefixes_cut_off: networks,
     routes: hosts,
     says_neighbours: hosts,

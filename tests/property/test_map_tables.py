@@ -35,9 +35,21 @@ from weft.engine.ebpf.tables.ports import PORTS, PortValue
 from weft.engine.ebpf.tables.prefixes import PREFIXES, PrefixKey
 from weft.engine.ebpf.tables.replicas import REPLICAS, ReplicaKey
 from weft.engine.ebpf.tables.resolvers import RESOLVERS, ResolverValue
+from weft.engine.ebpf.tables.routes import (
+    NO_TABLE,
+    ROUTERS,
+    ROUTES,
+    NextHopValue,
+    RouteKey,
+    RouterKey,
+    RouterTable,
+    RouterValue,
+    RouteValue,
+)
 from weft.engine.ebpf.tables.subnets import SUBNETS, SubnetKey, SubnetValue
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.devices import Devices
+from weft.kernel.bpf.layouts import RouteKind
 from weft.kernel.links import Link
 from weft.model.addresses import IPAddress, ip_network
 from weft.model.ids import GroupId, NetworkId, TenantId
@@ -108,6 +120,9 @@ port_rules = st.builds(
     vnis,
 )
 flood_values = st.builds(FloodValue, ifnames, flags)
+numbers = st.integers(0, 2**64 - 1)
+router_tables = st.builds(RouterTable, numbers, flags)
+hop_tables = st.just(NO_TABLE) | st.builds(RouterTable, numbers.filter(bool), flags)
 
 ROWS = {
     PORTS.name: (
@@ -131,7 +146,7 @@ ROWS = {
     ),
     MACS.name: (
         st.builds(MacKey, vnis, macs),
-        st.builds(MacValue, nothing | ifnames, flags, u32, atoms, flags),
+        st.builds(MacValue, nothing | ifnames, flags, flags, u32, atoms, flags),
     ),
     NETWORKS.name: (vnis, st.builds(NetworkValue, flags, u32, flags, flags, flags)),
     FLOOD.name: (st.builds(FloodKey, vnis, u32), flood_values),
@@ -141,7 +156,7 @@ ROWS = {
     ),
     SUBNETS.name: (
         st.builds(SubnetKey, vnis, prefixes),
-        st.builds(SubnetValue, st.none() | addresses),
+        st.builds(SubnetValue, st.none() | addresses, router_tables),
     ),
     HOST_PREFIXES.name: (prefixes, st.builds(HostPrefixValue, vnis)),
     RESOLVERS.name: (addresses, st.just(ResolverValue())),
@@ -156,6 +171,21 @@ ROWS = {
     POLICY_RULES.name: (ids, st.builds(PolicyRuleValue, ids, flags, flags)),
     PORT_RULES.name: (port_rules, port_rules),
     PREFIXES.name: (st.builds(PrefixKey, tenant_ids, prefixes), atoms),
+    ROUTES.name: (
+        st.builds(RouteKey, numbers, prefixes),
+        st.builds(
+            RouteValue,
+            st.sampled_from([4, 6]),
+            st.sampled_from(RouteKind),
+            vnis,
+            numbers,
+            st.lists(st.builds(NextHopValue, vnis, addresses, hop_tables), max_size=8).map(tuple),
+        ),
+    ),
+    ROUTERS.name: (
+        st.builds(RouterKey, vnis, macs),
+        st.builds(RouterValue, router_tables, router_tables),
+    ),
 }
 
 
@@ -177,6 +207,8 @@ SIZES = {
     POLICY_RULES.name: (4, 32),
     PORT_RULES.name: (4, 64),
     PREFIXES.name: (24, 8),
+    ROUTES.name: (28, 288),
+    ROUTERS.name: (12, 32),
 }
 TABLES = {table.name: table for table in MAPS}
 rows = st.sampled_from(sorted(ROWS)).flatmap(lambda name: st.tuples(st.just(name), *ROWS[name]))

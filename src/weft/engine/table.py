@@ -48,6 +48,10 @@ class Rank(IntEnum):
     PROGRAMS = auto()
     DESTINATIONS = auto()
     """Where addresses live: from here on packets are sent there."""
+    ROUTES = auto()
+    """Between networks. They end at addresses that are there by then."""
+    ROUTERS = auto()
+    """That there are routes."""
     HOST_ADDRESSES = auto()
     HOST_ROUTES = auto()
     """Their source must be an address of the host by then."""

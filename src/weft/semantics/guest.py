@@ -48,8 +48,8 @@ class Guest(msgspec.Struct, frozen=True):
     gateways: tuple[IPAddress, ...]
     """One a family at most: the ways to everywhere else. None on an internal network."""
     subnet_routes: tuple[Route, ...]
-    """To the network's other subnets: needed where there is no default route, and where another
-    network brings it."""
+    """To the network's other subnets, and to what the gateway's router leads to: needed where there
+    is no default route, and where another network brings it."""
     resolver_routes: tuple[Route, ...]
     """To the resolvers that answer: needed where nothing else leads there, which is on an internal
     network. For queries alone: all else that is sent to a resolver is the default route's."""
@@ -62,8 +62,15 @@ class Guest(msgspec.Struct, frozen=True):
         return tuple(Route(everywhere(gateway.version), gateway) for gateway in self.gateways)
 
 
-def guest_of(port: Port, network: Network, subnets: Sequence[Subnet], host: Host | None) -> Guest:
-    """The facts for a port. subnets: all of its network. host: the port's."""
+def guest_of(
+    port: Port,
+    network: Network,
+    subnets: Sequence[Subnet],
+    host: Host | None,
+    beyond: Iterable[IPNetwork] = (),
+) -> Guest:
+    """The facts for a port. subnets: all of its network. host: the port's. beyond: what routers
+    lead to from the network (`semantics.routers.prefixes_beyond`)."""
     gateways = gateways_of(port, subnets)
     resolvers, former = (host.resolvers, host.former_resolvers) if host is not None else ((), ())
     families = {address.version for address in port.addresses}
@@ -72,7 +79,10 @@ def guest_of(port: Port, network: Network, subnets: Sequence[Subnet], host: Host
         mtu_bytes=mtu_bytes_of(network, host),
         addresses=tuple(GuestAddress(each, _length(each, subnets)) for each in port.addresses),
         gateways=() if network.is_internal else tuple(gateways.values()),
-        subnet_routes=tuple(_subnet_routes(port, subnets, gateways)),
+        subnet_routes=(
+            *_subnet_routes(port, subnets, gateways),
+            *(Route(each, gateways[each.version]) for each in beyond if each.version in gateways),
+        ),
         resolver_routes=tuple(_resolver_routes(network, subnets, gateways, (*resolvers, *former))),
         resolvers=tuple(each for each in resolvers if each.version in families),
     )

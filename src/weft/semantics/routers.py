@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from weft.model.addresses import IPAddress, IPNetwork, contains
 from weft.model.ids import NetworkId, RouterId
-from weft.model.records import Network, Port, Router, RouterPort, RouterRoute, Subnet
+from weft.model.records import Network, Place, Port, Router, RouterPort, RouterRoute, Subnet
 from weft.model.records.tenants import DEFAULT_TENANT
 from weft.semantics.tenants import tenant_name
 from weft.store.interface import View, question
@@ -179,6 +179,23 @@ def gateway_routers(network_id: NetworkId, view: View) -> tuple[GatewayRouter, .
 
 
 @question
+def prefixes_beyond(network_id: NetworkId, view: View) -> tuple[IPNetwork, ...]:
+    """What the routers that are gateways of a network lead to, but for the network itself, for what
+    only some senders are led to, and for everything. By prefix, and none lies in another one."""
+    found = set[IPNetwork]()
+    for router_id in {one.router_id for one in view.ask(gateway_routers, network_id)}:
+        for entry in view.ask(entries, Table(router_id)):
+            if entry.network_id != network_id and entry.prefix.prefixlen:
+                found.add(entry.prefix)
+    widest = sorted(found, key=lambda prefix: (prefix.prefixlen, _in_order(prefix)))
+    kept: list[IPNetwork] = []
+    for prefix in widest:
+        if not any(contains(other, prefix) for other in kept):
+            kept.append(prefix)
+    return tuple(sorted(kept, key=_in_order))
+
+
+@question
 def networks_of(router_id: RouterId, view: View) -> frozenset[NetworkId]:
     """The networks that a router is connected to."""
     return frozenset(one.network_id for one in view.ask(connections, router_id))
@@ -196,6 +213,13 @@ def domain(network_id: NetworkId, view: View) -> frozenset[NetworkId]:
                 waiting += near - found
                 found |= near
     return frozenset(found)
+
+
+@question
+def is_led_to(place: Place, view: View) -> bool:
+    """Whether a host has ports on a network, or on one from which routers lead there."""
+    near = view.ask(domain, place.network_id)
+    return any(view.any(Port, "place", Place(id, place.host_id)) for id in near)
 
 
 def router_at(view: View, network_id: NetworkId, address: IPAddress) -> RouterId | None:

@@ -60,6 +60,7 @@ OF_PROGRAMS = {
     "probes_v1",
     "queries_v1",
     "reports_v1",
+    "routings_v1",
     "rule_counts_v1",
 }
 """Maps that no row is written to."""

@@ -42,6 +42,7 @@ from weft.model.choices import Allocator
 from weft.model.ids import MacAddress
 from weft.model.records import Network, Owner, Port, Veth
 from weft.semantics.guest import Route, guest_of
+from weft.semantics.routers import prefixes_beyond
 
 
 class EndpointCalls:
@@ -107,7 +108,8 @@ class EndpointCalls:
         ifname, peer_ifname = self._control.ports.device_names(port.id)
         await self._control.ports.plug(port.id, Veth(ifname=ifname, peer_ifname=peer_ifname))
         subnets = self._control.networks.subnets(network)
-        guest = guest_of(port, network, subnets, self._control.host)
+        beyond = self._control.view.ask(prefixes_beyond, network.id)
+        guest = guest_of(port, network, subnets, self._control.host, beyond)
         gateways = {gateway.version: gateway for gateway in guest.gateways}
         routes = guest.subnet_routes
         if guest.resolver_routes and await self._is_first_inside(port, request.sandbox):

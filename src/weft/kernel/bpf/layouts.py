@@ -67,6 +67,8 @@ __all__ = [
     "MulticastKey",
     "Network",
     "NetworkFlag",
+    "NextHop",
+    "NextHopFlag",
     "Overlay",
     "Own",
     "OwnAddresses",
@@ -84,6 +86,11 @@ __all__ = [
     "ReplicaKey",
     "Report",
     "Resolver",
+    "Route",
+    "RouteKey",
+    "RouteKind",
+    "Router",
+    "Routers",
     "Rule",
     "RuleAction",
     "RuleCount",
@@ -98,6 +105,7 @@ __all__ = [
     "SubnetKey",
     "Symbol",
     "SymbolKey",
+    "TableFlag",
     "Tier",
     "Trace",
     "Trial",
@@ -382,6 +390,40 @@ class Collected(IntEnum):
     COLLECTED_GONE = 4
 
 
+class TableFlag(IntFlag):
+    """enum table_flag."""
+
+    TABLE_OF_SOURCES = 0x1
+
+
+class RouteKind(IntEnum):
+    """enum route_kind."""
+
+    ROUTE_NONE = 0
+    ROUTE_CONNECTED = 1
+    ROUTE_VIA = 2
+    ROUTE_DROPPED = 3
+    ROUTE_UNREACHABLE = 4
+    ROUTE_SOURCE = 5
+    ROUTE_EXPIRED = 6
+    ROUTE_LOOP = 7
+
+
+class Routers(IntEnum):
+    """enum routers."""
+
+    ROUTERS_MAX = 8
+    ROUTE_HOPS = 8
+    ROUTE_HOP_WORDS = 8
+
+
+class NextHopFlag(IntFlag):
+    """enum next_hop_flag."""
+
+    NEXT_HOP_ROUTER = 0x1
+    NEXT_HOP_SOURCES = 0x2
+
+
 class Report(IntEnum):
     """enum report."""
 
@@ -406,7 +448,7 @@ class Trace(IntEnum):
     TRACE_REASON = 1
     FLOOD_TO_MEMBERS = 2
     FLOOD_FAMILY = 3
-    REFUSED_MTU = 4
+    REFUSAL = 4
     TRACE_TRIAL = 4
 
 
@@ -900,6 +942,9 @@ class Subnet(NamedTuple):
     """struct subnet: 32 bytes."""
 
     gateway: bytes = bytes(16)
+    table_high: int = 0
+    table_low: int = 0
+    flags: int = 0
 
     def encode(self) -> bytes:
         """As the kernel holds it."""
@@ -911,7 +956,7 @@ class Subnet(NamedTuple):
         return cls._make(_SUBNET.unpack(raw))
 
 
-_SUBNET = struct.Struct("<16s16x")
+_SUBNET = struct.Struct("<16sIII4x")
 
 
 class HostPrefixKey(NamedTuple):
@@ -1558,6 +1603,105 @@ class FlowCounts(NamedTuple):
 _FLOW_COUNTS = struct.Struct("<QQ")
 
 
+class Router(NamedTuple):
+    """struct router: 32 bytes."""
+
+    table4_high: int = 0
+    table4_low: int = 0
+    table6_high: int = 0
+    table6_low: int = 0
+    flags4: int = 0
+    flags6: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _ROUTER.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Router:
+        """The opposite of `encode`."""
+        return cls._make(_ROUTER.unpack(raw))
+
+
+_ROUTER = struct.Struct("<IIIIII8x")
+
+
+class RouteKey(NamedTuple):
+    """struct route_key: 28 bytes."""
+
+    prefixlen: int = 0
+    table_high: int = 0
+    table_low: int = 0
+    address: bytes = bytes(16)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _ROUTE_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> RouteKey:
+        """The opposite of `encode`."""
+        return cls._make(_ROUTE_KEY.unpack(raw))
+
+
+_ROUTE_KEY = struct.Struct("<III16s")
+
+
+class NextHop(NamedTuple):
+    """struct next_hop: 32 bytes."""
+
+    address: bytes = bytes(16)
+    vni: int = 0
+    flags: int = 0
+    table_high: int = 0
+    table_low: int = 0
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _NEXT_HOP.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> NextHop:
+        """The opposite of `encode`."""
+        return cls._make(_NEXT_HOP.unpack(raw))
+
+
+_NEXT_HOP = struct.Struct("<16sIIII")
+
+
+class Route(NamedTuple):
+    """struct route: 288 bytes."""
+
+    kind: int = 0
+    vni: int = 0
+    table_high: int = 0
+    table_low: int = 0
+    hop_count: int = 0
+    family: int = 0
+    hops: tuple[int, ...] = (0,) * 64
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _ROUTE.pack(
+            self.kind,
+            self.vni,
+            self.table_high,
+            self.table_low,
+            self.hop_count,
+            self.family,
+            *self.hops,
+        )
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Route:
+        """The opposite of `encode`."""
+        values = _ROUTE.unpack(raw)
+        return cls._make((*values[:6], values[6:]))
+
+
+_ROUTE = struct.Struct("<IIIIII8x64I")
+
+
 class Constants(NamedTuple):
     """struct constants: 96 bytes."""
 
@@ -1654,6 +1798,10 @@ SIZES: dict[str, int] = {
     "fragment_key": 44,
     "fragment": 8,
     "flow_counts": 16,
+    "router": 32,
+    "route_key": 28,
+    "next_hop": 32,
+    "route": 288,
     "constants": 96,
 }
 """Bytes of every struct."""
@@ -1796,7 +1944,10 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     ),
     "subnet": (
         Member("gateway", 0, 16),
-        Member("spare", 16, 16),
+        Member("table_high", 16, 4),
+        Member("table_low", 20, 4),
+        Member("flags", 24, 4),
+        Member("spare", 28, 4),
     ),
     "host_prefix_key": (
         Member("prefixlen", 0, 4),
@@ -1975,6 +2126,38 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     "flow_counts": (
         Member("made", 0, 8),
         Member("refused", 8, 8),
+    ),
+    "router": (
+        Member("table4_high", 0, 4),
+        Member("table4_low", 4, 4),
+        Member("table6_high", 8, 4),
+        Member("table6_low", 12, 4),
+        Member("flags4", 16, 4),
+        Member("flags6", 20, 4),
+        Member("spare", 24, 8),
+    ),
+    "route_key": (
+        Member("prefixlen", 0, 4),
+        Member("table_high", 4, 4),
+        Member("table_low", 8, 4),
+        Member("address", 12, 16),
+    ),
+    "next_hop": (
+        Member("address", 0, 16),
+        Member("vni", 16, 4),
+        Member("flags", 20, 4),
+        Member("table_high", 24, 4),
+        Member("table_low", 28, 4),
+    ),
+    "route": (
+        Member("kind", 0, 4),
+        Member("vni", 4, 4),
+        Member("table_high", 8, 4),
+        Member("table_low", 12, 4),
+        Member("hop_count", 16, 4),
+        Member("family", 20, 4),
+        Member("spare", 24, 8),
+        Member("hops", 32, 256),
     ),
     "constants": (
         Member("weft0_ifindex", 0, 4),

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from functools import partial
 
 from weft.engine.compiler import CompileFunction
-from weft.engine.ebpf.compile import hosts, multicast_groups, networks, ports, subnets, tunnels
+from weft.engine.ebpf.compile import (
+    hosts,
+    multicast_groups,
+    networks,
+    ports,
+    routers,
+    subnets,
+    tunnels,
+)
 from weft.model.ids import HostId
 from weft.model.records import (
     Host,
@@ -19,6 +27,8 @@ from weft.model.records import (
     Network,
     Port,
     Record,
+    Router,
+    RouterPort,
     Subnet,
 )
 
@@ -32,6 +42,8 @@ def functions(
         Neighbours: partial(tunnels.compile_neighbours, host_id, is_device=is_device),
         Network: partial(networks.compile_network, host_id),
         Subnet: partial(subnets.compile_subnet, host_id),
+        Router: partial(routers.compile_router, host_id),
+        RouterPort: partial(routers.compile_router_port, host_id),
         Port: partial(ports.compile_port, host_id),
         MulticastMembership: partial(multicast_groups.compile_multicast_membership, host_id),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from weft.engine.ebpf.compile import multicast_groups
+from weft.engine.ebpf.compile.routers import routers_of_strangers
 from weft.engine.ebpf.compile.subjects import is_judging
 from weft.engine.ebpf.tables.networks import NETWORKS, NetworkValue
 from weft.engine.ebpf.tables.replicas import REPLICAS, ReplicaKey
@@ -36,6 +37,7 @@ def compile_network(host_id: HostId, network: Network, view: View) -> Iterator[R
             is_judging=is_here and view.ask(is_judging, here),
         ),
     )
+    yield from routers_of_strangers(network, view)
     if is_here:
         yield from multicast_groups.groups_of_network(host_id, network)
 

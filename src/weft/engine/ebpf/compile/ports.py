@@ -23,6 +23,7 @@ from weft.model.addresses import IPAddress, IPNetwork, first_of_family, ip_netwo
 from weft.model.ids import HostId, host_tag
 from weft.model.records import Host, Network, Place, Port, Subnet
 from weft.semantics.guest import Guest, guest_of
+from weft.semantics.routers import is_led_to, prefixes_beyond
 from weft.store.interface import View
 from weft.topology.prefixes import addresses_with_a_way_out
 
@@ -38,8 +39,14 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
         return
     if port.host_id != host_id:
         is_plugged = (port.is_host or port.device is not None) and not is_replaced
-        if is_plugged and view.any(Port, "place", Place(network.id, host_id)):
+        here = Place(network.id, host_id)
+        if is_plugged and view.any(Port, "place", here):
             yield from _reached_at(host_id, port, network, view, host=host_tag(port.host_id))
+        elif is_plugged and not port.is_host and view.ask(is_led_to, here):
+            atoms = atoms_of_port(host_id, port, network, view)
+            yield from _routed_to(
+                port, network, AddressValue(port.mac, host=host_tag(port.host_id), atoms=atoms)
+            )
         return
     if port.is_host:
         yield from _host_place(host_id, port, network, view)
@@ -74,12 +81,17 @@ def _reached_at(
     """At a device of this host, or at another host. Link-local addresses follow from the MACs."""
     atoms = atoms_of_port(host_id, port, network, view)
     value = AddressValue(port.mac, ifname, host=host, atoms=atoms, is_judged=is_judged)
-    for address in port.addresses:
-        yield ADDRESSES.row(AddressKey(network.vni, address), value)
+    yield from _routed_to(port, network, value)
     local = MacValue(ifname, atoms=atoms, is_judged=is_judged)
     there = mac_at_host(host, atoms) if host else local
     for mac in {port.mac, *(pair.mac for pair in port.allowed if pair.mac)}:
         yield MACS.row(MacKey(network.vni, mac), there)
+
+
+def _routed_to(port: Port, network: Network, value: AddressValue) -> Iterator[Row]:
+    """Where it is reached from other networks: by its addresses alone."""
+    for address in port.addresses:
+        yield ADDRESSES.row(AddressKey(network.vni, address), value)
 
 
 def _sender(
@@ -88,7 +100,8 @@ def _sender(
     device, slot = port.veth, port.slot
     assert device is not None and slot is not None
     subnets = tuple(view.by(Subnet, "network_id", network.id))
-    guest = guest_of(port, network, subnets, view.get(Host, host_id))
+    beyond = view.ask(prefixes_beyond, network.id)
+    guest = guest_of(port, network, subnets, view.get(Host, host_id), beyond)
     ifname = device.ifname
     ipv4 = first_of_family(4, port.addresses)
     ipv6 = first_of_family(6, port.addresses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from weft.engine.ebpf.compile.host_routes import host_routes
+from weft.engine.ebpf.compile.routers import gateway_table
 from weft.engine.ebpf.compile.subjects import atoms_of_place
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.host_prefixes import HOST_PREFIXES, HostPrefixValue
@@ -21,12 +22,14 @@ from weft.topology.prefixes import is_cut_off
 
 def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]:
     """A prefix: its gateway, and how the host gets into it. One that is cut off, for it overlaps
-    another network's, is a prefix without a way out, and the host knows nothing of it."""
+    another network's, is a prefix without a way out but by a router, and the host knows nothing of
+    it."""
     network = _network_of(subnet, view)
     if network is None:
         return
     is_open, gateway = not view.ask(is_cut_off, subnet.id), subnet.gateway
-    way_out = SubnetValue(gateway if is_open else None)
+    router = gateway_table(view, network.id, subnet.cidr)
+    way_out = SubnetValue(gateway if is_open else None, router)
     yield SUBNETS.row(SubnetKey(network.vni, subnet.cidr), way_out)
     if gateway is not None:
         yield ADDRESSES.row(

@@ -27,6 +27,7 @@ from weft.engine.ebpf.tables.ports import PORTS
 from weft.engine.ebpf.tables.prefixes import PREFIXES
 from weft.engine.ebpf.tables.replicas import REPLICAS
 from weft.engine.ebpf.tables.resolvers import RESOLVERS
+from weft.engine.ebpf.tables.routes import ROUTERS, ROUTES
 from weft.engine.ebpf.tables.subnets import SUBNETS
 from weft.engine.ebpf.tables.tunnels import TUNNELS
 from weft.engine.ebpf.tables.wires import WIRES
@@ -57,6 +58,8 @@ TABLES: tuple[Table[Any, Any], ...] = tuple(
             PREFIXES,
             REPLICAS,
             RESOLVERS,
+            ROUTERS,
+            ROUTES,
             SUBNETS,
             TUNNELS,
             WIRES,

@@ -11,9 +11,7 @@ ADDRESS_FLAGS = Flags(
     is_host=EndpointFlag.ENDPOINT_HOST.value,
     is_judged=EndpointFlag.ENDPOINT_JUDGED.value,
 )
-MAC_FLAGS = Flags(
-    is_host=EndpointFlag.ENDPOINT_HOST.value, is_judged=EndpointFlag.ENDPOINT_JUDGED.value
-)
+MAC_FLAGS = ADDRESS_FLAGS
 
 
 def encode_endpoint(

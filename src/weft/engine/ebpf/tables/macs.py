@@ -23,10 +23,12 @@ class MacKey(msgspec.Struct, frozen=True, gc=False):
 
 
 class MacValue(msgspec.Struct, frozen=True, gc=False):
-    """A local port (`ifname`), the host's own place, or another host."""
+    """A local port (`ifname`), the host's own place, a router, or another host."""
 
     ifname: str = ""
     is_host: bool = False
+    is_gateway: bool = False
+    """A router's own, by which it is no gateway of its subnet."""
     host: int = 0
     """Tag of another host, for `tunnels`."""
     atoms: tuple[Atom, ...] = ()

@@ -13,6 +13,7 @@ from weft.engine.ebpf.map_table import (
     encode_address,
     encode_prefix,
 )
+from weft.engine.ebpf.tables.routes import NO_TABLE, RouterTable, table_of
 from weft.engine.table import Rank
 from weft.kernel.bpf import layouts
 from weft.model.addresses import IPAddress, IPNetwork
@@ -28,9 +29,11 @@ class SubnetKey(NamedTuple):
 
 
 class SubnetValue(NamedTuple):
-    """`gateway` None: nothing is routed into or out of it."""
+    """`gateway` None: nothing is routed into or out of it, but by a router."""
 
     gateway: IPAddress | None
+    router: RouterTable = NO_TABLE
+    """Of the router that is its gateway."""
 
 
 def _encode_key(key: SubnetKey, _: Names) -> bytes:
@@ -43,13 +46,22 @@ def _decode_key(raw: bytes, _: Names) -> SubnetKey:
     return SubnetKey(key.vni, decode_prefix(key.prefixlen - _VNI_BITS, key.address))
 
 
+def _encode(value: SubnetValue, _: Names) -> bytes:
+    router = value.router
+    gateway = encode_address(value.gateway)
+    return layouts.Subnet(gateway, router.high, router.low, router.flags).encode()
+
+
+def _decode(raw: bytes, _: Names) -> SubnetValue:
+    subnet = layouts.Subnet.decode(raw)
+    router = table_of(subnet.table_high, subnet.table_low, subnet.flags)
+    return SubnetValue(decode_address(subnet.gateway), router)
+
+
 SUBNETS: MapTable[SubnetKey, SubnetValue] = MapTable(
     "subnets",
     Rank.NETWORKS,
     map_name="subnets_v1",
     keys=Coding(_encode_key, _decode_key),
-    values=Coding(
-        lambda value, _: layouts.Subnet(encode_address(value.gateway)).encode(),
-        lambda raw, _: SubnetValue(decode_address(layouts.Subnet.decode(raw).gateway)),
-    ),
+    values=Coding(_encode, _decode),
 )
