@@ -151,8 +151,9 @@ struct prefix {
 /* rules_v1: number -> the rule, as records know it; 0 is "no rule" */
 enum rule_flag {
 	RULE_LOGS = 1 << 0,
-	RULE_KEEPS = 1 << 1, /* established flows that it has let begin go on when it goes */
-	RULE_GONE = 1 << 2,  /* no record says it any more; flows may still name it */
+	RULE_KEEPS = 1 << 1,   /* established flows that it has let begin go on when it goes */
+	RULE_GONE = 1 << 2,    /* no record says it any more; flows may still name it */
+	RULE_FORGETS = 1 << 3, /* of what it lets pass nothing is remembered */
 };
 
 struct rule {

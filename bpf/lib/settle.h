@@ -233,6 +233,19 @@ static __always_inline void go_on(struct inquiry *inquiry)
 		advance(inquiry, flow);
 }
 
+static __always_inline bool forgets(__u32 number)
+{
+	const struct rule *rule = bpf_map_lookup_elem(&rules_v1, &number);
+
+	return number && rule && rule->flags & RULE_FORGETS;
+}
+
+/* Of one of the two rules that let the flow begin: each packet is judged by itself, whoever it is from. */
+static __always_inline bool is_stateless(const struct inquiry *inquiry)
+{
+	return forgets(inquiry->rules[EGRESS]) || forgets(inquiry->rules[INGRESS]);
+}
+
 /* Whether both ends let the packet's flow begin; or, amidst a TCP connection that is not known (the host
  * has been started again), let it begin in the one or the other direction. */
 static __always_inline bool is_fit(struct __sk_buff *skb, struct inquiry *inquiry, bool is_amidst)
@@ -249,7 +262,7 @@ static __always_inline bool is_fit(struct __sk_buff *skb, struct inquiry *inquir
 	egress = inquiry->rules[EGRESS];
 	ingress = inquiry->rules[INGRESS];
 	inquiry->is_answer = true;
-	if (is_allowed(skb, inquiry))
+	if (is_allowed(skb, inquiry) && !is_stateless(inquiry))
 		return true;
 	inquiry->is_answer = false;
 	inquiry->direction = direction;
@@ -290,9 +303,11 @@ __stage int settle_flow(struct __sk_buff *skb)
 		recall_state(inquiry);
 	is_amidst = inquiry->begins && inquiry->protocol == IPPROTO_TCP && !is_opening(inquiry);
 	if (is_amidst && inquiry->is_strict)
-		return drop_skb(skb, DROP_NO_FLOW);
+		return is_allowed(skb, inquiry) && is_stateless(inquiry)
+			       ? NEXT
+			       : drop_skb(skb, DROP_NO_FLOW);
 	if (is_fit(skb, inquiry, is_amidst)) {
-		if (inquiry->is_multicast)
+		if (inquiry->is_multicast || (inquiry->begins && is_stateless(inquiry)))
 			return NEXT;
 		if (inquiry->begins)
 			return begin(skb, inquiry, is_amidst);

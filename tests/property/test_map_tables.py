@@ -168,7 +168,7 @@ ROWS = {
     ),
     MULTICAST_PORTS.name: (st.builds(MemberKey, vnis, addresses, u32), flood_values),
     MULTICAST_HOSTS.name: (st.builds(MemberKey, vnis, addresses, u32), u32),
-    POLICY_RULES.name: (ids, st.builds(PolicyRuleValue, ids, flags, flags)),
+    POLICY_RULES.name: (ids, st.builds(PolicyRuleValue, ids, flags, flags, flags)),
     PORT_RULES.name: (port_rules, port_rules),
     PREFIXES.name: (st.builds(PrefixKey, tenant_ids, prefixes), atoms),
     ROUTES.name: (

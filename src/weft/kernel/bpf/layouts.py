@@ -332,6 +332,7 @@ class RuleFlag(IntFlag):
     RULE_LOGS = 0x1
     RULE_KEEPS = 0x2
     RULE_GONE = 0x4
+    RULE_FORGETS = 0x8
 
 
 class FlowKind(IntEnum):

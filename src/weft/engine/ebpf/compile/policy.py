@@ -76,7 +76,12 @@ def _rows_of_subject(host_id: HostId, subject: Subject, view: View) -> Iterator[
 
 def _rules(rules: Iterable[SecurityRule]) -> Iterator[Row]:
     for rule in rules:
-        value = PolicyRuleValue(rule.id, rule.logs_per_s is not None, rule.keeps_flows)
+        value = PolicyRuleValue(
+            rule.id,
+            logs=rule.logs_per_s is not None,
+            keeps=rule.keeps_flows,
+            forgets=rule.is_stateless,
+        )
         yield POLICY_RULES.row(rule.id, value)
 
 

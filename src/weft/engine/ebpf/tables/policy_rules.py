@@ -23,9 +23,15 @@ class PolicyRuleValue(NamedTuple):
     logs: bool = False
     keeps: bool = False
     """Flows that it has let begin go on when it goes."""
+    forgets: bool = False
+    """Of what it lets pass nothing is remembered."""
 
 
-_FLAGS = Flags(logs=RuleFlag.RULE_LOGS.value, keeps=RuleFlag.RULE_KEEPS.value)
+_FLAGS = Flags(
+    logs=RuleFlag.RULE_LOGS.value,
+    keeps=RuleFlag.RULE_KEEPS.value,
+    forgets=RuleFlag.RULE_FORGETS.value,
+)
 
 
 def rule_bytes(id: str) -> bytes:
