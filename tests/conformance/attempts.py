@@ -69,7 +69,11 @@ class Attempt:
         self._payload = self._token.ljust(probe.size, b"\0")
         self._key: int | bytes = random.randrange(20_000, 30_000)
         """What tells it from others: a source port, an identifier, or what is in it."""
-        self._socket = self._send()
+        try:
+            self._send()
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Send no more."""
@@ -111,7 +115,7 @@ class Attempt:
         elsewhere = "" if self.strayed_to is None else f", got to {self.strayed_to}"
         return f"{word}{by}{there}{elsewhere}"
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         raise NotImplementedError
 
     def _is_mine(self, packet: Seen) -> bool:
@@ -127,7 +131,7 @@ class Attempt:
 
     def _opened(self, kind: int, protocol: int = 0, port: int = 0) -> socket.socket:
         version = self.ends.version
-        made = self.ends.place.socket(FAMILIES[version], kind, protocol)
+        self._socket = made = self.ends.place.socket(FAMILIES[version], kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.probe.hops:
             made.setsockopt(*_HOPS[version], self.probe.hops)
@@ -143,12 +147,11 @@ class TcpAttempt(Attempt):
     _protocol = TCP
     _has_sent = False
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         made = self._opened(socket.SOCK_STREAM, port=self.probe.source_port)
         self._key = made.getsockname()[1]
         with suppress(BlockingIOError):
             made.connect((self.ends.destination, self.probe.number))
-        return made
 
     def look(self) -> None:
         """See `Attempt.look`."""
@@ -170,12 +173,11 @@ class UdpAttempt(Attempt):
 
     _protocol = UDP
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         made = self._opened(socket.SOCK_DGRAM, port=self.probe.source_port)
         made.connect((self.ends.destination, self.probe.number))
         self._key = made.getsockname()[1]
         made.send(self._payload)
-        return made
 
     def look(self) -> None:
         """See `Attempt.look`."""
@@ -186,13 +188,12 @@ class UdpAttempt(Attempt):
 class IcmpAttempt(Attempt):
     """A message of ICMP; a ping if it says no other type."""
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         version, probe = self.ends.version, self.probe
         kind = packets.ECHO_REQUEST[version] if probe.kind == "ping" else probe.number
         rest = struct.pack("!HH", self._key, 1) + self._payload
         made = self._opened(socket.SOCK_RAW, self._protocol)
         made.sendto(packets.icmp(version, kind, probe.code, rest), (self.ends.destination, 0))
-        return made
 
     @property
     def _protocol(self) -> int:
@@ -214,7 +215,7 @@ class RawAttempt(Attempt):
     def _protocol(self) -> int:
         return self.probe.number if self.probe.kind == "protocol" else SCTP
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         made = self._opened(socket.SOCK_RAW, self._protocol)
         data = self._payload
         if self.probe.kind == "protocol":
@@ -223,7 +224,6 @@ class RawAttempt(Attempt):
             assert isinstance(self._key, int)
             data = packets.sctp_init((self._key, self.probe.number), self._token)
         made.sendto(data, (self.ends.destination, 0))
-        return made
 
 
 class StrayAttempt(Attempt):
@@ -231,14 +231,13 @@ class StrayAttempt(Attempt):
 
     _protocol = TCP
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         made = self._opened(socket.SOCK_RAW, TCP)
         assert isinstance(self._key, int)
         ports = self._key, self.probe.number
         source, destination = self.ends.source, self.ends.destination
         segment = packets.tcp(source, destination, ports, packets.ACK, self._payload)
         made.sendto(segment, (destination, 0))
-        return made
 
 
 class TailAttempt(Attempt):
@@ -246,7 +245,7 @@ class TailAttempt(Attempt):
 
     _protocol = UDP
 
-    def _send(self) -> socket.socket:
+    def _send(self) -> None:
         self._key = self._token
         source, destination = self.ends.source, self.ends.destination
         if self.ends.version == 4:
@@ -256,7 +255,6 @@ class TailAttempt(Attempt):
             made = self._opened(socket.SOCK_RAW, packets.FRAGMENT)
             data = packets.later_fragment6(UDP, self._payload)
         made.sendto(data, (destination, 0))
-        return made
 
 
 def begun(probe: Probe, ends: Ends) -> Attempt:

@@ -67,6 +67,8 @@ class Cast:
             player.ports[network] = self._attached(name, player, network)
             [ifname] = place.devices() - before
             player.taps.append(Tap(place, ifname))
+        if wanted.gateway is not None:
+            place.set_gateways([self.addresses.of(wanted.gateway, version) for version in (4, 6)])
 
     def leave(self, name: str) -> None:
         """Unplug it."""
@@ -108,14 +110,17 @@ class Cast:
         player = self._players[name]
         return player.port.id, player.place.number
 
-    def serve(self, probe: Probe, version: int) -> None:
-        """Have somebody listen where a probe goes."""
+    def serve(self, probe: Probe, version: int, *, is_closed: bool = False) -> None:
+        """Have somebody listen where a probe goes, or nobody."""
         name = probe.target.partition("@")[0]
         if name not in self._players or probe.kind not in _SERVICES:
             return
         address = self.addresses.of(probe.target, version)
         key = name, probe.kind, address, probe.number
-        if key not in self._services:
+        if is_closed:
+            if key in self._services:
+                self._services.pop(key).close()
+        elif key not in self._services:
             made = _SERVICES[probe.kind](self._players[name].place, address, probe.number)
             self._services[key] = made
 

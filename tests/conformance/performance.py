@@ -101,8 +101,7 @@ class Performance:
         """Send all, and see what becomes of them; again, while a change may be on its way."""
         pairs = [(sentences.probe(key), sentences.outcome(value)) for key, value in lines]
         for probe, outcome in pairs:
-            if outcome.word != "closed":
-                self._cast.serve(probe, version)
+            self._cast.serve(probe, version, is_closed=outcome.word == "closed")
         while wrong := Trial(self._cast, pairs, version).wrong():
             assert not self._is_settled(), "\n".join(wrong)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.conformance.packets import Seen, parse
@@ -23,7 +23,9 @@ class Place:
     def __init__(self, host: LabHost, number: int, name: str) -> None:
         self.number = number
         """Of the host: 1 or 2."""
+        self.name = name
         self._forwards = False
+        self._host = host
         self.path = f"/run/netns/{name}"
         """As its host sees it."""
         host.run(["sh", "-c", f"ip netns add {name} && ip -n {name} link set lo up"])
@@ -50,6 +52,14 @@ class Place:
             for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
                 (Path("/proc/sys/net") / name).write_text(str(int(is_on)))
         self._forwards = is_on
+
+    def set_gateways(self, addresses: Iterable[str]) -> None:
+        """Where it sends what is not on its networks."""
+        lines = [
+            f"ip -n {self.name} {'-6' if ':' in each else '-4'} route replace default via {each}"
+            for each in addresses
+        ]
+        self._host.run(["sh", "-ec", "\n".join(lines)])
 
     def devices(self) -> set[str]:
         """All but its loopback."""
