@@ -32,7 +32,8 @@ from weft.store.interface import View
 
 TIERS = (Tier.ADMIN, Tier.NORMAL, Tier.BASELINE)
 STRICTNESS = (Action.DROP, Action.REJECT, Action.ALLOW, Action.PASS)
-_DHCP_SERVERS = {4: 67, 6: 547}
+_DHCP = {4: (68, 67), 6: (546, 547)}
+"""Ports of a client and of a server."""
 _DISCOVERY = range(133, 138)
 _MEMBERSHIP = frozenset({130, 131, 132, 143})
 _IGMP = 2
@@ -140,9 +141,9 @@ def is_exempt(port: Port, direction: Direction, remote: Remote, packet: Packet) 
         return True
     if packet.protocol == ICMPV6:
         return packet.icmp_type in _DISCOVERY or packet.icmp_type in _MEMBERSHIP
-    server = _DHCP_SERVERS[remote.address.version]
-    ends = packet.destination_port, packet.source_port
-    return packet.protocol == UDP and server == ends[direction is Direction.INGRESS]
+    ends = packet.source_port, packet.destination_port
+    own, other = ends if direction is Direction.EGRESS else ends[::-1]
+    return packet.protocol == UDP and (own, other) == _DHCP[remote.address.version]
 
 
 def _is_protocol(rule: SecurityRule, packet: Packet) -> bool:

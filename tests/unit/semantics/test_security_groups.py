@@ -317,6 +317,8 @@ def test_whose_default_it_was_is_said() -> None:
         (Packet(2), OUT, True),
         (Packet(UDP, 68, 67), OUT, True),
         (Packet(UDP, 67, 68), IN, True),
+        (Packet(UDP, 69, 67), OUT, False),
+        (Packet(UDP, 67, 69), IN, False),
         (Packet(UDP, 68, 67), IN, False),
         (Packet(UDP, 67, 68), OUT, False),
         (HTTP, IN, False),
