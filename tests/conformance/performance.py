@@ -29,6 +29,8 @@ from weft.cli.main import cli
 
 SETTLED_S = 5.0 * PATIENCE
 """Within this a change is in force on all hosts."""
+GIVEN_UP_S = 0.3 * PATIENCE
+"""The same for what is to fail."""
 _PORT = re.compile(r"%([\w-]+)")
 
 
@@ -41,6 +43,7 @@ class Performance:
         self._troupe = troupe
         self._cast = Cast(scene, self._tenant, placement, troupe)
         self._changed_s = time.monotonic()
+        self._settled_s = SETTLED_S
 
     def begin(self) -> None:
         """Make everything, and wait until it is everywhere."""
@@ -59,6 +62,7 @@ class Performance:
     def play(self, behaviour: Behaviour, version: int) -> None:
         """Take the steps; AssertionError: something is not as the behaviour says."""
         flows: dict[str, Flow] = {}
+        self._settled_s = SETTLED_S if behaviour.lacks is None else GIVEN_UP_S
         try:
             for steps in _batches(behaviour.steps):
                 self._take(steps, flows, version)
@@ -121,7 +125,7 @@ class Performance:
             assert not self._is_settled(), f"{name}: {value}: so it is not"
 
     def _is_settled(self) -> bool:
-        return time.monotonic() > self._changed_s + SETTLED_S
+        return time.monotonic() > self._changed_s + self._settled_s
 
     def _apply(self, model: Sequence[Document], *, is_pruned: bool = True) -> None:
         wanted = documents(model, self._tenant)
