@@ -14,6 +14,7 @@ from weft.engine.ebpf.drivers.macs import EDITION_MAP, MacDriver
 from weft.engine.ebpf.drivers.policy_rules import PolicyRuleDriver
 from weft.engine.ebpf.drivers.port_rules import PortRuleDriver
 from weft.engine.ebpf.drivers.prefixes import PrefixDriver
+from weft.engine.ebpf.drivers.routes import RouteDriver
 from weft.engine.ebpf.names import HostNames
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.policy.identities import Identities
@@ -26,6 +27,7 @@ from weft.engine.ebpf.tables.macs import MACS
 from weft.engine.ebpf.tables.policy_rules import POLICY_RULES
 from weft.engine.ebpf.tables.port_rules import PORT_RULES
 from weft.engine.ebpf.tables.prefixes import PREFIXES
+from weft.engine.ebpf.tables.routes import ROUTERS, ROUTES
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.devices import Devices
 from weft.engine.rows import Driver
@@ -71,6 +73,10 @@ class Enforcement:
             lambda: numbering.end(Kind.RULE),
         )
         self._port_rules = PortRuleDriver(opener(PORT_RULES.map_name), names, generations)
+        self._routes = tuple(
+            RouteDriver(table, opener(table.map_name), names, generations.ways_change)
+            for table in (ROUTES, ROUTERS)
+        )
 
     @property
     def drivers(self) -> Collection[Driver]:
@@ -82,6 +88,7 @@ class Enforcement:
             self._heads,
             self._rules,
             self._port_rules,
+            *self._routes,
         )
 
     def begin_look(self) -> None:

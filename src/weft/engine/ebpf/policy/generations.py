@@ -71,6 +71,11 @@ class Generations:
         if self._judged:
             self._note(network_slot(self._numbering.number(Kind.NETWORK, vni)))
 
+    def ways_change(self) -> None:
+        """Routers may lead elsewhere: an address may be somebody else on another network."""
+        for vni in {rules.vni for rules in self._judged}:
+            self.network_changed(vni)
+
     def port_comes(self, rules: PortRules) -> None:
         """This decides about it from now on, perhaps beside what did before."""
         self._note_port(rules)

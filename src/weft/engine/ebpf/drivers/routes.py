@@ -1,0 +1,36 @@
+"""`routes` and `routers`: maps like the others, by which it is known on which network an address is
+that a port sends to. Whenever a router comes to a subnet, or leaves it, a route does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from typing import Any
+
+from weft.engine.ebpf.drivers.maps import MapDriver
+from weft.engine.ebpf.map_table import MapTable, Names
+from weft.engine.rows import RowFailure
+from weft.kernel.bpf.maps import Entries
+
+
+class RouteDriver(MapDriver):
+    """See `engine.rows.Driver`."""
+
+    def __init__(
+        self,
+        table: MapTable[Any, Any],
+        open_map: Callable[[], Entries],
+        names: Names,
+        ways_change: Callable[[], None],
+    ) -> None:
+        """ways_change: notes that what was decided about addresses may be otherwise now."""
+        super().__init__(table, open_map, names)
+        self._ways_change = ways_change
+
+    def write(
+        self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
+    ) -> list[RowFailure]:
+        """See `Driver.write`."""
+        gone: Collection[Hashable] = tuple(deletes)
+        if upserts or gone:
+            self._ways_change()
+        return super().write(upserts, gone)
