@@ -161,7 +161,7 @@ async def test_a_group_that_is_not_there_is_told_and_found_when_it_comes(host: H
     await host.container({"weft.groups": "web,admin"})
     assert host.groups == ["web"]
     (notice,) = host.notices
-    assert "port web on foo: is not in every group" in notice
+    assert "is not in every group that its label weft.groups names" in notice
     assert "group admin: not found" in notice
     await host.group("admin")
     await host.looks.at_list(host.docker)

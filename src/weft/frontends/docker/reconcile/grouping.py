@@ -71,7 +71,6 @@ def _notice(port: Port, network: Network, faults: list[str], records: DockerReco
         kind="port",
         id=port.id,
         name=label,
-        reason=f"port {label}: is not in every group that its label {GROUPS} names: "
-        + "; ".join(faults[:3]),
+        reason=f"is not in every group that its label {GROUPS} names: " + "; ".join(faults[:3]),
         fix=f"weft group create {prefix}NAME, or make the container with another label",
     )
