@@ -15,7 +15,8 @@ from weft.api.schema import (
     PortRequest,
     PublishRequest,
 )
-from weft.control.specs import AttachSpec, PortSpec
+from weft.control.specs import AttachSpec, PortSpec, StaticPortSpec
+from weft.control.static_ports import declared
 from weft.errors import (
     ConflictError,
     ExhaustedError,
@@ -53,12 +54,14 @@ async def list_ports(context: Context, call: Call[None, PortQuery]) -> PortList:
 async def add(context: Context, call: Call[PortRequest, Empty]) -> PortInfo:
     """Make a port, plugged in when the request has a target."""
     asked = call.body
+    if asked.is_static and asked.target is not None:
+        raise InvalidError(f"port on {asked.network}: a static one waits, and has no target")
     if asked.target is None:
         if asked.ifname is not None:
             raise InvalidError(
                 f"port on {asked.network}: ifname {asked.ifname} needs a target to plug it into"
             )
-        port = await context.control.ports.add(_port_spec(asked))
+        port = await context.control.ports.add(_spec(context, asked))
     else:
         port = await _add_plugged(context, asked, asked.target)
     return port_info(context, port)
@@ -92,6 +95,24 @@ async def attach(context: Context, call: Call[AttachSpec, Empty]) -> PortInfo:
 async def detach(context: Context, call: Call[None, DetachQuery]) -> None:
     """Unplug something from a network."""
     await context.control.ports.detach(call.query.target, call.query.network)
+
+
+def _spec(context: Context, asked: PortRequest) -> PortSpec:
+    if not asked.is_static:
+        return _port_spec(asked)
+    if asked.published or asked.allowed or not asked.is_spoof_checked:
+        raise InvalidError("a static port: can have no published ports and no further addresses")
+    if len(asked.names) != 1 or asked.addresses == ():
+        raise InvalidError("a static port: needs one name, and an address in each family")
+    spec = StaticPortSpec(
+        name=asked.names[0],
+        network=asked.network,
+        addresses=asked.addresses or (),
+        mac=asked.mac,
+        labels=asked.labels,
+        groups=asked.groups,
+    )
+    return declared(context.control.view, spec)
 
 
 def _port_spec(asked: PortRequest) -> PortSpec:

@@ -44,7 +44,7 @@ def apply(
     schema: bool,
     as_json: bool,
 ) -> None:
-    """Make tenants, networks, security groups and names as files describe them: all, or none.
+    """Make tenants, networks, groups, ports and so on as files describe them: all, or none.
 
     What is there already is changed where it differs; a second run changes nothing. What a file
     leaves out stays as it is.

@@ -35,6 +35,7 @@ def port() -> None:
     type=types.PUBLISHED,
     help="Lead a port of the host to it; repeatable.",
 )
+@click.option("--static", is_flag=True, help="On no host, until weft attach plugs in its name.")
 @json_option
 def add(
     network: str,
@@ -51,6 +52,7 @@ def add(
     no_spoof_check: bool,
     no_default_route: bool,
     published: tuple[PublishRequest, ...],
+    static: bool,
     as_json: bool,
 ) -> None:
     """Make a port on NETWORK. Without --netns, --pid or --container it only holds its addresses.
@@ -61,6 +63,7 @@ def add(
       weft port add foo --pid 4711 --ifname net1 --no-default-route
       weft port add foo --container web --publish 8080:80
       weft port add foo --ip 192.168.1.7 --mac 02:00:00:00:00:07
+      weft port add foo --static --name db --ip 192.168.1.8 --group db
     """
     request = PortRequest(
         network=network,
@@ -75,6 +78,7 @@ def add(
         is_spoof_checked=not no_spoof_check,
         is_default_route=not no_default_route,
         published=published,
+        is_static=static,
     )
     if request.target is None and (ifname or no_default_route):
         raise click.UsageError("--ifname and --no-default-route need --netns, --pid or --container")

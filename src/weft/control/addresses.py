@@ -58,6 +58,17 @@ class Addresses:
             await self._context.space.obtain(needed)
         raise UnavailableError(f"{needed}, as often as some came; try again")
 
+    async def with_space_before(self, attempt: Callable[[], Awaitable[T]], most: int) -> T:
+        """Make an attempt that takes turns by itself and waits for no addresses, as a rehearsal
+        does; between two of at most so many, wait for what it needed."""
+        for _ in range(most):
+            try:
+                return await attempt()
+            except SpaceNeeded as error:
+                needed = error
+            await self._context.space.obtain(needed)
+        raise UnavailableError(f"{needed}, as often as some came; try again")
+
     def choose(self, subnets: Sequence[Subnet]) -> IPAddress:
         """A free address of the first of `subnets` that has one; SpaceNeeded: none has, here."""
         now = self._context.wall_s()

@@ -76,7 +76,7 @@ class Context:
         """See `Commits.commit`."""
         self.space = space(self)
 
-    def over(self, store: Store, settler: Settler) -> Context:
+    def over(self, store: Store, settler: Settler, space: Space) -> Context:
         """The same over other records."""
         return Context(
             store=store,
@@ -87,7 +87,7 @@ class Context:
             random_bytes=self.random_bytes,
             host_routes=self.host_routes,
             targets=self.targets,
-            space=lambda context: self.space,
+            space=lambda context: space,
         )
 
     @property

@@ -29,7 +29,7 @@ from weft.control.networks import Networks
 from weft.control.notices import Notices
 from weft.control.pools import Pools
 from weft.control.ports import Ports
-from weft.control.rehearsal import NothingFollows, Rehearsal
+from weft.control.rehearsal import NothingFollows, Rehearsal, RehearsedSpace
 from weft.control.reservations import Reservations
 from weft.control.routers import Routers
 from weft.control.subnets import Subnets
@@ -93,7 +93,8 @@ class Control:
         done meanwhile, so nobody must be waited for inside."""
         async with self._context.lock:
             overlay = Overlay(self._context.view)
-            over = self._context.over(overlay, NothingFollows())
+            space = RehearsedSpace(self._context.space, self._context.view)
+            over = self._context.over(overlay, NothingFollows(), space)
             yield Rehearsal(self._context, overlay, Control(over, *self._parts))
 
     async def bind(self, record: Binding) -> None:

@@ -11,6 +11,7 @@ from weft.control.addresses import Addresses
 from weft.control.context import Context, Target
 from weft.control.group_references import group_ids
 from weft.control.held_ports import HeldPorts
+from weft.control.plugging import owner_for, veth_for
 from weft.control.port_owners import check_own_facts, is_target, why_not_detached
 from weft.control.quotas import check_quota
 from weft.control.references import (
@@ -24,11 +25,12 @@ from weft.control.references import (
 )
 from weft.control.reservations import Reservations
 from weft.control.specs import AttachSpec, PortChanges, PortSpec
+from weft.control.static_ports import STATIC, check_as_declared, is_static, waiting_port
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
 from weft.model.addresses import IPAddress
 from weft.model.choices import LivesWith
 from weft.model.ids import GroupId, MacAddress, PortId, derived_mac, new_id
-from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet, Veth
+from weft.model.records import Device, Network, Owner, Port, PublishedPort, Subnet
 from weft.semantics.tenants import Use
 from weft.store.interface import Change, Delete, Put
 
@@ -154,9 +156,11 @@ class Ports:
             found = self._attached(network, target)
             if found is not None:
                 return found
-            port_id = PortId(new_id(self._context.random_bytes))
-            ifname, _ = self.device_names(port_id)
             names = spec.names or ((target.name,) if target.name else ())
+            waiting = waiting_port(self._context.view, network, names)
+            if waiting is not None:
+                return await self._bind(waiting, spec, target)
+            port_id = PortId(new_id(self._context.random_bytes))
             return await self._add(
                 PortSpec(
                     network=network.id,
@@ -168,20 +172,8 @@ class Ports:
                     groups=spec.groups,
                     allowed=spec.allowed,
                     is_spoof_checked=spec.is_spoof_checked,
-                    device=Veth(
-                        ifname=ifname,
-                        peer_ifname=_free_ifname(spec.ifname, target.ifnames, spec.target),
-                        netns=target.netns,
-                        netns_inode=target.inode,
-                        is_default_route=spec.is_default_route,
-                    ),
-                    owner=Owner(
-                        frontend="cli",
-                        lives_with=LivesWith.NAMESPACE,
-                        reference=spec.target,
-                        container_id=target.container_id,
-                        container_name=target.name,
-                    ),
+                    device=veth_for(spec, target, port_id),
+                    owner=owner_for("cli", spec, target),
                 ),
                 port_id,
             )
@@ -207,13 +199,32 @@ class Ports:
                 raise InUseError(why_not_detached(attached, found, target))
             candidates = [attached] if attached is not None else []
         for port in candidates:
-            await self.remove(port.id)
+            await self.end(port.id)
 
-    def device_names(self, port_id: PortId) -> tuple[str, str]:
-        """Names for a port's two device ends, derived from its id: (host's, peer's). 15
-        characters each, the most that Linux takes."""
-        digits = port_id.replace("-", "")[:11]
-        return f"weft{digits}", f"wefc{digits}"
+    async def end(self, port_id: PortId) -> None:
+        """What was plugged into a port is gone: a static one waits again, on no host, and any other
+        is removed."""
+        port = self._context.view.get(Port, port_id)
+        if port is None or not is_static(port):
+            await self.remove(port_id)
+            return
+        async with self._context.lock:
+            freed = replace(
+                self._own(port_id), host_id=None, slot=None, device=None, owner=STATIC, published=()
+            )
+            await self._context.commit([Put(freed)])
+
+    async def _bind(self, port: Port, spec: AttachSpec, target: Target) -> Port:
+        check_as_declared(self._context.view, port, spec)
+        bound = replace(
+            port,
+            host_id=self._context.host_id,
+            slot=self._free_slot(find_network(self._context.view, port.network_id)),
+            device=veth_for(spec, target, port.id),
+            owner=owner_for(STATIC.frontend, spec, target),
+        )
+        await self._context.commit([Put(bound)], must_hold=bound)
+        return bound
 
     async def _add(self, spec: PortSpec, port_id: PortId | None = None) -> Port:
         network = find_network(self._context.view, spec.network)
@@ -229,9 +240,9 @@ class Ports:
         port = Port(
             id=port_id,
             network_id=network.id,
-            host_id=self._context.host_id,
+            host_id=None if spec.is_static else self._context.host_id,
             mac=self._mac_for(spec, network, port_id, addresses, replaced),
-            slot=self._free_slot(network),
+            slot=None if spec.is_static else self._free_slot(network),
             addresses=addresses,
             names=check_dns_names(spec.names),
             labels=check_labels(spec.labels),
@@ -365,14 +376,3 @@ class Ports:
             if target.container_id and port.owner.container_id == target.container_id:
                 return port
         return None
-
-
-def _free_ifname(wanted: str | None, taken: Iterable[str], target: str) -> str:
-    used = set(taken)
-    if wanted is None:
-        return next(name for n in range(len(used) + 1) if (name := f"eth{n}") not in used)
-    if not 1 <= len(wanted) <= 15 or "/" in wanted or any(c.isspace() for c in wanted):
-        raise InvalidError(f"interface name {wanted!r}: 1 to 15 characters, no blanks, no '/'")
-    if wanted in used:
-        raise ConflictError(f"interface {wanted}: is there already in {target}; choose another")
-    return wanted

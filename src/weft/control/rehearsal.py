@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from weft.control.commits import Ticket
 from weft.control.context import Context
+from weft.control.upkeep.space import Space, SpaceNeeded
 from weft.engine.failures import Failure
 from weft.errors import UnavailableError
-from weft.store.interface import Change, Key, Put
+from weft.ipam.intervals import Interval
+from weft.model.records import Subnet
+from weft.store.interface import Change, Key, Put, View
 from weft.store.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -33,6 +36,33 @@ class NothingFollows:
     def ticket(self, records: Iterable[Key], beneath: Iterable[Key]) -> Iterator[Ticket]:
         """See `Settler.ticket`."""
         yield self
+
+
+class RehearsedSpace:
+    """The addresses that the rehearsing host may give. Whoever needs others' must not wait for them
+    in a rehearsal, which holds the turn: `SpaceNeeded` ends it, and is for its caller to heed
+    (`Addresses.with_space_before`)."""
+
+    def __init__(self, space: Space, view: View) -> None:
+        """view: the records as they are."""
+        self._space = space
+        self._view = view
+        self.fence = space.fence
+        self.taken_after_s = space.taken_after_s
+        self.lost_since_s = space.lost_since_s
+        self.created = space.created
+        self.run = space.run
+        self.hand_over = space.hand_over
+
+    def may_use(self, subnet: Subnet) -> Sequence[Interval]:
+        """See `Space.may_use`. All of a subnet that the rehearsal itself has made."""
+        if self._view.get(Subnet, subnet.id) is None:
+            return ((0, (1 << 128) - 1),)
+        return self._space.may_use(subnet)
+
+    async def obtain(self, needed: SpaceNeeded) -> None:
+        """See above."""
+        raise needed
 
 
 class Rehearsal:

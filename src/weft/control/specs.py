@@ -157,6 +157,8 @@ class PortSpec(Spec, frozen=True, kw_only=True):
     """Security groups of the network's tenant."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
+    is_static: bool = False
+    """It is on no host until something is plugged into it."""
     device: Device | None = None
     owner: Owner
     published: tuple[PublishedPort, ...] = ()
@@ -182,6 +184,21 @@ class AttachSpec(Spec, frozen=True, kw_only=True):
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     is_default_route: bool = True
+
+
+class StaticPortSpec(Spec, frozen=True, kw_only=True):
+    """A port that is there before its workload, with its name, addresses and groups. ``weft
+    attach`` plugs into it what is called so."""
+
+    name: DnsName
+    network: str
+    """Name, ``tenant/name``, id, or the unambiguous beginning of an id."""
+    addresses: tuple[IPAddress, ...] = ()
+    """Families of the network that none is named for get one each."""
+    mac: MacAddress | None = None
+    labels: Labels = ()
+    groups: tuple[str, ...] = ()
+    """Security groups of the network's tenant."""
 
 
 class PortChanges(Spec, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from weft.model.addresses import ip_address, ip_network
 from weft.model.records import (
     Name,
     Network,
+    Port,
     Record,
     SecurityGroup,
     SecurityRule,
@@ -82,6 +83,7 @@ def records(weftd: Weftd) -> dict[type[Record], dict[str, Record]]:
         Name,
         SecurityGroup,
         SecurityRule,
+        Port,
     )
     return {kind: {one.id: one for one in weftd.store.list(kind)} for kind in kinds}
 
@@ -400,7 +402,7 @@ RULES = [
 LIKELY = st.fixed_dictionaries(
     {},
     optional={
-        "kind": st.sampled_from(["network", "tenant", "name", "group", "router"]),
+        "kind": st.sampled_from(["network", "tenant", "name", "group", "port", "router"]),
         "name": st.sampled_from(["a", "b", "a.b", ""]) | ANY,
         "network": st.sampled_from(["a", "x/b", ""]) | ANY,
         "tenant": st.sampled_from(["x", "default", "a.b"]) | ANY,

@@ -31,9 +31,9 @@ def test_the_pages_commands_work_in_order(
         result = ran[line] = weft(*shlex.split(line)[1:])
         assert result.code == 0, (line, result)
     assert len(ran) == 7
-    assert ran["weft apply -f shop.yaml --dry-run"].out.endswith("5 would be made\n")
-    assert ran["weft apply -f shop.yaml"].out.endswith("5 made\n")
-    assert ran["weft apply -f shop.yaml --owner shop"].out.endswith("5 changed\n")
+    assert ran["weft apply -f shop.yaml --dry-run"].out.endswith("6 would be made\n")
+    assert ran["weft apply -f shop.yaml"].out.endswith("6 made\n")
+    assert ran["weft apply -f shop.yaml --owner shop"].out.endswith("6 changed\n")
     assert ran["weft apply -f shop.yaml --owner shop --prune"].out.endswith("nothing to change\n")
     assert ran["weft export"].out == ran["weft export --owner shop"].out
     json.loads(ran["weft apply --schema"].out)

@@ -17,6 +17,7 @@ from weft.api.apply.schema import OWNER, AppliedChange
 from weft.api.resources.base import AnyResource, Document
 from weft.api.resources.table import RESOURCES
 from weft.control.control import Control
+from weft.control.upkeep.space import SpaceNeeded
 from weft.errors import InUseError, WeftError
 from weft.model.codec import decode_hook
 from weft.model.records import Record
@@ -125,6 +126,8 @@ def _placed(step: Step) -> Iterator[None]:
     """An error says of which document it is, and of which field."""
     try:
         yield
+    except SpaceNeeded:
+        raise
     except WeftError as error:
         colon = "." if error.field else ": "
         raise type(error)(f"documents[{step.index}]{colon}{error}") from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from weft.api.apply.at_ease import at_ease
 from weft.api.apply.carry_out import ask, export, told
-from weft.api.apply.document import Faults, in_order, read
-from weft.api.apply.plan import plan
+from weft.api.apply.document import Faults, Wanted, in_order, read
+from weft.api.apply.plan import Step, plan
 from weft.api.apply.schema import ApplyInfo, ApplyRequest, ExportInfo, ExportQuery
 from weft.api.context import Context
 from weft.api.route import AnyRoute, Call, Route
 from weft.api.schema import Empty
+from weft.control.addresses import MAX_WAITS
 from weft.errors import (
     ConflictError,
     ExhaustedError,
@@ -31,15 +34,25 @@ async def apply(context: Context, call: Call[ApplyRequest, Empty]) -> ApplyInfo:
         raise InvalidError("is_pruned: needs an owner; only what is an owner's is ever removed")
     faults = Faults()
     wanted = in_order(await at_ease(read(asked.documents, faults)), faults)
+    most = len(wanted) + MAX_WAITS
+    steps = await context.control.addresses.with_space_before(
+        lambda: _carry_out(context, asked, wanted), most
+    )
+    if not asked.is_dry_run:
+        await context.control.followers.settle()
+    return ApplyInfo(is_dry_run=asked.is_dry_run, changes=tuple(told(steps)))
+
+
+async def _carry_out(
+    context: Context, asked: ApplyRequest, wanted: Sequence[Wanted]
+) -> Sequence[Step]:
     async with context.control.rehearse() as rehearsal:
         view = rehearsal.control.view
         steps = await at_ease(plan(wanted, view, asked.owner, is_pruned=asked.is_pruned))
         await ask(rehearsal.control, steps)
         if not asked.is_dry_run:
             await rehearsal.carry_out()
-    if not asked.is_dry_run:
-        await context.control.followers.settle()
-    return ApplyInfo(is_dry_run=asked.is_dry_run, changes=tuple(told(steps)))
+    return steps
 
 
 async def give_back(context: Context, call: Call[None, ExportQuery]) -> ExportInfo:

@@ -8,6 +8,7 @@ from weft.api.resources.group import GROUP
 from weft.api.resources.name import NAME
 from weft.api.resources.network import NETWORK
 from weft.api.resources.router import ROUTER
+from weft.api.resources.static_port import PORT
 from weft.api.resources.tenant import TENANT
 
-RESOURCES: tuple[AnyResource, ...] = (TENANT, NETWORK, ROUTER, GROUP, NAME)
+RESOURCES: tuple[AnyResource, ...] = (TENANT, NETWORK, ROUTER, GROUP, PORT, NAME)

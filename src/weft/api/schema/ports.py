@@ -127,6 +127,8 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
     is_default_route: bool = True
+    is_static: bool = False
+    """It is on no host until something of its name, which it needs, is plugged in."""
     published: tuple[PublishRequest, ...] = ()
 
 

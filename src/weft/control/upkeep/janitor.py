@@ -45,9 +45,9 @@ class Janitor:
                 continue
             if not self._is_namespace_there(device):
                 log.info(
-                    "port removed, its namespace is gone",
+                    "what was plugged into a port is gone",
                     port=port_label(self._context.view, port),
                     netns=device.netns,
                 )
-                await self._ports.remove(port.id)
+                await self._ports.end(port.id)
         await self._reservations.wake_rested()

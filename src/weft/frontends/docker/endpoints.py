@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from weft.control.plugging import device_names
 from weft.control.port_owners import GROUPS
 from weft.control.specs import PortSpec
 from weft.errors import ConflictError, InvalidError, NotFoundError
@@ -105,7 +106,7 @@ class EndpointCalls:
         port = self._port(request.endpoint)
         self._state.touch(request.endpoint)
         network = self._network(request.network)
-        ifname, peer_ifname = self._control.ports.device_names(port.id)
+        ifname, peer_ifname = device_names(port.id)
         await self._control.ports.plug(port.id, Veth(ifname=ifname, peer_ifname=peer_ifname))
         subnets = self._control.networks.subnets(network)
         beyond = self._control.view.ask(prefixes_beyond, network.id)
