@@ -249,3 +249,25 @@ def unreachable(
         return framed(sender, target.mac, source, destination, wire.ICMP, payload)
     payload = wire.icmpv6(source, destination, 1, bytes(4) + packet[:60], code=code)
     return framed(sender, target.mac, source, destination, wire.ICMPV6, payload)
+
+
+def pieces(
+    sender: Workload, target: Workload, version: int, size: int = 48, identity: int = 7
+) -> list[bytes]:
+    """A UDP datagram in three."""
+    ends = (sender.ipv4, target.ipv4) if version == 4 else (sender.ipv6, target.ipv6)
+    whole = wire.udp(*ends, (4000, 53), bytes(3 * size - 8))
+    made = []
+    for at in range(0, len(whole), size):
+        part, more = whole[at : at + size], at + size < len(whole)
+        if version == 4:
+            packet = wire.ipv4(
+                *ends, wire.UDP, part, fragment=at // 8 | (0x2000 if more else 0), identity=identity
+            )
+        else:
+            header = struct.pack(">BBHI", wire.UDP, 0, at | more, identity)
+            packet = wire.ipv6(*ends, wire.FRAGMENT, header + part)
+        made.append(
+            wire.ether(target.mac, sender.mac, wire.IPV4 if version == 4 else wire.IPV6, packet)
+        )
+    return made

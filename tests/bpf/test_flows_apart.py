@@ -13,12 +13,13 @@ from tests.bpf.judged import (
     SYN_ACK,
     Judged,
     datagram,
+    pieces,
     segment,
     unreachable,
 )
 from tests.bpf.overlay import FAR, FAR_ROUTED, HUGO, coming, connect, vxlan
 from tests.bpf.rules import EGRESS, INGRESS, Group, Rule, addresses_of
-from tests.bpf.test_flows import DENIED, DNS, HTTP, LET_IN, LET_OUT, VERSIONS, pieces
+from tests.bpf.test_flows import DENIED, DNS, HTTP, LET_IN, LET_OUT, VERSIONS
 from tests.bpf.test_routing import OUTSIDE4, OUTSIDE6, frame
 from tests.bpf.world import ANN, BOB, CYD, EVE, HOST4, RED, World
 from weft.kernel.bpf import layouts

@@ -10,10 +10,22 @@ from typing import NamedTuple
 import pytest
 
 from tests.bpf import wire
-from tests.bpf.judged import ACK, FIN, RST, SYN, SYN_ACK, Judged, datagram, echo, framed, segment
+from tests.bpf.judged import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    SYN_ACK,
+    Judged,
+    datagram,
+    echo,
+    framed,
+    pieces,
+    segment,
+)
 from tests.bpf.overlay import FAR, FAR_ROUTED, HUGO, coming, connect, vxlan
 from tests.bpf.rules import EGRESS, INGRESS, Rule
-from tests.bpf.test_flows import DENIED, LET_IN, VERSIONS, pieces
+from tests.bpf.test_flows import DENIED, LET_IN, VERSIONS
 from tests.bpf.test_flows_apart import from_host
 from tests.bpf.test_routing import OUTSIDE4, OUTSIDE6
 from tests.bpf.world import ANN, BOB, CYD, EVE, RED, WEFT0_MAC, Outcome, Workload, World
