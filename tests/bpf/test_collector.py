@@ -22,7 +22,7 @@ from tests.bpf.judged import (
     segment,
 )
 from tests.bpf.rules import INGRESS, Rule
-from tests.bpf.test_flows import HTTP
+from tests.bpf.test_flows import DNS, HTTP
 from tests.bpf.world import ANN, BOB, CYD, RED, WORKLOADS, Workload, World
 from weft.errors import KernelError
 from weft.kernel.bpf import layouts
@@ -33,7 +33,8 @@ from weft.model.addresses import ip_address
 from weft.model.ids import MacAddress, NetworkId, PortId, Vni
 from weft.model.records import Network, Owner, Port
 from weft.observers.flows.collector import AGAIN_S, Collector
-from weft.observers.flows.interface import Told
+from weft.observers.flows.interface import RuleCount, Told
+from weft.observers.flows.rule_log import FlowLog
 from weft.observers.flows.seen import Denial, FlowsAsked, FlowSeen, FlowWord
 from weft.store.memory import MemoryStore
 
@@ -64,7 +65,7 @@ def judged(world: World) -> Judged:
 def collector(judged: Judged, bpffs: Path) -> Collector:
     ports = {judged.world.ifindexes[each.device]: port_of(each) for each in WORKLOADS}
     store = MemoryStore([Network(id=RED_ID, name="red", vni=Vni(RED))])
-    return Collector(store, bpffs, FlowLimits(), ports.get)
+    return Collector(store, bpffs, FlowLimits(), ports.get, FlowLog(None))
 
 
 ALL = FlowsAsked()
@@ -234,7 +235,7 @@ def test_another_weftd_goes_on_where_one_ended(
     exchange(judged)
     judged.age(FlowLimits().tcp_established_s + 1)
     sweep(collector)
-    later = Collector(MemoryStore([]), bpffs, FlowLimits(), lambda _: None)
+    later = Collector(MemoryStore([]), bpffs, FlowLimits(), lambda _: None, FlowLog(None))
     sweep(later)
     assert judged.flows() == {}
     (flow,) = told(later, FlowsAsked(since_s=7 * 86400.0))
@@ -267,7 +268,7 @@ def test_the_table_is_told(judged: Judged, collector: Collector) -> None:
 
 
 def test_without_programs_nothing_is_told(tmp_path: Path) -> None:
-    collector = Collector(MemoryStore([]), tmp_path, FlowLimits(), lambda _: None)
+    collector = Collector(MemoryStore([]), tmp_path, FlowLimits(), lambda _: None, FlowLog(None))
     assert sweep(collector) == AGAIN_S
     with pytest.raises(KernelError, match="flows4_v1"):
         told(collector)
@@ -278,3 +279,20 @@ def test_ports_that_are_not_judged_have_no_connections(
 ) -> None:
     judged.world.send(ANN, segment(ANN, CYD))
     assert told(collector) == []
+
+
+def test_what_rules_have_done_is_counted(judged: Judged, collector: Collector) -> None:
+    judged.judge(BOB, [1], NONE)
+    judged.apply(
+        Rule(3, 1, INGRESS, None, RuleAction.RULE_ALLOW, HTTP),
+        Rule(4, 1, INGRESS, None, RuleAction.RULE_DROP, DNS),
+    )
+    rule = layouts.Rule(uuid.UUID(RULE_ID).bytes).encode()
+    judged.world.put("rules_v1", struct.pack("<I", 3), rule)
+    before = {each.id: each for each in asyncio.run(collector.rule_counts())}
+    exchange(judged)
+    judged.world.send(ANN, datagram(ANN, BOB))
+    after = {each.id: each for each in asyncio.run(collector.rule_counts())}
+    assert after[RULE_ID] == RuleCount(RULE_ID, 1, 0)
+    assert RULE_ID not in before
+    assert after[None].drops - (before[None].drops if None in before else 0) == 1

@@ -32,7 +32,7 @@ from weft.model.addresses import ip_address
 from weft.model.ids import HostId
 from weft.model.records import Host
 from weft.observers.flows.following import Followers
-from weft.observers.flows.interface import Follower, News, Table, Told
+from weft.observers.flows.interface import Follower, News, RuleCount, Table, Told
 from weft.observers.flows.seen import FlowsAsked, FlowSeen
 from weft.store.memory import MemoryStore
 from weft.topology.encryption import Hindrance
@@ -156,12 +156,16 @@ class FakeFlows:
         self.seen: list[FlowSeen] = []
         self.asked: list[FlowsAsked] = []
         self.followers = Followers()
+        self.counts: list[RuleCount] = []
         self.last: News | None = None
         """What whoever follows hears, and no more; None: what the followers are told."""
 
     async def told(self, asked: FlowsAsked) -> Told:
         self.asked.append(asked)
         return Told(self.seen[: asked.most], len(self.seen) <= asked.most)
+
+    async def rule_counts(self) -> Sequence[RuleCount]:
+        return self.counts
 
     def follow(self) -> Follower:
         return self.followers.add() if self.last is None else LastNews(self.last)
@@ -263,7 +267,7 @@ class Weftd:
 
     async def _serve(self) -> None:
         dns, started_s = self.dns, time.time()
-        metrics = Metrics(self.control, self.engine, dns, started_s, FakeSnooping())
+        metrics = Metrics(self.control, self.engine, dns, started_s, FakeSnooping(), self.flows)
         server = ApiServer(
             ApiContext(
                 settings=self.settings,

@@ -19,6 +19,7 @@ from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.tunnel_traffic import TunnelTraffic
 from weft.model.ids import HostId
 from weft.observers.flows.collector import Collector
+from weft.observers.flows.rule_log import FlowLog
 from weft.observers.host.encryption import Encryption
 from weft.observers.host.mended_settings import MendedSettings
 from weft.observers.host.prefixes import HostPrefixesRecord
@@ -93,5 +94,6 @@ def make_observing(
             Path(settings.bpffs_dir),
             flow_limits(settings),
             forwarding.ports.of_ifindex,
+            FlowLog(Path(settings.flow_log) if settings.flow_log else None),
         ),
     )

@@ -75,7 +75,9 @@ def wire(
             started_s=started_s,
             stop=stop,
             encryption=observing.encryption,
-            metrics=Metrics(control, engine, dns, started_s, observing.snooper).text,
+            metrics=Metrics(
+                control, engine, dns, started_s, observing.snooper, observing.collector
+            ).text,
             multicast=observing.snooper,
             flows=observing.collector,
             others=membership.ask,

@@ -7,6 +7,7 @@ a program still reads it, so the program `collect` changes entries in place, as 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,7 @@ MAPS = {False: "flows4_v1", True: "flows6_v1"}
 KEY_SIZES = {False: len(FlowKey4().encode()), True: len(FlowKey6().encode())}
 VALUE_SIZE = len(Flow().encode())
 HOLDS, COUNTS, RULES = "flow_holds_v1", "flow_counts_v1", "rules_v1"
+RULE_COUNTS = "rule_counts_v1"
 _PROGRAM = "collect"
 _JIFFIES = 118
 """BPF_FUNC_jiffies64."""
@@ -62,7 +64,7 @@ class FlowTable:
         self._open: dict[str, BpfMap] = {}
         self._program = -1
         try:
-            for name in (*MAPS.values(), HOLDS, COUNTS, RULES):
+            for name in (*MAPS.values(), HOLDS, COUNTS, RULES, RULE_COUNTS):
                 self._open[name] = BpfMap.open(bpffs_dir / "maps" / name)
             self._program = syscall.get_pinned(bpffs_dir / "programs" / _PROGRAM)
         except BaseException:
@@ -109,6 +111,12 @@ class FlowTable:
         raw = self._open[RULES].lookup(number.to_bytes(4, "little"))
         return Rule.decode(raw).id if raw is not None else Rule().id
 
+    def rule_counts(self, most: int) -> Mapping[int, tuple[int, int]]:
+        """(flows, drops) by the number of a rule, as far as there are any below `most`."""
+        found = self._open[RULE_COUNTS].read_first(most)
+        summed = {int.from_bytes(key, "little"): _summed(raw) for key, raw in found.items()}
+        return {number: count for number, count in summed.items() if any(count)}
+
     def counts(self) -> Counts:
         """How many entries were made, and how many found no room."""
         for numbers in self._open[COUNTS].read_summed().values():
@@ -142,6 +150,12 @@ def now() -> int:
 
 _WORK_AT = 14
 """Behind an Ethernet header."""
+
+
+def _summed(raw: bytes) -> tuple[int, int]:
+    """Of all CPUs."""
+    numbers = struct.unpack(f"<{len(raw) // 8}Q", raw)
+    return sum(numbers[::2]), sum(numbers[1::2])
 
 
 @cache

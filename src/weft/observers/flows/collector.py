@@ -20,17 +20,18 @@ from weft.errors import KernelError
 from weft.kernel.bpf import features, flow_table
 from weft.kernel.bpf.flow_limits import FlowLimits
 from weft.kernel.bpf.flow_table import FlowTable
-from weft.model.records import Network, Port
+from weft.model.records import Network, Port, SecurityGroup, SecurityRule
 from weft.observers.flows.choosing import Choice
 from weft.observers.flows.entries import Place
 from weft.observers.flows.following import FollowedFlows, Followers
 from weft.observers.flows.history import History
-from weft.observers.flows.interface import News, Table, Told
+from weft.observers.flows.interface import News, RuleCount, Table, Told
 from weft.observers.flows.pace import rest_s
+from weft.observers.flows.rule_log import FlowLog, RuleLog
 from weft.observers.flows.screen import Screen
 from weft.observers.flows.seen import FlowsAsked, FlowSeen
 from weft.observers.flows.sweep import FULL, Pair, Sweeper, Swept, partner
-from weft.observers.flows.telling import Moment, Rules, Telling, rules_of
+from weft.observers.flows.telling import Moment, Rules, Telling, rule_id, rules_of
 from weft.store.interface import View
 
 AGAIN_S = 1.0
@@ -59,9 +60,12 @@ class Collector:
         bpffs_dir: Path,
         limits: FlowLimits,
         port_of: Callable[[int], Port | None],
+        flow_log: FlowLog,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         """port_of: the port behind a device of this host, by its ifindex; from any thread."""
+        self._flow_log = flow_log
+        self._rule_log = RuleLog(view)
         self._view = view
         self._bpffs_dir = bpffs_dir
         self._limits = limits
@@ -107,6 +111,15 @@ class Collector:
         if not told.is_whole:
             raise Cut
 
+    async def rule_counts(self) -> Sequence[RuleCount]:
+        """See `interface.Flows`."""
+        rules = sum(1 for _ in self._view.list(SecurityRule))
+        groups = sum(1 for _ in self._view.list(SecurityGroup))
+        try:
+            return await asyncio.to_thread(self._read_rule_counts, 2 * (rules + groups) + 64)
+        except KernelError:
+            return ()
+
     def follow(self) -> FollowedFlows:
         """See `interface.Flows`."""
         follower = self._followers.add()
@@ -115,8 +128,9 @@ class Collector:
 
     async def _sweep(self) -> float:
         """How long to rest afterwards."""
+        logs = self._rule_log.is_wanted()
         try:
-            swept, moment, rules = await asyncio.to_thread(self._swept)
+            swept, moment, rules = await asyncio.to_thread(self._swept, logs)
         except KernelError as error:
             log.debug("no flows are looked at", reason=str(error))
             return AGAIN_S
@@ -129,19 +143,27 @@ class Collector:
         self._tell_fullness(swept)
         if self._followers:
             self._followers.tell(News(begun, ended, swept.untold))
+        self._flow_log.write(list(self._rule_log.lines(begun, time.monotonic())))
         return rest_s(
             swept.cost_s,
-            is_followed=bool(self._followers),
+            is_followed=bool(self._followers) or logs,
             is_crowded=swept.fullness >= FULL,
         )
 
-    def _swept(self) -> tuple[Swept, Moment, Rules]:
+    def _swept(self, logs: bool) -> tuple[Swept, Moment, Rules]:
         """In a thread."""
         if self._sweeper is None:
             self._sweeper = Sweeper(Screen(self._limits, features.jiffies_per_s()))
         with FlowTable(self._bpffs_dir) as table:
-            swept = self._sweeper.sweep(table, tells_begun=bool(self._followers))
+            swept = self._sweeper.sweep(table, tells_begun=bool(self._followers) or logs)
             return swept, self._moment(swept.now), rules_of(table, swept.ended, swept.begun)
+
+    def _read_rule_counts(self, most: int) -> Sequence[RuleCount]:
+        """In a thread."""
+        with FlowTable(self._bpffs_dir) as table:
+            counts = table.rule_counts(most)
+            ids = {number: rule_id(table, number) for number in counts}
+        return [RuleCount(ids[number], *count) for number, count in counts.items()]
 
     def _look(self, choice: Choice) -> _Look:
         """In a thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from weft.observers.flows.seen import FlowsAsked, FlowSeen
@@ -30,6 +30,17 @@ class Table(NamedTuple):
     """Entries that were refused since their port has as many as it may."""
     ended: int = 0
     """Entries that were removed, since weftd started."""
+
+
+class RuleCount(NamedTuple):
+    """What a rule has done, or a group that denies what its rules do not allow."""
+
+    id: str | None
+    """None: no rule decided, or one that no record says any more."""
+    flows: int
+    """That it has let begin."""
+    drops: int
+    """Packets that it has dropped."""
 
 
 class News(NamedTuple):
@@ -68,6 +79,10 @@ class Flows(Protocol):
 
     async def told(self, asked: FlowsAsked) -> Told:
         """Those that are asked for."""
+        ...
+
+    async def rule_counts(self) -> Sequence[RuleCount]:
+        """Of all rules that have done anything on this host."""
         ...
 
     def follow(self) -> Follower:

@@ -46,8 +46,14 @@ def rules_of(table: FlowTable, *pairs: Iterable[Pair]) -> Rules:
     """The rules that these connections name."""
     flows = [pair.first.flow for each in pairs for pair in each]
     numbers = {each for flow in flows for each in (flow.egress_rule, flow.ingress_rule)}
-    found = {number: table.rule_id(number) for number in numbers if number}
-    return {number: str(uuid.UUID(bytes=raw)) for number, raw in found.items() if any(raw)}
+    found = {number: rule_id(table, number) for number in numbers}
+    return {number: id for number, id in found.items() if id is not None}
+
+
+def rule_id(table: FlowTable, number: int) -> str | None:
+    """What the records call a rule, or a group that denies. None: nobody has the number."""
+    raw = table.rule_id(number) if number else b""
+    return str(uuid.UUID(bytes=raw)) if any(raw) else None
 
 
 class Telling:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import weft
@@ -16,7 +16,9 @@ from weft.api.context import DnsFacts, EngineFacts
 from weft.control.control import Control
 from weft.engine.sink import Counters
 from weft.engine.wire_drops import wire_drops
+from weft.metrics.flows import flow_families, rule_families
 from weft.model.records import KINDS, Network, Port
+from weft.observers.flows.interface import Flows, RuleCount
 from weft.observers.multicast.interface import Snooping
 
 if TYPE_CHECKING:
@@ -48,12 +50,15 @@ class Metrics:
         dns: DnsFacts,
         started_s: float,
         multicast: Snooping,
+        flows: Flows,
     ) -> None:
         self._control = control
         self._engine = engine
         self._dns = dns
         self._started_s = started_s
         self._multicast = multicast
+        self._flows = flows
+        self._rule_counts: Sequence[RuleCount] = ()
         self._process: ProcessCollector | None = None
         self._counters: Mapping[str, Counters] = {}
 
@@ -63,6 +68,7 @@ class Metrics:
         from prometheus_client.process_collector import ProcessCollector
 
         self._counters = await self._engine.counters()
+        self._rule_counts = await self._flows.rule_counts()
         if self._process is None:
             self._process = ProcessCollector(namespace="weft", registry=None)
         families = _Collected([*self.collect(), *self._process.collect()])
@@ -78,6 +84,8 @@ class Metrics:
         yield self._wire_drops()
         yield from self._names()
         yield from self._groups()
+        yield from flow_families(self._flows.table)
+        yield from rule_families(self._control.view, self._rule_counts)
 
     def _daemon(self) -> Iterator[Metric]:
         from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily
