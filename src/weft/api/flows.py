@@ -14,6 +14,7 @@ from weft.api.schema import (
     FlowList,
     FlowsQuery,
     FlowsWatchQuery,
+    FlowTableInfo,
     UnansweredInfo,
 )
 from weft.cluster.inquiry import UnansweredError
@@ -21,7 +22,7 @@ from weft.control.references import find_host
 from weft.errors import InvalidError, NotFoundError, UnavailableError
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
-from weft.observers.flows.interface import Follower, News
+from weft.observers.flows.interface import Follower, News, Table
 from weft.observers.flows.seen import FLOWS, FlowsAsked, FlowSeen
 
 _MORE = "it has more connections than are taken"
@@ -59,6 +60,16 @@ async def list_flows(context: Context, call: Call[None, FlowsQuery]) -> FlowList
         flows=tuple(flow_infos(context, seen)),
         is_whole=is_whole and not unanswered,
         unanswered=tuple(sorted(unanswered, key=lambda one: (one.host, one.host_id))),
+        table=_table_info(context.flows.table),
+    )
+
+
+def _table_info(table: Table) -> FlowTableInfo:
+    return FlowTableInfo(
+        entries={f"ipv{family}": count for family, count in table.entries.items()},
+        room={f"ipv{family}": count for family, count in table.room.items()},
+        refused=table.refused,
+        over_share=table.over_share,
     )
 
 

@@ -6,9 +6,10 @@ import time
 
 import click
 
-from weft.api.schema import FlowEnd, FlowInfo, FlowLine, FlowList, FlowRule
+from weft.api.schema import FlowEnd, FlowInfo, FlowLine, FlowList, FlowRule, FlowTableInfo
 from weft.cli.output import bytes_text, duration_text, print_table
 
+NEARLY_FULL = 0.8
 _ICMP = {
     ("icmp", 8, 0): "ping",
     ("icmpv6", 128, 0): "ping",
@@ -23,10 +24,29 @@ def print_flows(answer: FlowList, *, has_hosts: bool) -> None:
         ["WHAT", "FROM", "TO", "NETWORK", *host, "STATE", "SENT", "ANSWERED", "RULE", "AGE"],
         [_cells(flow, now_s, has_hosts) for flow in answer.flows],
     )
+    for line in fullness_lines(answer.table):
+        click.echo(line)
     for one in answer.unanswered:
         click.echo(f"not told by host {one.host}: {one.reason}")
     if not answer.is_whole and not answer.unanswered:
         click.echo("there are more, which began earlier; ask for those of one --port or --network")
+
+
+def fullness_lines(table: FlowTableInfo) -> list[str]:
+    """What of the table one should know: that it is nearly full, and what has found no room."""
+    lines = [
+        f"the table of {family} connections is nearly full: {count} of {table.room[family]} entries"
+        for family, count in table.entries.items()
+        if count >= NEARLY_FULL * table.room.get(family, count + 1)
+    ]
+    if table.refused:
+        lines.append(f"{table.refused} entries found no room in the table since the host started")
+    if table.over_share:
+        lines.append(
+            f"{table.over_share} entries were refused to ports that have as many as they may"
+            " (setting flows_per_port)"
+        )
+    return lines
 
 
 def line_text(line: FlowLine) -> str:

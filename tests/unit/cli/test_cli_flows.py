@@ -13,6 +13,7 @@ from tests.unit.conftest import Weftd
 from weft.api.schema import FlowEnd
 from weft.cli.flows_table import end_text
 from weft.model.records import Network
+from weft.observers.flows.interface import Table
 from weft.observers.flows.seen import Denial, FlowsAsked, FlowSeen, FlowWord
 
 RULE = "11111111-2222-4333-8444-555555555555"
@@ -102,6 +103,18 @@ def test_what_is_not_understood(weft: Weft, busy: Weft, arguments: tuple[str, ..
 def test_that_there_are_more_is_said(weftd: Weftd, weft: Weft, flow: FlowSeen) -> None:
     weftd.flows.seen = [replace(flow, source_port=number) for number in range(1001)]
     assert "there are more" in weft("flows").out
+
+
+def test_a_full_table_is_said(weftd: Weftd, weft: Weft, flow: FlowSeen) -> None:
+    assert "room" not in weft("flows").out
+    weftd.flows.table = Table({4: 800, 6: 799}, {4: 1000, 6: 1000}, refused=7, over_share=9)
+    out = weft("flows").out
+    assert "table of ipv4 connections is nearly full: 800 of 1000 entries" in out
+    assert "ipv6" not in out
+    assert "7 entries found no room" in out
+    assert "9 entries were refused to ports" in out
+    table = json.loads(weft("flows", "--json").out)["table"]
+    assert table["room"] == {"ipv4": 1000, "ipv6": 1000}
 
 
 def test_names_of_others_are_made_fit_for_a_terminal(weftd: Weftd, weft: Weft) -> None:

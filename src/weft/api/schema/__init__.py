@@ -25,6 +25,7 @@ from weft.api.schema.flows import (
     FlowRule,
     FlowsQuery,
     FlowsWatchQuery,
+    FlowTableInfo,
 )
 from weft.api.schema.groups import (
     GroupDetail,
@@ -125,6 +126,7 @@ __all__ = [
     "FlowLine",
     "FlowList",
     "FlowRule",
+    "FlowTableInfo",
     "FlowsQuery",
     "FlowsWatchQuery",
     "ForceQuery",

@@ -72,6 +72,19 @@ class FlowInfo(Answer, frozen=True, kw_only=True):
     """The hosts that have seen it, by name."""
 
 
+class FlowTableInfo(Answer, frozen=True, kw_only=True):
+    """How full the table of connections of this host was at the last look, seconds ago."""
+
+    entries: dict[str, int]
+    """By family, ``ipv4`` and ``ipv6``; a connection has two."""
+    room: dict[str, int]
+    """How many there may be."""
+    refused: int
+    """Entries for which there was no room, since the host started."""
+    over_share: int
+    """Entries that were refused since their port has as many as it may."""
+
+
 class FlowList(Answer, frozen=True, kw_only=True):
     """Connections of this host, or of all, those that began last first."""
 
@@ -80,6 +93,8 @@ class FlowList(Answer, frozen=True, kw_only=True):
     """false: there are more, which began earlier."""
     unanswered: tuple[UnansweredInfo, ...] = ()
     """Hosts that have not told theirs, or not all."""
+    table: FlowTableInfo
+    """Of this host, whichever was asked for."""
 
 
 class FlowLine(Answer, frozen=True, kw_only=True):
