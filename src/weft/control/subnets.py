@@ -17,6 +17,7 @@ from weft.model.choices import Allocator
 from weft.model.ids import SubnetId, TenantId, new_id
 from weft.model.records import HostPrefixes, Network, Subnet
 from weft.model.reserved import why_reserved
+from weft.semantics.networks import is_apart_from_hosts
 from weft.semantics.tenants import tenant_name
 from weft.topology.prefixes import is_in_the_way
 
@@ -107,7 +108,10 @@ class Subnets:
             holder = self._pool_label(subnet)
             if subnet.tenant_id != owner.tenant_id:
                 tenant = tenant_name(self._context.view, subnet.tenant_id)
-                holder += f" of tenant {tenant}, and outside of them nobody tells them apart"
+                holder += (
+                    f" of tenant {tenant}, and outside of them nobody tells them apart, unless one "
+                    "is --internal"
+                )
             raise ConflictError(
                 f"subnet {cidr}: overlaps {subnet.cidr} of {holder}; choose another"
             )
@@ -125,11 +129,15 @@ class Subnets:
                 )
 
     def _may_overlap(self, subnet: Subnet, owner: _SubnetOwner) -> bool:
-        """Subnets of different tenants may overlap when the networks of both have no way out."""
-        if subnet.tenant_id == owner.tenant_id or not owner.is_internal:
+        """Subnets of different tenants may overlap when one of their networks, at least, neither
+        has a way out nor a place of a host on it: only what leaves by a host's own routing must not
+        be there twice."""
+        if subnet.tenant_id == owner.tenant_id:
             return False
         network = self._context.view.get(Network, subnet.network_id or "")
-        return network is not None and network.is_internal
+        if network is None:
+            return False
+        return owner.is_internal or is_apart_from_hosts(self._context.view, network)
 
     def _pool_label(self, subnet: Subnet) -> str:
         if subnet.network_id is None:

@@ -36,6 +36,13 @@ def ports_that_use(view: View, network: Network) -> Sequence[Port]:
     ]
 
 
+def is_apart_from_hosts(view: View, network: Network) -> bool:
+    """Whether no host needs to know where its addresses are: it has no way out, and no host a place
+    on it."""
+    ports = view.by(Port, "network_id", network.id)
+    return network.is_internal and not any(port.is_host for port in ports)
+
+
 def is_anothers_pool(view: View, host_id: HostId, subnet: Subnet) -> bool:
     """Whether a subnet waits for a network that another host than `host_id` is about to make. It is
     no pool of `host_id`: made from one, two networks would take it away from each other."""

@@ -143,8 +143,33 @@ async def test_networks_of_two_tenants_with_a_way_out_never_overlap(one: str, ot
         await made(host, "foo", first, tenant="blue")
         with pytest.raises(ConflictError, match="of network foo of tenant blue"):
             await made(host, "foo", second, tenant="red")
-        with pytest.raises(ConflictError, match="of network foo of tenant blue"):
-            await made(host, "foo", second, tenant="red", is_internal=True)
+        with pytest.raises(ConflictError, match="of network foo; choose another"):
+            await made(host, "bar", second, tenant="blue", is_internal=True)
+
+
+@pytest.mark.parametrize("is_internal", [(True, False), (False, True)])
+async def test_one_network_with_a_way_out_may_overlap_internal_ones_of_other_tenants(
+    is_internal: tuple[bool, bool],
+) -> None:
+    """Only what leaves by the host's own routing must not be there twice."""
+    host = control(MemoryStore())
+    for tenant, is_one_internal in zip(("blue", "red"), is_internal):
+        await made(host, "foo", "10.9.0.0/24", tenant=tenant, is_internal=is_one_internal)
+    await made(host, "foo", "10.9.0.0/24", tenant="green", is_internal=True)
+    assert not host.conflicts()
+    internal, outside = ("blue", "red") if is_internal[0] else ("red", "blue")
+    with pytest.raises(ConflictError, match="expose"):
+        await host.host_access.expose(f"{internal}/foo")
+    await host.host_access.expose(f"{outside}/foo")
+
+
+async def test_a_network_with_a_place_of_a_host_is_overlapped_by_none_with_a_way_out() -> None:
+    host = control(MemoryStore())
+    await made(host, "foo", "10.9.0.0/24", tenant="blue", is_internal=True)
+    await host.host_access.expose("blue/foo")
+    with pytest.raises(ConflictError, match="unless one is --internal"):
+        await made(host, "foo", "10.9.0.0/24", tenant="red")
+    await made(host, "foo", "10.9.0.0/24", tenant="red", is_internal=True)
 
 
 async def test_internal_networks_of_two_tenants_may_overlap() -> None:
@@ -183,7 +208,7 @@ def network(id: str, cidr: str, tenant: str, *, is_internal: bool = False) -> li
         ("10.9.0.0/24", "10.9.0.0/24", (False, False), "neta"),
         ("10.9.0.0/16", "10.9.3.0/24", (False, False), "neta"),
         ("fd09::/48", "fd09::/64", (False, False), "neta"),
-        ("10.9.0.0/24", "10.9.0.0/24", (True, False), "netb"),
+        ("10.9.0.0/24", "10.9.0.0/24", (True, False), None),
         ("10.9.0.0/24", "10.9.0.0/24", (True, True), None),
         ("10.9.0.0/24", "10.9.1.0/24", (False, False), None),
     ],

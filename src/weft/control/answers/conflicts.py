@@ -16,6 +16,7 @@ from weft.ipam.records import is_forgotten
 from weft.model.addresses import IPAddress
 from weft.model.ids import NetworkId, TenantId
 from weft.model.records import Network, Port, Subnet
+from weft.semantics.networks import is_apart_from_hosts
 from weft.store.interface import View
 from weft.topology.prefixes import contests, goes_before
 
@@ -101,10 +102,10 @@ def _overlapping(view: View, subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet
 
 
 def _may_overlap(view: View, one: Subnet, other: Subnet) -> bool:
-    """Networks of different tenants, of which neither has a way out."""
+    """Networks of different tenants, of which one alone needs hosts to know where it is."""
     networks = [view.get(Network, _network_of(subnet)) for subnet in (one, other)]
-    return one.tenant_id != other.tenant_id and all(
-        network is not None and network.is_internal for network in networks
+    return one.tenant_id != other.tenant_id and any(
+        network is not None and is_apart_from_hosts(view, network) for network in networks
     )
 
 
