@@ -44,6 +44,8 @@ TABLE: tuple[Mapped, ...] = (
 """A class before its base: the first that fits is taken. 502 for the kernel: weftd asked another
 and was refused; 500 is kept for what is a fault of weftd's own."""
 
+MAX_LINE = 1000
+"""Characters of a line of a message."""
 KINDS = tuple(mapped.kind for mapped in TABLE)
 
 
@@ -80,10 +82,18 @@ def to_body(error: WeftError) -> ErrorBody:
     return ErrorBody(
         error=ErrorFacts(
             kind=mapped(error).kind,
-            message=str(error),
+            message=_shortened(str(error)),
             operation=kernel.operation if kernel else "",
             errno=kernel.errno if kernel else 0,
         )
+    )
+
+
+def _shortened(message: str) -> str:
+    """A message may quote the request, which may be long. Begin and end tell what is wrong."""
+    return "\n".join(
+        line if len(line) <= MAX_LINE else f"{line[: MAX_LINE // 2]} … {line[-MAX_LINE // 2 :]}"
+        for line in message.splitlines()
     )
 
 
