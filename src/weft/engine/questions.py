@@ -5,6 +5,10 @@ noted. A change of records makes stale whoever has read what differs now; a stal
 answered again, and only when its answer is another are its own readers stale (early cut-off). So a
 remembered answer always equals a fresh one (`store.asking`).
 
+Questions are answered again by depth: those that ask no others first, and each after all that it
+has asked. So whatever rests on a question whose answer is the same costs nothing, however much it
+is.
+
 A question that fails has its failure as its answer: it is raised anew in every reader, and it goes
 when something changes that the question has read. Questions that wait for each other fail as well.
 """
@@ -12,6 +16,7 @@ when something changes that the question has read. Questions that wait for each 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple, TypeVar, cast
 
 import structlog
@@ -97,10 +102,18 @@ class Questions:
         self._readings = Readings(self._begun, self._ended)
         self._answers: dict[Read, object] = {}
         """As readers know them: to questions, whether there are any, and which values there are."""
-        self._suspect: set[Asked] = set()
-        """Questions that something may have changed for, directly or by other questions."""
+        self._depths: dict[Asked, int] = {}
+        """More than those of all that a question has asked."""
         self._stale: set[Asked] = set()
-        """Those for which it has."""
+        """Questions that have read what is something else now."""
+        self._turns: list[tuple[int, int, Asked]] = []
+        """Theirs: a heap by depth, and by the order in which they became stale."""
+        self._turn = 0
+        self._sure: set[Asked] = set()
+        """Questions of which it is known that nothing they rest on is stale."""
+        self._is_circling = False
+        """Some questions have waited for each other. In circles nothing is deeper than the rest, so
+        from then on all that a question asks is looked at before its turn."""
         self._open: dict[Asked, None] = {}
         """Those that are being answered, each waiting for the next."""
         self._unread: set[Asked] = set()
@@ -120,9 +133,10 @@ class Questions:
         if asked in self._open:
             waiting = tuple(self._open)
             raise circle((each.question, each.key) for each in waiting[waiting.index(asked) :])
-        self._settle(asked)
         if asked not in self._answers:
             self._answer(asked)
+        elif asked in self._stale or self._may_be_later(asked):
+            self._settle(asked)
         answer = self._answers[asked]
         if isinstance(answer, Failed):
             raise QuestionError(answer.reason)
@@ -134,8 +148,10 @@ class Questions:
         for read, elements in touched(changed).items():
             if read in self._readings and self._differs(read, elements):
                 self._tell(read, elements)
-        while self._suspect:
-            self._settle(next(iter(self._suspect)))
+        while self._turns:
+            _, _, asked = heappop(self._turns)
+            if asked in self._stale:
+                self._answer(asked)
         return found
 
     def forget_unread(self) -> None:
@@ -144,7 +160,7 @@ class Questions:
         while self._unread:
             asked = self._unread.pop()
             if asked not in self._readings:
-                del self._answers[asked]
+                del self._answers[asked], self._depths[asked]
                 self.note(asked, {})
 
     def _begun(self, read: Read) -> None:
@@ -180,23 +196,31 @@ class Questions:
             self._found.readers.add(reader)
             if isinstance(reader, Follower):
                 self._found.elements[read] = elements
-        questions = self._readings.questions(read)
-        self._stale.update(questions)
-        self._suspect_all(questions)
+        for asked in self._readings.questions(read):
+            if asked not in self._stale:
+                self._take_turn(asked)
 
-    def _suspect_all(self, questions: Iterable[Asked]) -> None:
-        """These may be stale, and so may all that rest on them."""
-        waiting = list(questions)
-        while waiting:
-            asked = waiting.pop()
-            if asked not in self._suspect:
-                self._suspect.add(asked)
-                waiting += self._readings.questions(asked)
+    def _take_turn(self, asked: Asked) -> None:
+        """It is stale, and is answered again when all are that are less deep."""
+        self._stale.add(asked)
+        self._turn += 1
+        heappush(self._turns, (self._depths.get(asked, 0), self._turn, asked))
+        self._sure.clear()
+
+    def _may_be_later(self, asked: Asked) -> bool:
+        """Whether a question that another one asks is none that has had its turn before that."""
+        if not self._open:
+            return False
+        if self._is_circling:
+            return True
+        asking = self._depths.get(next(reversed(self._open)))
+        return bool(self._stale) if asking is None else self._depths[asked] >= asking
 
     def _settle(self, asked: Asked) -> None:
-        """Answer a question again if something changed that it rests on. What it had read is looked
-        at in the order in which it had: it may be that it reads the rest no more."""
-        if asked not in self._suspect:
+        """Answer a question again, before its turn, if something changed that it rests on. What it
+        had read is looked at in the order in which it had: it may be that it reads the rest no
+        more."""
+        if asked in self._sure:
             return
         self._open[asked] = None
         for read in self._readings.of(asked):
@@ -209,7 +233,26 @@ class Questions:
         del self._open[asked]
         if asked in self._stale:
             self._answer(asked)
-        self._suspect.discard(asked)
+        else:
+            self._sure.add(asked)
+
+    def _deepen(self, asked: Asked, reads: Iterable[Read]) -> bool:
+        """Whoever has asked a question is deeper than that. False: it has come back to itself."""
+        asked_depths = (self._depths.get(read, 0) for read in reads if isinstance(read, Asked))
+        depth = 1 + max(asked_depths, default=0)
+        if self._is_circling:
+            self._depths[asked] = depth
+            return True
+        deeper = {asked: depth} if depth > self._depths.get(asked, 0) else {}
+        while deeper:
+            each, depth = deeper.popitem()
+            self._depths[each] = depth
+            for reader in self._readings.questions(each):
+                if reader == asked:
+                    return False
+                if self._depths.get(reader, 0) <= depth:
+                    deeper[reader] = max(depth + 1, deeper.get(reader, 0))
+        return True
 
     def _answer(self, asked: Asked) -> None:
         former = self._answers.get(asked)
@@ -226,11 +269,18 @@ class Questions:
             del self._open[asked]
         self.note(asked, reads)
         self._stale.discard(asked)
-        self._suspect.discard(asked)
+        if not self._deepen(asked, reads):
+            self._is_circling = True
+            self._take_turn(asked)
         is_known = asked in self._answers
         self._answers[asked] = answer
-        if is_known and answer != former:
+        if is_known and answer != former and not self._is_round_again(former, answer):
             self._tell(asked, _flipped(former, answer))
+
+    def _is_round_again(self, former: object, answer: object) -> bool:
+        """Whether it differs in words alone, as circles do that have questions in common: by which
+        one it was come to."""
+        return self._is_circling and isinstance(former, Failed) and isinstance(answer, Failed)
 
 
 def _flipped(former: object, answer: object) -> set[Hashable] | None:

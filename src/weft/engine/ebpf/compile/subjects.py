@@ -37,6 +37,10 @@ from weft.semantics.members import (
 from weft.semantics.policy import denied_on
 from weft.store.interface import View, question
 
+_BUCKETS = 64
+_BLOCK_LENGTHS = {4: 16, 6: 32}
+"""Of blocks of prefixes, by family."""
+
 
 class PortPolicy(NamedTuple):
     """What decides about a port's flows."""
@@ -146,10 +150,32 @@ def _named_on(host_id: HostId, view: View) -> frozenset[Atom]:
     return frozenset(atom for group in groups for atom in view.ask(peers_of, group))
 
 
+class _Bucket(NamedTuple):
+    """Some of the atoms that rules on a host name."""
+
+    host_id: HostId
+    number: int
+
+
+@question
+def _buckets(host_id: HostId, view: View) -> Mapping[int, frozenset[Atom]]:
+    """So that an atom which comes has few others looked at again."""
+    found: dict[int, set[Atom]] = defaultdict(set)
+    for atom in view.ask(_named_on, host_id):
+        found[hash(atom) % _BUCKETS].add(atom)
+    return {number: frozenset(atoms) for number, atoms in found.items()}
+
+
+@question
+def _bucket(bucket: _Bucket, view: View) -> frozenset[Atom]:
+    return view.ask(_buckets, bucket.host_id).get(bucket.number, frozenset())
+
+
 @question
 def is_named(named: Named, view: View) -> bool:
     """Whether rules on a host name an atom."""
-    return named.atom in view.ask(_named_on, named.host_id)
+    bucket = _Bucket(named.host_id, hash(named.atom) % _BUCKETS)
+    return named.atom in view.ask(_bucket, bucket)
 
 
 @question
@@ -200,17 +226,53 @@ def _all_naming(share: Share, view: View) -> Mapping[Label | None, tuple[PortsAt
     return by_label((atom, atom.selector) for atom in sorted(found, key=repr))
 
 
+class _Block(NamedTuple):
+    """Prefixes that begin alike."""
+
+    share: Share
+    bits: tuple[int, int, int]
+
+
+_Cidrs = Mapping[tuple[int, int, int], tuple[CidrAtom, ...]]
+"""Prefixes that rules name, by family, length and first bits."""
+
+
 @question
-def _cidrs(share: Share, view: View) -> Mapping[IPNetwork, tuple[CidrAtom, ...]]:
-    """Of a tenant's subjects on a host the prefixes that they name."""
+def _cidrs(share: Share, view: View) -> Mapping[tuple[int, int, int], _Cidrs]:
+    """What a tenant's rules on a host name, by the blocks in which it is; shorter prefixes are
+    blocks themselves."""
     groups = {group for subject in view.ask(subjects_on, share.host_id) for group in subject}
     own = [group for group in groups if view.ask(tenant_of_group, group) == share.tenant_id]
     named = {atom for group in own for atom in view.ask(peers_of, group)}
-    found: dict[IPNetwork, list[CidrAtom]] = defaultdict(list)
+    found: dict[tuple[int, int, int], dict[tuple[int, int, int], list[CidrAtom]]] = {}
     for atom in named:
         if isinstance(atom, CidrAtom):
-            found[atom.cidr].append(atom)
-    return {cidr: tuple(sorted(atoms, key=repr)) for cidr, atoms in found.items()}
+            length = atom.cidr.prefixlen
+            block = found.setdefault(_block(atom.cidr, length), {})
+            block.setdefault(_bits(atom.cidr, length), []).append(atom)
+    return {
+        block: {bits: _ordered(atoms) for bits, atoms in inner.items()}
+        for block, inner in found.items()
+    }
+
+
+@question
+def _cidrs_in(block: _Block, view: View) -> _Cidrs:
+    return view.ask(_cidrs, block.share).get(block.bits, {})
+
+
+def _bits(prefix: IPNetwork, length: int) -> tuple[int, int, int]:
+    first = int(prefix.network_address) >> (prefix.max_prefixlen - length)
+    return prefix.version, length, first
+
+
+def _block(prefix: IPNetwork, length: int) -> tuple[int, int, int]:
+    """Of what begins as the prefix does, so far."""
+    return _bits(prefix, min(length, _BLOCK_LENGTHS[prefix.version]))
+
+
+def _ordered(atoms: list[CidrAtom]) -> tuple[CidrAtom, ...]:
+    return tuple(sorted(atoms, key=repr)) if len(atoms) > 1 else tuple(atoms)
 
 
 @question
@@ -218,10 +280,12 @@ def atoms_of_prefix(covered: Covered, view: View) -> tuple[Atom, ...]:
     """What all addresses of a prefix are that no longer prefix has which rules name: all that cover
     it, and of which no exception does."""
     prefix = covered.prefix
-    cidrs = view.ask(_cidrs, Share(covered.host_id, covered.tenant_id))
+    share = Share(covered.host_id, covered.tenant_id)
     found: list[Atom] = []
     for length in range(prefix.prefixlen + 1):
-        for atom in cidrs.get(prefix.supernet(new_prefix=length), ()):
+        if length <= _BLOCK_LENGTHS[prefix.version]:
+            cidrs = view.ask(_cidrs_in, _Block(share, _block(prefix, length)))
+        for atom in cidrs.get(_bits(prefix, length), ()):
             if not any(contains(part, prefix) for part in atom.excepts):
                 found.append(atom)
     return sorted_atoms(found)
