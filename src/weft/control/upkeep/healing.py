@@ -16,8 +16,15 @@ from weft.cancellation import raise_if_cancelled
 from weft.control.context import Context
 from weft.control.vnis import renumbered
 from weft.errors import WeftError
-from weft.model.ids import NetworkId, SubnetId
-from weft.model.records import Network, Port, Reservation, Subnet
+from weft.model.ids import GroupId, NetworkId, RuleId, SubnetId
+from weft.model.records import (
+    Network,
+    Port,
+    Reservation,
+    SecurityGroup,
+    SecurityRule,
+    Subnet,
+)
 from weft.store.interface import Change, Changed, Delete, Put
 from weft.topology.first import goes_first
 
@@ -36,6 +43,7 @@ class Healer:
         self._due = asyncio.Event()
         self._removed: dict[NetworkId, Network] = {}
         self._removed_subnets: dict[SubnetId, Subnet] = {}
+        self._removed_groups: set[GroupId] = set()
         self._waiting_since_s: float | None = None
         self._due.set()
         context.store.watch(self._hear)
@@ -55,17 +63,22 @@ class Healer:
         async with self._context.lock:
             changes = [*self._put_back(), *self._leftovers()]
             shared = renumbered(self._context.view)
+            orphans = list(self._orphans())
+            is_waiting = bool(shared or orphans)
             is_first = goes_first(self._context.host_id, self._context.view)
-            is_mine = is_first or self._is_out_of_patience(bool(shared))
+            is_mine = is_first or self._is_out_of_patience(is_waiting)
             if is_mine:
                 changes += [Put(network) for network in shared]
+                changes += [Delete(SecurityRule, id) for id in orphans]
             if changes:
                 await self._context.store.write(changes)
             self._removed.clear()
             self._removed_subnets.clear()
+            if is_mine or not orphans:
+                self._removed_groups.clear()
         for network in shared if is_mine else ():
             log.warning("network has another VNI, its own was taken", network=network.name)
-        return PATIENCE_S if shared and not is_mine else None
+        return PATIENCE_S if is_waiting and not is_mine else None
 
     async def _try(self) -> float | None:
         try:
@@ -82,6 +95,9 @@ class Healer:
                     self._due.set()
             elif isinstance(old, Network):
                 self._removed[old.id] = old
+                self._due.set()
+            elif isinstance(old, SecurityGroup) and new is None:
+                self._removed_groups.add(old.id)
                 self._due.set()
             elif isinstance(old, Subnet) and new is None:
                 self._removed_subnets[old.id] = old
@@ -120,6 +136,13 @@ class Healer:
                 for reservation in view.by(Reservation, "subnet_id", subnet_id):
                     if reservation.host_id == here:
                         yield Delete(Reservation, reservation.id)
+
+    def _orphans(self) -> Iterator[RuleId]:
+        """Rules that a host has added to a group while another host removed the group."""
+        view = self._context.view
+        for id in self._removed_groups:
+            if view.get(SecurityGroup, id) is None:
+                yield from (rule.id for rule in view.by(SecurityRule, "group_id", id))
 
     def _is_out_of_patience(self, is_waiting: bool) -> bool:
         if not is_waiting:
