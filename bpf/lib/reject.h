@@ -19,6 +19,7 @@
 #define ICMP_PROHIBITED	  13
 #define ICMPV6_PROHIBITED 1
 #define CHECKSUM_AT	  offsetof(struct tcphdr, check)
+#define MAX_PADDING	  1024
 
 /* As they lie in `told` of the inquiry. */
 struct reset4 {
@@ -159,6 +160,20 @@ static __always_inline int store_reset(struct __sk_buff *skb, struct inquiry *in
 	return bpf_l4_csum_replace(skb, l4 + CHECKSUM_AT, 0, missing, 0);
 }
 
+/* A frame that is to be written anew gets its length; 0: it has. The kernel refuses it for a packet that
+ * another host under this very kernel has packed, for that still counts as packed: then what is too much
+ * stays behind it as padding, and what lacks comes in behind the MACs. */
+static __always_inline int set_length(struct __sk_buff *skb, __u32 length)
+{
+	__s32 more = length - skb->len;
+
+	if (!bpf_skb_change_tail(skb, length, 0))
+		return 0;
+	if (more > 0)
+		return bpf_skb_adjust_room(skb, more, BPF_ADJ_ROOM_MAC, 0);
+	return more < -MAX_PADDING ? -1 : 0;
+}
+
 /* 0: the packet is the reset now. With options or extension headers it is told nothing: where the kernel
  * looks for the checksum would be another place. */
 __cold_stage int make_reset(struct __sk_buff *skb)
@@ -173,7 +188,7 @@ __cold_stage int make_reset(struct __sk_buff *skb)
 		return -1;
 	l4 = ETH_HLEN + (inquiry->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	if (inquiry->l4 != l4 || bpf_skb_load_bytes(skb, l4, inquiry->quoted, size) ||
-	    bpf_skb_change_tail(skb, l4 + size, 0))
+	    set_length(skb, l4 + size))
 		return -1;
 	begin_told(inquiry, &inquiry->destination_mac);
 	if (inquiry->is_ipv4) {
@@ -234,7 +249,7 @@ __cold_stage int make_prohibited4(struct __sk_buff *skb)
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct iphdr) + sizeof(told->icmp);
 	if (!size || size > sizeof(inquiry->told_quote) ||
-	    bpf_skb_change_tail(skb, ETH_HLEN + room + size, 0))
+	    set_length(skb, ETH_HLEN + room + size))
 		return -1;
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
@@ -264,7 +279,7 @@ __cold_stage int make_prohibited6(struct __sk_buff *skb)
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct ipv6hdr) + sizeof(told->icmp);
 	if (!size || size > sizeof(inquiry->told_quote) ||
-	    bpf_skb_change_tail(skb, ETH_HLEN + room + size, 0))
+	    set_length(skb, ETH_HLEN + room + size))
 		return -1;
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
