@@ -248,8 +248,7 @@ __cold_stage int make_prohibited4(struct __sk_buff *skb)
 		return -1;
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct iphdr) + sizeof(told->icmp);
-	if (!size || size > sizeof(inquiry->told_quote) ||
-	    set_length(skb, ETH_HLEN + room + size))
+	if (!size || size > sizeof(inquiry->told_quote) || set_length(skb, ETH_HLEN + room + size))
 		return -1;
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
@@ -278,8 +277,7 @@ __cold_stage int make_prohibited6(struct __sk_buff *skb)
 		return -1;
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct ipv6hdr) + sizeof(told->icmp);
-	if (!size || size > sizeof(inquiry->told_quote) ||
-	    set_length(skb, ETH_HLEN + room + size))
+	if (!size || size > sizeof(inquiry->told_quote) || set_length(skb, ETH_HLEN + room + size))
 		return -1;
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
