@@ -11,8 +11,8 @@ import asyncio
 import structlog
 
 from weft.control.references import find_network
-from weft.errors import ConflictError, InUseError, NotFoundError
-from weft.frontends.docker import requested
+from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
+from weft.frontends.docker import requested, routers
 from weft.frontends.docker.awaited_names import AwaitedNames
 from weft.frontends.docker.bindings import DockerNetwork
 from weft.frontends.docker.options import parse_network_options
@@ -60,18 +60,23 @@ class NetworkCalls:
         self._state.end(*requested.subnets_of(request))
         chosen, mirrored = self._state.memory().chosen, self._state.mirrored
         plan = requested.decide(request, self._records, chosen, mirrored)
+        router = routers.router_of(self._control, parse_network_options(request.options))
         if isinstance(plan, Joined):
             network = plan.network
+            await routers.connect(self._control, router, network)
             await self._bind(request.network, network, is_name_awaited=plan.is_name_awaited)
         else:
             network = plan.network or await self._make(plan)
             try:
+                if plan.merged_into is None:
+                    await routers.connect(self._control, router, network)
                 await self._bind(request.network, network)
             except BaseException:
-                await asyncio.shield(self._control.networks.remove(network.id))
+                await asyncio.shield(self._take_back(network))
                 raise
             if plan.merged_into is not None:
                 network = await self._control.networks.merge(network.id, plan.merged_into.id)
+                await routers.connect(self._control, router, network)
         if network.id not in self._state.mirrored:
             self._state.begin(request.network)
         log.info("docker network created", network=network.name, docker_id=request.network[:12])
@@ -107,6 +112,10 @@ class NetworkCalls:
         if network is not None:
             await self._remove_unused(network)
 
+    async def _take_back(self, network: Network) -> None:
+        await routers.disconnect_unused(self._control, network)
+        await self._control.networks.remove(network.id)
+
     def _is_here(self, network: Network) -> bool:
         here = self._control.host.id
         return any(record.host_id == here for record in self._records.anywhere(network))
@@ -123,8 +132,8 @@ class NetworkCalls:
         deadline_s = now_s() + NEWS_S
         while True:
             try:
-                await self._control.networks.remove(network.id)
-            except InUseError as error:
+                await self._take_back(network)
+            except (InUseError, InvalidError) as error:
                 if now_s() < deadline_s:
                     await asyncio.sleep(NEWS_S / 20)
                     continue

@@ -30,6 +30,8 @@ NETWORK_KEYS = (
     "multicast",
     "tenant",
     "weft.tenant",
+    "router",
+    "weft.router",
 )
 ALLOW_ADDRESS = "weft.allow-address"
 """Option of a container's place on a network. It is no label, for images have labels, and their
@@ -49,6 +51,8 @@ class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the new one; empty: Docker's, once it is known."""
     tenant: str = DEFAULT_TENANT_NAME
     """Whose the network is."""
+    router: str = ""
+    """The router to connect it to; empty: none."""
     mtu_bytes: int | None = None
     excludes: tuple[AddressRange, ...] = ()
     is_forced: bool = False
@@ -72,6 +76,9 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
     if tenant:
         check_tenant_name(tenant)
         join = f"{tenant}/{join}" if join and "/" not in join else join
+    router = _one_of(values, "router", "weft.router")
+    if tenant and router and "/" not in router:
+        router = f"{tenant}/{router}"
     name = values.get("name", "")
     if name:
         check_network_name(name)
@@ -84,6 +91,7 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
         join=join,
         name=name,
         tenant=tenant or DEFAULT_TENANT_NAME,
+        router=router,
         mtu_bytes=_number("mtu", mtu) if mtu else None,
         excludes=parse_ranges(values.get("exclude", "")),
         is_forced=_flag("-o force", values.get("force", "")),
