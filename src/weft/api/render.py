@@ -21,7 +21,7 @@ from weft.api.schema import (
 )
 from weft.cluster.interface import Problem as LinkProblem
 from weft.cluster.standing import Standing
-from weft.control.references import host_name
+from weft.control.references import host_name, network_label
 from weft.engine.failures import by_record
 from weft.model.choices import Direction
 from weft.model.records import (
@@ -40,6 +40,8 @@ from weft.semantics.guest import mtu_bytes_of
 from weft.semantics.members import groups_of_each
 from weft.semantics.policy import denied_on
 from weft.semantics.tenants import tenant_name, tenant_of
+from weft.store.interface import View
+from weft.topology.prefixes import first_before
 
 
 def host_info(standing: Standing) -> HostInfo:
@@ -83,8 +85,9 @@ def attempt_info(problem: LinkProblem) -> AttemptInfo:
     )
 
 
-def subnet_info(subnet: Subnet) -> SubnetInfo:
+def subnet_info(view: View, subnet: Subnet) -> SubnetInfo:
     """A subnet."""
+    before = first_before(view, subnet) if subnet.network_id is not None else None
     return SubnetInfo(
         id=subnet.id,
         cidr=str(subnet.cidr),
@@ -93,6 +96,7 @@ def subnet_info(subnet: Subnet) -> SubnetInfo:
         excludes=_ranges(subnet.excludes),
         allocator=subnet.allocator,
         is_forced=subnet.is_forced,
+        cut_off_by=network_label(view, before.network_id) if before and before.network_id else None,
     )
 
 
@@ -102,7 +106,7 @@ def subnets_of(context: Context, network: Network) -> tuple[SubnetInfo, ...]:
         context.control.networks.subnets(network),
         key=lambda subnet: (subnet.cidr.version, subnet.cidr.network_address.packed),
     )
-    return tuple(subnet_info(subnet) for subnet in subnets)
+    return tuple(subnet_info(context.control.view, subnet) for subnet in subnets)
 
 
 def network_info(context: Context, network: Network) -> NetworkInfo:

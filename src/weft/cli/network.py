@@ -86,6 +86,8 @@ def _mtu_text(one: NetworkInfo) -> str:
 
 def _subnet_text(subnet: SubnetInfo) -> str:
     lines = [f"{subnet.cidr}  gateway {subnet.gateway or 'none'}"]
+    if subnet.cut_off_by is not None:
+        lines.append(f"no way out: the addresses are {subnet.cut_off_by}'s outside")
     if subnet.ranges:
         lines.append(f"gives {', '.join(map(range_text, subnet.ranges))}")
     if subnet.excludes:

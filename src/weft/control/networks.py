@@ -238,7 +238,6 @@ class Networks:
                 wanted,
                 tenant_id=network.tenant_id,
                 family=family,
-                is_internal=spec.is_internal,
                 is_forced=spec.is_forced,
                 others=[other.cidr for other in subnets],
             )

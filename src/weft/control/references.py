@@ -13,6 +13,7 @@ from weft.model.ids import HostId, MacAddress, NameId, NetworkId, RouterId, deri
 from weft.model.records import Host, Network, Port, Router, ServiceTarget, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT_NAME
 from weft.model.service_addresses import GATEWAY_MAC
+from weft.semantics.networks import full_name
 from weft.semantics.routers import full_router_name
 from weft.semantics.tenants import all_tenants, tenants_named
 from weft.store.interface import View
@@ -38,9 +39,8 @@ def find_network(view: View, reference: str) -> Network:
         )
     if found:
         raise ConflictError(f"network {reference}: several ids begin so; give more digits")
-    raise NotFoundError(
-        f"network {reference}: not found{near(reference, (n.name for n in view.list(Network)))}"
-    )
+    names = (full_name(view, network) for network in view.list(Network))
+    raise NotFoundError(f"network {reference}: not found{near(reference, names)}")
 
 
 def networks_meant(view: View, reference: str) -> list[Network]:
@@ -68,7 +68,7 @@ def find_router(view: View, reference: str) -> Router:
     if found:
         ids = ", ".join(sorted(router.id for router in found))
         raise ConflictError(f"router {reference}: several are called so; give one of the ids {ids}")
-    names = (router.name for router in view.list(Router))
+    names = (full_router_name(view, router) for router in view.list(Router))
     raise NotFoundError(f"router {reference}: not found{near(reference, names)}")
 
 
@@ -249,12 +249,13 @@ def host_name(view: View, host_id: HostId) -> str:
 
 
 def network_label(view: View, network_id: NetworkId) -> str:
-    """A network's name, with its id when others have the name too."""
+    """A network's name, with its tenant, and with its id when others have the name too."""
     network = view.get(Network, network_id)
     if network is None:
         return network_id
     others = [n for n in view.by(Network, "name", network.name) if n.tenant_id == network.tenant_id]
-    return f"{network.name} ({network_id})" if len(others) > 1 else network.name
+    name = full_name(view, network)
+    return f"{name} ({network_id})" if len(others) > 1 else name
 
 
 def _ports_named(view: View, reference: str) -> list[Port]:

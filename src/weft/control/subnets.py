@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from msgspec import UNSET
 
 from weft.control.context import Context
+from weft.control.references import network_label
 from weft.control.specs import SubnetSpec
 from weft.errors import ConflictError, ExhaustedError, InvalidError
 from weft.ipam.allocation import next_subnet, overlapping
@@ -18,15 +18,7 @@ from weft.model.ids import SubnetId, TenantId, new_id
 from weft.model.records import HostPrefixes, Network, Subnet
 from weft.model.reserved import why_reserved
 from weft.semantics.networks import is_apart_from_hosts
-from weft.semantics.tenants import tenant_name
 from weft.topology.prefixes import is_in_the_way
-
-
-class _SubnetOwner(NamedTuple):
-    """For whom a subnet is made."""
-
-    tenant_id: TenantId
-    is_internal: bool
 
 
 class Subnets:
@@ -41,17 +33,15 @@ class Subnets:
         *,
         tenant_id: TenantId,
         family: int = 4,
-        is_internal: bool = False,
         is_forced: bool = False,
         others: Iterable[IPNetwork] = (),
         beside: Collection[Subnet] = (),
     ) -> Subnet:
-        """A checked subnet that overlaps no subnet but those in `beside`, and none of the prefixes
-        `others`."""
+        """A checked subnet that overlaps no subnet of its tenant but those in `beside`, and none of
+        the prefixes `others`."""
         cidr = spec.cidr or self._cut(family, others)
         _check_usable(cidr)
-        owner = _SubnetOwner(tenant_id, is_internal)
-        self._check_overlap(cidr, owner, others, beside, is_forced=is_forced)
+        self._check_overlap(cidr, tenant_id, others, beside, is_forced=is_forced)
         return Subnet(
             id=SubnetId(new_id(self._context.random_bytes)),
             cidr=cidr,
@@ -61,6 +51,7 @@ class Subnets:
             excludes=tuple(range_within(cidr, r.first, r.last, "exclude") for r in spec.excludes),
             allocator=Allocator(spec.allocator),
             is_forced=is_forced,
+            is_latecomer=self._is_taken(cidr, tenant_id),
         )
 
     def _cut(self, family: int, others: Iterable[IPNetwork]) -> IPNetwork:
@@ -94,27 +85,18 @@ class Subnets:
     def _check_overlap(
         self,
         cidr: IPNetwork,
-        owner: _SubnetOwner,
+        tenant_id: TenantId,
         others: Iterable[IPNetwork],
         beside: Collection[Subnet],
         *,
         is_forced: bool,
     ) -> None:
-        for subnet in self._context.view.list(Subnet):
-            if subnet in beside or not overlapping(cidr, [subnet.cidr]):
-                continue
-            if self._may_overlap(subnet, owner):
-                continue
-            holder = self._pool_label(subnet)
-            if subnet.tenant_id != owner.tenant_id:
-                tenant = tenant_name(self._context.view, subnet.tenant_id)
-                holder += (
-                    f" of tenant {tenant}, and outside of them nobody tells them apart, unless one "
-                    "is --internal"
+        for subnet in self._overlapped(cidr):
+            if subnet.tenant_id == tenant_id and subnet not in beside:
+                raise ConflictError(
+                    f"subnet {cidr}: overlaps {subnet.cidr} of {self._pool_label(subnet)}; choose "
+                    "another"
                 )
-            raise ConflictError(
-                f"subnet {cidr}: overlaps {subnet.cidr} of {holder}; choose another"
-            )
         other = overlapping(cidr, others)
         if other is not None:
             raise ConflictError(f"subnet {cidr}: overlaps {other} of the same network")
@@ -128,22 +110,35 @@ class Subnets:
                     "choose another, or --force to hide that route from the network"
                 )
 
-    def _may_overlap(self, subnet: Subnet, owner: _SubnetOwner) -> bool:
-        """Subnets of different tenants may overlap when one of their networks, at least, neither
-        has a way out nor a place of a host on it: only what leaves by a host's own routing must not
-        be there twice."""
-        if subnet.tenant_id == owner.tenant_id:
-            return False
-        network = self._context.view.get(Network, subnet.network_id or "")
-        if network is None:
-            return False
-        return owner.is_internal or is_apart_from_hosts(self._context.view, network)
+    def _is_taken(self, cidr: IPNetwork, tenant_id: TenantId) -> bool:
+        """Whether another tenant has some of the addresses, and uses a way out for them."""
+        return any(
+            subnet.tenant_id != tenant_id and self._is_open(subnet)
+            for subnet in self._overlapped(cidr)
+        )
+
+    def _overlapped(self, cidr: IPNetwork) -> Iterator[Subnet]:
+        return (
+            subnet
+            for subnet in self._context.view.list(Subnet)
+            if overlapping(cidr, [subnet.cidr]) is not None
+        )
+
+    def _is_open(self, subnet: Subnet) -> bool:
+        """Whether hosts are reached from there. One that waits for its network may become so."""
+        view = self._context.view
+        network = view.get(Network, subnet.network_id or "")
+        return network is None or not is_apart_from_hosts(view, network)
 
     def _pool_label(self, subnet: Subnet) -> str:
         if subnet.network_id is None:
             return "a pool that waits for its network"
         network = self._context.view.get(Network, subnet.network_id)
-        return f"network {network.name if network else subnet.network_id}"
+        return (
+            f"network {network_label(self._context.view, network.id)}"
+            if network
+            else (f"network {subnet.network_id}")
+        )
 
 
 def _check_usable(cidr: IPNetwork) -> None:

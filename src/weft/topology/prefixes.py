@@ -3,8 +3,9 @@
 Pure functions of the records, so every host comes to the same answers.
 
 Two networks whose subnets overlap cannot both have a way out: the host in between knows a packet by
-its addresses alone. One of them keeps it, the other is cut off (`is_cut_off`) until somebody mends
-it: it forwards inside and between hosts, but nothing leads out of that subnet or into it.
+its addresses alone. One of them keeps it, the other is cut off (`is_cut_off`) as long as that is
+there: it forwards inside, between hosts and by routers, but nothing leads out of that subnet or
+into it. Tenants may have it so; in one tenant it is a conflict.
 
 A network and a host's own bridge, link or route can be told apart, for the host knows by which
 device a connection came; see `is_contested`.
@@ -144,10 +145,7 @@ def is_cut_off(id: SubnetId, view: View) -> bool:
     subnet = view.get(Subnet, id)
     if subnet is None or _network(view, subnet) is None:
         return False
-    return any(
-        other.network_id != subnet.network_id and goes_before(view, other, subnet)
-        for other in overlapping_subnets(view, subnet)
-    )
+    return first_before(view, subnet) is not None
 
 
 @question
@@ -164,8 +162,9 @@ def addresses_with_a_way_out(view: View, port: Port) -> tuple[IPAddress, ...]:
 
 
 def goes_before(view: View, one: Subnet, other: Subnet) -> bool:
-    """Which of two subnets that overlap keeps the way out: that of a network that is not internal,
-    then that whose network has the smaller id. One without a network has none."""
+    """Which of two subnets that overlap keeps the way out: the one that was there when the other
+    was made, then that of a network that is not internal, then that whose network has the smaller
+    id. One without a network has none."""
     ranks = [_rank(view, subnet) for subnet in (one, other)]
     return ranks[0] is not None and (ranks[1] is None or ranks[0] < ranks[1])
 
@@ -185,6 +184,18 @@ def _network(view: View, subnet: Subnet) -> Network | None:
     return None if subnet.network_id is None else view.get(Network, subnet.network_id)
 
 
-def _rank(view: View, subnet: Subnet) -> tuple[bool, str, str] | None:
+def first_before(view: View, subnet: Subnet) -> Subnet | None:
+    """Of another network, that keeps the way out of the subnet's addresses. None: it is its own."""
+    found = (
+        other
+        for other in overlapping_subnets(view, subnet)
+        if other.network_id != subnet.network_id and goes_before(view, other, subnet)
+    )
+    return next(found, None)
+
+
+def _rank(view: View, subnet: Subnet) -> tuple[bool, bool, str, str] | None:
     network = _network(view, subnet)
-    return None if network is None else (network.is_internal, network.id, subnet.id)
+    if network is None:
+        return None
+    return subnet.is_latecomer, network.is_internal, network.id, subnet.id

@@ -222,7 +222,7 @@ def test_pruning_what_is_used_is_refused_and_nothing_is_done(weftd: Weftd) -> No
     weftd.client.send(PortInfo, "POST", "ports", body=request)
     before = records(weftd)
     wanted: list[object] = [{"kind": "network", "name": "more"}]
-    with pytest.raises(InUseError, match="network back: in use by web on host h1"):
+    with pytest.raises(InUseError, match="network shop/back: in use by web on host h1"):
         apply(weftd, wanted, owner="shop", is_pruned=True)
     assert records(weftd) == before
 

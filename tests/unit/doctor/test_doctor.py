@@ -116,6 +116,7 @@ def network(name: str, *cidrs: str) -> NetworkInfo:
             excludes=(),
             allocator=Allocator.WEFT,
             is_forced=False,
+            cut_off_by=None,
         )
         for cidr in cidrs
     )

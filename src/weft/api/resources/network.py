@@ -15,7 +15,7 @@ from weft.api.resources.matching import (
     same_words,
     subnets_fit,
 )
-from weft.api.schema.networks import NetworkDetail, NetworkInfo, NetworkList
+from weft.api.schema.networks import NetworkDetail, NetworkInfo, NetworkList, SubnetInfo
 from weft.control.specs import NetworkChanges, NetworkSpec, Spec
 from weft.errors import (
     ConflictError,
@@ -48,6 +48,12 @@ def flags(one: NetworkInfo) -> str:
     """What is special about it."""
     said = [("internal", one.is_internal), ("exposed", one.is_exposed)]
     return ", ".join(name for name, is_set in said if is_set)
+
+
+def _created(subnet: SubnetInfo) -> str:
+    if subnet.cut_off_by is None:
+        return subnet.cidr
+    return f"{subnet.cidr} (no way out: the addresses are {subnet.cut_off_by}'s outside)"
 
 
 def _full(tenant: str, name: str) -> str:
@@ -167,7 +173,7 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
                 "web --tenant acme",
             ),
             errors=(InvalidError, ConflictError, ExhaustedError),
-            said=lambda one: ", ".join(subnet.cidr for subnet in one.subnets),
+            said=lambda one: ", ".join(map(_created, one.subnets)),
         ),
         "ls": Verb(summary="List networks", examples=("", "--json")),
         "inspect": Verb(summary="A network with its ports and names", errors=(NotFoundError,)),

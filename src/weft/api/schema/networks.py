@@ -31,6 +31,9 @@ class SubnetInfo(Answer, frozen=True, kw_only=True):
     """Who hands out addresses."""
     is_forced: bool
     """Whether an overlap with a route of the host was accepted."""
+    cut_off_by: str | None
+    """The network of another tenant that has these addresses and keeps the way out, so that nothing
+    leads out of this subnet but routers; null: none."""
 
 
 class SubnetList(Answer, frozen=True, kw_only=True):

@@ -102,11 +102,13 @@ def _overlapping(view: View, subnets: Iterable[Subnet]) -> Iterator[tuple[Subnet
 
 
 def _may_overlap(view: View, one: Subnet, other: Subnet) -> bool:
-    """Networks of different tenants, of which one alone needs hosts to know where it is."""
-    networks = [view.get(Network, _network_of(subnet)) for subnet in (one, other)]
-    return one.tenant_id != other.tenant_id and any(
-        network is not None and is_apart_from_hosts(view, network) for network in networks
-    )
+    """Subnets of different tenants where it is settled which has a way out: the one that was there
+    first, or the only one that needs it."""
+    if one.tenant_id == other.tenant_id:
+        return False
+    found = [view.get(Network, _network_of(subnet)) for subnet in (one, other)]
+    apart = [each for each in found if each is None or is_apart_from_hosts(view, each)]
+    return one.is_latecomer != other.is_latecomer or bool(apart)
 
 
 def _host_prefixes(view: View) -> Iterator[Conflict]:

@@ -79,6 +79,8 @@ class Subnet(Record, frozen=True, kw_only=True):
     allocator: Allocator = Allocator.WEFT
     is_forced: bool = False
     """True: somebody accepted that it overlaps a route of the host."""
+    is_latecomer: bool = False
+    """True: when it was made, another tenant had the addresses already, and goes before it."""
 
     def check(self) -> None:
         """See `Record.check`."""
