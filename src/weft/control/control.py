@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from weft.cluster.standing import Members
 from weft.control.addresses import Addresses
-from weft.control.answers.conflicts import Conflict, conflicts
+from weft.control.answers.conflict import Conflict
+from weft.control.answers.conflicts import conflicts
 from weft.control.context import Context
 from weft.control.encryption import Encryption
 from weft.control.followers import Followers

@@ -52,7 +52,7 @@ def check_addresses(
 
 def check_apart(view: View, router: Router) -> None:
     """ConflictError: two networks that a router is connected to have addresses in common."""
-    for one, other in combinations(_all_connections(view, router.id), 2):
+    for one, other in combinations(places_apart(view, router.id), 2):
         if one.network_id != other.network_id and overlaps(one.prefix, other.prefix):
             names = [network_label(view, each.network_id) for each in (one, other)]
             raise ConflictError(
@@ -138,8 +138,8 @@ def _routes_by(view: View, place: RouterPort) -> Iterator[tuple[RouterRoute, Rou
             yield route, router
 
 
-def _all_connections(view: View, router_id: RouterId) -> Iterator[Connection]:
-    """Also where several are of one prefix."""
+def places_apart(view: View, router_id: RouterId) -> Iterator[Connection]:
+    """What a router is connected to, also where several networks have one prefix."""
     for place in view.by(RouterPort, "router_id", router_id):
         for subnet in view.by(Subnet, "network_id", place.network_id):
             for address in place.addresses:

@@ -6,6 +6,7 @@ import random
 from ipaddress import ip_address, ip_network
 
 import pytest
+from msgspec.structs import replace
 
 from tests.surroundings import AtOnce, NothingRuns, WholeSpace, control_alone
 from tests.unit.cluster import Cluster
@@ -15,8 +16,9 @@ from weft.control.control import Control
 from weft.control.router_specs import ConnectionSpec, RouterChanges, RouterSpec, RouteSpec
 from weft.control.specs import NetworkChanges, NetworkSpec, PortSpec, SubnetSpec
 from weft.errors import ConflictError, InUseError, InvalidError, NotFoundError
-from weft.model.ids import HostId
+from weft.model.ids import HostId, RouterId, RouterPortId
 from weft.model.records import Owner, Router, RouterPort, RouterRoute
+from weft.store.interface import Put
 from weft.store.memory import MemoryStore
 
 OWNER = Owner(frontend="cli", reference="test")
@@ -317,3 +319,37 @@ async def test_hosts_that_connect_a_router_at_once_make_one_connection() -> None
     cluster.settle()
     for host in (a, b):
         assert len(list(host.control.view.list(RouterPort))) == 1
+
+
+def conflicts_of(desk: Desk) -> list[tuple[str, str]]:
+    return [(one.kind, one.subject) for one in desk.control.conflicts()]
+
+
+async def test_what_hosts_did_apart_is_shown_with_what_mends_it(desk: Desk) -> None:
+    made = await desk.router("r1", "web")
+    assert not conflicts_of(desk)
+    twin = replace(made, id=RouterId("z" * 32))
+    (place,) = desk.store.list(RouterPort)
+    other = replace(place, id=RouterPortId("z" * 32), router_id=twin.id)
+    await desk.store.write([Put(twin), Put(other)])
+    shown = desk.control.conflicts()
+    assert {(one.kind, one.subject) for one in shown} == {
+        ("router", "r1"),
+        ("router", "10.1.0.1"),
+        ("router", "fd00:1::1"),
+    }
+    assert all(made.id in one.ids and twin.id in one.ids for one in shown)
+    assert f"weft router set {max(made.id, twin.id)} --name NEW-NAME" in [one.fix for one in shown]
+
+
+async def test_networks_that_overlap_on_a_router_are_shown(desk: Desk) -> None:
+    await desk.network("one", "10.7.0.0/24", tenant="acme", is_internal=True)
+    await desk.network("two", "10.7.0.0/16", tenant="labs", is_internal=True, shared_with=["acme"])
+    await desk.router("r1", "acme/one", tenant="acme")
+    (place,) = desk.store.list(RouterPort)
+    two = desk.control.networks.find("labs/two")
+    there = replace(place, id=RouterPortId("y" * 32), network_id=two.id)
+    await desk.store.write([Put(there)])
+    (shown,) = desk.control.conflicts()
+    assert (shown.kind, "overlaps" in shown.reason) == ("router", True)
+    assert shown.fix.startswith("weft router disconnect acme/r1 ")

@@ -30,13 +30,15 @@ class ProblemList(Answer, frozen=True, kw_only=True):
 class ConflictInfo(Answer, frozen=True, kw_only=True):
     """Records that contradict each other, made by hosts that did not know of each other."""
 
-    kind: Literal["name", "subnet", "host-prefix", "address", "lost-network"]
+    kind: Literal["name", "subnet", "host-prefix", "address", "lost-network", "router"]
     """``name``: networks that are called alike; ``subnet``: subnets of networks that overlap;
     ``host-prefix``: a subnet that a host has on a bridge or a link of its own, too; ``address``:
     ports of a network that have one address; ``lost-network``: ports on a network that was
-    removed."""
+    removed; ``router``: routers of one name or one address, or one between networks that
+    overlap."""
     ids: tuple[str, ...]
-    """Of the networks, for ``address`` of the ports, for ``host-prefix`` of network and host."""
+    """Of the networks, for ``router`` of the routers, for ``address`` of the ports, for
+    ``host-prefix`` of network and host."""
     subject: str
     """What they share: the name, the prefix, the address."""
     reason: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
 
+from weft.control.answers.conflict import Conflict
+from weft.control.answers.router_conflicts import router_conflicts
 from weft.control.references import host_name, network_label, workload_and_host
 from weft.ipam.records import is_forgotten
 from weft.model.addresses import IPAddress
@@ -20,30 +21,16 @@ from weft.semantics.networks import is_apart_from_hosts
 from weft.store.interface import View
 from weft.topology.prefixes import contests, goes_before
 
-ConflictKind = Literal["name", "subnet", "host-prefix", "address", "lost-network"]
-
-
-class Conflict(NamedTuple):
-    """Records that contradict each other."""
-
-    kind: ConflictKind
-    ids: tuple[str, ...]
-    """Of networks (``name``, ``subnet``, ``lost-network``) or ports (``address``), ascending; of a
-    network and then of a host (``host-prefix``)."""
-    subject: str
-    """What they share: a name, a prefix, an address; for ``lost-network`` the id of the network."""
-    reason: str
-    fix: str
-
 
 def conflicts(view: View) -> tuple[Conflict, ...]:
-    """All of them. Linear in networks, subnets and ports (but for sorting)."""
+    """All of them. Linear in networks, subnets, ports and routers (but for sorting)."""
     return (
         *_names(view),
         *_subnets(view),
         *_host_prefixes(view),
         *_addresses(view),
         *_lost_networks(view),
+        *router_conflicts(view),
     )
 
 
