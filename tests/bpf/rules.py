@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
+from tests.bpf.image import ANYBODY, Image
 from tests.bpf.world import RED, WORKLOADS, Workload, World
-from weft.engine.ebpf.policy.image import ANYBODY, Image
 from weft.engine.ebpf.policy.points import EVERYTHING, Stretch, icmp, of_family, stretch
 from weft.engine.ebpf.policy.profile import Clause, Profile, word
 from weft.kernel.bpf.layouts import Direction, RuleAction, Tier

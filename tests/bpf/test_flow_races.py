@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.bpf.image import ANYBODY, Image
 from tests.bpf.judged import ACK, ALLOW_ALL, SYN, Judged, segment
 from tests.bpf.rules import TENANT
 from tests.bpf.test_flows import DENIED
 from tests.bpf.world import ANN, BOB, World
-from weft.engine.ebpf.policy.image import ANYBODY, Image
 from weft.engine.ebpf.policy.points import EVERYTHING, stretch
 from weft.engine.ebpf.policy.profile import Clause, Profile, word
 from weft.kernel.bpf import layouts

@@ -103,8 +103,8 @@ def test_a_changed_program_with_new_maps_loses_nothing(
     """An upgrade: weftd starts from another copy of the package, whose maps have other names."""
     shutil.copytree(Path(weft.__file__).parent, tmp_path / "weft")
     names = re.compile(rb"\b([a-z0-9_]+)_v[12]\b(?=[\0\"])")
-    tables = ("engine/ebpf/tables", "engine/ebpf")
-    for folder in (*tables, "kernel", "kernel/bpf", "kernel/bpf/objects"):
+    engine = (f"engine/ebpf{part}" for part in ("", "/tables", "/policy", "/drivers"))
+    for folder in (*engine, "kernel", "kernel/bpf", "kernel/bpf/objects"):
         for file in (tmp_path / "weft" / folder).glob("*.[po]*"):
             file.write_bytes(names.sub(rb"\1_v9", file.read_bytes()))
     before = programs(host)

@@ -10,14 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.engine.ebpf.policy.image import Image
 from weft.engine.ebpf.policy.numbers import Numbers
 from weft.engine.ebpf.policy.points import EVERYTHING, TOP, icmp, point, stretch
 from weft.engine.ebpf.policy.profile import NONE, NOTHING, Clause, Profile, Span, sweep, word
 from weft.engine.ebpf.policy.slots import slot_of
 from weft.errors import ExhaustedError
-from weft.kernel.bpf import layouts
-from weft.kernel.bpf.layouts import Direction, RuleAction, Rules, RulesFlag, Tier
+from weft.kernel.bpf.layouts import RuleAction, Rules, Tier
 
 _TIERS = (Tier.TIER_ADMIN, Tier.TIER_NORMAL, Tier.TIER_BASELINE)
 _END = 20
@@ -181,20 +179,3 @@ def test_addresses_are_spread_over_their_slots() -> None:
     slots = {slot_of(each) for each in addresses}
     assert len(slots) > 800
     assert all(0 <= each < Rules.REMOTE_SLOTS for each in slots)
-
-
-def test_equal_profiles_lie_in_one_place() -> None:
-    image = Image()
-    same = Profile([Clause(*stretch(4, 6), Tier.TIER_NORMAL, word(1, RuleAction.RULE_ALLOW, 1))])
-    image.add_subject(1, 1, {(Direction.INGRESS, atom): same for atom in range(5)})
-    assert len(image.entries["spans_v1"]) == len(same.spans) == 3
-    heads = set(image.entries["heads_v1"].values())
-    assert heads == {layouts.Head(0, 3).encode()}
-    assert len(image.entries["heads_v1"]) == 4, "those of anybody stand in the subject's row"
-
-
-def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(ExhaustedError, match="61 atoms"):
-        Image().add_identity(1, range(61))
-    with pytest.raises(ExhaustedError, match="9 subjects"):
-        Image().add_port(1, range(9), RulesFlag(0))

@@ -72,7 +72,9 @@ class Enforcement:
             names,
             lambda: numbering.end(Kind.RULE),
         )
-        self._port_rules = PortRuleDriver(opener(PORT_RULES.map_name), names, generations)
+        self._port_rules = PortRuleDriver(
+            opener(PORT_RULES.map_name), names, lambda: numbering.end(Kind.ROW), generations
+        )
         self._routes = tuple(
             RouteDriver(table, opener(table.map_name), names, generations.ways_change)
             for table in (ROUTES, ROUTERS)

@@ -9,16 +9,21 @@ from weft.engine.ebpf.map_table import Names
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.tables.port_rules import PORT_RULES, PortRules
 from weft.engine.rows import RowFailure
-from weft.kernel.bpf.maps import Entries
+from weft.kernel.bpf.maps import Elements
 
 
 class PortRuleDriver(MapDriver):
     """See `engine.rows.Driver`."""
 
     def __init__(
-        self, open_map: Callable[[], Entries], names: Names, generations: Generations
+        self,
+        open_map: Callable[[], Elements],
+        names: Names,
+        end: Callable[[], int],
+        generations: Generations,
     ) -> None:
-        super().__init__(PORT_RULES, open_map, names)
+        """`end`: no number of a row is as large."""
+        super().__init__(PORT_RULES, lambda: _First(open_map(), end()), names)
         self._generations = generations
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
@@ -41,3 +46,18 @@ class PortRuleDriver(MapDriver):
             if isinstance(key, PortRules) and key not in failed:
                 self._generations.port_comes(key)
         return failures
+
+
+class _First:
+    """The rows of an array that have been given out, as all that there are; see `maps.Entries`."""
+
+    def __init__(self, elements: Elements, end: int) -> None:
+        self._end = end
+        self.lookup = elements.lookup
+        self.read_first = elements.read_first
+        self.update = elements.update
+        self.delete = elements.delete
+
+    def read(self) -> dict[bytes, bytes]:
+        """All entries."""
+        return self.read_first(self._end)

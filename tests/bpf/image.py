@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from weft.engine.ebpf.map_table import encode_prefix, encode_u32
+from weft.engine.ebpf.policy.editions import filter_of
 from weft.engine.ebpf.policy.profile import Profile, Span
 from weft.errors import ExhaustedError
 from weft.kernel.bpf import layouts
@@ -109,11 +110,3 @@ class Image:
 
     def _put(self, name: str, key: bytes, value: bytes) -> None:
         self.entries[name][key] = value
-
-
-def filter_of(atoms: Iterable[int]) -> tuple[int, ...]:
-    """The bits of atoms that have heads."""
-    words = [0] * (Room.FILTER_BITS // 32)
-    for atom in atoms:
-        words[atom // 32 % len(words)] |= 1 << atom % 32
-    return tuple(words)
