@@ -106,7 +106,7 @@ def test_a_network_whose_prefix_another_has_is_a_problem_and_has_no_way_to_the_h
     (problem,) = weftd.client.get(ProblemList, "problems").problems
     assert problem.kind == "subnet"
     assert "/old has a way out" in problem.reason
-    with pytest.raises(ConflictError, match="overlaps that of network .*/old"):
+    with pytest.raises(ConflictError, match=r"overlaps that of network .*/old"):
         weftd.client.send(PortInfo, "PUT", "networks", "foo", "host", body=ExposeRequest())
 
 

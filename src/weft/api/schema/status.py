@@ -30,12 +30,23 @@ class ProblemList(Answer, frozen=True, kw_only=True):
 class ConflictInfo(Answer, frozen=True, kw_only=True):
     """Records that contradict each other, made by hosts that did not know of each other."""
 
-    kind: Literal["name", "subnet", "host-prefix", "address", "lost-network", "router"]
+    kind: Literal[
+        "name",
+        "subnet",
+        "host-prefix",
+        "address",
+        "lost-network",
+        "router",
+        "group",
+        "rule",
+        "static-port",
+    ]
     """``name``: networks that are called alike; ``subnet``: subnets of networks that overlap;
     ``host-prefix``: a subnet that a host has on a bridge or a link of its own, too; ``address``:
     ports of a network that have one address; ``lost-network``: ports on a network that was
     removed; ``router``: routers of one name or one address, or one between networks that
-    overlap."""
+    overlap; ``group``, ``static-port``: security groups, or static ports, that are called alike;
+    ``rule``: rules of one group about the same flows."""
     ids: tuple[str, ...]
     """Of the networks, for ``router`` of the routers, for ``address`` of the ports, for
     ``host-prefix`` of network and host."""

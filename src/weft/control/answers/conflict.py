@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-ConflictKind = Literal["name", "subnet", "host-prefix", "address", "lost-network", "router"]
+ConflictKind = Literal[
+    "name",
+    "subnet",
+    "host-prefix",
+    "address",
+    "lost-network",
+    "router",
+    "group",
+    "rule",
+    "static-port",
+]
 
 
 class Conflict(NamedTuple):
@@ -12,8 +22,9 @@ class Conflict(NamedTuple):
 
     kind: ConflictKind
     ids: tuple[str, ...]
-    """Of routers (``router``), networks (``name``, ``subnet``, ``lost-network``) or ports
-    (``address``), ascending; of a network and then of a host (``host-prefix``)."""
+    """Of routers (``router``), networks (``name``, ``subnet``, ``lost-network``), ports
+    (``address``, ``static-port``), security groups (``group``) or rules (``rule``), ascending; of a
+    network and then of a host (``host-prefix``)."""
     subject: str
     """What they share: a name, a prefix, an address; for ``lost-network`` the id of the network."""
     reason: str

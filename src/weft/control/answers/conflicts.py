@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from weft.control.answers.conflict import Conflict
+from weft.control.answers.group_conflicts import group_conflicts
 from weft.control.answers.router_conflicts import router_conflicts
 from weft.control.references import host_name, network_label, workload_and_host
 from weft.ipam.records import is_forgotten
@@ -23,7 +24,7 @@ from weft.topology.prefixes import contests, goes_before
 
 
 def conflicts(view: View) -> tuple[Conflict, ...]:
-    """All of them. Linear in networks, subnets, ports and routers (but for sorting)."""
+    """All of them. Linear in networks, subnets, ports, routers and rules (but for sorting)."""
     return (
         *_names(view),
         *_subnets(view),
@@ -31,6 +32,7 @@ def conflicts(view: View) -> tuple[Conflict, ...]:
         *_addresses(view),
         *_lost_networks(view),
         *router_conflicts(view),
+        *group_conflicts(view),
     )
 
 
