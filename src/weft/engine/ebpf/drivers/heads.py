@@ -141,7 +141,10 @@ class HeadDriver:
             try:
                 self._change(subject, those)
             except WeftError as error:
-                failures += [RowFailure(RowKey(self.name, key), str(error)) for key in those]
+                reason = (
+                    f"security group {', '.join(subject)}: its rules stay as they were: {error}"
+                )
+                failures += [RowFailure(RowKey(self.name, key), reason) for key in those]
         return failures
 
     def finish(self) -> None:

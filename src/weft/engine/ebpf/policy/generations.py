@@ -41,6 +41,7 @@ class Generations:
         self._judged: dict[PortRules, None] = {}
         """What is in force."""
         self._by_port: dict[str, dict[PortRules, None]] = {}
+        self._by_vni: dict[int, dict[PortRules, None]] = {}
         self._by_subject: dict[Subject, dict[PortRules, None]] = {}
         self._due: set[int] = set()
         self._is_marked = False
@@ -49,6 +50,7 @@ class Generations:
         """These are the judged ports that there are, as a look has found them."""
         self._judged.clear()
         self._by_port.clear()
+        self._by_vni.clear()
         self._by_subject.clear()
         for rules in judged:
             self._add(rules)
@@ -68,12 +70,12 @@ class Generations:
 
     def network_changed(self, vni: int) -> None:
         """Some port of it does, of which it is not known by which addresses it is found."""
-        if self._judged:
+        if vni in self._by_vni:
             self._note(network_slot(self._numbering.number(Kind.NETWORK, vni)))
 
     def ways_change(self) -> None:
         """Routers may lead elsewhere: an address may be somebody else on another network."""
-        for vni in {rules.vni for rules in self._judged}:
+        for vni in self._by_vni:
             self.network_changed(vni)
 
     def port_comes(self, rules: PortRules) -> None:
@@ -85,6 +87,7 @@ class Generations:
         """This does no more."""
         self._judged.pop(rules, None)
         _remove(self._by_port, rules.ifname, rules)
+        _remove(self._by_vni, rules.vni, rules)
         for subject in rules.subjects:
             _remove(self._by_subject, subject, rules)
         self._note_port(rules)
@@ -134,6 +137,7 @@ class Generations:
     def _add(self, rules: PortRules) -> None:
         self._judged[rules] = None
         self._by_port.setdefault(rules.ifname, {})[rules] = None
+        self._by_vni.setdefault(rules.vni, {})[rules] = None
         for subject in rules.subjects:
             self._by_subject.setdefault(subject, {})[rules] = None
 
