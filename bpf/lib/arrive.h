@@ -173,7 +173,7 @@ static __cold int tell_other_host(struct packet *packet)
 	if (!sender || !sender->tunnel)
 		return TC_ACT_SHOT;
 	tunnel = tunnel_on(sender->way, sender->tunnel);
-	if (!tunnel)
+	if (!tunnel || packet->skb->len > tunnel->mtu + ETH_HLEN)
 		return TC_ACT_SHOT;
 	note_use(tunnel);
 	copy_mac(&packet->destination_mac, &sender->mac);
