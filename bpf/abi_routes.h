@@ -70,7 +70,8 @@ struct route {
 	__u32 table_low;
 	__u32 hop_count;
 	__u32 family; /* 4 or 6: ::/0 is no route for IPv4, though it holds it in the form of IPv6 */
-	__u8 spare[8];
+	__u32 mtu;    /* of the networks where it leads; 0: any */
+	__u8 spare[4];
 	__u32 hops[ROUTE_HOPS * ROUTE_HOP_WORDS]; /* struct next_hop each */
 };
 

@@ -50,7 +50,8 @@ enum done {
 		1
 		<< 0, /* ARP, neighbour discovery and reports of groups: it goes on as others do */
 	JUDGED = 1 << 1, /* the rules let it pass */
-	ROUTED = 1 << 2, /* no router knows a way */
+	ROUTED = 1 << 2, /* no router decides, */
+	LOST = 1 << 3,	 /* or one does, and knows no way */
 };
 
 __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 done)
@@ -75,6 +76,7 @@ __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 done)
 		return MEMBERSHIP;
 	packet.is_judged = done & JUDGED;
 	packet.is_routed = done & ROUTED;
+	packet.is_lost = done & LOST;
 	if (port->flags & PORT_JUDGED && !packet.is_judged && is_ip(&packet))
 		return ask(&packet, FLOW_LEAVES);
 	return send_on(&packet, port);
@@ -119,7 +121,11 @@ static __always_inline int route_or_leave(struct __sk_buff *skb, const struct po
 {
 	int verdict = route_far(skb, port, done & JUDGED);
 
-	return verdict == NEXT ? forward(skb, port, RESOLVED | ROUTED | done) : verdict;
+	if (verdict == FAR)
+		done |= LOST;
+	else if (verdict != NEXT)
+		return verdict;
+	return forward(skb, port, RESOLVED | ROUTED | done);
 }
 
 static __always_inline int decide(struct __sk_buff *skb, const struct port *port)

@@ -23,6 +23,8 @@ enum refusal {
 	REFUSED_HOP_LIMIT, /* it has run out */
 	REFUSED_NO_ROUTE,  /* no router knows the way */
 	REFUSED_ADDRESS,   /* nobody has the address */
+	REFUSED_ISOLATED,  /* as REFUSED_NO_ROUTE: it is in another network, */
+	REFUSED_INTERNAL,  /* or outside, where no way leads */
 };
 
 enum {
@@ -237,6 +239,10 @@ static __always_inline enum drop_reason reason_of(__u32 refusal)
 		return DROP_NO_ROUTE;
 	case REFUSED_ADDRESS:
 		return DROP_UNKNOWN_ADDRESS;
+	case REFUSED_ISOLATED:
+		return DROP_ISOLATED;
+	case REFUSED_INTERNAL:
+		return DROP_INTERNAL;
 	}
 	return DROP_TOO_BIG;
 }

@@ -83,7 +83,8 @@ struct packet {
 		struct member_key member;
 	};
 	bool is_judged; /* rules have let it pass */
-	bool is_routed; /* no router knows a way */
+	bool is_routed; /* no router decides, */
+	bool is_lost;	/* or one does, and knows no way */
 };
 
 /* BERTHS or more: the device has none. */

@@ -94,17 +94,20 @@ static __always_inline int leave_network(struct packet *packet)
 	return leave_from(packet, subnet_of(packet, &packet->source));
 }
 
-/* `subnet`: the sender's. */
+/* `subnet`: the sender's. A router that knows no way tells so. */
 static __always_inline int go_outside(struct packet *packet, const struct port *port,
 				      const struct subnet *subnet)
 {
 	const struct host_prefix *prefix = host_prefix_of(&packet->destination);
 
+	if (prefix && prefix->vni == packet->vni)
+		return drop(packet, DROP_UNKNOWN_ADDRESS);
 	if (prefix)
-		return drop(packet,
-			    prefix->vni == packet->vni ? DROP_UNKNOWN_ADDRESS : DROP_ISOLATED);
+		return packet->is_lost ? refuse_for(packet, REFUSED_ISOLATED)
+				       : drop(packet, DROP_ISOLATED);
 	if (!(port->flags & PORT_OUTSIDE))
-		return drop(packet, DROP_INTERNAL);
+		return packet->is_lost ? refuse_for(packet, REFUSED_INTERNAL)
+				       : drop(packet, DROP_INTERNAL);
 	return leave_from(packet, subnet);
 }
 

@@ -38,6 +38,8 @@ static __always_inline int end_way(struct packet *packet, const struct routing *
 		return refuse_at(packet, routing, REFUSED_ADDRESS);
 	if (routing->hop_limit <= 1)
 		return refuse_at(packet, routing, REFUSED_HOP_LIMIT);
+	if (routing->mtu && exceeds(packet, routing->mtu))
+		return refuse_size(packet, routing->mtu);
 	if (must_ask(packet, endpoint))
 		return ask(packet, FLOW_LEAVES);
 	if (age(packet, hops))
@@ -48,7 +50,7 @@ static __always_inline int end_way(struct packet *packet, const struct routing *
 	return send_to_port(packet, endpoint);
 }
 
-/* NEXT: the router knows no way, so that it is the host's. */
+/* FAR: the router knows no way, so that it is the host's, if anybody's. */
 static __always_inline int follow_way(struct packet *packet)
 {
 	int kind = find_way(packet->skb);
@@ -61,7 +63,7 @@ static __always_inline int follow_way(struct packet *packet)
 	case ROUTE_VIA:
 		return end_way(packet, routing);
 	case ROUTE_NONE:
-		return routing->routers <= 1 ? NEXT : refuse_at(packet, routing, REFUSED_NO_ROUTE);
+		return routing->routers <= 1 ? FAR : refuse_at(packet, routing, REFUSED_NO_ROUTE);
 	case ROUTE_UNREACHABLE:
 		return refuse_at(packet, routing, REFUSED_ADDRESS);
 	case ROUTE_EXPIRED:
@@ -88,8 +90,8 @@ static __always_inline int route_between(struct packet *packet, const struct sub
 	return follow_way(packet);
 }
 
-/* What `route` leaves to a router; it is called where there is stack left for it. NEXT: no router knows a
- * way. */
+/* What `route` leaves to a router; it is called where there is stack left for it. NEXT: no router
+ * decides. FAR: one does, and knows no way. */
 __stage int route_far(struct __sk_buff *skb, const struct port *port, __u32 is_judged)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .is_judged = is_judged };

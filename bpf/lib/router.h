@@ -91,6 +91,7 @@ __stage int pass_router(struct __sk_buff *skb)
 	route = route_to(routing, &routing->destination);
 	if (!route)
 		return ROUTE_NONE;
+	routing->mtu = route->mtu;
 	if (route->kind == ROUTE_CONNECTED) {
 		routing->vni = route->vni;
 		routing->next = routing->destination;

@@ -21,6 +21,7 @@ struct routing {
 	__u32 routers; /* passed */
 	struct address
 		at; /* the last one's, on the network that leads there; zero of the first one */
+	__u32 mtu;  /* of the network where it is delivered; 0: any */
 	__u32 vni;  /* of the network where it is delivered, */
 	struct address next; /* to whoever has this address there */
 

@@ -213,10 +213,13 @@ def fits(way: Way, outcome: Outcome, sender: Workload, source: IPAddress) -> boo
             return outcome[:2] == ("", "no_route")
         case End.LOOP:
             return told and outcome.reason == "ttl"
+        case _ if len(way.steps) > 1:
+            return told and outcome.reason == "no_route"
         case _:
-            if len(way.steps) > 1:
-                return told and outcome.reason == "no_route"
-            return outcome.target == "" and outcome.reason in NOWHERE
+            is_silent = outcome.target == "" and outcome.reason in NOWHERE
+            is_told = told and outcome.reason in ("isolated", "internal")
+            is_unfit = outcome.reason in ("no_route", "spoofed_address")
+            return is_told if way.steps and not is_unfit else is_silent
 
 
 @pytest.mark.parametrize("seed", range(MODELS))

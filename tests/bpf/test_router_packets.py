@@ -106,13 +106,16 @@ def test_what_no_router_knows_goes_where_it_went(routers: World, family: int) ->
     outside = OUTSIDE4 if family == 4 else OUTSIDE6
     sent = routed(ANN, outside)
     assert routers.send(ANN, sent) == ("weft0", "", wire.mac_bytes(WEFT0_MAC) + sent[6:])
-    assert routers.send(ANN, routed(ANN, INA.ipv6))[:2] == ("", "isolated")
+    lost = routed(ANN, INA.ipv6)
+    told = error(ANN.mac, lost, UNREACHABLE, 0, gateway(RED, 6))
+    assert routers.send(ANN, lost) == (ANN.device, "isolated", told)
 
 
 def test_a_network_of_other_routers_stays_apart(routers: World) -> None:
     """INTERNAL has Bob's addresses as well."""
     connect(routers, R2, INTERNAL)
-    assert routers.send(INA, routed(INA, DAN.ipv6))[:2] == ("", "isolated")
+    assert routers.send(INA, routed(INA, DAN.ipv6))[:2] == (INA.device, "isolated")
+    assert routers.send(INA, routed(INA, OUTSIDE6))[:2] == (INA.device, "internal")
     assert routers.send(DAN, routed(DAN, BOB.ipv4)).target == BOB.device
 
 
@@ -252,7 +255,7 @@ def test_a_table_for_a_source(routers: World) -> None:
     assert routers.send(ANN, routed(ANN, OUTSIDE4)).target == DAN.device
     assert routers.send(BOB, routed(BOB, OUTSIDE4)).target == "weft0"
     assert routers.send(BOB, routed(BOB, DAN.ipv4)).target == DAN.device
-    assert routers.send(ANN, routed(ANN, DAN.ipv6))[:2] == ("", "isolated"), "no table of IPv6"
+    assert routers.send(ANN, routed(ANN, DAN.ipv6)).reason == "isolated", "no table of IPv6"
 
 
 def test_a_route_for_all_of_ipv6_is_none_for_ipv4(routers: World) -> None:
@@ -356,6 +359,22 @@ def test_too_large_for_the_way_to_another_host(routers: World, family: int) -> N
     kind = wire.IPV4 if family == 4 else wire.IPV6
     outcome = routers.send(ANN, wire.ether(GATEWAY_MAC, ANN.mac, kind, packet))
     assert outcome[:2] == (ANN.device, "too_big")
+
+
+@BOTH
+def test_too_large_for_the_network_where_it_is_for(routers: World, family: int) -> None:
+    cidr = NETWORK_OF_BLUE[family]
+    put(routers, R1, cidr, RouteKind.ROUTE_CONNECTED, vni=BLUE, mtu_bytes=1280)
+    for size, outcome in ((1200, (DAN.device, "")), (1300, (ANN.device, "too_big"))):
+        body = wire.udp(address(ANN, family), address(DAN, family), (4000, 5000), bytes(size))
+        packet = (
+            wire.ipv4(ANN.ipv4, DAN.ipv4, wire.UDP, body)
+            if family == 4
+            else wire.ipv6(ANN.ipv6, DAN.ipv6, wire.UDP, body)
+        )
+        kind = wire.IPV4 if family == 4 else wire.IPV6
+        sent = wire.ether(GATEWAY_MAC, ANN.mac, kind, packet)
+        assert routers.send(ANN, sent)[:2] == outcome
 
 
 def test_what_arrives_is_of_its_own_network(routers: World) -> None:

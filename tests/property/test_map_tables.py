@@ -180,6 +180,7 @@ ROWS = {
             vnis,
             numbers,
             st.lists(st.builds(NextHopValue, vnis, addresses, hop_tables), max_size=8).map(tuple),
+            st.integers(0, 65535),
         ),
     ),
     ROUTERS.name: (

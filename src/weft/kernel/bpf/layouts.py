@@ -1679,6 +1679,7 @@ class Route(NamedTuple):
     table_low: int = 0
     hop_count: int = 0
     family: int = 0
+    mtu: int = 0
     hops: tuple[int, ...] = (0,) * 64
 
     def encode(self) -> bytes:
@@ -1690,6 +1691,7 @@ class Route(NamedTuple):
             self.table_low,
             self.hop_count,
             self.family,
+            self.mtu,
             *self.hops,
         )
 
@@ -1697,10 +1699,10 @@ class Route(NamedTuple):
     def decode(cls, raw: bytes) -> Route:
         """The opposite of `encode`."""
         values = _ROUTE.unpack(raw)
-        return cls._make((*values[:6], values[6:]))
+        return cls._make((*values[:7], values[7:]))
 
 
-_ROUTE = struct.Struct("<IIIIII8x64I")
+_ROUTE = struct.Struct("<IIIIIII4x64I")
 
 
 class Constants(NamedTuple):
@@ -2157,7 +2159,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("table_low", 12, 4),
         Member("hop_count", 16, 4),
         Member("family", 20, 4),
-        Member("spare", 24, 8),
+        Member("mtu", 24, 4),
+        Member("spare", 28, 4),
         Member("hops", 32, 256),
     ),
     "constants": (

@@ -21,8 +21,9 @@ from weft.engine.rows import Row
 from weft.kernel.bpf.layouts import RouteKind
 from weft.model.addresses import IPNetwork, ip_network
 from weft.model.ids import HostId, NetworkId, RouterId, derived_number
-from weft.model.records import Network, Place, Router, RouterPort
+from weft.model.records import Host, Network, Place, Router, RouterPort
 from weft.model.service_addresses import GATEWAY_MAC
+from weft.semantics.guest import mtu_bytes_of
 from weft.semantics.routers import (
     Connection,
     Entry,
@@ -58,7 +59,7 @@ def compile_router(host_id: HostId, router: Router, view: View) -> Iterator[Row]
         number = _number(router.id, source)
         for entry in view.ask(entries, Table(router.id, source)):
             if source is None or source.version == entry.prefix.version:
-                yield ROUTES.row(RouteKey(number, entry.prefix), _route(view, entry))
+                yield ROUTES.row(RouteKey(number, entry.prefix), _route(host_id, entry, view))
     if found:
         yield from _chooser(router.id, found)
 
@@ -124,13 +125,20 @@ def _chooser(router_id: RouterId, found: tuple[IPNetwork, ...]) -> Iterator[Row]
         yield ROUTES.row(RouteKey(chooser, source), value)
 
 
-def _route(view: View, entry: Entry) -> RouteValue:
+def _route(host_id: HostId, entry: Entry, view: View) -> RouteValue:
     hops = [_next_hop(view, hop) for hop in entry.next_hops]
+    ends = [hop.network_id for hop in entry.next_hops if hop.router_id is None]
+    if entry.network_id is not None:
+        ends.append(entry.network_id)
+    host = view.get(Host, host_id)
+    networks = (view.get(Network, id) for id in ends)
+    sizes = [mtu_bytes_of(each, host) for each in networks if each is not None]
     return RouteValue(
         entry.prefix.version,
         _KINDS[entry.kind],
         vni=_vni(view, entry.network_id) if entry.network_id is not None else 0,
         next_hops=tuple(hops),
+        mtu_bytes=min(sizes, default=0),
     )
 
 

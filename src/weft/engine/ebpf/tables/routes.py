@@ -84,6 +84,8 @@ class RouteValue(NamedTuple):
     """Of ROUTE_SOURCE."""
     next_hops: tuple[NextHopValue, ...] = ()
     """Of ROUTE_VIA."""
+    mtu_bytes: int = 0
+    """Of the networks where it leads. 0: any."""
 
 
 class RouterKey(NamedTuple):
@@ -123,6 +125,7 @@ def _encode(value: RouteValue, _: Names) -> bytes:
         table.low,
         len(value.next_hops),
         value.version,
+        value.mtu_bytes,
         (*words, *room),
     ).encode()
 
@@ -137,6 +140,7 @@ def _decode(raw: bytes, _: Names) -> RouteValue:
         route.vni,
         route.table_high << 32 | route.table_low,
         tuple(_decode_hop(_WORDS.pack(*words)) for words in hops),
+        route.mtu,
     )
 
 
