@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +42,8 @@ from weft.cluster.ask_messages import (
     Failed,
     Piece,
     Taken,
+    decode_body,
+    encode_body,
 )
 from weft.cluster.inquiry import Inquiry, Reply, UnansweredError, Why
 from weft.cluster.relaying import MOST_HOPS
@@ -48,6 +51,7 @@ from weft.cluster.wanted import wanted
 from weft.errors import InvalidError
 from weft.model.addresses import ip_address
 from weft.model.ids import HostId
+from weft.observers.flows.seen import FlowsAsked
 from weft.topology.routes import Route
 
 SOON_S = 0.1
@@ -490,3 +494,15 @@ async def test_relays_in_a_circle_do_not_wait_for_each_other_for_ever(
         # Each asks the two that are farthest, three links away, more often than slots allow.
         far = [(n, names[(int(n) + step) % 7]) for n in names for step in (3, 4)]
         assert all(await asyncio.gather(*(ask(*pair) for pair in far for _ in range(5))))
+
+
+def test_requests_and_answers_hold_addresses() -> None:
+    asked = FlowsAsked(addresses=(ip_address("10.1.0.1"), ip_address("fd00::1")))
+    assert decode_body(encode_body(asked), FlowsAsked) == asked
+
+
+@pytest.mark.parametrize("text", ["10.1.0.999", "fe80::1%eth0", "", "10.1.0.1/24"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    body = msgspec.msgpack.encode([[], [text]])
+    with pytest.raises(InvalidError):
+        decode_body(body, FlowsAsked)

@@ -19,7 +19,6 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Mapping
 from typing import Any, TypeVar
 
-import msgspec
 import structlog
 
 from weft.cluster import ask_messages
@@ -33,6 +32,7 @@ from weft.cluster.ask_messages import (
     Failed,
     Piece,
     Taken,
+    encode_body,
 )
 from weft.cluster.asking import Asking, Request, Slots, read_items
 from weft.cluster.inquiry import Answer, Handler, Inquiry, Reply, UnansweredError, Why
@@ -110,7 +110,7 @@ class Ask:
         most_bytes: int = MOST_BYTES,
     ) -> Answer[A]:
         """What another host answers. UnansweredError names it, the inquiry, and why."""
-        body = msgspec.msgpack.encode(request)
+        body = encode_body(request)
         wait_s, most_bytes = min(wait_s, MOST_WAIT_S), min(most_bytes, MOST_ANSWER_BYTES)
         try:
             if len(body) > MOST_ASKED_BYTES:

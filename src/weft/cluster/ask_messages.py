@@ -22,6 +22,7 @@ from msgspec import Meta, Raw
 
 from weft.cluster.greeting import Number, Text
 from weft.errors import InvalidError
+from weft.model.codec import decode_hook, encode_hook
 
 T = TypeVar("T")
 
@@ -103,10 +104,15 @@ def decode(data: bytes) -> Message:
         raise InvalidError(str(error)) from None
 
 
+def encode_body(request: object) -> bytes:
+    """A request, or an item of an answer, which may hold addresses and prefixes."""
+    return msgspec.msgpack.encode(request, enc_hook=encode_hook)
+
+
 def decode_body(data: bytes, type: type[T]) -> T:
     """A request, or the items of a piece."""
     try:
-        return msgspec.msgpack.decode(data, type=type)
+        return msgspec.msgpack.decode(data, type=type, dec_hook=decode_hook)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidError(str(error)) from None
 
@@ -126,7 +132,7 @@ class Packer:
 
         InvalidError: no piece has room for it.
         """
-        data = encode(item)
+        data = encode_body(item)
         size = len(data)
         if size > PIECE_BYTES - _LEAST_ITEM_BYTES:
             raise InvalidError(f"an item of {size} bytes, a piece has {PIECE_BYTES}")
