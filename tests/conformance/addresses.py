@@ -27,22 +27,23 @@ class Addresses:
         name, _, network = target.partition("@")
         workload = self._scene.workloads.get(name)
         if workload is not None:
-            return self._nth(network or workload.network[0], self._number(name), version)
-        network, _, number = target.partition(".")
-        if network not in self._prefixes or not number.isdigit():
-            raise ValueError(f"{target}: no workload, no NETWORK.N and none of the addresses")
-        return self._nth(network, int(number), version)
+            found = list(self.on(name, network or workload.network[0]))
+        else:
+            network, _, number = target.partition(".")
+            if network not in self._prefixes or not number.isdigit():
+                raise ValueError(f"{target}: no workload, no NETWORK.N and none of the addresses")
+            found = [str(prefix[int(number)]) for prefix in self._prefixes[network]]
+        for address in found:
+            if (":" in address) is (version == 6):
+                return address
+        raise ValueError(f"{target}: it has no address of IPv{version}")
 
     def on(self, name: str, network: str) -> Iterator[str]:
         """All that a workload has on a network."""
+        wanted = self._scene.workloads[name].subnets
         for prefix in self._prefixes[network]:
-            yield str(prefix[self._number(name)])
-
-    def _nth(self, network: str, number: int, version: int) -> str:
-        for prefix in self._prefixes[network]:
-            if prefix.version == version:
-                return str(prefix[number])
-        raise ValueError(f"{network}.{number}: the network has no subnet of IPv{version}")
+            if not wanted or str(prefix) in wanted:
+                yield str(prefix[self._number(name)])
 
     def _number(self, name: str) -> int:
         return self._scene.workloads[name].ip or 11 + list(self._scene.workloads).index(name)

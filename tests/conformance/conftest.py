@@ -46,8 +46,9 @@ def staged(troupe: Troupe) -> Iterator[Staged]:
         if key not in standing:
             if len(standing) == STANDING:
                 standing.popitem(last=False)[1].end()
-            standing[key] = Performance(scene, placement, troupe)
-            standing[key].begin()
+            performance = Performance(scene, placement, troupe)
+            performance.begin()
+            standing[key] = performance
         standing.move_to_end(key)
         return standing[key]
 

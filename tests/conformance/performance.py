@@ -56,7 +56,9 @@ class Performance:
         """Remove everything."""
         self._cast.leave_all()
         self._troupe.agree()
-        self._apply([])
+        routers = [each for each in self._scene.model if each["kind"] == "router"]
+        self._apply([each | {"routes": []} for each in routers], is_pruned=False)
+        self._apply([])  # routers that lead through each other are in use as long as they do
         self._troupe.agree()
 
     def play(self, behaviour: Behaviour, version: int) -> None:

@@ -50,6 +50,8 @@ class Workload(Part, frozen=True):
     """Where it is when the scene is spread over two hosts."""
     ip: int = 0
     """The number of its addresses in their subnets; 0: 11, 12, … in the order of the file."""
+    subnets: tuple[str, ...] = ()
+    """Of its networks, those in which it has addresses; empty: all."""
     groups: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     allows: tuple[str, ...] = ()
@@ -126,9 +128,17 @@ def _document(document: Document, tenant: str) -> Document:
     whose = "name" if document["kind"] == "tenant" else "tenant"
     made = {key: _placed(value, tenant) for key, value in document.items()}
     made[whose] = tenant_name(tenant, document.get(whose, ""))
+    if document["kind"] == "router":
+        made["networks"] = [_connected(each, tenant) for each in made["networks"]]
     if "shared_with" in made:
         made["shared_with"] = [tenant_name(tenant, each) for each in made["shared_with"]]
     return made
+
+
+def _connected(connection: Document, tenant: str) -> Document:
+    """A router's place on a network: of its own tenant, where it says no other."""
+    name = connection["network"]
+    return connection | {"network": name if "/" in name else f"{tenant}/{name}"}
 
 
 def _placed(value: object, tenant: str) -> Any:
