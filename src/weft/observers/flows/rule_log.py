@@ -105,9 +105,9 @@ class RuleLog:
             rule=rule.id,
             network=network.name if network is not None else None,
             protocol=flow.protocol,
-            source=str(flow.source),
+            source=flow.source,
             source_port=flow.source_port,
-            destination=str(flow.destination),
+            destination=flow.destination,
             destination_port=flow.destination_port,
             suppressed=suppressed,
         )
