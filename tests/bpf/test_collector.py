@@ -105,7 +105,7 @@ def test_a_connection_is_told_once_with_both_its_directions(
     exchange(judged, version)
     (flow,) = told(collector)
     ends = (ANN.ipv4, BOB.ipv4) if version == 4 else (ANN.ipv6, BOB.ipv6)
-    assert (flow.source, flow.destination) == ends
+    assert (str(flow.source), str(flow.destination)) == ends
     assert (flow.protocol, flow.source_port, flow.destination_port) == (6, 4000, 80)
     assert (flow.state, flow.network_id, flow.denied_by) == (FlowWord.ESTABLISHED, "red", None)
     assert (flow.packets, flow.answer_packets) == (2, 1)
@@ -179,14 +179,14 @@ def test_denied_attempts_are_told_while_they_last_and_afterwards(
 def test_what_is_asked_for_is_chosen(judged: Judged, collector: Collector) -> None:
     exchange(judged)
     judged.world.send(CYD, segment(CYD, BOB, version=6))
-    ann, cyd = ANN.ipv4, CYD.ipv6
+    ann, cyd = ip_address(ANN.ipv4), ip_address(CYD.ipv6)
 
     def sources(asked: FlowsAsked) -> set[object]:
         return {flow.source for flow in told(collector, asked)}
 
     assert sources(FlowsAsked()) == {ann, cyd}
     assert sources(FlowsAsked(addresses=(ann,))) == {ann}
-    assert sources(FlowsAsked(addresses=(BOB.ipv6,))) == {cyd}
+    assert sources(FlowsAsked(addresses=(ip_address(BOB.ipv6),))) == {cyd}
     assert sources(FlowsAsked(network_ids=("red",))) == {ann, cyd}
     assert sources(FlowsAsked(network_ids=("blue",))) == set()
     assert sources(FlowsAsked(is_denied=False)) == {ann, cyd}

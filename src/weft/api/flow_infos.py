@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 import msgspec
@@ -12,7 +11,7 @@ from weft.api.render import host_of, network_name
 from weft.api.schema import FlowEnd, FlowInfo, FlowRule
 from weft.control.group_rules import text_of
 from weft.control.references import host_name
-from weft.model.addresses import ip_address
+from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.model.records import Network, Port, SecurityGroup, SecurityRule
 from weft.model.records.security import ICMP, ICMPV6, SCTP, TCP, UDP, WITH_PORTS
@@ -63,14 +62,13 @@ def flow_info(context: Context, host: HostId, flow: FlowSeen) -> FlowInfo:
     )
 
 
-def _end(context: Context, flow: FlowSeen, address: str, port: int | None) -> FlowEnd:
+def _end(context: Context, flow: FlowSeen, address: IPAddress, port: int | None) -> FlowEnd:
     found: Port | None = None
-    with contextlib.suppress(ValueError):  # another host has said so, whatever it is
-        for each in context.control.view.by(Port, "addresses", ip_address(address)):
-            if each.network_id == flow.network_id:
-                found = each
+    for each in context.control.view.by(Port, "addresses", address):
+        if each.network_id == flow.network_id:
+            found = each
     return FlowEnd(
-        address=address,
+        address=str(address),
         port=port,
         port_id=found.id if found else None,
         name=found.names[0] if found and found.names else None,

@@ -20,6 +20,7 @@ from weft.api.schema import (
 from weft.cluster.inquiry import UnansweredError
 from weft.control.references import find_host
 from weft.errors import InvalidError, NotFoundError, UnavailableError
+from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.observers.flows.interface import Follower, News, Table
 from weft.observers.flows.seen import FLOWS, FlowsAsked, FlowSeen
@@ -128,7 +129,7 @@ class WatchedFlows:
 
 def _asked(context: Context, query: FlowsQuery) -> FlowsAsked:
     networks: set[str] = set()
-    addresses: tuple[str, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
     if query.network is not None:
         networks.add(context.control.networks.find(query.network).id)
     if query.port is not None:
@@ -136,7 +137,7 @@ def _asked(context: Context, query: FlowsQuery) -> FlowsAsked:
         if networks and port.network_id not in networks:
             raise InvalidError(f"flows: port {query.port} is not on network {query.network}")
         networks.add(port.network_id)
-        addresses = tuple(map(str, port.addresses))
+        addresses = port.addresses
         if not addresses:
             raise InvalidError(f"flows: port {query.port} has no address, so no connections")
     return FlowsAsked(

@@ -23,7 +23,7 @@ from weft.store.interface import Put
 
 HERE, FAR = HostId("a" * 16), HostId("f" * 16)
 RULE = "11111111-2222-4333-8444-555555555555"
-WEB, BOX = "10.9.0.20", "10.9.0.77"
+WEB, BOX = ip_address("10.9.0.20"), ip_address("10.9.0.77")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def flow(weftd: Weftd) -> FlowSeen:
         weftd.client.send(NetworkInfo, "POST", "networks", body=spec)
     send = weftd.client.send
     for name, address in (("web", WEB), ("box", BOX)):
-        body = PortRequest(network="foo", names=(name,), addresses=(ip_address(address),))
+        body = PortRequest(network="foo", names=(name,), addresses=(address,))
         send(PortInfo, "POST", "ports", body=body)
     (foo,) = weftd.store.by(Network, "name", "foo")
     return FlowSeen(
@@ -68,7 +68,7 @@ def test_a_connection_is_named_from_the_records(weftd: Weftd, flow: FlowSeen) ->
     weftd.flows.seen = [replace(flow, ingress_rule=RULE)]
     (info,) = told(weftd).flows
     assert (info.protocol, info.state, info.verdict) == ("tcp", "established", "allowed")
-    assert (info.source.name, info.source.address, info.source.port) == ("web", WEB, 4000)
+    assert (info.source.name, info.source.address, info.source.port) == ("web", str(WEB), 4000)
     assert (info.destination.name, info.destination.port) == ("box", 80)
     assert (info.network, info.hosts) == ("foo", ("h1",))
     assert info.ingress_rule is not None
@@ -189,7 +189,7 @@ def test_hosts_that_do_not_answer_are_named(weftd: Weftd, flow: FlowSeen) -> Non
 
 
 def test_who_watches_is_told_what_comes_and_goes(weftd: Weftd, flow: FlowSeen) -> None:
-    other = replace(flow, network_id="n9", source="10.9.0.99")
+    other = replace(flow, network_id="n9", source=ip_address("10.9.0.99"))
     denied = replace(flow, denied_by=Denial.INGRESS, state=FlowWord.DENIED)
     ended = replace(flow, ended_s=time.time())
 

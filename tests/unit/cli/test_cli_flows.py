@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 
 import pytest
 from msgspec.structs import replace
@@ -23,8 +24,8 @@ def flow(weftd: Weftd, busy: Weft) -> FlowSeen:
     (foo,) = weftd.store.by(Network, "name", "foo")
     return FlowSeen(
         protocol=6,
-        source="10.9.0.77",
-        destination="198.51.100.7",
+        source=ip_address("10.9.0.77"),
+        destination=ip_address("198.51.100.7"),
         source_port=4000,
         destination_port=443,
         network_id=foo.id,

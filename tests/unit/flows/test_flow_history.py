@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from msgspec.structs import replace
 
 from weft.observers.flows.history import History
@@ -9,8 +11,8 @@ from weft.observers.flows.seen import Denial, FlowSeen, FlowWord
 
 FLOW = FlowSeen(
     protocol=6,
-    source="10.1.0.2",
-    destination="10.1.0.3",
+    source=ip_address("10.1.0.2"),
+    destination=ip_address("10.1.0.3"),
     source_port=4000,
     destination_port=80,
     network_id="n1",

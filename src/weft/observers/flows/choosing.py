@@ -5,10 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from functools import cache
-from ipaddress import ip_address
 from typing import NamedTuple
 
-from weft.errors import InvalidError
 from weft.kernel.bpf import flow_table
 from weft.kernel.bpf.flow_table import FlowTable
 from weft.kernel.bpf.layouts import FlowFlag, FlowKind
@@ -47,7 +45,7 @@ class Choice:
         """is_on: whether a place is on one of the networks that are asked for."""
         self._asked = asked
         self._is_on_them = cache(is_on)
-        self._packed = frozenset(map(_packed, asked.addresses))
+        self._packed = frozenset(address.packed for address in asked.addresses)
 
     def of_table(self, table: FlowTable, now: int, jiffies_per_s: int) -> Chosen:
         """Connections in the table, those that began last. now: the clock of the entries."""
@@ -110,10 +108,3 @@ class Choice:
     def _has_address(self, key: bytes, is_ipv6: bool) -> bool:
         length = 16 if is_ipv6 else 4
         return key[:length] in self._packed or key[length : 2 * length] in self._packed
-
-
-def _packed(address: str) -> bytes:
-    try:
-        return ip_address(address).packed
-    except ValueError as error:
-        raise InvalidError(f"flows: {address} is no address") from error

@@ -105,9 +105,9 @@ class RuleLog:
             rule=rule.id,
             network=network.name if network is not None else None,
             protocol=flow.protocol,
-            source=flow.source,
+            source=str(flow.source),
             source_port=flow.source_port,
-            destination=flow.destination,
+            destination=str(flow.destination),
             destination_port=flow.destination_port,
             suppressed=suppressed,
         )

@@ -9,10 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from weft.cluster.inquiry import Inquiry
+from weft.model.addresses import IPAddress
 from weft.model.values import Count, Id, PortNumber, Protocol, UnixSeconds
 
-AddressText = Annotated[str, Meta(max_length=45, pattern=r"^[0-9a-f:.]{2,45}\Z")]
-"""As `ipaddress` writes it, if the host that says it is one of good will."""
 MOST = 10_000
 """Connections that one host tells at once."""
 
@@ -44,8 +43,8 @@ class FlowSeen(msgspec.Struct, frozen=True, array_like=True):
     """One connection, as one host has seen it. `source` is who began it."""
 
     protocol: Protocol
-    source: AddressText
-    destination: AddressText
+    source: IPAddress
+    destination: IPAddress
     source_port: PortNumber
     """Of ICMP the identifier."""
     destination_port: PortNumber
@@ -75,7 +74,7 @@ class FlowsAsked(msgspec.Struct, frozen=True, array_like=True):
 
     network_ids: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
     """On one of these. Empty: on any."""
-    addresses: Annotated[tuple[AddressText, ...], Meta(max_length=200)] = ()
+    addresses: Annotated[tuple[IPAddress, ...], Meta(max_length=200)] = ()
     """With one of these at either end. Empty: with any."""
     is_denied: bool | None = None
     """None: whether or not."""

@@ -82,8 +82,8 @@ class Telling:
         back = answer.flow if answer is not None else None
         return FlowSeen(
             protocol=first.protocol,
-            source=str(first.source),
-            destination=str(first.destination),
+            source=first.source,
+            destination=first.destination,
             source_port=first.source_port,
             destination_port=first.destination_port,
             network_id=self._network(first),
