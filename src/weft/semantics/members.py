@@ -99,35 +99,49 @@ def _labels(selector: Selector) -> Iterator[Label | None]:
 
 
 def groups_of_each(view: View, ports: Iterable[Port]) -> dict[PortId, list[SecurityGroup]]:
-    """The groups of many ports at once, by name: linear in the ports, times the groups that
-    select."""
-    tenants: dict[NetworkId, tuple[TenantId, list[SecurityGroup]]] = {}
+    """The groups of many ports at once, by name. Linear in the ports and in the groups of their
+    tenants, as far as these select by a label's value."""
+    networks = {network.id: network.tenant_id for network in view.list(Network)}
+    selecting: dict[TenantId, Mapping[Label | None, tuple[SecurityGroup, ...]]] = {}
     found: dict[PortId, list[SecurityGroup]] = {}
     for port in ports:
-        if port.network_id not in tenants:
-            tenants[port.network_id] = _selecting_on(view, port.network_id)
-        tenant_id, selecting = tenants[port.network_id]
+        tenant_id = networks.get(port.network_id, TenantId(""))
+        if tenant_id not in selecting:
+            groups = view.by(SecurityGroup, "tenant_id", tenant_id)
+            selecting[tenant_id] = by_label((g, g.selector) for g in groups if g.selector)
         named = (view.get(SecurityGroup, id) for id in port.groups)
-        groups = {each.id: each for each in named if each and each.tenant_id == tenant_id}
-        groups.update((each.id, each) for each in selecting if is_member(port, each))
-        found[port.id] = sorted(groups.values(), key=lambda each: (each.name, each.id))
+        chosen = {each.id: each for each in named if each and each.tenant_id == tenant_id}
+        for label in (None, *port.labels):
+            for group in selecting[tenant_id].get(label, ()):
+                if is_member(port, group):
+                    chosen[group.id] = group
+        found[port.id] = sorted(chosen.values(), key=lambda each: (each.name, each.id))
     return found
 
 
 def members_of(view: View, group: SecurityGroup) -> list[Port]:
-    """A group's members, by id. Linear in those that name it, and in the ports where it selects."""
+    """A group's members, by id. Linear in those that name it or have a label that it selects by;
+    without such a label, in the ports where it selects."""
     found = {port.id: port for port in view.by(Port, "groups", group.id)}
-    if group.selector is not None:
-        networks = group.networks or [
-            network.id for network in view.by(Network, "tenant_id", group.tenant_id)
-        ]
-        for network_id in networks:
-            found.update((port.id, port) for port in view.by(Port, "network_id", network_id))
+    found.update((port.id, port) for port in _selectable(view, group))
     return [
         port
         for _, port in sorted(found.items())
         if is_member(port, group) and _tenant_of(view, port) == group.tenant_id
     ]
+
+
+def _selectable(view: View, group: SecurityGroup) -> Iterator[Port]:
+    """Ports among which are all that a group selects."""
+    labels = list(_labels(group.selector)) if group.selector is not None else []
+    if None not in labels:
+        for label in labels:
+            yield from view.by(Port, "labels", label)
+        return
+    for network_id in group.networks or [
+        network.id for network in view.by(Network, "tenant_id", group.tenant_id)
+    ]:
+        yield from view.by(Port, "network_id", network_id)
 
 
 def is_member(port: Port, group: SecurityGroup) -> bool:
@@ -142,14 +156,6 @@ def is_member(port: Port, group: SecurityGroup) -> bool:
 def is_selected(port: Port, selector: Selector) -> bool:
     """Whether a port's labels are as a selector requires."""
     return all(_has(port.labels, requirement) for requirement in selector.requirements)
-
-
-def _selecting_on(view: View, network_id: NetworkId) -> tuple[TenantId, list[SecurityGroup]]:
-    network = view.get(Network, network_id)
-    if network is None:
-        return TenantId(""), []
-    groups = view.by(SecurityGroup, "tenant_id", network.tenant_id)
-    return network.tenant_id, [each for each in groups if each.selector is not None]
 
 
 def _tenant_of(view: View, port: Port) -> TenantId | None:

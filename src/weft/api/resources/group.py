@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from weft.errors import (
 )
 from weft.model.ids import NetworkId
 from weft.model.records import Host, Network, Port, SecurityGroup, SecurityRule
-from weft.semantics.members import members_of
+from weft.semantics.members import groups_of_each, members_of
 from weft.semantics.tenants import tenant_name, tenants_named
 from weft.store.interface import View
 
@@ -84,8 +85,10 @@ def _network_name(view: View, id: NetworkId) -> str:
     return network.name if network is not None else id
 
 
-def _info(context: Context, group: SecurityGroup) -> GroupInfo:
+def _info(context: Context, group: SecurityGroup, member_count: int | None = None) -> GroupInfo:
     view = context.control.view
+    if member_count is None:
+        member_count = len(members_of(view, group))
     return GroupInfo(
         id=group.id,
         name=group.name,
@@ -97,13 +100,15 @@ def _info(context: Context, group: SecurityGroup) -> GroupInfo:
         networks=tuple(_network_name(view, id) for id in group.networks),
         denied=tuple(direction.value for direction in group.denied),
         rule_count=len(tuple(view.by(SecurityRule, "group_id", group.id))),
-        member_count=len(members_of(view, group)),
+        member_count=member_count,
     )
 
 
 def _list(context: Context, query: GroupQuery) -> GroupList:
-    found = context.control.groups.list(query.tenant)
-    return GroupList(groups=tuple(_info(context, group) for group in found))
+    view, found = context.control.view, context.control.groups.list(query.tenant)
+    every = groups_of_each(view, view.list(Port)).values()
+    counts = Counter(group.id for groups in every for group in groups)
+    return GroupList(groups=tuple(_info(context, group, counts[group.id]) for group in found))
 
 
 def _detail(context: Context, group: SecurityGroup) -> GroupDetail:
