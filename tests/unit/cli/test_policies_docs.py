@@ -31,7 +31,7 @@ def test_the_pages_commands_work_in_order(weftd: Weftd, weft: Weft) -> None:
     assert "rule     allow ingress tcp 5432 from group:app" in shown
     assert "member   store on back" in shown
     assert "app1" in ran["weft port ls --group shop/app"].out
-    (shown,) = re.findall(r"^    (app1 on back.*\n(?:      .*\n)+)", PAGE, re.MULTILINE)
+    (shown,) = re.findall(r"^    (app1 on shop/back.*\n(?:      .*\n)+)", PAGE, re.MULTILINE)
     assert ran[DENIED[1]].out == shown.replace("\n    ", "\n")
     assert "rule" in ran["weft policy test front app1 --tcp 8080"].out
     assert "it is in security group shop/app" in ran["weft why app1.back"].out
