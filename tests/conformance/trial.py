@@ -13,6 +13,8 @@ from tests.system.workload import PATIENCE
 
 ANSWER_S = 2.0 * PATIENCE
 """Within this what is to come has come."""
+EARLY_S = 0.15 * PATIENCE
+"""The same while a change is on its way: then it is sent again."""
 SILENCE_S = 0.06 * PATIENCE
 """After this, and after all else of the same steps has come, what has not come does not come. The
 kernel takes some twenty microseconds, and has taken them before `send` is back."""
@@ -29,15 +31,18 @@ class Trial:
         self._attempts: list[Attempt] = []
         self._holders: list[dict[str, bool]] = []
 
-    def wrong(self) -> list[str]:
-        """Send all, and tell of each that is not as expected how it is instead."""
+    def wrong(self, answer_s: float) -> list[str]:
+        """Send all, and tell of each that is not as expected how it is instead.
+
+        answer_s: within this what is to come has come.
+        """
         for _ in self._cast.heard():
             pass  # what is left of earlier ones
         try:
             for probe, _ in self._pairs:
                 self._holders.append(self._cast.holders(probe.target, self._version))
                 self._attempts.append(begun(probe, self._cast.ends(probe, self._version)))
-            self._follow()
+            self._follow(answer_s)
             return [
                 f"{probe.sender} -> {probe.target} {probe.kind} {probe.number}:"
                 f" {outcome.word}, but: {attempt}"
@@ -48,11 +53,11 @@ class Trial:
             for attempt in self._attempts:
                 attempt.close()
 
-    def _follow(self) -> None:
+    def _follow(self, answer_s: float) -> None:
         """Read taps and sockets until all is clear."""
         begun_s = time.monotonic()
         is_silent = any(needs_time(outcome) for _, outcome in self._pairs)
-        while (passed_s := time.monotonic() - begun_s) < ANSWER_S:
+        while (passed_s := time.monotonic() - begun_s) < answer_s:
             self._listen()
             fitting = [
                 fits(attempt, outcome, self._names)
