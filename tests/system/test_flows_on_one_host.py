@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.system.tcp import Connection, call, serve
-from tests.system.workload import NewNetwork, NewWorkload, Workload, until
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, until
 from weft.api.schema import NetworkInfo
 from weft.lab.host import LabHost, weft_command
 
@@ -80,6 +82,17 @@ def followed(host: LabHost) -> Iterator[list[dict[str, Any]]]:
         child.wait()
         reader.join()
         output.close()
+
+
+def metrics(host: LabHost) -> str:
+    connection = http.client.HTTPConnection("weftd", timeout=20 * PATIENCE)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect(str(host.api_socket))
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
 
 
 @pytest.mark.smoke
@@ -150,3 +163,27 @@ def test_who_follows_hears_of_connections(
         until("all of them are told", heard, timeout_s=60)
         ended = next(line["flow"] for line in lines if line["event"] == "ended")
         assert ended["packets"] > 3
+
+
+def test_what_a_rule_logs_is_in_the_log_and_counted(
+    server: Workload, client: Workload, weft: Weft, host: LabHost
+) -> None:
+    rule = "drop ingress tcp 90 log 5/s"
+    weft("group", "rule", "add", "web", rule)
+    assert call(client, server.address4, 90) == "silent"
+
+    def logged() -> list[str]:
+        lines = host.weftd_log.read_text().splitlines()
+        return [line for line in lines if "destination_port=90" in line]
+
+    until("it is logged", lambda: bool(logged()), timeout_s=60)
+    assert all("group=web" in line and "verdict=denied" in line for line in logged())
+    found = json.loads(weft("group", "rule", "ls", "web", "--json"))["rules"]
+    (id,) = (each["id"] for each in found if each["text"].startswith("drop ingress tcp 90"))
+    (line,) = (
+        line
+        for line in metrics(host).splitlines()
+        if line.startswith("weft_rule_drops_total") and id in line
+    )
+    assert 'group="web"' in line
+    assert float(line.split()[-1]) >= 1
