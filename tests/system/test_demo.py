@@ -26,7 +26,7 @@ def name() -> Iterator[str]:
 def demo(name: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [*weft_command(), "lab", "demo", "--name", name, *words]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=100 * PATIENCE, check=False
+        command, capture_output=True, text=True, timeout=200 * PATIENCE, check=False
     )
 
 
@@ -42,6 +42,11 @@ def test_demo_works_twice_and_leaves_nothing(name: str) -> None:
         "✓ an HTTP request by name",
         "✓ the outside of the host, by address",
         "✓ the outside, by name",
+        "✓ acme: from web to api, through the router",
+        "✓ globex: from api to db, through the router",
+        "the db of globex",
+        "✓ globex: not from web to db",
+        "✓ which rule it was",
         "✓ h3 is cut off, and seen to be",
         "✓ the others go on",
         "✓ h3 is back",

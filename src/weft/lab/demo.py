@@ -14,6 +14,7 @@ from weft.lab.demonstration import CLIENT, NETWORK, Demonstration
 from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab, Progress
 from weft.lab.layout import host_names
+from weft.lab.stage import Stage
 
 
 def run_demo(name: str, hosts: int) -> bool:
@@ -24,7 +25,7 @@ def run_demo(name: str, hosts: int) -> bool:
     console.print("[bold]Weft: real containers on a network of their own[/bold]\n")
     try:
         lab.up(hosts, has_docker=True)
-        Demonstration(lab, lab.hosts(), console).run()
+        Demonstration(lab, lab.hosts(), Stage(console)).run()
     except (WeftError, ExceptionGroup) as error:
         console.print(f"[bold red]failed:[/bold red] {escape(str(error))}")
         console.print(_logs(lab, hosts), markup=False, soft_wrap=True)
