@@ -22,17 +22,33 @@ from weft.engine.plumbing.tables.devices import DEVICES
 from weft.engine.plumbing.tables.wireguard import WIREGUARD, WIREGUARD_PEERS
 from weft.kernel import netns, sysctl
 from weft.model.addresses import ip_address, ip_network
-from weft.model.choices import TransportProtocol
-from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
+from weft.model.choices import Action, Direction, PeerKind, TransportProtocol
+from weft.model.ids import (
+    GroupId,
+    HostId,
+    MacAddress,
+    NetworkId,
+    PortId,
+    RouterId,
+    RouterPortId,
+    RuleId,
+    SubnetId,
+    Vni,
+)
 from weft.model.records import (
     AllowedAddress,
     Host,
     HostPrefixes,
     Network,
     Owner,
+    Peer,
     Port,
     PublishedPort,
     Record,
+    Router,
+    RouterPort,
+    SecurityGroup,
+    SecurityRule,
     Subnet,
     Veth,
 )
@@ -69,6 +85,28 @@ SUBNETS = (
         cidr=ip_network("10.6.0.0/16"),
         network_id=INNER.id,
         gateway=ip_address("10.6.0.1"),
+    ),
+)
+
+
+GUARDED = (
+    SecurityGroup(id=GroupId("00000000-0000-4000-8000-000000000001"), name="guarded"),
+    SecurityRule(
+        id=RuleId("00000000-0000-4000-8000-000000000002"),
+        group_id=GroupId("00000000-0000-4000-8000-000000000001"),
+        direction=Direction.INGRESS,
+        action=Action.ALLOW,
+        peer=Peer(kind=PeerKind.CIDR, cidr=ip_network("10.5.0.0/16")),
+    ),
+)
+ROUTED = (
+    Router(id=RouterId("r1"), name="r1"),
+    RouterPort(
+        id=RouterPortId("r1-foo"),
+        router_id=RouterId("r1"),
+        network_id=FOO.id,
+        mac=MacAddress("02:00:00:00:02:01"),
+        addresses=(ip_address("10.5.0.250"),),
     ),
 )
 
@@ -135,7 +173,7 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
 ) -> None:
     desired = rows_of(
         port(1, path=new_netns(), multicast_groups=(ip_address("239.1.1.1"),)),
-        port(2),
+        port(2, groups=(GUARDED[0].id,)),
         port(3, INNER, new_netns()),
         port(
             4,
@@ -153,6 +191,8 @@ def test_desired_becomes_actual_and_a_second_look_finds_nothing(
                 ),
             ),
         ),
+        *GUARDED,
+        *ROUTED,
         OTHER,
         port(5, host_id=OTHER.id, multicast_groups=(ip_address("ff05::1"),)),
         HostPrefixes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from weft.engine.ebpf.compile.subjects import atoms_of_place
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.macs import MACS, MacKey, MacValue
 from weft.engine.ebpf.tables.routes import (
@@ -74,9 +75,11 @@ def compile_router_port(host_id: HostId, place: RouterPort, view: View) -> Itera
         for connection in view.ask(connections, place.router_id)
         if connection.address in place.addresses and not _is_gateway(view, connection)
     ]
+    atoms = atoms_of_place(host_id, network, view)
     for address in own:
         yield ADDRESSES.row(
-            AddressKey(network.vni, address), AddressValue(mac=place.mac, is_gateway=True)
+            AddressKey(network.vni, address),
+            AddressValue(mac=place.mac, is_gateway=True, atoms=atoms),
         )
     if own:
         table = router_table(view, place.router_id)
