@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from weft.control.specs import AttachSpec, PortChanges
 from weft.model.addresses import ip_address
 from weft.model.records import AllowedAddress
 
+MAX_AT_ONCE = 4
 _SERVICES: Mapping[str, type[TcpService | UdpService]] = {"tcp": TcpService, "udp": UdpService}
 
 
@@ -56,11 +58,18 @@ class Cast:
         self._players: dict[str, Player] = {}
         self._services: dict[tuple[str, str, str, int], Service] = {}
 
-    def enter(self, name: str) -> None:
-        """Plug a workload in."""
-        wanted = self._scene.workloads[name]
-        place = self._troupe.lend(wanted.host if self._placement == "two" else 1)
-        player = self._players[name] = Player(wanted, place, {}, [])
+    def enter(self, *names: str) -> None:
+        """Plug workloads in, all at once: on the second host each waits for its addresses."""
+        for name in names:
+            wanted = self._scene.workloads[name]
+            place = self._troupe.lend(wanted.host if self._placement == "two" else 1)
+            self._players[name] = Player(wanted, place, {}, [])
+        with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
+            list(pool.map(self._plug_in, names))
+
+    def _plug_in(self, name: str) -> None:
+        player = self._players[name]
+        wanted, place = player.what, player.place
         place.set_forwarding(wanted.forwards)
         for network in wanted.network:
             before = place.devices()
@@ -88,11 +97,10 @@ class Cast:
 
     def restore(self) -> None:
         """Have everybody here, as the case file has them."""
-        for name, wanted in self._scene.workloads.items():
-            if name not in self._players:
-                self.enter(name)
-                continue
-            player = self._players[name]
+        here = list(self._players.items())
+        self.enter(*(name for name in self._scene.workloads if name not in self._players))
+        for name, player in here:
+            wanted = self._scene.workloads[name]
             for port in player.ports.values():
                 changes = PortChanges(groups=wanted.groups, labels=wanted.labels)
                 api = self._troupe.api(player.place.number)

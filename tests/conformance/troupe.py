@@ -17,7 +17,7 @@ from weft.lab.lab import Lab
 
 ENGINES: Mapping[str, Mapping[str, Setting]] = {"ebpf": {}}
 """What weftd is told so that it takes that engine."""
-_SETTINGS = {"docker": False, "reconcile_s": 2.0, "rest_s": 0.2}
+_SETTINGS = {"docker": False, "reconcile_s": 20.0, "rest_s": 0.2}
 
 
 class Troupe:
