@@ -231,7 +231,10 @@ static __always_inline __u32 read_quote(struct __sk_buff *skb, struct inquiry *i
 	if (size > sizeof(inquiry->told_quote))
 		size = sizeof(inquiry->told_quote);
 	size &= ~3U;
-	if (!size || bpf_skb_load_bytes(skb, ETH_HLEN, inquiry->told_quote, size))
+	/* Older verifiers do not conclude from `size` being something that it is more than nothing. */
+	asm volatile("" : "+r"(size));
+	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, inquiry->told_quote, size))
 		return 0;
 	return size;
 }
@@ -248,7 +251,8 @@ __cold_stage int make_prohibited4(struct __sk_buff *skb)
 		return -1;
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct iphdr) + sizeof(told->icmp);
-	if (!size || size > sizeof(inquiry->told_quote) || set_length(skb, ETH_HLEN + room + size))
+	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote) ||
+	    set_length(skb, ETH_HLEN + room + size))
 		return -1;
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
@@ -277,7 +281,8 @@ __cold_stage int make_prohibited6(struct __sk_buff *skb)
 		return -1;
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct ipv6hdr) + sizeof(told->icmp);
-	if (!size || size > sizeof(inquiry->told_quote) || set_length(skb, ETH_HLEN + room + size))
+	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote) ||
+	    set_length(skb, ETH_HLEN + room + size))
 		return -1;
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);

@@ -33,7 +33,7 @@ from weft.engine.reads import (
     touched,
 )
 from weft.model.records import Record
-from weft.store.asking import Failed, circle, failure
+from weft.store.asking import Failed, circle, failure, is_circle
 from weft.store.interface import Changed, Question, QuestionError, View
 
 log = structlog.get_logger()
@@ -114,6 +114,8 @@ class Questions:
         self._is_circling = False
         """Some questions have waited for each other. In circles nothing is deeper than the rest, so
         from then on all that a question asks is looked at before its turn."""
+        self._reworded: set[Asked] = set()
+        """Questions in circles whose readers have been told of other words in this update."""
         self._open: dict[Asked, None] = {}
         """Those that are being answered, each waiting for the next."""
         self._unread: set[Asked] = set()
@@ -145,6 +147,7 @@ class Questions:
     def update(self, changed: Sequence[Changed]) -> Stale:
         """Take changes of the view, which already shows them; returns whom they concern."""
         self._found = found = Stale(set(), {})
+        self._reworded.clear()
         for read, elements in touched(changed).items():
             if read in self._readings and self._differs(read, elements):
                 self._tell(read, elements)
@@ -274,13 +277,17 @@ class Questions:
             self._take_turn(asked)
         is_known = asked in self._answers
         self._answers[asked] = answer
-        if is_known and answer != former and not self._is_round_again(former, answer):
+        if is_known and answer != former and not self._is_round_again(asked, former, answer):
             self._tell(asked, _flipped(former, answer))
 
-    def _is_round_again(self, former: object, answer: object) -> bool:
-        """Whether it differs in words alone, as circles do that have questions in common: by which
-        one it was come to."""
-        return self._is_circling and isinstance(former, Failed) and isinstance(answer, Failed)
+    def _is_round_again(self, asked: Asked, former: object, answer: object) -> bool:
+        """Whether it differs in words alone, as circles do that have questions in common, by which
+        one it was come to; and its readers have been told of other words already."""
+        if not (self._is_circling and is_circle(former) and is_circle(answer)):
+            return False
+        is_again = asked in self._reworded
+        self._reworded.add(asked)
+        return is_again
 
 
 def _flipped(former: object, answer: object) -> set[Hashable] | None:

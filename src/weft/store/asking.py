@@ -15,6 +15,7 @@ from weft.store.interface import Question, QuestionError, View
 R = TypeVar("R", bound=Record)
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+_CIRCLE = "questions go round in a circle"
 
 
 class Failed(NamedTuple):
@@ -85,7 +86,12 @@ def circle(asked: Iterable[tuple[object, Hashable]]) -> QuestionError:
     names = [name_of(question, key) for question, key in asked]
     first = names.index(min(names))
     names = [*names[first:], *names[:first], names[first]]
-    return QuestionError(f"questions go round in a circle: {' -> '.join(names)}")
+    return QuestionError(f"{_CIRCLE}: {' -> '.join(names)}")
+
+
+def is_circle(answer: object) -> bool:
+    """Whether there is no answer because questions wait for each other."""
+    return isinstance(answer, Failed) and answer.reason.startswith(_CIRCLE)
 
 
 def name_of(question: object, key: Hashable) -> str:
