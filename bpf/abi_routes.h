@@ -11,6 +11,7 @@
 /* Of what names a table. */
 enum table_flag {
 	TABLE_OF_SOURCES = 1 << 0, /* it says which table holds, by the packet's source */
+	SUBNET_CUT_OFF = 1 << 1,   /* nothing is routed into or out of it, but by a router */
 };
 
 /* routers_v1: (VNI, MAC of a router) -> its table. With the gateways' MAC: the table for senders that

@@ -84,7 +84,7 @@ static __always_inline int leave_from(struct packet *packet, const struct subnet
 {
 	if (!subnet)
 		return drop(packet, DROP_SPOOFED_ADDRESS);
-	if (is_zero_address(&subnet->gateway))
+	if (is_zero_address(&subnet->gateway) || subnet->flags & SUBNET_CUT_OFF)
 		return drop(packet, DROP_NO_ROUTE);
 	return put_on_weft0(packet);
 }

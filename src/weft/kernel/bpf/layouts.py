@@ -395,6 +395,7 @@ class TableFlag(IntFlag):
     """enum table_flag."""
 
     TABLE_OF_SOURCES = 0x1
+    SUBNET_CUT_OFF = 0x2
 
 
 class RouteKind(IntEnum):

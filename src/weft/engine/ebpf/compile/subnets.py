@@ -29,7 +29,7 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
         return
     is_open, gateway = not view.ask(is_cut_off, subnet.id), subnet.gateway
     router = gateway_table(view, network.id, subnet.cidr)
-    way_out = SubnetValue(gateway if is_open else None, router)
+    way_out = SubnetValue(gateway, router, is_cut_off=not is_open)
     yield SUBNETS.row(SubnetKey(network.vni, subnet.cidr), way_out)
     if gateway is not None:
         yield ADDRESSES.row(

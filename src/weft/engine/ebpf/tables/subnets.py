@@ -29,11 +29,13 @@ class SubnetKey(NamedTuple):
 
 
 class SubnetValue(NamedTuple):
-    """`gateway` None: nothing is routed into or out of it, but by a router."""
+    """Without a gateway nothing is routed into or out of it, but by a router."""
 
     gateway: IPAddress | None
     router: RouterTable = NO_TABLE
     """Of the router that is its gateway."""
+    is_cut_off: bool = False
+    """It is as if it had no gateway, but for what a gateway tells senders."""
 
 
 def _encode_key(key: SubnetKey, _: Names) -> bytes:
@@ -49,13 +51,15 @@ def _decode_key(raw: bytes, _: Names) -> SubnetKey:
 def _encode(value: SubnetValue, _: Names) -> bytes:
     router = value.router
     gateway = encode_address(value.gateway)
-    return layouts.Subnet(gateway, router.high, router.low, router.flags).encode()
+    flags = router.flags | (layouts.TableFlag.SUBNET_CUT_OFF.value if value.is_cut_off else 0)
+    return layouts.Subnet(gateway, router.high, router.low, flags).encode()
 
 
 def _decode(raw: bytes, _: Names) -> SubnetValue:
     subnet = layouts.Subnet.decode(raw)
     router = table_of(subnet.table_high, subnet.table_low, subnet.flags)
-    return SubnetValue(decode_address(subnet.gateway), router)
+    is_cut_off = bool(subnet.flags & layouts.TableFlag.SUBNET_CUT_OFF)
+    return SubnetValue(decode_address(subnet.gateway), router, is_cut_off)
 
 
 SUBNETS: MapTable[SubnetKey, SubnetValue] = MapTable(
