@@ -22,6 +22,7 @@ from tests.bpf.overlay import (
     source_port_of,
     vxlan,
 )
+from tests.bpf.routers import error
 from tests.bpf.test_routing import frame
 from tests.bpf.test_switching import udp4, udp6
 from tests.bpf.world import ANN, BOB, MTU, RED, WEFT0_MAC, Workload, World
@@ -56,10 +57,18 @@ def test_routed_packet_has_the_gateways_mac_and_one_hop_less(
     assert outcome == ("uplink", "", expected)
 
 
-def test_routed_packet_at_its_last_hop_is_dropped(world: World) -> None:
+@pytest.mark.parametrize(
+    ("destination", "gateway"),
+    [(FAR_ROUTED.ipv4, "10.1.0.1"), (FAR_ROUTED.ipv6, "fd00:1::1")],
+)
+def test_routed_packet_at_its_last_hop_is_answered_here(
+    world: World, destination: str, gateway: str
+) -> None:
+    """The gateway is where the hop limit runs out (RFC 1812, section 5.3.1): nothing leaves."""
     connect(world)
-    packet = frame(GATEWAY_MAC, ANN.mac, ANN, FAR_ROUTED.ipv4, 1)
-    assert world.send(ANN, packet)[:2] == ("", "ttl")
+    packet = frame(GATEWAY_MAC, ANN.mac, ANN, destination, 1)
+    told = error(ANN.mac, packet, (11, 3), 0, gateway)
+    assert world.send(ANN, packet) == (ANN.device, "ttl", told)
 
 
 @UNDERLAYS
