@@ -56,6 +56,8 @@ class Cast:
         self._placement = placement
         self._troupe = troupe
         self._players: dict[str, Player] = {}
+        self._changed: set[str] = set()
+        """Whose ports may have other groups and labels than the case file says."""
         self._services: dict[tuple[str, str, str, int], Service] = {}
 
     def enter(self, *names: str) -> None:
@@ -66,6 +68,8 @@ class Cast:
             self._players[name] = Player(wanted, place, {}, [])
         with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
             list(pool.map(self._plug_in, names))
+        self._troupe.agree()
+        self._wait_known()
 
     def _plug_in(self, name: str) -> None:
         player = self._players[name]
@@ -97,14 +101,16 @@ class Cast:
 
     def restore(self) -> None:
         """Have everybody here, as the case file has them."""
-        here = list(self._players.items())
-        self.enter(*(name for name in self._scene.workloads if name not in self._players))
-        for name, player in here:
-            wanted = self._scene.workloads[name]
+        missing = [name for name in self._scene.workloads if name not in self._players]
+        for name in self._changed & self._players.keys():
+            wanted, player = self._scene.workloads[name], self._players[name]
             for port in player.ports.values():
                 changes = PortChanges(groups=wanted.groups, labels=wanted.labels)
                 api = self._troupe.api(player.place.number)
                 api.send(PortInfo, "PATCH", "ports", port.id, body=changes)
+        self._changed.clear()
+        if missing:
+            self.enter(*missing)
 
     def ends(self, probe: Probe, version: int) -> Ends:
         """From where to where a probe goes."""
@@ -113,8 +119,9 @@ class Cast:
         )
         return Ends(self._players[probe.sender].place, source, destination)
 
-    def port(self, name: str) -> tuple[str, int]:
-        """The id of a workload's first port, and the number of its host."""
+    def changed_port(self, name: str) -> tuple[str, int]:
+        """The id of a workload's first port, and the number of its host, to change it there."""
+        self._changed.add(name)
         player = self._players[name]
         return player.port.id, player.place.number
 
@@ -149,7 +156,7 @@ class Cast:
                 for packet in tap.seen():
                     yield name, packet
 
-    def wait_known(self) -> None:
+    def _wait_known(self) -> None:
         """Wait until each is told where the others of its network are."""
         for name, player in self._players.items():
             for other, there in self._players.items():

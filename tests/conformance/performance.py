@@ -101,7 +101,6 @@ class Performance:
     def _settle(self) -> None:
         self._changed_s = time.monotonic()
         self._troupe.agree()
-        self._cast.wait_known()
 
     def _check(self, lines: Sequence[tuple[str, str]], version: int) -> None:
         """Send all, and see what becomes of them; again, while a change may be on its way."""
@@ -149,7 +148,7 @@ class Performance:
         for number, word in enumerate(words):
             match = _PORT.fullmatch(word)
             if match is not None:
-                words[number], host = self._cast.port(match[1])
+                words[number], host = self._cast.changed_port(match[1])
         done = CliRunner().invoke(cli, words, env=self._troupe.environment(host))
         assert done.exit_code == 0, f"weft {line}: {done.output}{done.exception}"
 
