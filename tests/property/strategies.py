@@ -165,14 +165,17 @@ _groups = st.lists(
     unique=True,
 ).map(tuple)
 forgotten_hosts = st.builds(ForgottenHost, id=_host_ids, name=_texts)
-_tenant_ids = st.sampled_from(["default", "acme"]).map(tenant_id)
-_group_ids = st.builds(lambda n: GroupId(f"group{n}"), _few)
-_ids_of_groups = st.lists(_group_ids, max_size=2, unique=True).map(lambda ids: tuple(sorted(ids)))
+tenant_ids = st.sampled_from(["default", "acme"]).map(tenant_id)
+group_ids = st.builds(lambda n: GroupId(f"group{n}"), _few)
+_ids_of_groups = st.lists(group_ids, max_size=2, unique=True).map(lambda ids: tuple(sorted(ids)))
+_label_values = st.one_of(st.sampled_from(["", "x"]), _texts)
+"""Few enough that selectors find ports."""
+labels = st.tuples(_tokens, _label_values)
 _directions = st.lists(st.sampled_from(Direction), max_size=2, unique=True).map(tuple)
 _counts = st.none() | _few
 tenants = st.builds(
     Tenant,
-    id=_tenant_ids,
+    id=tenant_ids,
     name=_network_names,
     quota=st.builds(Quota, ports=_counts, networks=_counts, addresses=_counts, rules=_counts),
     denied=_directions,
@@ -184,26 +187,32 @@ selectors = st.builds(
             Requirement,
             key=_tokens,
             operator=st.sampled_from(Operator),
-            values=st.lists(_texts, max_size=2).map(tuple),
+            values=st.lists(_label_values, max_size=2).map(tuple),
         ),
         max_size=2,
     ).map(tuple),
 )
 security_groups = st.builds(
     SecurityGroup,
-    id=_group_ids,
+    id=group_ids,
     name=_network_names,
-    tenant_id=_tenant_ids,
+    tenant_id=tenant_ids,
     selector=st.none() | selectors,
     networks=st.lists(_network_ids, max_size=1).map(tuple),
     denied=_directions,
 )
+prefixes_of_peers: st.SearchStrategy[IPNetwork] = st.one_of(
+    prefixes,
+    st.sampled_from(
+        [IPv4Network("0.0.0.0/0"), IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/16")]
+    ),
+)
 _peers = st.one_of(
     st.builds(Peer, kind=st.sampled_from([PeerKind.ANY, PeerKind.OTHER])),
-    st.builds(Peer, kind=st.just(PeerKind.GROUP), group_id=_group_ids),
+    st.builds(Peer, kind=st.just(PeerKind.GROUP), group_id=group_ids),
     st.builds(Peer, kind=st.just(PeerKind.NETWORK), network_id=_network_ids),
     st.builds(Peer, kind=st.just(PeerKind.PORTS), selector=selectors),
-    prefixes.flatmap(
+    prefixes_of_peers.flatmap(
         lambda cidr: st.builds(
             Peer,
             kind=st.just(PeerKind.CIDR),
@@ -231,7 +240,7 @@ security_rules = st.builds(
     ports=st.none() | st.tuples(_port_numbers, _port_numbers),
     types=st.none() | st.tuples(_few, st.none() | _few),
     id=st.builds(lambda n: RuleId(f"rule{n}"), st.integers(0, 9)),
-    group_id=_group_ids,
+    group_id=group_ids,
     direction=st.sampled_from(Direction),
     action=st.sampled_from(Action),
     tier=st.sampled_from(Tier),
@@ -250,11 +259,11 @@ networks = st.builds(
     vni=st.integers(1, 4).map(Vni),
     is_internal=st.booleans(),
     mtu_bytes=st.none() | st.integers(576, 9000),
-    tenant_id=_tenant_ids,
+    tenant_id=tenant_ids,
     multicast=st.sampled_from(Multicasting),
     multicast_groups=_groups,
     denied=st.none() | _directions,
-    shared_with=st.lists(_tenant_ids, max_size=1).map(tuple),
+    shared_with=st.lists(tenant_ids, max_size=1).map(tuple),
     is_strict=st.booleans(),
 )
 subnets = st.builds(
@@ -291,7 +300,7 @@ ports = st.builds(
     slot=st.none() | st.integers(0, 5),
     addresses=st.lists(addresses, max_size=3, unique=True).map(tuple),
     names=st.lists(_labels, max_size=2).map(tuple),
-    labels=st.lists(st.tuples(_tokens, _texts), max_size=2).map(tuple),
+    labels=st.lists(labels, max_size=2).map(tuple),
     groups=_ids_of_groups,
     allowed=st.lists(
         st.builds(AllowedAddress, cidr=prefixes, mac=st.none() | macs), max_size=2
@@ -439,7 +448,7 @@ lease_votes = st.builds(
 lease_returns = st.builds(LeaseReturn, id=_hosts, host_id=_hosts, generation=_few)
 _router_ids = st.builds(lambda n: RouterId(f"router{n}"), _few)
 routers = st.builds(
-    Router, id=_router_ids, name=_network_names, tenant_id=_tenant_ids, description=_texts
+    Router, id=_router_ids, name=_network_names, tenant_id=tenant_ids, description=_texts
 )
 router_ports = st.builds(
     RouterPort,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Hashable, Iterator
 from importlib import import_module
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,15 +13,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tests.property.strategies import HOSTS, prefixes
+from tests.property.strategies import (
+    HOSTS,
+    addresses,
+    group_ids,
+    labels,
+    prefixes,
+    prefixes_of_peers,
+    security_rules,
+    tenant_ids,
+)
 from tests.property.test_compiler import applied, batches
 from weft.engine.compiler import Compiler
+from weft.engine.ebpf.compile import subjects
+from weft.engine.ebpf.policy.atoms import Atom, meant_by
 from weft.engine.questions import Questions
 from weft.engine.reads import Asked, Beginning, FoundBy
 from weft.engine.rows import Each, Row
-from weft.model.ids import MacAddress, NetworkId, PortId, RouterId, SubnetId, Vni
-from weft.model.records import Host, Network, Owner, Place, Port
-from weft.semantics.members import groups_of
+from weft.model.addresses import IPNetwork
+from weft.model.ids import (
+    HostId,
+    MacAddress,
+    NetworkId,
+    PortId,
+    RouterId,
+    SubnetId,
+    TenantId,
+    Vni,
+)
+from weft.model.records import Host, Network, Owner, Place, Port, SecurityRule
+from weft.semantics import members
 from weft.semantics.places import hosts_on, slot_count
 from weft.semantics.routers import (
     Table,
@@ -51,17 +73,60 @@ hosts = st.sampled_from(HOSTS)
 networks = st.integers(0, 3).map(lambda n: NetworkId(f"net{n}"))
 routers = st.integers(0, 3).map(lambda n: RouterId(f"router{n}"))
 of_a_host = st.builds(HostPrefix, hosts, prefixes)
+places = st.builds(Place, networks, hosts)
+port_ids = st.integers(0, 7).map(lambda n: PortId(f"port{n}"))
+shares = st.builds(subjects.Share, hosts, tenant_ids)
+
+
+def _named(rule: SecurityRule, tenant_id: TenantId) -> st.SearchStrategy[Atom]:
+    meant = meant_by(rule, tenant_id)
+    return st.nothing() if meant is None or meant.atom is None else st.just(meant.atom)
+
+
+named_atoms = st.builds(_named, security_rules, tenant_ids).flatmap(lambda found: found)
+"""Whom rules can name."""
+
+
+def _bucket_of(host_id: HostId, atom: Atom) -> subjects._Bucket:
+    return subjects._Bucket(host_id, hash(atom) % subjects._BUCKETS)
+
+
+def _block_of(share: subjects.Share, prefix: IPNetwork) -> subjects._Block:
+    return subjects._Block(share, subjects._block(prefix, prefix.prefixlen))
+
+
 KEYS: dict[Question[Any, Any], st.SearchStrategy[Hashable]] = {
+    members._all_selecting: tenant_ids,
+    members._selecting: st.builds(members.Labelled, tenant_ids, st.none() | labels),
+    members.groups_of: port_ids,
+    members.tenant_of_group: group_ids,
+    subjects._all_naming: shares,
+    subjects._bucket: st.builds(_bucket_of, hosts, named_atoms),
+    subjects._buckets: hosts,
+    subjects._cidrs: shares,
+    subjects._cidrs_in: st.builds(_block_of, shares, prefixes_of_peers),
+    subjects._has_groups: st.just(""),
+    subjects._named_on: hosts,
+    subjects._names_ports: hosts,
+    subjects._naming: st.builds(subjects._Labelled, hosts, tenant_ids, st.none() | labels),
+    subjects._subjects_at: places,
+    subjects.atoms_of_prefix: st.builds(
+        subjects.Covered, hosts, tenant_ids, prefixes_of_peers | addresses.map(ip_network)
+    ),
+    subjects.is_judging: places,
+    subjects.is_named: st.builds(subjects.Named, hosts, named_atoms),
+    subjects.peers_of: group_ids,
+    subjects.policy_of: port_ids,
+    subjects.subjects_on: hosts,
     connections: routers,
     data_routes: hosts,
     domain: networks,
     entries: st.builds(Table, routers, st.none() | prefixes),
     gateway_routers: networks,
-    groups_of: st.integers(0, 7).map(lambda n: PortId(f"port{n}")),
     hosts_on: networks,
     is_contested: of_a_host,
     is_cut_off: st.integers(0, 3).map(lambda n: SubnetId(f"sub{n}")),
-    is_led_to: st.builds(Place, networks, hosts),
+    is_led_to: places,
     is_on_a_link: of_a_host,
     networks_of: routers,
     neighbour: st.builds(Path, hosts, hosts),
@@ -70,7 +135,7 @@ KEYS: dict[Question[Any, Any], st.SearchStrategy[Hashable]] = {
     routes: hosts,
     says_neighbours: hosts,
     sources: routers,
-    slot_count: st.builds(Place, networks, hosts),
+    slot_count: places,
     takes_underlay: of_a_host,
 }
 """Of every question keys that its answer may hang on."""
