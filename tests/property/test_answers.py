@@ -23,7 +23,8 @@ from tests.property.strategies import (
     security_rules,
     tenant_ids,
 )
-from tests.property.test_compiler import applied, batches
+from tests.property.test_compiler import applied
+from tests.property.worlds import batches
 from weft.engine.compiler import Compiler
 from weft.engine.ebpf.compile import subjects
 from weft.engine.ebpf.policy.atoms import Atom, meant_by
@@ -69,7 +70,7 @@ from weft.topology.prefixes import (
 )
 from weft.topology.routes import data_routes, routes
 
-hosts = st.sampled_from(HOSTS)
+hosts = st.sampled_from((*HOSTS, HOSTS[0], HOSTS[0]))
 networks = st.integers(0, 3).map(lambda n: NetworkId(f"net{n}"))
 routers = st.integers(0, 3).map(lambda n: RouterId(f"router{n}"))
 of_a_host = st.builds(HostPrefix, hosts, prefixes)
@@ -193,7 +194,7 @@ def follow(batches: list[list[Change]], wanted: list[Asked]) -> None:
 @given(data=st.data())
 @settings(max_examples=40)
 def test_a_remembered_answer_is_a_fresh_one(asked: Question[Any, Any], data: st.DataObject) -> None:
-    wanted = data.draw(st.lists(KEYS[asked], min_size=1, max_size=4, unique=True))
+    wanted = data.draw(st.lists(KEYS[asked], min_size=1, max_size=8, unique=True))
     follow(data.draw(batches), [Asked(asked, key) for key in wanted])
 
 

@@ -5,62 +5,16 @@ from collections.abc import Hashable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.strategies import (
-    HOSTS,
-    clusters,
-    forgotten_hosts,
-    host_prefixes,
-    hosts,
-    multicast_memberships,
-    neighbours,
-    networks,
-    ports,
-    records,
-    security_groups,
-    security_rules,
-    subnets,
-    tenants,
-)
+from tests.property.strategies import HOSTS, records
+from tests.property.worlds import batches
 from weft.engine.compiler import Compiler
 from weft.engine.difference import difference
 from weft.engine.ebpf.compile import functions
 from weft.engine.rows import RowChanges
-from weft.store.interface import Change, Delete, Put
+from weft.store.interface import Change
 from weft.store.memory import MemoryStore
 
 Tables = dict[str, dict[Hashable, Hashable]]
-
-compiled = st.one_of(
-    ports,
-    ports,
-    ports,
-    multicast_memberships,
-    multicast_memberships,
-    networks,
-    security_groups,
-    security_groups,
-    security_rules,
-    security_rules,
-    security_rules,
-    tenants,
-    subnets,
-    hosts,
-    hosts,
-    neighbours,
-    neighbours,
-    forgotten_hosts,
-    clusters,
-    host_prefixes,
-    host_prefixes,
-)
-changes = st.one_of(
-    st.builds(Put, compiled),
-    st.builds(Put, compiled),
-    st.builds(lambda record: Delete(type(record), record.id), compiled),
-)
-"""Not `compiled.map`: of that, one_of makes a branch for each kind of record, and hardly any puts
-are left."""
-batches = st.lists(st.lists(changes, min_size=1, max_size=3), min_size=5, max_size=40)
 
 
 def applied(rows: Tables, difference: RowChanges) -> Tables:
