@@ -33,7 +33,7 @@ static __always_inline int refuse(struct packet *packet, const struct port *port
 	return verdict;
 }
 
-static __always_inline int send_on(struct packet *packet, const struct port *port)
+static __always_inline int send_on(struct packet *packet)
 {
 	int verdict = NEXT;
 
@@ -41,7 +41,7 @@ static __always_inline int send_on(struct packet *packet, const struct port *por
 		return FLOOD;
 	if (!is_same_mac(&packet->destination_mac, &gateway_mac))
 		verdict = switch_frame(packet);
-	return verdict != NEXT ? verdict : route(packet, port);
+	return verdict != NEXT ? verdict : ROUTE;
 }
 
 /* What has been done about a packet when it is looked at again. */
@@ -75,16 +75,42 @@ __stage int forward(struct __sk_buff *skb, const struct port *port, __u32 done)
 	    !is_multicast_mac(&packet.destination_mac))
 		return MEMBERSHIP;
 	packet.is_judged = done & JUDGED;
-	packet.is_routed = done & ROUTED;
-	packet.is_lost = done & LOST;
 	if (port->flags & PORT_JUDGED && !packet.is_judged && is_ip(&packet))
 		return ask(&packet, FLOW_LEAVES);
-	return send_on(&packet, port);
+	return send_on(&packet);
+}
+
+/* What `forward` leaves to the gateway; its source is checked. */
+__stage int send_routed(struct __sk_buff *skb, const struct port *port, __u32 done)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	struct routing *routing = routing_of(skb);
+	int verdict;
+
+	if (!port || !routing)
+		return TC_ACT_SHOT;
+	packet.vni = port->vni;
+	packet.is_judged = done & JUDGED;
+	packet.is_routed = done & ROUTED;
+	packet.is_lost = done & LOST;
+	verdict = parse(&packet);
+	if (verdict != NEXT)
+		return verdict;
+	forget_kind(&packet, routing);
+	return route(&packet, port);
+}
+
+static __always_inline int forward_anywhere(struct __sk_buff *skb, const struct port *port,
+					    __u32 done)
+{
+	int verdict = forward(skb, port, done);
+
+	return verdict == ROUTE ? send_routed(skb, port, done) : verdict;
 }
 
 static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struct port *port)
 {
-	int verdict = forward(skb, port, 0);
+	int verdict = forward_anywhere(skb, port, 0);
 
 	if (verdict == ARP)
 		verdict = handle_arp(skb, port);
@@ -92,7 +118,7 @@ static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struc
 		verdict = handle_nd(skb, port);
 	else if (verdict == MEMBERSHIP && port)
 		verdict = handle_unicast_membership(skb, port->vni);
-	return verdict == NEXT ? forward(skb, port, RESOLVED) : verdict;
+	return verdict == NEXT ? forward_anywhere(skb, port, RESOLVED) : verdict;
 }
 
 /* To a MAC that nobody has. */
@@ -125,7 +151,7 @@ static __always_inline int route_or_leave(struct __sk_buff *skb, const struct po
 		done |= LOST;
 	else if (verdict != NEXT)
 		return verdict;
-	return forward(skb, port, RESOLVED | ROUTED | done);
+	return send_routed(skb, port, RESOLVED | ROUTED | done);
 }
 
 static __always_inline int decide(struct __sk_buff *skb, const struct port *port)
@@ -144,7 +170,7 @@ static __always_inline int decide(struct __sk_buff *skb, const struct port *port
 	if (verdict == JUDGE) {
 		verdict = track(skb);
 		if (verdict == NEXT)
-			verdict = forward(skb, port, RESOLVED | JUDGED);
+			verdict = forward_anywhere(skb, port, RESOLVED | JUDGED);
 		if (verdict == FAR)
 			verdict = route_or_leave(skb, port, JUDGED);
 	}

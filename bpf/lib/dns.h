@@ -18,6 +18,7 @@
 #include "packet.h"
 #include "parse.h"
 #include "port.h"
+#include "router.h"
 #include "server_address.h"
 #include "tcp.h"
 
@@ -209,9 +210,13 @@ static __always_inline int redirect_query(struct packet *packet, __be16 source_p
 __stage int send_query(struct __sk_buff *skb)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+	struct routing *routing = routing_of(skb);
 	__be16 ports[2];
 
-	if (parse(&packet) != NEXT || !load_ports(&packet, ports))
+	if (!routing || parse(&packet) != NEXT)
+		return drop(&packet, DROP_MALFORMED);
+	forget_kind(&packet, routing);
+	if (!load_ports(&packet, ports))
 		return drop(&packet, DROP_MALFORMED);
 	return redirect_query(&packet, ports[0]);
 }

@@ -33,6 +33,7 @@
 
 #define REJECTED (-111) /* likewise: dropped, and its sender is to be told, see reject.h */
 #define FAR	 (-112) /* as ARP: it is for another network, see route_far.h */
+#define ROUTE	 (-113) /* as ARP: a gateway or router is to send it on, see route.h */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))

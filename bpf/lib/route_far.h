@@ -50,14 +50,27 @@ static __always_inline int end_way(struct packet *packet, const struct routing *
 	return send_to_port(packet, endpoint);
 }
 
-/* FAR: the router knows no way, so that it is the host's, if anybody's. */
-static __always_inline int follow_way(struct packet *packet)
+/* Where a way begins: at the router that the packet was sent to. False: it was sent to none. */
+__stage int begin_way(struct __sk_buff *skb, __u32 vni)
 {
-	int kind = find_way(packet->skb);
-	struct routing *routing = routing_of(packet->skb);
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .vni = vni };
+	struct routing *routing = routing_of(skb);
 
-	if (!routing)
-		return TC_ACT_SHOT;
+	if (!routing || parse(&packet) != NEXT)
+		return false;
+	routing->source = packet.source;
+	routing->destination = packet.destination;
+	routing->hop_limit = packet.hop_limit;
+	if (!begin_at(routing, vni, &packet.destination_mac, subnet_of(&packet, &packet.source)))
+		return false;
+	routing->flow =
+		flow_hash(skb, routing, packet.protocol, packet.is_fragment ? 0 : packet.l4);
+	return true;
+}
+
+/* FAR: the router knows no way, so that it is the host's, if anybody's. */
+static __always_inline int end_of(struct packet *packet, const struct routing *routing, int kind)
+{
 	switch (kind) {
 	case ROUTE_CONNECTED:
 	case ROUTE_VIA:
@@ -73,39 +86,25 @@ static __always_inline int follow_way(struct packet *packet)
 	return drop(packet, DROP_NO_ROUTE);
 }
 
-/* By the router that the packet was sent to, if it was sent to one. `subnet`: the sender's. */
-static __always_inline int route_between(struct packet *packet, const struct subnet *subnet)
-{
-	struct routing *routing = routing_of(packet->skb);
-
-	if (!routing)
-		return TC_ACT_SHOT;
-	routing->source = packet->source;
-	routing->destination = packet->destination;
-	routing->hop_limit = packet->hop_limit;
-	if (!begin_at(routing, packet->vni, &packet->destination_mac, subnet))
-		return NEXT;
-	routing->flow = flow_hash(packet->skb, routing, packet->protocol,
-				  packet->is_fragment ? 0 : packet->l4);
-	return follow_way(packet);
-}
-
 /* What `route` leaves to a router; it is called where there is stack left for it. NEXT: no router
  * decides. FAR: one does, and knows no way. */
 __stage int route_far(struct __sk_buff *skb, const struct port *port, __u32 is_judged)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex, .is_judged = is_judged };
-	const struct subnet *subnet;
-	int verdict;
+	struct routing *routing = routing_of(skb);
+	int kind, verdict;
 
-	if (!port)
+	if (!port || !routing)
 		return TC_ACT_SHOT;
 	packet.vni = port->vni;
+	if (!begin_way(skb, packet.vni))
+		return NEXT;
+	kind = find_way(skb);
 	verdict = parse(&packet);
 	if (verdict != NEXT)
 		return verdict;
-	subnet = subnet_of(&packet, &packet.source);
-	return route_between(&packet, subnet);
+	forget_kind(&packet, routing);
+	return end_of(&packet, routing, kind);
 }
 
 #endif

@@ -15,6 +15,31 @@ static __always_inline struct routing *routing_of(struct __sk_buff *skb)
 	return bpf_map_lookup_elem(&routings_v1, &at);
 }
 
+/* So that the verifier takes packets of all kinds for one, and walks through what follows once: it has
+ * learned the one or the other of each by parsing, and here that is of no use. */
+static __always_inline void forget_kind(struct packet *packet, struct routing *routing)
+{
+	routing->l4 = packet->l4;
+	routing->packet_end = packet->end;
+	routing->ports[0] = packet->source_port;
+	routing->ports[1] = packet->destination_port;
+	routing->protocol = packet->protocol;
+	routing->icmp_type = packet->icmp_type;
+	routing->behind_fragment = packet->behind_fragment;
+	routing->is_fragment = packet->is_fragment;
+	routing->is_later_fragment = packet->is_later_fragment;
+	asm volatile("" ::: "memory");
+	packet->l4 = routing->l4;
+	packet->end = routing->packet_end;
+	packet->source_port = routing->ports[0];
+	packet->destination_port = routing->ports[1];
+	packet->protocol = routing->protocol;
+	packet->icmp_type = routing->icmp_type;
+	packet->behind_fragment = routing->behind_fragment;
+	packet->is_fragment = routing->is_fragment;
+	packet->is_later_fragment = routing->is_later_fragment;
+}
+
 static __always_inline __u32 mixed(__u32 hash, __u32 word)
 {
 	hash = (hash ^ word) * 0x9e3779b1;

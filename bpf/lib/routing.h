@@ -4,6 +4,8 @@
 #ifndef WEFT_ROUTING_H
 #define WEFT_ROUTING_H
 
+#include <stdbool.h>
+
 #include "../abi.h"
 
 struct routing {
@@ -24,6 +26,16 @@ struct routing {
 	__u32 mtu;  /* of the network where it is delivered; 0: any */
 	__u32 vni;  /* of the network where it is delivered, */
 	struct address next; /* to whoever has this address there */
+
+	/* Of the packet; see forget_kind. */
+	__u32 l4;
+	__u32 packet_end;
+	__be16 ports[2];
+	__u8 protocol;
+	__u8 icmp_type;
+	__u8 behind_fragment;
+	bool is_fragment;
+	bool is_later_fragment;
 
 	struct route_key key;
 	struct mac_key mac;

@@ -10,6 +10,7 @@
 #include "encap.h"
 #include "packet.h"
 #include "parse.h"
+#include "router.h"
 
 /* Where the packet's destination address is; NULL: not at a port, nor the host's own place. */
 static __always_inline const struct endpoint *endpoint_of_address(struct packet *packet)
@@ -50,11 +51,15 @@ __cold_stage int send_stray(struct __sk_buff *skb, __u32 vni, __u32 is_judged)
 		.vni = vni,
 		.is_judged = is_judged,
 	};
+	struct routing *routing = routing_of(skb);
 	const struct endpoint *endpoint;
 	int verdict = parse(&packet);
 
 	if (verdict != NEXT)
 		return verdict;
+	if (!routing)
+		return TC_ACT_SHOT;
+	forget_kind(&packet, routing);
 	endpoint = endpoint_of_address(&packet);
 	if (!endpoint || endpoint->ifindex == packet.ifindex)
 		return drop(&packet, DROP_UNKNOWN_MAC);
