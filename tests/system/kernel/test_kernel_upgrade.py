@@ -11,7 +11,16 @@ import pytest
 
 from tests.bpf.renaming import families, next_name, renamed
 from tests.system.kernel.conftest import PATIENCE, run
-from tests.system.kernel.test_kernel_sink import FOO, OTHER, Rows, port, rows_of, settle
+from tests.system.kernel.test_kernel_sink import (
+    FOO,
+    GUARDED,
+    OTHER,
+    ROUTED,
+    Rows,
+    port,
+    rows_of,
+    settle,
+)
 from tests.system.pings import Pings
 from weft.config import Settings
 from weft.engine.ebpf import sink as sink_module
@@ -103,12 +112,15 @@ def workloads(new_netns: Callable[[], str]) -> list[str]:
 
 @pytest.fixture
 def desired(workloads: list[str]) -> Rows:
-    """Something in every map: two neighbours, one behind the gateway, one on another host."""
+    """Something in every map: two neighbours, one of them with rules, one behind the gateway, one
+    on another host, and a router."""
     group = (ip_address("239.1.1.1"),)
     return rows_of(
         SECOND,
         port(1, path=workloads[0], multicast_groups=group),
-        port(2, path=workloads[1]),
+        port(2, path=workloads[1], groups=(GUARDED[0].id,)),
+        *GUARDED,
+        *ROUTED,
         port(3, path=workloads[2], addresses=(ip_address("10.7.0.4"),)),
         port(4, addresses=tuple(map(ip_address, ("10.5.0.5", "10.5.0.6"))), multicast_groups=group),
         OTHER,
