@@ -16,11 +16,11 @@ import pytest
 
 from tests.system.cluster import Cluster
 from tests.system.shared_lab import SharedLab
-from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, add_network
+from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Weft, Workload, add_network
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo
 from weft.errors import WeftError
-from weft.lab.host import LabHost
+from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab
 
 SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2, "flow_tcp_closed_s": 1}
@@ -132,3 +132,18 @@ def joined(three_hosts: SharedLab) -> Iterator[Cluster]:
     with three_hosts.lent() as cluster:
         cluster.gather()
         yield cluster
+
+
+@pytest.fixture
+def weft(host: LabHost) -> Weft:
+    """Runs the command; what it printed."""
+
+    def run(*words: str) -> str:
+        return host.run([*weft_command(), *words])
+
+    return run
+
+
+@pytest.fixture
+def network(new_network: NewNetwork) -> NetworkInfo:
+    return new_network()

@@ -7,34 +7,18 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.system.tcp import Connection, call, serve
-from tests.system.workload import PATIENCE, NewNetwork, NewWorkload, Workload, until
+from tests.system.workload import PATIENCE, NewWorkload, Weft, Workload, until
 from weft.api.schema import NetworkInfo
 from weft.lab.host import LabHost, weft_command
 
 pytestmark = pytest.mark.root
-Weft = Callable[..., str]
-
-
-@pytest.fixture
-def weft(host: LabHost) -> Weft:
-    """Runs the command; what it printed."""
-
-    def run(*words: str) -> str:
-        return host.run([*weft_command(), *words])
-
-    return run
-
-
-@pytest.fixture
-def network(new_network: NewNetwork) -> NetworkInfo:
-    return new_network()
 
 
 @pytest.fixture

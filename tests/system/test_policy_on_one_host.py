@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.system.tcp import Connection, call, serve
-from tests.system.workload import NewNetwork, NewWorkload, Workload, until
+from tests.system.workload import NewWorkload, Weft, Workload, until
 from weft.api.client import Client
 from weft.api.schema import FactsInfo, NetworkInfo
-from weft.lab.host import LabHost, weft_command
+from weft.lab.host import LabHost
 
 pytestmark = pytest.mark.root
-Weft = Callable[..., str]
-
-
-@pytest.fixture
-def weft(host: LabHost) -> Weft:
-    """Runs the command; what it printed."""
-
-    def run(*words: str) -> str:
-        return host.run([*weft_command(), *words])
-
-    return run
-
-
-@pytest.fixture
-def network(new_network: NewNetwork) -> NetworkInfo:
-    return new_network()
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ _COUNT = re.compile(r"(\d+) packets transmitted, (\d+) received")
 PING_ONCE = ("ping", "-n", "-c", "1", "-i", "0.2", "-w", "1" if PATIENCE == 1 else "4")
 
 
+Weft = Callable[..., str]
+"""Runs a command of weft; what it printed."""
+
+
 class NewNetwork(Protocol):
     """The fixture `new_network`."""
 
