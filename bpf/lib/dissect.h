@@ -14,9 +14,8 @@
 #include "spoof.h"
 #include "tcp.h"
 
-#define L4_SIZE	      8 /* of what is read of any protocol */
-#define IPV4_ID_AT    (ETH_HLEN + offsetof(struct iphdr, id))
-#define DHCPV6_SERVER bpf_htons(547)
+#define L4_SIZE	   8 /* of what is read of any protocol */
+#define IPV4_ID_AT (ETH_HLEN + offsetof(struct iphdr, id))
 
 /* ICMP types that are questions or answers. */
 #define ECHO4		 8
@@ -63,20 +62,11 @@ static __always_inline bool is_icmp(const struct inquiry *inquiry)
 	return inquiry->protocol == (inquiry->is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 }
 
-static __always_inline bool is_between(const struct inquiry *inquiry, __be16 one, __be16 other)
-{
-	return (inquiry->source_port == one && inquiry->destination_port == other) ||
-	       (inquiry->source_port == other && inquiry->destination_port == one);
-}
-
-/* What every host needs to get an address, and to find neighbours and groups. */
+/* What every host needs to find neighbours and groups. */
 static __always_inline bool is_upkeep(const struct inquiry *inquiry)
 {
 	__u8 type = bpf_ntohs(inquiry->destination_port) >> 8;
 
-	if (inquiry->protocol == IPPROTO_UDP)
-		return inquiry->is_ipv4 ? is_between(inquiry, DHCP_CLIENT, DHCP_SERVER)
-					: is_between(inquiry, DHCPV6_CLIENT, DHCPV6_SERVER);
 	if (inquiry->is_ipv4)
 		return inquiry->protocol == IPPROTO_IGMP;
 	return inquiry->protocol == IPPROTO_ICMPV6 &&

@@ -69,6 +69,7 @@ struct inquiry {
 	__u32 row; /* of port_rules_v1 */
 	__u32 direction;
 	__u32 point;
+	__be16 first_source_port; /* of the packet that begins the flow */
 	struct address_key remote;
 	struct member_key member;
 	struct prefix_key prefix;

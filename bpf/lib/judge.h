@@ -12,6 +12,7 @@
 #include "../maps.h"
 #include "packet.h"
 #include "server_address.h"
+#include "spoof.h"
 
 #define SEARCH_STEPS 18 /* halvings from HEAD_SPANS down to one */
 #define NO_RULE	     (~0ULL)
@@ -195,16 +196,33 @@ static __always_inline bool is_dns(struct inquiry *inquiry, const struct endpoin
 		bpf_map_lookup_elem(&resolvers_v1, &inquiry->remote.address));
 }
 
-/* What passes by no rule, since the port's row says so. */
+/* What a port asks of DHCP servers as their client, and what they send it. */
+static __always_inline bool is_dhcp(const struct inquiry *inquiry)
+{
+	bool is_asking = inquiry->direction == EGRESS;
+	__be16 from = inquiry->first_source_port;
+	__be16 to = bpf_htons(inquiry->point);
+	__be16 own = is_asking ? from : to;
+	__be16 other = is_asking ? to : from;
+
+	if (inquiry->protocol != IPPROTO_UDP)
+		return false;
+	return inquiry->is_ipv4 ? own == DHCP_CLIENT && other == DHCP_SERVER
+				: own == DHCPV6_CLIENT && other == DHCPV6_SERVER;
+}
+
+/* What passes by no rule: so that the port gets an address, or since its row says so. */
 static __always_inline bool is_excepted(struct inquiry *inquiry, const struct port_rules *rules,
 					const struct endpoint *remote)
 {
+	if (is_dhcp(inquiry))
+		return true;
 	if (inquiry->direction == INGRESS)
 		return rules->flags & RULES_ALLOW_HOST && inquiry->may_be_host && is_host(remote);
 	return rules->flags & RULES_ALLOW_DNS && is_dns(inquiry, remote);
 }
 
-/* Asks `row`, `direction`, `point`, `remote` and `may_be_host` of the inquiry; the answer is its
+/* Asks `row`, `direction`, `point`, `first_source_port`, `remote` and `may_be_host` of the inquiry; the answer is its
  * `action` and `rule`. */
 __stage int judge(struct __sk_buff *skb)
 {

@@ -129,6 +129,7 @@ static __always_inline bool is_allowed(struct __sk_buff *skb, struct inquiry *in
 
 	inquiry->point =
 		(inquiry->is_ipv4 ? 4U : 6U) << 24 | inquiry->protocol << 16 | bpf_ntohs(port);
+	inquiry->first_source_port = is_answer ? inquiry->answer_source_port : inquiry->source_port;
 	inquiry->rules[INGRESS] = 0;
 	inquiry->rules[EGRESS] = 0;
 	inquiry->row = is_answer ? inquiry->receiver_row : inquiry->sender_row;

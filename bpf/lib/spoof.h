@@ -16,6 +16,7 @@
 #define DHCP_CLIENT   bpf_htons(68)
 #define DHCP_SERVER   bpf_htons(67)
 #define DHCPV6_CLIENT bpf_htons(546)
+#define DHCPV6_SERVER bpf_htons(547)
 
 #define LENGTHS_END 0x0600 /* below, the type is a length (IEEE 802.3) */
 #define SNAP	    0xaa

@@ -31,7 +31,7 @@ from weft.model.addresses import IPAddress, ip_address
 from weft.model.choices import Direction
 from weft.model.ids import HostId, MacAddress, NetworkId, PortId, SubnetId, Vni
 from weft.model.records import Host, Network, Owner, Port, Record, Subnet, Veth
-from weft.semantics.policy import Packet, Remote, judge
+from weft.semantics.policy import Packet, Remote, is_let_through
 from weft.store.interface import Change, Put
 from weft.store.memory import MemoryStore
 
@@ -186,7 +186,7 @@ class Enforced:
         return is_out and is_in
 
     def says(self, port: Port, direction: Direction, remote: Remote, packet: Packet) -> bool:
-        return judge(self.store, port, direction, remote, packet).is_allowed
+        return is_let_through(self.store, port, direction, remote, packet)
 
     def is_sent(self, sender: Workload, target: Workload, packet: bytes) -> bool:
         """What the kernel does with it."""

@@ -13,6 +13,8 @@ struct question {
 	__u8 is_ipv4;
 	__u8 may_be_host;
 	__u8 spare;
+	__be16 source_port;
+	__u8 padding[2];
 };
 
 SEC("tc")
@@ -33,6 +35,7 @@ int ask_judge(struct __sk_buff *skb)
 	inquiry->protocol = question.protocol;
 	inquiry->is_ipv4 = question.is_ipv4;
 	inquiry->may_be_host = question.may_be_host;
+	inquiry->first_source_port = question.source_port;
 	judge(skb);
 	return inquiry->action << BEST_ACTION_SHIFT | inquiry->rule;
 }

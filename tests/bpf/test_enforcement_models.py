@@ -18,11 +18,13 @@ from tests.bpf.wire import ICMP, ICMPV6, TCP, UDP, echo6, icmp, tcp, udp
 from tests.bpf.world import Workload, World
 from weft.model.choices import Direction
 from weft.model.records import Port
-from weft.semantics.policy import Packet, Remote, judge
+from weft.semantics.policy import Packet, Remote, is_let_through
 
 MODELS = int(os.environ.get("WEFT_TEST_MODELS", "12"))
 CHANGES, PACKETS = 8, 12
 _PORTS = (22, 80, 81, 443, 8000)
+_DHCP = {4: (68, 67), 6: (546, 547)}
+"""What a client of DHCP asks from, and where."""
 
 
 class Flow(NamedTuple):
@@ -40,7 +42,8 @@ def enforced(world: World) -> Iterator[Enforced]:
 
 
 class Traffic:
-    """Flows of which no two have the same addresses and ports, nor is one an answer to another."""
+    """Flows of which no two have the same addresses and ports (but for what asks for DHCP), nor is
+    one an answer to another."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -56,6 +59,8 @@ class Traffic:
         if chance.random() < 0.2:
             kind = 8 if version == 4 else 128
             return Flow(sender, target, version, Packet(_icmp(version), self._last, 0, kind))
+        if chance.random() < 0.1:
+            return Flow(sender, target, version, Packet(UDP, *_DHCP[version]))
         protocol = chance.choice([TCP, UDP])
         return Flow(sender, target, version, Packet(protocol, self._last, chance.choice(_PORTS)))
 
@@ -89,7 +94,7 @@ def says(enforced: Enforced, flow: Flow) -> bool:
         (flow.target, other, Direction.INGRESS, Remote(one.addresses[at], NET, one)),
     )
     return all(
-        judge(enforced.store, port, direction, remote, flow.packet).is_allowed
+        is_let_through(enforced.store, port, direction, remote, flow.packet)
         for workload, port, direction, remote in ends
         if workload in LOCAL
     )

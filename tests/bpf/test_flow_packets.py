@@ -209,18 +209,6 @@ UPKEEP = {
     "arp": wire.arp(1, ANN.mac, ANN.ipv4, BOB.ipv4, destination=BOB.mac),
     "neighbour advertisement": wire.na(BOB.mac, ANN.mac, ANN.ipv6, BOB.ipv6, ANN.ipv6, 0x20),
     "no ip": wire.ether(BOB.mac, ANN.mac, 0x88B5, bytes(50)),
-    "dhcp": wire.ether(
-        BOB.mac,
-        ANN.mac,
-        wire.IPV4,
-        wire.ipv4(ANN.ipv4, BOB.ipv4, wire.UDP, wire.udp(ANN.ipv4, BOB.ipv4, (68, 67))),
-    ),
-    "dhcp6": wire.ether(
-        BOB.mac,
-        ANN.mac,
-        wire.IPV6,
-        wire.ipv6(ANN.ipv6, BOB.ipv6, wire.UDP, wire.udp(ANN.ipv6, BOB.ipv6, (546, 547))),
-    ),
 }
 
 
@@ -231,6 +219,41 @@ def test_what_keeps_a_network_going_is_judged_by_nobody(judged: Judged, packet: 
     judged.apply()
     assert sent(judged, ANN, packet) == (BOB.device, "")
     assert judged.flows() == {}
+
+
+DHCP = [(4, (68, 67)), (6, (546, 547))]
+
+
+@pytest.mark.parametrize(("version", "ports"), DHCP)
+def test_a_port_that_may_begin_nothing_asks_for_dhcp(
+    judged: Judged, version: int, ports: tuple[int, int]
+) -> None:
+    judged.judge(ANN, [1])
+    judged.apply()
+    assert sent(judged, ANN, datagram(ANN, BOB, ports, version=version)) == (BOB.device, "")
+    assert sent(judged, ANN, datagram(ANN, CYD, (69, ports[1]), version=version)) == DENIED
+
+
+@pytest.mark.parametrize(("version", "ports"), DHCP)
+def test_a_port_is_no_dhcp_server_where_no_rule_allows_it(
+    judged: Judged, version: int, ports: tuple[int, int]
+) -> None:
+    judged.judge(BOB, [1])
+    judged.apply()
+    assert sent(judged, ANN, datagram(ANN, BOB, ports, version=version)) == DENIED
+
+
+@pytest.mark.parametrize(("version", "ports"), DHCP)
+def test_what_a_server_elsewhere_says_reaches_a_judged_port(
+    judged: Judged, version: int, ports: tuple[int, int]
+) -> None:
+    judged.judge(BOB, [1])
+    judged.apply()
+    answer, other = (
+        datagram(EVE, BOB, each, version=version) for each in (ports[::-1], (ports[1], 69))
+    )
+    assert sent(judged, EVE, answer) == (BOB.device, "")
+    assert sent(judged, EVE, other) == DENIED
 
 
 def test_a_port_reaches_itself(judged: Judged) -> None:

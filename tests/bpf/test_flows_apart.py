@@ -21,7 +21,9 @@ from tests.bpf.overlay import FAR, FAR_ROUTED, HUGO, coming, connect, vxlan
 from tests.bpf.rules import EGRESS, INGRESS, Group, Rule, addresses_of
 from tests.bpf.test_flows import DENIED, DNS, HTTP, LET_IN, LET_OUT, VERSIONS
 from tests.bpf.test_routing import OUTSIDE4, OUTSIDE6, frame
+from tests.bpf.test_spoofing import dhcp
 from tests.bpf.world import ANN, BOB, CYD, EVE, HOST4, RED, World
+from weft.engine.ebpf.policy.points import stretch
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import FlowState, NetworkFlag, RuleAction, RulesFlag
 from weft.model.service_addresses import GATEWAY_MAC
@@ -270,6 +272,17 @@ def test_a_copy_goes_to_who_may_get_it(judged: Judged) -> None:
     assert judged.world.counters(ANN.device).drops == {"policy": 1}
     assert judged.rule_counts(2) == (0, 1)
     assert judged.flows() == {}
+
+
+def test_who_asks_all_for_dhcp_is_heard_where_a_rule_allows_it(judged: Judged) -> None:
+    """Who may send nothing else to many asks, and a port is asked by rule alone."""
+    judged.judge(ANN, [1])
+    judged.judge(BOB, [1])
+    judged.judge(CYD, [3])
+    judged.apply(Rule(1, 3, INGRESS, None, ALLOW, (stretch(4, 17, range(67, 68)),)))
+    judged.world.send(ANN, dhcp("0.0.0.0", (68, 67)))
+    assert received(judged) == {CYD.device, EVE.device}
+    assert judged.world.send(ANN, dhcp(ANN.ipv4, (69, 67)))[:2] == DENIED
 
 
 def test_who_may_not_send_to_many_sends_to_nobody(judged: Judged) -> None:

@@ -55,9 +55,11 @@ class Judge(NamedTuple):
         *,
         row: int = ROW,
         may_be_host: bool = False,
+        source_port: int = 0,
     ) -> Decision:
         question = struct.pack("<IIII", row, direction, at, RED) + encode_address(remote)
         question += bytes([at >> 16 & 0xFF, remote.version == 4, may_be_host, 0])
+        question += struct.pack(">H2x", source_port)
         answer = syscall.run_program(self.fd, bytes(14) + question).verdict
         return Decision(
             RuleAction(answer >> Best.BEST_ACTION_SHIFT), answer & Best.BEST_NUMBER_MASK
@@ -196,6 +198,27 @@ def test_the_host_itself_where_the_port_lets_it(judge: Judge) -> None:
         assert judge.ask(INGRESS, host, TCP80) == (DROP, 0)
         assert judge.ask(EGRESS, host, TCP80, may_be_host=True) == (DROP, 0)
     assert judge.ask(INGRESS, Bob, TCP80, may_be_host=True) == (DROP, 0)
+
+
+@pytest.mark.parametrize(("version", "client", "server"), [(4, 68, 67), (6, 546, 547)])
+def test_dhcp_of_a_port_as_a_client(judge: Judge, version: int, client: int, server: int) -> None:
+    """Neither of it as a server, nor by other ports or protocols."""
+    remote = addresses_of(CYD)[0 if version == 4 else 1]
+    judge.put(Model(), [1])
+
+    def is_open(direction: Direction, source: int, target: int, protocol: int = 17) -> bool:
+        at = point(version, protocol, target)
+        return judge.ask(direction, remote, at, source_port=source) == (ALLOW, 0)
+
+    assert is_open(EGRESS, client, server)
+    assert is_open(INGRESS, server, client)
+    assert not is_open(EGRESS, server, client)
+    assert not is_open(INGRESS, client, server)
+    assert not is_open(EGRESS, client + 10, server)
+    assert not is_open(INGRESS, server, client + 10)
+    assert not is_open(EGRESS, client, server, 6)
+    other = (68, 67) if version == 6 else (546, 547)
+    assert not is_open(EGRESS, *other)
 
 
 def test_queries_to_wefts_dns_where_the_port_may_ask(judge: Judge) -> None:

@@ -77,8 +77,18 @@ class Ruling(NamedTuple):
         return self.action is Action.ALLOW
 
 
+def is_let_through(
+    view: View, port: Port, direction: Direction, remote: Remote, packet: Packet
+) -> bool:
+    """Whether a new flow in that direction goes on, as far as this port goes."""
+    return (
+        is_exempt(port, direction, remote, packet)
+        or judge(view, port, direction, remote, packet).is_allowed
+    )
+
+
 def judge(view: View, port: Port, direction: Direction, remote: Remote, packet: Packet) -> Ruling:
-    """What becomes of a new flow in that direction, as far as this port goes."""
+    """What becomes of a new flow in that direction that is not exempt, as far as this port goes."""
     groups = [view.get(SecurityGroup, id) for id in view.ask(groups_of, port.id)]
     found = [group for group in groups if group is not None]
     matching = [
