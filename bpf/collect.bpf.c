@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* Ends flows that are over, and removes them. On no hook: weftd runs it, with keys of flows in the place
+/* Ends flows that are over or that no rules are asked about any more, and removes them. On no hook: weftd runs it, with keys of flows in the place
  * of a packet. It looks at each flow once more, for a packet may have come since weftd did, and changes
  * entries as programs do: weftd could only replace them, under the eyes of a program that reads one. */
 #include "maps.h"
@@ -7,6 +7,7 @@
 #include "lib/flow_hold.h"
 #include "lib/flow_state.h"
 #include "lib/packet.h"
+#include "lib/port.h"
 
 /* The flow in question, as if a packet of it had come. False: it cannot be read. */
 static __always_inline bool read_key(struct __sk_buff *skb, struct inquiry *inquiry, __u32 at)
@@ -46,6 +47,22 @@ static __always_inline bool has_ended(const struct inquiry *inquiry, const struc
 		return true;
 	return flow->state == FLOW_NEW && now() - flow->seen > CROWDED_S * weft.jiffies_per_s &&
 	       (work & COLLECT_CROWDED || is_crowding(hold_of(flow->owner), flow->owner));
+}
+
+static __always_inline bool is_judged_at(__u32 place, __u32 kind)
+{
+	const struct port *port = kind == FLOW_LEAVES ? port_of(place) : NULL;
+
+	return port && port->flags & PORT_JUDGED;
+}
+
+/* Else its packets leave it alone: its ports are gone, or have no rules any more. */
+static __always_inline bool is_in_use(const struct inquiry *inquiry, const struct flow *flow)
+{
+	__u32 place = inquiry->is_ipv4 ? inquiry->key4.place : inquiry->key6.place;
+	__u32 kind = inquiry->is_ipv4 ? inquiry->key4.kind : inquiry->key6.kind;
+
+	return is_judged_at(place, kind) || is_judged_at(flow->partner_place, flow->partner_kind);
 }
 
 /* A connection is over when both its directions are. */
@@ -92,7 +109,8 @@ __stage int collect_one(struct __sk_buff *skb, __u32 at, __u32 work)
 	flow = flow_of(inquiry);
 	if (!flow)
 		return COLLECTED_GONE;
-	if (!has_ended(inquiry, flow, work) || is_partner_used(inquiry, flow, work))
+	if (is_in_use(inquiry, flow) &&
+	    (!has_ended(inquiry, flow, work) || is_partner_used(inquiry, flow, work)))
 		return COLLECTED_LIVES;
 	if (work & COLLECT_REMOVE)
 		return remove_flow(inquiry, flow);

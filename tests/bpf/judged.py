@@ -56,6 +56,10 @@ class Judged:
         """From now on the port has the rules of these subjects."""
         self._ports[workload] = (list(subjects), flags)
 
+    def spare(self, workload: Workload) -> None:
+        """From now on the port has no rules."""
+        self._ports.pop(workload, None)
+
     def apply(self, *rules: Rule, is_told: bool = True) -> None:
         """The maps as ports, groups and these rules say; then `is_told`: decisions made before hold
         no more."""

@@ -21,7 +21,7 @@ from tests.bpf.judged import (
     echo,
     segment,
 )
-from tests.bpf.world import ANN, BOB, CYD, World
+from tests.bpf.world import ANN, BOB, CYD, Workload, World
 from weft.kernel.bpf.flow_limits import FlowLimits
 from weft.kernel.bpf.flow_table import MAPS, FlowTable, Hold, now
 from weft.kernel.bpf.layouts import Collected, CollectFlag, FlowState
@@ -151,6 +151,30 @@ def test_in_a_crowd_what_nobody_has_answered_goes_early(
     assert set(collect(table, judged, END, version)) == {LIVES}
     assert sorted(collect(table, judged, END | CROWDED, version)) == [LIVES, LIVES, ENDED, ENDED]
     assert set(judged.states().values()) == {FlowState.FLOW_NEW, FlowState.FLOW_ESTABLISHED}
+
+
+@VERSIONS
+@pytest.mark.parametrize("spared", [ANN, BOB, CYD])
+def test_what_no_rules_are_asked_about_any_more_goes_at_once(
+    judged: Judged, table: FlowTable, version: int, spared: Workload
+) -> None:
+    """One end with rules is enough, whichever began the connection."""
+    rest = {ANN, BOB, CYD} - {spared}
+    for each in rest:
+        judged.judge(each, (), ALLOW_ALL)
+    judged.spare(spared)
+    judged.apply()
+    for one in rest:
+        judged.world.send(one, datagram(one, spared, version=version))
+    assert table.judged() == {judged.world.ifindexes[each.device] for each in rest}
+    assert set(collect(table, judged, END, version)) == {LIVES}
+    for each in rest:
+        judged.spare(each)
+    judged.apply()
+    assert table.judged() == set()
+    assert set(collect(table, judged, END, version)) == {ENDED}
+    assert set(collect(table, judged, REMOVE, version)) == {REMOVED}
+    assert judged.flows() == {}
 
 
 def test_what_is_not_there_is_gone(judged: Judged, table: FlowTable) -> None:

@@ -9,7 +9,7 @@ import pytest
 from weft.kernel.bpf.flow_limits import FlowLimits
 from weft.kernel.bpf.layouts import Flow, FlowFlag, FlowKey4, FlowKey6, FlowKind, FlowState
 from weft.kernel.bpf.maps import Batch
-from weft.observers.flows.screen import Columns, Screen, begun, is_ended
+from weft.observers.flows.screen import Columns, Screen, begun, is_ended, unused
 
 LIMITS = FlowLimits()
 HZ = 250
@@ -69,6 +69,32 @@ def test_the_clock_may_pass_zero() -> None:
     key, flow = entry(UDP, FlowState.FLOW_NEW, 0)
     late = flow._replace(seen=2**32 - 100 * HZ), flow._replace(seen=2**32 - HZ)
     assert over((key, late[0]), (key, late[1]), now=HZ) == [0]
+
+
+def between(kind: FlowKind, place: int, partner: FlowKind, its_place: int) -> tuple[FlowKey4, Flow]:
+    """From one place to the other."""
+    key, flow = entry(TCP, FlowState.FLOW_ESTABLISHED, 0)
+    return (
+        key._replace(kind=kind, place=place),
+        flow._replace(partner_kind=partner, partner_place=its_place),
+    )
+
+
+def test_what_is_between_no_judged_ports_is_of_no_use() -> None:
+    """A VNI may be the number of a device."""
+    leaves, arrives, enters = FlowKind.FLOW_LEAVES, FlowKind.FLOW_ARRIVES, FlowKind.FLOW_ENTERS
+    entries = [
+        (True, between(leaves, 7, leaves, 8)),
+        (True, between(leaves, 8, leaves, 7)),
+        (False, between(leaves, 8, leaves, 9)),
+        (True, between(arrives, 9, leaves, 7)),
+        (False, between(arrives, 7, leaves, 9)),
+        (False, between(leaves, 9, enters, 7)),
+        (True, between(leaves, 7, enters, 9)),
+    ]
+    columns = Columns.of(batch(*(each for _, each in entries)), False)
+    assert unused(columns, {7}) == [at for at, (is_used, _) in enumerate(entries) if not is_used]
+    assert unused(columns, set()) == list(range(len(entries)))
 
 
 def test_what_has_begun_since_the_last_sweep() -> None:

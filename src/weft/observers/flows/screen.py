@@ -6,12 +6,12 @@ each only the words that count are compared, in columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from weft.kernel.bpf.flow_limits import FlowLimits
-from weft.kernel.bpf.layouts import STRUCTS, Collect, FlowState
+from weft.kernel.bpf.layouts import STRUCTS, Collect, FlowKind, FlowState
 from weft.kernel.bpf.maps import Batch
 
 _WORD = 4
@@ -23,6 +23,7 @@ _STATES = 16
 _WITH_PORTS = frozenset({17, 33, 132, 136})
 """UDP, DCCP, SCTP, UDP-Lite; what is not TCP and lives like UDP."""
 _TCP, _ICMP, _ICMPV6 = 6, 1, 58
+_LEAVES = int(FlowKind.FLOW_LEAVES)
 
 
 class Columns(NamedTuple):
@@ -36,6 +37,9 @@ class Columns(NamedTuple):
     protocol: Sequence[int]
     """And the kind above it."""
     place: Sequence[int]
+    partner_place: Sequence[int]
+    partner_kind: Sequence[int]
+    """In the lowest byte."""
 
     @classmethod
     def of(cls, batch: Batch, is_ipv6: bool) -> Columns:
@@ -55,6 +59,8 @@ class Columns(NamedTuple):
             created=column(words, size, value.of("created")),
             protocol=column(keys, key_size, key.of("protocol")),
             place=column(keys, key_size, key.of("place")),
+            partner_place=column(words, size, value.of("partner_place")),
+            partner_kind=column(words, size, value.of("partner_kind")),
         )
 
 
@@ -80,6 +86,21 @@ class Screen:
             < (now - seen) & _CLOCK
             < _FUTURE
         ]
+
+
+def unused(columns: Columns, judged: Container[int]) -> list[int]:
+    """Places of entries that no packet uses any more: no port that is judged is at either end.
+
+    judged: ports of this host with rules, by the ifindex of their devices.
+    """
+    return [
+        at
+        for at, (protocol, place, partner_kind, partner_place) in enumerate(
+            zip(columns.protocol, columns.place, columns.partner_kind, columns.partner_place)
+        )
+        if not ((protocol >> 8) & 255 == _LEAVES and place in judged)
+        and not (partner_kind & 255 == _LEAVES and partner_place in judged)
+    ]
 
 
 def begun(columns: Columns, since: int, now: int) -> list[int]:

@@ -1,4 +1,5 @@
-"""One sweep through the table of flows: what is over is ended, what was ended before is removed."""
+"""One sweep through the table of flows: what is over, or of no use any more, is ended, and what was
+ended before is removed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from weft.kernel.bpf.flow_table import Counts, FlowTable, Hold
 from weft.kernel.bpf.layouts import Collected, CollectFlag
 from weft.kernel.bpf.maps import Batch
 from weft.observers.flows.entries import Direction, decode, partner_key
-from weft.observers.flows.screen import Columns, Screen, begun, is_ended
+from weft.observers.flows.screen import Columns, Screen, begun, is_ended, unused
 
 FULL = 0.8
 """From there on connections that nobody has answered make room after 5 s."""
@@ -62,13 +63,16 @@ class Sweeper:
         self._now = now
         self._last: int | None = None
         self._is_crowded = {each: False for each in _FAMILIES}
+        self._all_used: frozenset[int] | None = None
+        """The judged ports with which every entry was of use. None: some are not."""
 
     def sweep(self, table: FlowTable, *, tells_begun: bool) -> Swept:
         """tells_begun: whether anybody wants to know which have begun."""
         began_s = time.thread_time()
         entries, room = {}, {}
         now = self._now()
-        work = _Work(self._last if tells_begun else None, now)
+        judged = table.judged()
+        work = _Work(self._last if tells_begun else None, now, judged, judged != self._all_used)
         for is_ipv6 in _FAMILIES:
             count = removed = 0
             for batch in table.batches(is_ipv6):
@@ -78,6 +82,7 @@ class Sweeper:
             work.removed += removed
             self._is_crowded[is_ipv6] = entries[is_ipv6] >= FULL * room[is_ipv6]
         self._last = now
+        self._all_used = None if work.unused else judged
         return Swept(
             now=now,
             entries=entries,
@@ -98,6 +103,10 @@ class Sweeper:
         if self._is_crowded[is_ipv6]:
             family |= CollectFlag.COLLECT_CROWDED
         over = self._screen.over(columns, work.now)
+        if work.looks_for_unused:
+            found = unused(columns, work.judged)
+            work.unused += len(found)
+            over = sorted({*over, *found})
         to_end = [at for at in over if not is_ended(columns, at)]
         to_remove = [at for at in over if is_ended(columns, at)]
         keys = [_key(batch, at, is_ipv6) for at in to_end]
@@ -117,9 +126,14 @@ class Sweeper:
 class _Work:
     """What a sweep gathers."""
 
-    def __init__(self, since: int | None, now: int) -> None:
+    def __init__(
+        self, since: int | None, now: int, judged: frozenset[int], looks_for_unused: bool
+    ) -> None:
         self.since = since
         self.now = now
+        self.judged = judged
+        self.looks_for_unused = looks_for_unused
+        self.unused = 0
         self.removed = 0
         self.untold = 0
         self._ended: dict[bytes, Direction] = {}
