@@ -68,7 +68,7 @@ def test_a_doubted_group_is_asked_about_twice_in_its_own_family() -> None:
     assert asked(asks, 10.0) == []
 
 
-@pytest.mark.parametrize(("is_member", "a_second"), [(True, 500), (False, 20)])
+@pytest.mark.parametrize(("is_member", "a_second"), [(True, 500), (False, 15)])
 def test_many_new_ports_are_asked_one_after_the_other_and_members_first(
     is_member: bool, a_second: int
 ) -> None:
@@ -76,8 +76,8 @@ def test_many_new_ports_are_asked_one_after_the_other_and_members_first(
     asks = asking(*ports if is_member else ())
     for port in ports:
         asks.ask(port, GATEWAY, 0.0)
-    now_s = 1.0 + querier.FIRST_S
-    assert len(list(asks.take(now_s, 10_000))) == pytest.approx(a_second, rel=0.2)
+    now_s = 10.0 + querier.FIRST_S
+    assert len(list(asks.take(now_s, 10_000))) == pytest.approx(10 * a_second, rel=0.1)
     assert len(list(asks.take(now_s, 10_000))) == 0
     assert len(list(asks.take(now_s + 10, a_second))) == a_second
 
@@ -90,7 +90,7 @@ def test_ports_are_asked_together_so_that_weftd_wakes_up_seldom() -> None:
     while asks.due_s() < 10:
         moments.add(asks.due_s())
         list(asks.take(asks.due_s(), 1000))
-    assert len(moments) <= 10 * 10
+    assert len(moments) <= 11
 
 
 def test_a_port_that_is_a_member_of_nothing_is_asked_seldom() -> None:
