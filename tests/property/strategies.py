@@ -265,6 +265,7 @@ networks = st.builds(
     denied=st.none() | _directions,
     shared_with=st.lists(tenant_ids, max_size=1).map(tuple),
     is_strict=st.booleans(),
+    is_tracked=st.booleans(),
 )
 subnets = st.builds(
     Subnet,

@@ -171,3 +171,25 @@ def test_what_a_rule_logs_is_in_the_log_and_counted(
     )
     assert 'group="web"' in line
     assert float(line.split()[-1]) >= 1
+
+
+def test_a_tracked_network_remembers_connections_of_ports_without_rules(
+    network: NetworkInfo, new_workload: NewWorkload, weft: Weft
+) -> None:
+    server, client = new_workload(network), new_workload(network)
+    serve(server, 80)
+    port = client.ports[0].id
+    held = Connection(client, server.address4, 80)
+    assert flows(weft, "--port", port) == []
+    weft("network", "set", network.id, "--track")
+    assert held.use() == "answered"
+    assert call(client, server.address6, 80) == "answered"
+    shown = flows(weft, "--port", port, "--since", "5m")
+    assert {flow["destination"]["address"] for flow in shown} == {
+        str(server.address4),
+        str(server.address6),
+    }
+    assert {(flow["verdict"], flow["denied_by"]) for flow in shown} == {("allowed", None)}
+    weft("network", "set", network.id, "--no-track")
+    assert held.use() == "answered"
+    until("it is forgotten", lambda: not flows(weft, "--port", port), timeout_s=60)

@@ -134,6 +134,7 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         denied=None if network.denied is None else direction_words(network.denied),
         effective_denied=direction_words(denied_on(context.control.view, network.id)),
         is_strict=network.is_strict,
+        is_tracked=network.is_tracked,
     )
 
 

@@ -99,6 +99,7 @@ class Networks:
                 shared_with=_tenants(self._context.view, spec.shared_with),
                 denied=None if spec.denied is None else directions(spec.denied),
                 is_strict=spec.is_strict,
+                is_tracked=spec.is_tracked,
             )
             check_sharing(self._context.view, network)
             subnets = self._subnets_for(network, spec, adopt)
@@ -290,6 +291,7 @@ def _changed(network: Network, changes: NetworkChanges) -> Network:
         network,
         denied=None if denied is None else directions(denied),
         is_strict=network.is_strict if changes.is_strict is UNSET else changes.is_strict,
+        is_tracked=network.is_tracked if changes.is_tracked is UNSET else changes.is_tracked,
         name=network.name if changes.name is UNSET else changes.name,
         labels=network.labels if labels is UNSET else check_labels(labels),
         multicast=network.multicast if multicast is UNSET else Multicasting(multicast),

@@ -121,6 +121,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     null: as its tenant has it."""
     is_strict: bool = False
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
+    is_tracked: bool = False
+    """Connections of its ports are remembered even where no rule is asked about them."""
 
 
 class NetworkChanges(Spec, frozen=True, kw_only=True):
@@ -139,6 +141,8 @@ class NetworkChanges(Spec, frozen=True, kw_only=True):
     """null: as its tenant has it."""
     is_strict: bool | UnsetType = UNSET
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
+    is_tracked: bool | UnsetType = UNSET
+    """Connections of its ports are remembered even where no rule is asked about them."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):

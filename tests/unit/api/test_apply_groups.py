@@ -18,6 +18,7 @@ BACK = {
     "subnets": [{"cidr": "10.9.0.0/24"}],
     "denied": ["ingress"],
     "is_strict": True,
+    "is_tracked": True,
 }
 WEB = {
     "kind": "group",

@@ -182,8 +182,10 @@ def test_names_of_groups_are_completed(weftd: Weftd, weft: Weft) -> None:
     assert complete("port", "set", "x", "--group", "a") == ["acme/web"]
 
 
-def test_a_network_can_be_strict(weftd: Weftd, weft: Weft) -> None:
-    weft("network", "create", "foo", "--strict")
-    assert json.loads(weft("network", "inspect", "foo", "--json").out)["is_strict"]
-    assert weft("network", "set", "foo", "--no-strict").code == 0
-    assert not json.loads(weft("network", "inspect", "foo", "--json").out)["is_strict"]
+@pytest.mark.parametrize("what", ["strict", "track"])
+def test_a_network_can_be_strict_and_remember_all(weftd: Weftd, weft: Weft, what: str) -> None:
+    field = {"strict": "is_strict", "track": "is_tracked"}[what]
+    weft("network", "create", "foo", f"--{what}")
+    assert json.loads(weft("network", "inspect", "foo", "--json").out)[field]
+    assert weft("network", "set", "foo", f"--no-{what}").code == 0
+    assert not json.loads(weft("network", "inspect", "foo", "--json").out)[field]

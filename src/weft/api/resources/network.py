@@ -46,7 +46,12 @@ def full_name(one: NetworkInfo) -> str:
 
 def flags(one: NetworkInfo) -> str:
     """What is special about it."""
-    said = [("internal", one.is_internal), ("exposed", one.is_exposed)]
+    said = [
+        ("internal", one.is_internal),
+        ("exposed", one.is_exposed),
+        ("strict", one.is_strict),
+        ("tracked", one.is_tracked),
+    ]
     return ", ".join(name for name, is_set in said if is_set)
 
 
@@ -111,6 +116,7 @@ def _document(view: View, network: Network) -> Document:
         "multicast_groups": [str(group) for group in network.multicast_groups],
         "denied": None if network.denied is None else [each.value for each in network.denied],
         "is_strict": network.is_strict,
+        "is_tracked": network.is_tracked,
     }
 
 
@@ -214,6 +220,7 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "Tenant that may connect it to its routers; repeatable.",
         ),
         Option("is_strict", "--strict", "Drop TCP of connections that nobody has seen begin."),
+        Option("is_tracked", "--track", "Remember connections of ports without rules, too."),
         Option("is_forced", "--force", "Accept an overlap with a route of the host."),
         Option("labels", "--label", "KEY=VALUE; repeatable."),
     ),

@@ -76,6 +76,8 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """The same, the tenant's counted."""
     is_strict: bool = False
     """Whether TCP in the middle of a connection that nobody has seen begin is dropped."""
+    is_tracked: bool = False
+    """Whether connections of its ports are remembered even where no rule is asked about them."""
 
 
 class NetworkList(Answer, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ class Network(Record, frozen=True, kw_only=True):
     """Tenants that may connect it to their routers, beside its own. Ascending."""
     is_strict: bool = False
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
+    is_tracked: bool = False
+    """Connections of its ports are remembered even where no rule is asked about them."""
 
     def check(self) -> None:
         """See `Record.check`."""

@@ -77,7 +77,7 @@ class Covered(NamedTuple):
 
 @question
 def policy_of(port_id: PortId, view: View) -> PortPolicy | None:
-    """What decides about the flows of a port; None: nothing does, and all pass."""
+    """What decides about the flows of a port; None: nothing does, all pass and none is kept."""
     port = view.get(Port, port_id)
     network = None if port is None else view.get(Network, port.network_id)
     if network is None:
@@ -86,7 +86,7 @@ def policy_of(port_id: PortId, view: View) -> PortPolicy | None:
     denied = tuple(
         sorted({each for each in denied_on(view, network.id) if each is not Direction.OTHER})
     )
-    if not groups and not denied and not network.is_strict:
+    if not groups and not denied and not network.is_strict and not network.is_tracked:
         return None
     return PortPolicy(
         subjects_of(groups), denied, network.is_strict, network.tenant_id, network.vni
