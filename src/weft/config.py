@@ -138,6 +138,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flows_per_port: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 65536
     """Entries of connections, two for each, that may be taken by what one port begins, or what
     other hosts begin with it."""
+    flow_entries: Annotated[int, msgspec.Meta(ge=1024, le=16_777_216)] = 131072
+    """Entries of connections, two for each, that this host remembers of each family; read when
+    weftd starts."""
     flow_log: str = ""
     """File to which connections are written that rules log (log 10/s), a line of JSON each; empty:
     they are in weftd's own log."""

@@ -11,11 +11,14 @@ import pytest
 
 from weft.errors import KernelError, UnavailableError
 from weft.kernel.bpf import layouts, programs, syscall
+from weft.kernel.bpf.flow_limits import FLOW_ENTRIES
+from weft.kernel.bpf.flow_table import MAPS
 from weft.kernel.bpf.libbpf import Object
 from weft.kernel.bpf.maps import BpfMap
 from weft.kernel.bpf.programs import ROLES, DataPlane, HostDevices
 
 DEVICES = HostDevices(5, "0a:57:45:46:54:00", 6)
+FLOW_MAPS = tuple(MAPS.values())
 
 
 @pytest.fixture
@@ -223,3 +226,23 @@ def test_other_layouts_are_refused(objects: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(layouts.STRUCTS, "port", swapped)
     with Object(objects / "from_port.o") as source, pytest.raises(UnavailableError, match="port"):
         source.check_layouts()
+
+
+def test_tables_of_flows_are_as_large_as_they_shall_be(folder: Path, objects: Path) -> None:
+    """By the setting; another one takes over what the former had."""
+    with Object(objects / "from_port.o") as source:
+        declared = {source.maps[name].max_entries for name in FLOW_MAPS}
+    assert declared == {FLOW_ENTRIES}
+    for size in (4096, 1024, FLOW_ENTRIES):
+        with DataPlane.load(folder, DEVICES._replace(flow_entries=size), objects) as plane:
+            tables = [plane.maps[name] for name in FLOW_MAPS]
+            assert [each.info.max_entries for each in tables] == [size, size]
+            assert plane.maps["fragments_v1"].info.max_entries == 8192
+            if size == 4096:
+                key = bytes(plane.maps["flows4_v1"].key_size)
+                value = bytes([1]) * plane.maps["flows4_v1"].value_size
+                plane.maps["flows4_v1"].update({key: value})
+            assert plane.maps["flows4_v1"].read() == {key: value}
+            assert all(program.is_new for program in plane.programs.values())
+    with DataPlane.load(folder, DEVICES, objects) as again:
+        assert not any(program.is_new for program in again.programs.values())

@@ -160,6 +160,7 @@ class Sink:
             overlay_port=self._settings.overlay_port,
             query_every_ns=_SECOND_NS // self._settings.dns_queries_per_s,
             flows=flow_limits(self._settings),
+            flow_entries=self._settings.flow_entries,
         )
         programs.mount_bpffs(self._bpffs_dir)
         former, self._plane = self._plane, DataPlane.load(self._bpffs_dir, facts)

@@ -25,3 +25,7 @@ class FlowLimits(NamedTuple):
     """What the rules deny is asked about again after so long."""
     flows_of_port: int = 65536
     """Entries that may count for one port; a connection has two."""
+
+
+FLOW_ENTRIES = 131072
+"""Entries of each family that there is room for, as the object files declare it."""

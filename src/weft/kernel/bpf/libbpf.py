@@ -39,6 +39,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "bpf_map__value_size": (c_uint32, (c_void_p,)),
     "bpf_map__max_entries": (c_uint32, (c_void_p,)),
     "bpf_map__map_flags": (c_uint32, (c_void_p,)),
+    "bpf_map__set_max_entries": (c_int, (c_void_p, c_uint32)),
     "bpf_map__reuse_fd": (c_int, (c_void_p, c_int)),
     "bpf_map__set_initial_value": (c_int, (c_void_p, c_char_p, c_size_t)),
     "btf__find_by_name_kind": (c_int, (c_void_p, c_char_p, c_uint32)),
@@ -74,6 +75,12 @@ class ObjectMap:
         self.value_size: int = lib.bpf_map__value_size(handle)
         self.max_entries: int = lib.bpf_map__max_entries(handle)
         self.flags: int = lib.bpf_map__map_flags(handle)
+
+    def resize(self, entries: int) -> None:
+        """Give it room for so many, before loading."""
+        result = _library().bpf_map__set_max_entries(self._handle, entries)
+        _check(result, f"give BPF map {self.name} room for {entries} entries")
+        self.max_entries = entries
 
     def reuse(self, fd: int) -> None:
         """Use this map of the kernel instead of making one. The fd remains the caller's."""

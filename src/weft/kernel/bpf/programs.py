@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from weft.errors import KernelError, UnavailableError
-from weft.kernel.bpf import features, layouts, syscall
+from weft.kernel.bpf import features, flow_table, layouts, syscall
 from weft.kernel.bpf.bpffs import mount_bpffs, purge
-from weft.kernel.bpf.flow_limits import FlowLimits
+from weft.kernel.bpf.flow_limits import FLOW_ENTRIES, FlowLimits
 from weft.kernel.bpf.handover import CONVERTERS, Converter, Handover, steps_to
 from weft.kernel.bpf.libbpf import Object, ObjectMap
 from weft.kernel.bpf.maps import BpfMap
@@ -55,6 +55,8 @@ class HostDevices(NamedTuple):
     query_every_ns: int = 0
     """Between two DNS queries of a port, on average; 0: it may ask as it likes."""
     flows: FlowLimits = FlowLimits()
+    flow_entries: int = FLOW_ENTRIES
+    """Of each family: the size of the maps of flows, and no constant."""
 
 
 class Program(NamedTuple):
@@ -178,6 +180,9 @@ class DataPlane:
         with Object(file) as source:
             source.check_layouts()
             declared = [each for each in source.maps.values() if not each.is_internal]
+            for each in declared:
+                if each.name in flow_table.MAPS.values():
+                    each.resize(devices.flow_entries)
             for each in declared:
                 self._open_map(bpffs_dir / "maps" / each.name, each)
             constants = _constants(file, devices)
