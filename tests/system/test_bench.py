@@ -21,12 +21,26 @@ from weft.lab.layout import RUN_ROOT, STATE_ROOT
 pytestmark = pytest.mark.root
 _TIMEOUT_S = 300
 _NEEDED_BY = {
-    "ovs-vswitchd": ("path: openvswitch", "hosts: openvswitch"),
+    "ovs-vswitchd": ("path: openvswitch", "hosts: openvswitch", "policy: ovs, 10k rules"),
     "dockerd": ("hosts: docker overlay",),
+    "iptables": ("policy: bridge, 100 rules", "policy: bridge, 10k rules"),
 }
-PARTS = ("path", "attach", "daemon", "dns", "join", "mesh", "encryption", "docker", "hosts")
+PARTS = (
+    "path",
+    "policy",
+    "flows",
+    "groups",
+    "attach",
+    "daemon",
+    "dns",
+    "join",
+    "mesh",
+    "encryption",
+    "docker",
+    "hosts",
+)
 """The last two start Docker engines, and take as long as all the others."""
-_NEED_TCX = ("path: the limit", "hosts: the limit")
+_NEED_TCX = tuple(f"{part}: the limit" for part in ("path", "hosts", "policy", "policyhosts"))
 
 
 @pytest.mark.timeout(_TIMEOUT_S)
@@ -49,6 +63,8 @@ def test_every_part_measures_and_reports(part: str, tmp_path: Path) -> None:
     lacking = [needs for program, needs in _NEEDED_BY.items() if shutil.which(program) is None]
     if tcx.attached(socket.if_nametoindex("lo")) is None:
         lacking.append(_NEED_TCX)
+    if not Path("/proc/sys/net/bridge").exists():
+        lacking.append(_NEEDED_BY["iptables"])
     assert set(report["skipped"]) <= {name for needs in lacking for name in needs}, report[
         "skipped"
     ]

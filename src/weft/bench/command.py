@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     Part = Callable[[Plan, Results], None]
 
-PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "encryption", "join", "mesh")
+PARTS = (
+    "path",
+    "policy",
+    "flows",
+    "groups",
+    "attach",
+    "docker",
+    "daemon",
+    "dns",
+    "hosts",
+    "encryption",
+    "join",
+    "mesh",
+)
 
 
 @click.command()
@@ -30,7 +43,7 @@ PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "encryption", "jo
     "--beside",
     multiple=True,
     metavar="VARIANT",
-    help="In path and hosts: beside this alone, as tables call it; may be repeated.",
+    help="In path, policy and hosts: beside this alone, as tables call it; may be repeated.",
 )
 @click.option(
     "--output",
@@ -39,14 +52,24 @@ PARTS = ("path", "attach", "docker", "daemon", "dns", "hosts", "encryption", "jo
     show_default=True,
     help="Folder for bench.txt, bench.json and bench.png.",
 )
-def bench(quick: bool, only: tuple[str, ...], beside: tuple[str, ...], output: Path) -> None:
+@click.option(
+    "--markdown",
+    is_flag=True,
+    help="Measure nothing: print the tables of the bench.json in that folder as Markdown.",
+)
+def bench(
+    quick: bool, only: tuple[str, ...], beside: tuple[str, ...], output: Path, markdown: bool
+) -> None:
     """Measure Weft on this machine, beside what it is compared with.
 
-    Needs root. Makes hosts in a lab of its own, takes about an hour, two thirds of it for path and
-    hosts, and leaves nothing behind. What is missed is said, not failed: machines differ.
+    Needs root. Makes hosts in a lab of its own, takes an hour and a quarter, half of it for path
+    and hosts, and leaves nothing behind. What is missed is said, not failed: machines differ.
 
     \b
     path    the packet path on one host
+    policy  the packet path with rules and routers, on one host and between two
+    flows   the table of connections: a million of them, a full one, one port's share
+    groups  networks, ports and rules: compiled anew, changed, in force on all hosts
     attach  plugging in and out
     docker  docker run
     daemon  weftd: memory, start, many ports
@@ -61,6 +84,7 @@ def bench(quick: bool, only: tuple[str, ...], beside: tuple[str, ...], output: P
     weft bench --only path --only dns
     weft bench --only hosts --beside 'bpf vxlan' --beside underlay
     weft bench --quick
+    weft bench --markdown
     """
     from weft.bench import report
     from weft.bench.environment import describe, warn_if_busy
@@ -70,6 +94,9 @@ def bench(quick: bool, only: tuple[str, ...], beside: tuple[str, ...], output: P
     from weft.errors import WeftError
     from weft.lab.lab import check_root
 
+    if markdown:
+        click.echo(report.as_markdown(output))
+        return
     _check_known(beside)
     check_root()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, it clears up too
@@ -90,9 +117,9 @@ def bench(quick: bool, only: tuple[str, ...], beside: tuple[str, ...], output: P
 
 
 def _check_known(variants: tuple[str, ...]) -> None:
-    from weft.bench import hosts, path
+    from weft.bench import hosts, path, policy
 
-    known = {*path.OTHERS, *hosts.OTHERS}
+    known = {*path.OTHERS, *policy.OTHERS, *hosts.OTHERS}
     unknown = [name for name in variants if name not in known]
     if unknown:
         listed = ", ".join(repr(name) for name in sorted(known))
@@ -104,6 +131,9 @@ def _check_known(variants: tuple[str, ...]) -> None:
 def _parts() -> Mapping[str, Part]:
     return {
         "path": _path,
+        "policy": _policy,
+        "flows": _flows,
+        "groups": _groups,
         "attach": _attach,
         "docker": _docker,
         "daemon": _daemon,
@@ -129,6 +159,24 @@ def _path(plan: Plan, results: Results) -> None:
         except WeftError as error:
             results.skipped[WEFT] = str(error)
         path.measure(plan, results, variants, NETWORK_MTU_BYTES)
+
+
+def _policy(plan: Plan, results: Results) -> None:
+    from weft.bench import policy
+
+    policy.measure(plan, results)
+
+
+def _flows(plan: Plan, results: Results) -> None:
+    from weft.bench import flows
+
+    flows.measure(plan, results)
+
+
+def _groups(plan: Plan, results: Results) -> None:
+    from weft.bench import groups
+
+    groups.measure(plan, results)
 
 
 def _attach(plan: Plan, results: Results) -> None:

@@ -70,7 +70,7 @@ class Comparison:
 
     def measure(self, plan: Plan, results: Results) -> None:
         """Run every measurement for every variant, `plan.rounds` times, interleaved."""
-        measurements = list(self.measurements(Traffic(plan.folder), plan.seconds))
+        measurements = list(self.measurements(Traffic(plan.folder), self.seconds(plan)))
         with ExitStack() as stack:
             pairs = dict(self._pairs(stack, plan, results))
             for measurement in measurements:
@@ -79,6 +79,10 @@ class Comparison:
                 said = f"round {number + 1} of {plan.rounds}, {len(pairs)} variants"
                 plan.say(f"{self.key}: {said}")
                 _round(measurements, pairs, plan, results)
+
+    def seconds(self, plan: Plan) -> float:
+        """Of one sample."""
+        return plan.seconds
 
     def figure(self, key: str) -> str:
         """The key of one of its figures in the results."""
@@ -137,15 +141,22 @@ class Comparison:
                 self._figure(connect, f"TCP connections, one round trip each, {title}", answered),
                 partial(_small, load.connects, seconds, cpus),
             )
-        lost = Quantity("lost", "lost %", 1, 100)
-        yield Measurement(
-            self._figure(
-                UDP, "UDP packets of 64 bytes that arrive, each end on a CPU", (_RATE, lost)
-            ),
-            partial(_small, load.packets, seconds, TWO_CPUS),
-        )
+        title = "UDP packets of 64 bytes that arrive, each end on a CPU"
+        yield self.packets(UDP, title, seconds, load.packets)
         if self.roles:
             yield self._time_of_programs(load, seconds)
+
+    def packets(
+        self,
+        key: str,
+        title: str,
+        seconds: float,
+        take: Callable[[Pair, float, tuple[int, int] | None], Sample],
+    ) -> Measurement:
+        """UDP packets that are sent as fast as they go."""
+        lost = Quantity("lost", "lost %", 1, 100)
+        figure = self._figure(key, title, (_RATE, lost))
+        return Measurement(figure, partial(_small, take, seconds, TWO_CPUS))
 
     def _time_of_programs(self, load: Traffic, seconds: float) -> Measurement:
         return Measurement(

@@ -56,9 +56,11 @@ class WeftHost:
             network.name == name for network in self.api.get(NetworkList, "networks").networks
         )
 
-    def attach(self, namespace: Namespace, network: str, *names: str) -> PortInfo:
-        """Plug a namespace into a network."""
-        spec = AttachSpec(target=str(namespace.pid), network=network, names=names)
+    def attach(
+        self, namespace: Namespace, network: str, *names: str, groups: tuple[str, ...] = ()
+    ) -> PortInfo:
+        """Plug a namespace into a network, as a member of security groups."""
+        spec = AttachSpec(target=str(namespace.pid), network=network, names=names, groups=groups)
         return self.api.send(PortInfo, "POST", "attachments", body=spec)
 
     def detach(self, namespace: Namespace, network: str) -> None:

@@ -1,7 +1,8 @@
 """A report as one page that is taken in at one look, drawn from what is stored of it.
 
-The packet paths lie side by side: a row is a figure, a column a variant, a bar the ratio to the
-first variant of its path. Below are other comparisons, and the expectations that were missed.
+The packet paths lie side by side, those with rules and routers below the plain ones: a row is a
+figure, a column a variant, a bar the ratio to the first variant of its path. Below are other
+comparisons, and the expectations that were missed.
 """
 
 from __future__ import annotations
@@ -16,15 +17,26 @@ import msgspec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Page
 
 _SIZE_INCHES, _DPI = (18.0, 10.0), 100
-_PATHS = {
-    "path": "one host",
-    "hosts": "two hosts, one cable",
-    "encryption": "two hosts, encrypted",
-}
-"""What begins the keys of a packet path's figures, and how the page calls it."""
-_PATH_TITLE = re.compile("^Two hosts(, encrypted)?: ")
+_BANDS = (
+    {
+        "path": "one host",
+        "hosts": "two hosts, one cable",
+        "encryption": "two hosts, encrypted",
+    },
+    {
+        "policy": "one host, rules and routers",
+        "policyhosts": "two hosts, rules and routers",
+    },
+)
+"""What begins the keys of a packet path's figures, and how the page calls it; those of a band lie
+side by side."""
+PATHS = {key: name for band in _BANDS for key, name in band.items()}
+_HEAD = 1.8
+"""Room above a band, in rows."""
+PATH_TITLE = re.compile("^(Two hosts(, encrypted)?|Policy(, two hosts)?): ")
 _LIMITS = ("raw veth", "underlay", "redirect_peer", "bpf vxlan", "the limit", "wireguard")
 _OWN, _LIMIT, _OTHER = "#f0a35e", "#9db8d6", "#dfe3e8"
 _LABELS, _GAP = 3.4, 0.5
@@ -100,17 +112,24 @@ def comparisons(report: Report) -> list[Comparison]:
     return list(_comparisons(report))
 
 
+def path_of(key: str) -> str | None:
+    """The packet path that a figure with this key is of; None: it is of none."""
+    begin = key.partition("_")[0]
+    return begin if begin in PATHS else None
+
+
 def draw(report: Report, file: Path) -> None:
     """Write the page."""
-    from matplotlib.figure import Figure as Page
+    from matplotlib.figure import Figure as _Page
 
-    page = Page(figsize=_SIZE_INCHES, dpi=_DPI)
+    page = _Page(figsize=_SIZE_INCHES, dpi=_DPI)
     found = comparisons(report)
     paths = [each for each in found if each.path is not None]
     others = [each for each in found if each.path is None]
     bottom = 0.40 if others or report.expected else 0.02
     if paths:
-        _draw_paths(page.add_axes((0.01, bottom, 0.98, 0.93 - bottom)), paths)
+        bands = [[each for each in paths if each.path in band] for band in _BANDS]
+        _draw_bands(page, [band for band in bands if band], bottom)
         page.text(0.99, 0.975, _LEGEND, fontsize=9, va="center", ha="right", color="#555555")
     top = bottom - 0.03 if paths else 0.92
     columns, rows = _PANELS
@@ -127,9 +146,8 @@ def draw(report: Report, file: Path) -> None:
 
 def _comparisons(report: Report) -> Iterator[Comparison]:
     for key, figure in report.figures.items():
-        begin, _, rest = key.partition("_")
-        path = begin if begin in _PATHS else None
-        title = _PATH_TITLE.sub("", figure.title) if path else figure.title
+        path, rest = path_of(key), key.partition("_")[2]
+        title = PATH_TITLE.sub("", figure.title) if path else figure.title
         every = path is not None and rest == "programs"
         for quantity in figure.quantities if every else figure.quantities[:1]:
             spreads = {
@@ -142,11 +160,25 @@ def _comparisons(report: Report) -> Iterator[Comparison]:
                 yield Comparison(path, named, quantity, spreads)
 
 
+def _draw_bands(page: Page, bands: Sequence[Sequence[Comparison]], bottom: float) -> None:
+    """One below the other, each as high as it has rows."""
+    rows = [len(_titles(band)) + _HEAD for band in bands]
+    top = 0.93
+    a_row = (top - bottom) / sum(rows)
+    for band, count in zip(bands, rows, strict=True):
+        top -= count * a_row
+        _draw_paths(page.add_axes((0.01, top, 0.98, count * a_row)), band)
+
+
+def _titles(found: Sequence[Comparison]) -> list[str]:
+    return list(dict.fromkeys(each.title for each in found))
+
+
 def _draw_paths(axes: Axes, found: Sequence[Comparison]) -> None:
-    titles = list(dict.fromkeys(each.title for each in found))
+    titles = _titles(found)
     rows = {title: number for number, title in enumerate(titles)}
     edge = _LABELS
-    for path, name in _PATHS.items():
+    for path, name in PATHS.items():
         own = [each for each in found if each.path == path]
         if not own:
             continue
@@ -165,7 +197,7 @@ def _draw_paths(axes: Axes, found: Sequence[Comparison]) -> None:
         label = "\n".join(textwrap.wrap(title, 38))
         axes.text(0, row, label, fontsize=8.5, va="center")
         axes.axhline(row + 0.5, color="#eeeeee", lw=0.8, zorder=0)
-    axes.set(xlim=(0, edge - _GAP), ylim=(len(rows) - 0.5, -1.8))
+    axes.set(xlim=(0, edge - _GAP), ylim=(len(rows) - 0.5, -_HEAD))
     axes.axis("off")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from weft.bench.logical import Size
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -31,6 +33,11 @@ class Plan:
         return 0.3 if self.is_quick else 2.0
 
     @property
+    def short_s(self) -> float:
+        """The same where there are many variants."""
+        return 0.2 if self.is_quick else 1.0
+
+    @property
     def idle_s(self) -> float:
         """How long the idle machine is watched before each sample."""
         return 0.05 if self.is_quick else 0.25
@@ -49,6 +56,31 @@ class Plan:
     def new_ports(self) -> int:
         """How often a port is made that other hosts wait for."""
         return 3 if self.is_quick else 60
+
+    @property
+    def many_rules(self) -> int:
+        """Of one security group, the most that a request may have."""
+        return 300 if self.is_quick else 10_000
+
+    @property
+    def members(self) -> int:
+        """Ports of other hosts in a group that rules name."""
+        return 300 if self.is_quick else 10_000
+
+    @property
+    def connections(self) -> int:
+        """In a table of flows that is made for so many."""
+        return 8_000 if self.is_quick else 1_000_000
+
+    @property
+    def policy_changes(self) -> int:
+        """Each way, one by one."""
+        return 3 if self.is_quick else 60
+
+    @property
+    def logical_size(self) -> Size:
+        """Of the logical network that is compiled."""
+        return Size(20, 200, 20) if self.is_quick else Size(1000, 10_000, 1000)
 
     @property
     def mesh_hosts(self) -> tuple[int, ...]:

@@ -7,20 +7,17 @@ is a host on every tenth network, and one on all.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from weft.bench.cluster import lab_hosts
 from weft.bench.daemon import idle, resident_mb, restart
 from weft.bench.host import WeftHost
 from weft.bench.plan import Plan
+from weft.bench.prefilled import fill
 from weft.bench.results import Check, Figure, Quantity, Results
 from weft.bench.simulated import Common
 from weft.bench.synthetic import SyntheticCluster
-from weft.store.batch import Batch
-from weft.store.sqlite_journal import SqliteJournal
 
 PORTS_A_HOST = 100
 _ALONE, _SOME, _ALL = "alone", "a tenth of nets", "all networks"
@@ -56,25 +53,13 @@ def measure(plan: Plan, results: Results) -> None:
 def _measure(plan: Plan, results: Results, name: str, cluster: SyntheticCluster) -> None:
     with lab_hosts(plan.say, 1, 1500, settings={"docker": False}) as lab:
         host = lab.host("h1")
-        state = host.layout.state / "weft"
-        state.mkdir(mode=0o700, parents=True)
-        (state / "host-id").write_text(f"{cluster.hosts[0]}\n")
-        asyncio.run(_write(Common(cluster), state / "weft.db"))
+        fill(host, Common(cluster))
         weft = WeftHost(host)
         ready_s = restart(weft)
         time.sleep(0 if plan.is_quick else _SETTLE_S)
         sample = idle(weft.pid, 1.0 if plan.is_quick else _IDLE_S)
         most = {"rss_mb": max(sample["rss_mb"], resident_mb(weft.pid))}
         results.add(_REMOTE, name, {**sample, **most, "ready_s": ready_s})
-
-
-async def _write(common: Common, path: Path) -> None:
-    """The database of a host that was a member and has seen everything."""
-    journal = SqliteJournal(path, "broken")
-    try:
-        await journal.append(Batch(puts=tuple(common.held), marks=common.marks))
-    finally:
-        await journal.close()
 
 
 def _checks(plan: Plan, results: Results) -> Iterator[Check]:

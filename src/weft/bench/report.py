@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from weft.bench import page
+from weft.bench import markdown, page
 from weft.bench.results import Check, Figure, Quantity, Results
+from weft.errors import InvalidError
 
 _WIDTH = 80
 
@@ -29,6 +30,16 @@ def write(results: Results, folder: Path) -> list[Path]:
         return [text, data]
     page.draw(stored, drawn)
     return [text, data, drawn]
+
+
+def as_markdown(folder: Path) -> str:
+    """The tables of the bench.json in a folder. InvalidError: there is none."""
+    file = folder / "bench.json"
+    try:
+        stored = msgspec.json.decode(file.read_bytes(), type=page.Report)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidError(f"{file}: no report of weft bench: {error}") from error
+    return markdown.tables(stored)
 
 
 def as_json(results: Results) -> dict[str, object]:

@@ -10,9 +10,10 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Protocol
 
 from weft.bench.shared_held import SharedHeld
-from weft.bench.synthetic import SyntheticCluster, draft
+from weft.bench.synthetic import draft
 from weft.cluster.wanted import wanted
 from weft.errors import UnavailableError
 from weft.mesh.delta import Difference
@@ -27,6 +28,27 @@ from weft.store.clock import COUNTER_BITS
 from weft.store.entry import Origin
 
 Link = tuple[int, int]
+
+
+class Described(Protocol):
+    """A cluster that does not exist, by its records."""
+
+    random_bytes: Callable[[int], bytes]
+
+    @property
+    def hosts(self) -> Sequence[HostId]:
+        """All of them."""
+        ...
+
+    def shared_records(self) -> Iterable[Record]:
+        """What no host owns; the first has written it."""
+        ...
+
+    def records_of(self, host: HostId) -> Iterable[Record]:
+        """What one host owns."""
+        ...
+
+
 WALL_S = 1_800_000_000.0
 GIGABIT = Weather(latency_s=(0.0005, 0.002), bytes_per_s=125e6)
 _STEP_S = 0.001
@@ -37,7 +59,7 @@ INCARNATION = int((WALL_S - 86400) * 1000) << COUNTER_BITS
 class Common:
     """What every host of a cluster has seen and holds before anything is measured."""
 
-    def __init__(self, cluster: SyntheticCluster) -> None:
+    def __init__(self, cluster: Described) -> None:
         self.cluster = cluster
         self.held = Held()
         self.marks: dict[Origin, int] = {}

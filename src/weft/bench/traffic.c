@@ -7,14 +7,23 @@
  *   traffic connect ADDRESS PORT SECONDS  connect, one byte there and back, abort
  *   traffic sink ADDRESS PORT             counts UDP packets until none came for a while
  *   traffic flood ADDRESS PORT SECONDS    64-byte UDP packets as fast as they go
+ *   traffic floods ADDRESS PORT SECONDS N the same of N connections in turn, each once at least: first
+ *                                         of all source ports, then of the next destination port
+ *   traffic reflect ADDRESS PORT          sends back what UDP packets it gets, on all ports
  *   traffic dns ADDRESS PORT SECONDS NAME A queries, a window of them always under way
  *
  * Whoever measures prints one line of JSON. Servers print "ready" once they listen.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +34,7 @@
 
 enum { WINDOW = 16, DNS_HEADER = 12, DNS_MAX = 512, DNS_ANSWERS_AT = 6 };
 enum { BATCH = 64, PAYLOAD = 64, SINK_IDLE_MS = 300, SINK_BUFFER = 8 << 20, MAX_SAMPLES = 4 << 20 };
+enum { FIRST_SOURCE = 1024, SOURCES = 64000, REFLECT_BUFFER = 64 << 20, FRAME = 2048 };
 
 static uint32_t *samples; /* nanoseconds of each round trip */
 static size_t sample_count;
@@ -246,6 +256,134 @@ static void flood(const struct addrinfo *to, uint64_t duration_ns)
 	       (double)sent * 1e9 / (double)(now_ns() - begin));
 }
 
+struct datagram {
+	struct iphdr ip;
+	struct udphdr udp;
+	char payload[PAYLOAD];
+};
+
+/* By a socket that takes packets with their headers and gets none, so that there may be any number of
+ * connections. A checksum of zero is none (RFC 768). */
+static void floods(const struct addrinfo *to, uint64_t duration_ns, uint64_t flows)
+{
+	static struct datagram datagrams[BATCH];
+	static struct mmsghdr messages[BATCH];
+	static struct iovec vectors[BATCH];
+	const struct sockaddr_in *address = (const struct sockaddr_in *)to->ai_addr;
+	struct sockaddr_in there = { .sin_family = AF_INET, .sin_addr = address->sin_addr };
+	uint64_t begin, sent = 0, next = 0;
+	int fd;
+
+	if (to->ai_family != AF_INET || !flows) {
+		fprintf(stderr, "traffic: floods are of IPv4, and of one connection at least\n");
+		exit(1);
+	}
+	fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&there, sizeof(there)))
+		die("raw socket");
+	for (int i = 0; i < BATCH; i++) {
+		datagrams[i].ip = (struct iphdr){
+			.version = 4,
+			.ihl = 5,
+			.ttl = 64,
+			.protocol = IPPROTO_UDP,
+			.daddr = address->sin_addr.s_addr,
+		};
+		datagrams[i].udp.len = htons(sizeof(struct datagram) - sizeof(struct iphdr));
+		vectors[i] = (struct iovec){ &datagrams[i], sizeof(datagrams[i]) };
+		messages[i].msg_hdr = (struct msghdr){ .msg_iov = &vectors[i], .msg_iovlen = 1 };
+	}
+	begin = now_ns();
+	do {
+		int done;
+
+		for (int i = 0; i < BATCH; i++) {
+			uint64_t flow = (next + (uint64_t)i) % flows;
+			uint64_t port = ntohs(address->sin_port) + flow / SOURCES;
+
+			datagrams[i].udp.source = htons((uint16_t)(FIRST_SOURCE + flow % SOURCES));
+			datagrams[i].udp.dest = htons((uint16_t)port);
+		}
+		done = sendmmsg(fd, messages, BATCH, 0);
+		if (done < 0 && errno != ENOBUFS && errno != EPERM)
+			die("sendmmsg");
+		next += done > 0 ? (uint64_t)done : 0;
+		sent += done > 0 ? (uint64_t)done : 0;
+	} while (sent < flows || now_ns() - begin < duration_ns);
+	printf("{\"packets\": %llu, \"rate\": %.1f}\n", (unsigned long long)sent,
+	       (double)sent * 1e9 / (double)(now_ns() - begin));
+}
+
+/* A frame becomes its answer. False: it is none that is answered. */
+static int turn_round(unsigned char *frame, size_t length, uint32_t address_be)
+{
+	struct ether_header *link = (struct ether_header *)frame;
+	struct iphdr *ip = (struct iphdr *)(link + 1);
+	struct udphdr *udp = (struct udphdr *)(ip + 1);
+	unsigned char mac[ETH_ALEN];
+	uint16_t port;
+
+	if (length < sizeof(*link) + sizeof(*ip) + sizeof(*udp) || ip->ihl != 5 ||
+	    ip->protocol != IPPROTO_UDP || ip->daddr != address_be)
+		return 0;
+	memcpy(mac, link->ether_shost, ETH_ALEN);
+	memcpy(link->ether_shost, link->ether_dhost, ETH_ALEN);
+	memcpy(link->ether_dhost, mac, ETH_ALEN);
+	ip->daddr = ip->saddr; /* both checksums stay as they are */
+	ip->saddr = address_be;
+	port = udp->source;
+	udp->source = udp->dest;
+	udp->dest = port;
+	return 1;
+}
+
+static void reflect(const struct addrinfo *at)
+{
+	static unsigned char frames[BATCH][FRAME];
+	static struct sockaddr_ll devices[BATCH];
+	static struct mmsghdr got[BATCH], answers[BATCH];
+	static struct iovec rooms[BATCH], vectors[BATCH];
+	const struct sockaddr_in *address = (const struct sockaddr_in *)at->ai_addr;
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETHERTYPE_IP));
+
+	if (fd < 0 || at->ai_family != AF_INET)
+		die("packet socket");
+	set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, REFLECT_BUFFER);
+	for (int i = 0; i < BATCH; i++)
+		rooms[i] = (struct iovec){ frames[i], FRAME };
+	say_ready();
+	for (;;) {
+		int count, ready = 0;
+
+		for (int i = 0; i < BATCH; i++)
+			got[i].msg_hdr = (struct msghdr){ .msg_name = &devices[i],
+							  .msg_namelen = sizeof(devices[i]),
+							  .msg_iov = &rooms[i],
+							  .msg_iovlen = 1 };
+		count = recvmmsg(fd, got, BATCH, MSG_WAITFORONE, NULL);
+		if (count < 0)
+			die("recvmmsg");
+		for (int i = 0; i < count; i++) {
+			if (devices[i].sll_pkttype != PACKET_HOST ||
+			    !turn_round(frames[i], got[i].msg_len, address->sin_addr.s_addr))
+				continue;
+			vectors[ready] = (struct iovec){ frames[i], got[i].msg_len };
+			answers[ready].msg_hdr = (struct msghdr){ .msg_name = &devices[i],
+								  .msg_namelen = sizeof(devices[i]),
+								  .msg_iov = &vectors[ready],
+								  .msg_iovlen = 1 };
+			ready++;
+		}
+		for (int done = 0, sent; done < ready; done += sent) {
+			sent = sendmmsg(fd, answers + done, (unsigned int)(ready - done), 0);
+			if (sent < 0 && errno != ENOBUFS)
+				die("sendmmsg");
+			if (sent <= 0)
+				break;
+		}
+	}
+}
+
 /* A query for the A record of a name, RFC 1035 section 4.1. */
 static size_t encode_query(uint8_t *query, const char *name)
 {
@@ -329,12 +467,12 @@ static void dns(const struct addrinfo *to, uint64_t duration_ns, const char *nam
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
-	int is_udp = !strcmp(mode, "sink") || !strcmp(mode, "flood") || !strcmp(mode, "dns");
+	int is_udp = strcmp(mode, "echo") && strcmp(mode, "rr") && strcmp(mode, "connect");
 	uint64_t duration_ns = argc > 4 ? (uint64_t)(atof(argv[4]) * 1e9) : 0;
 	struct addrinfo *address;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: traffic MODE ADDRESS PORT [SECONDS [NAME]]\n");
+		fprintf(stderr, "usage: traffic MODE ADDRESS PORT [SECONDS [N or NAME]]\n");
 		return 2;
 	}
 	samples = calloc(MAX_SAMPLES, sizeof(*samples));
@@ -351,6 +489,10 @@ int main(int argc, char **argv)
 		sink(address);
 	else if (!strcmp(mode, "flood"))
 		flood(address, duration_ns);
+	else if (!strcmp(mode, "reflect"))
+		reflect(address);
+	else if (!strcmp(mode, "floods") && argc > 5)
+		floods(address, duration_ns, strtoull(argv[5], NULL, 10));
 	else if (!strcmp(mode, "dns") && argc > 5)
 		dns(address, duration_ns, argv[5]);
 	else

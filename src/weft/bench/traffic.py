@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ Sample = dict[str, float]
 """Names of what was measured, and its values."""
 
 _PORT = "5201"
+ECHO_PORT = 5202
+_SLOWEST = 2000
+"""Packets a second, on a machine that does something else as well."""
 _SHORT = "16M"
 _SOURCE = Path(__file__).with_name("traffic.c")
 ONE_CPU = (0, 0)
@@ -63,6 +66,34 @@ class Traffic:
             "rate": received["rate"],
             "lost": 1 - received["packets"] / max(1.0, sent["packets"]),
         }
+
+    def flows(
+        self, pair: Pair, duration_s: float, cpus: tuple[int, int] | None, flows: int
+    ) -> Sample:
+        """The same over so many connections in turn."""
+        server_cpu, client_cpu = cpus or (None, None)
+        with _server(pair.server, self.command("sink", pair.address, _PORT), server_cpu) as server:
+            sent = self.flood(pair, duration_s, flows, client_cpu)
+            output, _ = server.communicate(timeout=10)
+        received: Sample = json.loads(output)
+        lost = 1 - received["packets"] / max(1.0, sent["packets"])
+        return {"rate": received["rate"], "lost": lost}
+
+    def flood(self, pair: Pair, duration_s: float, flows: int, on_cpu: int | None = None) -> Sample:
+        """Send of so many connections in turn, of each once at least, whoever listens: packets, and
+        their rate."""
+        command = self.command("floods", pair.address, _PORT, str(duration_s), str(flows))
+        return _result(pair.client, command, on_cpu, duration_s + flows / _SLOWEST)
+
+    def echo(self, pair: Pair) -> AbstractContextManager[subprocess.Popen[str]]:
+        """The server answers each byte of one connection after the other, on `ECHO_PORT`."""
+        return _server(pair.server, self.command("echo", pair.address, str(ECHO_PORT)), None)
+
+    def reflector(
+        self, pair: Pair, on_cpu: int | None = None
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Whatever UDP packet arrives at the server goes back."""
+        return _server(pair.server, self.command("reflect", pair.address, _PORT), on_cpu)
 
     def _answered(
         self, pair: Pair, mode: str, duration_s: float, cpus: tuple[int, int] | None
