@@ -69,7 +69,9 @@ def loaded(objects: Path, bpffs: Path, host: Namespace) -> Iterator[World]:
     names = ("weft0", "weft1", "uplink", "weftx", *(workload.device for workload in WORKLOADS))
     ifindexes = {name: int(host.run(f"ip -o link show {name}").split(":")[0]) for name in names}
     with DataPlane.load(bpffs, host_devices(ifindexes), objects) as plane:
-        yield World(plane, ifindexes)
+        world = World(plane, ifindexes)
+        yield world
+        world.check_beginnings()
 
 
 @pytest.fixture
