@@ -9,6 +9,10 @@ PREFIX ?= /usr/local
 # How many processes `make test` shares the files among; each test has namespaces of its own.
 WORKERS ?= 2
 SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=10 --durations-min=1
+# How long `make fuzz` goes on, and with which seed, if with one: SEED=4711
+MINUTES ?= 10
+SEED ?=
+FUZZ := tests/bpf/test_fuzz*.py
 # For `make demo` and `make demo-down`: the lab's name.
 LAB ?= demo
 # Which Debian `make test-fresh` and `make test-kernel` take: bookworm (12) or trixie (13).
@@ -21,7 +25,7 @@ SHELL_FILES := tools/setup.sh tools/lock.sh tools/install.sh tools/test-kernel t
 	tools/docker-next/build tools/test-fresh tools/test-fresh-guest tools/debian-archives .ci/run
 
 .PHONY: help setup demo demo-down test test-all test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system \
-	test-conformance test-docker test-docker-next test-kernel test-kernel-short test-fresh check fmt bench bench-kernel install uninstall clean
+	test-conformance test-docker test-docker-next test-kernel test-kernel-short test-fresh fuzz check fmt bench bench-kernel install uninstall clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +49,11 @@ test-unit test-property test-mesh test-etcd test-cluster test-bpf test-system te
 	@$(PYTEST) tests/$* $(ARGS)
 
 test-unit: ## Run one part: test-unit, -property, -mesh, -etcd, -cluster, -bpf, -system, -conformance, -docker
+
+fuzz: setup ## Send hostile packets through the BPF programs for MINUTES (10); SEED=n: one seed again
+	@tests=$$($(PYTEST) $(FUZZ) --collect-only -q $(ARGS) | grep -c ::) || exit; \
+	WEFT_FUZZ_S=$$((60 * $(MINUTES) / tests)) $(if $(SEED),WEFT_FUZZ_SEED=$(SEED)) \
+	    $(PYTEST) $(FUZZ) --timeout=$$((60 * $(MINUTES) + 600)) $(ARGS)
 
 test-docker-next: setup ## The Docker tests with a current engine, built from its Go module (needs Go)
 	@folder=$$(tools/docker-next/build) && PATH="$$folder:$$PATH" $(PYTEST) tests/docker $(ARGS)

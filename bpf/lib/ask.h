@@ -38,7 +38,7 @@ static __always_inline int ask(struct packet *packet, enum flow_kind kind)
 	inquiry->is_later_fragment = packet->is_later_fragment;
 	inquiry->behind_fragment = packet->behind_fragment;
 	inquiry->is_trial = packet->skb->cb[TRACE_TRIAL] == TRIAL;
-	inquiry->is_multicast = is_multicast_mac(&packet->destination_mac);
+	inquiry->is_multicast = kind != FLOW_ENTERS && is_multicast_mac(&packet->destination_mac);
 	return JUDGE;
 }
 

@@ -66,8 +66,36 @@ static __always_inline bool read_quoted(struct __sk_buff *skb, struct inquiry *i
 	return true;
 }
 
-/* An ICMP error passes as part of the flow whose packet it quotes. Who tells may be a router on the way,
- * and have another MAC than who would have answered. */
+static __always_inline bool is_in_force(const struct flow *flow)
+{
+	return flow && flow->generation && !(flow->flags & FLOW_DENIED) &&
+	       flow->generation == generation_of(flow);
+}
+
+/* The entry of the quoted packet itself, which its sender has sent; `flow`: that of its answers. */
+static __always_inline struct flow *quoted_flow_of(struct inquiry *inquiry, const struct flow *flow)
+{
+	struct tuple *quoted = &inquiry->answer;
+	struct address source = quoted->destination;
+
+	quoted->destination = quoted->source;
+	quoted->source = source;
+	if (has_ports(quoted->protocol)) {
+		quoted->source_port = inquiry->quoted_l4[0];
+		quoted->destination_port = inquiry->quoted_l4[1];
+	} else if (quoted->protocol == (inquiry->is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		quoted->destination_port = inquiry->quoted_l4[0];
+	}
+	if (inquiry->is_ipv4)
+		write_key4(&inquiry->partner4, quoted, flow->partner_place, flow->partner_kind);
+	else
+		write_key6(&inquiry->partner6, quoted, flow->partner_place, flow->partner_kind);
+	return partner_of(inquiry);
+}
+
+/* An ICMP error passes as part of the flow whose packet it quotes, as long as the decision on that holds
+ * in one of its directions: after a change of the rules the quoted packet has had it made anew. Who
+ * tells may be a router on the way, and have another MAC than who would have answered. */
 __cold_stage int is_related(struct __sk_buff *skb)
 {
 	struct inquiry *inquiry = inquiry_of(skb);
@@ -77,9 +105,12 @@ __cold_stage int is_related(struct __sk_buff *skb)
 		return false;
 	set_key(inquiry, &inquiry->answer);
 	flow = flow_of(inquiry);
-	return flow && flow->generation && !(flow->flags & FLOW_DENIED) &&
-	       (inquiry->kind == FLOW_ENTERS ||
-		is_same_mac(&inquiry->destination_mac, &flow->destination_mac));
+	if (!flow || !flow->generation || flow->flags & FLOW_DENIED)
+		return false;
+	if (inquiry->kind != FLOW_ENTERS &&
+	    !is_same_mac(&inquiry->destination_mac, &flow->destination_mac))
+		return false;
+	return is_in_force(flow) || is_in_force(quoted_flow_of(inquiry, flow));
 }
 
 /* NEXT: the flow goes on. SETTLE: its entry does not decide. */

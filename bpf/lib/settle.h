@@ -307,7 +307,8 @@ __stage int settle_flow(struct __sk_buff *skb)
 		return is_allowed(skb, inquiry) && is_stateless(inquiry)
 			       ? NEXT
 			       : drop_skb(skb, DROP_NO_FLOW);
-	if (is_fit(skb, inquiry, is_amidst)) {
+	/* What is sent to many answers nobody. */
+	if (is_fit(skb, inquiry, is_amidst && !inquiry->is_multicast)) {
 		if (inquiry->is_multicast || (inquiry->begins && is_stateless(inquiry)))
 			return NEXT;
 		if (inquiry->begins)

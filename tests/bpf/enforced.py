@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -40,7 +40,11 @@ THERE = HostId(f"{HUGO.tag:08x}00000000")
 NET = NetworkId("00000000-0000-4000-8000-0000000000aa")
 LOCAL = (ANN, BOB, CYD, EVE)
 EVERYBODY = (*LOCAL, FAR)
-_PLAIN: tuple[MapTable[Any, Any], ...] = (NETWORKS, FLOOD, SUBNET_TABLE)
+ARRAYS = (
+    *("port_rules_v1", "generations_v1", "current_v1", "subjects_v1", "spans_v1"),
+    *("identities_v1", "atom_sets_v1", "rules_v1", "rule_counts_v1"),
+)
+"""That drivers write, and that are not looked through before a test."""
 Rows = dict[str, dict[Hashable, Hashable]]
 
 
@@ -101,10 +105,14 @@ def first_records() -> list[Record]:
 class Enforced:
     """What weftd does about records of policy, but for the devices."""
 
-    def __init__(self, world: World) -> None:
+    plain: Sequence[MapTable[Any, Any]] = (NETWORKS, FLOOD, SUBNET_TABLE)
+    """Tables whose rows become entries one by one."""
+
+    def __init__(self, world: World, records: Iterable[Record] | None = None) -> None:
+        """With these records, or with `first_records`."""
         connect(world)
         self.world = world
-        self.store = MemoryStore(first_records())
+        self.store = MemoryStore(first_records() if records is None else records)
         self.compiler = Compiler(functions(HERE), self.store)
         self.start()
 
@@ -113,7 +121,7 @@ class Enforced:
         world = self.world
         self.enforcement = Enforcement(world.plane.maps.__getitem__, WorldDevices(world), WAYS)
         names = self.enforcement.names
-        plain = [self._plain(each, names) for each in _PLAIN]
+        plain = [self._plain(each, names) for each in self.plain]
         ports = MapDriver(PORTS, lambda: world.ports, names)
         drivers = (*plain, ports, *self.enforcement.drivers)
         self.drivers = {driver.name: driver for driver in drivers}
@@ -208,6 +216,13 @@ class Enforced:
         sent = self.is_sent(sender, target, segment(sender, target, ports=ports, version=v))
         assert sent == self.is_let_through(sender, target, Packet(6, *ports), v)
         return sent
+
+
+def empty(world: World) -> None:
+    """Arrays that are not looked through before a test, which drivers have written."""
+    for name in ARRAYS:
+        each = world.plane.maps[name]
+        each.delete(list(each.read()))
 
 
 def to_outside(sender: Workload, gateway_mac: str, address: str, ports: tuple[int, int]) -> bytes:

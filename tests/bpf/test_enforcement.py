@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bpf.enforced import (
+    ARRAYS,
     NET,
     Enforced,
     as_address,
+    empty,
     port_of,
     to_outside,
 )
@@ -37,10 +39,6 @@ from weft.store.interface import Delete, Put
 WEB, DB = (GroupId(f"00000000-0000-4000-8000-00000000020{at}") for at in range(2))
 IN, OUT = Direction.INGRESS, Direction.EGRESS
 ALLOW, DROP, PASS = Action.ALLOW, Action.DROP, Action.PASS
-_LARGE = (
-    *("port_rules_v1", "generations_v1", "current_v1", "subjects_v1", "spans_v1"),
-    *("identities_v1", "atom_sets_v1", "rules_v1", "rule_counts_v1"),
-)
 
 
 def emptied(world: World) -> Iterator[Enforced]:
@@ -49,9 +47,7 @@ def emptied(world: World) -> Iterator[Enforced]:
     made = Enforced(world)
     made.look()
     yield made
-    for name in _LARGE:
-        each = world.plane.maps[name]
-        each.delete(list(each.read()))
+    empty(world)
 
 
 @pytest.fixture
@@ -233,7 +229,7 @@ def test_a_second_look_changes_nothing_and_another_weftd_finds_all_as_it_is(
     )
     enforced.put(group(WEB, IN), group(DB, OUT), rule(1, peer=of_group(DB)), rule(2, peer=cidr))
     enforced.put(port_of(BOB, groups=(WEB,)), port_of(ANN, groups=(DB,)), rule(3, group=DB))
-    names = {*_LARGE, "heads_v1", "symbols_v1", "prefixes_v1", "addresses_v1", "ports_v2"}
+    names = {*ARRAYS, "heads_v1", "symbols_v1", "prefixes_v1", "addresses_v1", "ports_v2"}
     before = {name: enforced.world.plane.maps[name].read() for name in names}
     assert enforced.look() == ({}, {})
     enforced.start()

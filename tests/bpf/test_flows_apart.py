@@ -121,6 +121,11 @@ def test_errors_from_another_host(judged: Judged, version: int) -> None:
     judged.age(2)
     left(judged, ANN, query)
     assert arrived(judged, error) == (ANN.device, "")
+    judged.apply()
+    assert arrived(judged, error) == DENIED, "about what no rule lets through any more"
+    judged.apply(Rule(5, 1, EGRESS, None, ALLOW, DNS))
+    left(judged, ANN, query)
+    assert arrived(judged, error) == (ANN.device, "")
 
 
 @VERSIONS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import struct
 import time
@@ -11,7 +10,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from tests.bpf import wire
+from tests.bpf import fuzzing, wire
+from tests.bpf.hostile_packets import runnable
 from tests.bpf.overlay import FAR, FAR_ROUTED, HUGO, OWN4, OWN6, connect
 from tests.bpf.world import (
     ANN,
@@ -35,8 +35,6 @@ from tests.bpf.world import (
 from weft.kernel.bpf.layouts import NetworkFlag
 from weft.model.addresses import link_local_from_mac
 from weft.model.service_addresses import ALIAS4, ALIAS6, DNS4, DNS6, GATEWAY_MAC
-
-DURATION_S = float(os.environ.get("WEFT_FUZZ_S", "4"))
 
 MACS = [each.mac for each in WORKLOADS] + [
     GATEWAY_MAC,
@@ -128,12 +126,6 @@ def frame(chance: Chance, sender: Workload) -> bytes:
     return runnable(bytes(packet))
 
 
-def runnable(packet: bytes) -> bytes:
-    """BPF_PROG_TEST_RUN takes no IP packets without a whole header."""
-    (kind,) = struct.unpack_from(">H", packet, 12)
-    return packet.ljust({wire.IPV4: 34, wire.IPV6: 54}.get(kind, 14), b"\0")
-
-
 def noise(chance: Chance, _: Workload) -> bytes:
     return runnable(chance.randbytes(chance.randrange(14, 200)))
 
@@ -142,13 +134,13 @@ def noise(chance: Chance, _: Workload) -> bytes:
 def test_nothing_leaves_the_network(
     world: World, make: Callable[[Chance, Workload], bytes]
 ) -> None:
-    seed = random.randrange(2**32)
+    seed = fuzzing.seed()
     chance = random.Random(seed)
     for vni in (RED, BLUE, INTERNAL):
         world.set_network(vni, NetworkFlag.NETWORK_HAS_UNKNOWN | NetworkFlag.NETWORK_SNOOPS)
     sender = ANN
     outcomes: set[str] = set()
-    end = time.monotonic() + DURATION_S
+    end = time.monotonic() + fuzzing.DURATION_S
     # The generator must get everywhere, however few packets a slow machine runs in the time.
     everywhere = {"weft0", BOB.device, CYD.device, "isolated", "internal", "ttl", "no_member"}
     while time.monotonic() < end or (make is frame and not everywhere <= outcomes):
@@ -169,10 +161,10 @@ def test_nothing_leaves_the_network(
 @pytest.mark.parametrize("version", [4, 6])
 def test_only_ports_of_other_hosts_are_reached_by_the_underlay(world: World, version: int) -> None:
     connect(world, version)
-    seed = random.randrange(2**32)
+    seed = fuzzing.seed()
     chance = random.Random(seed)
     outcomes: set[str] = set()
-    end = time.monotonic() + DURATION_S / 2
+    end = time.monotonic() + fuzzing.DURATION_S / 2
     while time.monotonic() < end or not {"uplink", "weft0", BOB.device} <= outcomes:
         for _ in range(500):
             sender = chance.choice([ANN, EVE, EVE, DAN, INA])
@@ -215,9 +207,9 @@ def check_what_the_host_gets(packet: bytes, sender: Workload) -> None:
 
 def test_the_host_reaches_ports_alone(world: World) -> None:
     """The host is trusted, what it forwards is not."""
-    chance = random.Random(random.randrange(2**32))
+    chance = random.Random(fuzzing.seed())
     targets: set[str] = set()
-    end = time.monotonic() + DURATION_S / 2
+    end = time.monotonic() + fuzzing.DURATION_S / 2
     while time.monotonic() < end or not {BOB.device, DAN.device} <= targets:
         outcome = world.send_from_host(frame(chance, ANN))
         targets.add(outcome.target)
@@ -227,7 +219,7 @@ def test_the_host_reaches_ports_alone(world: World) -> None:
 
 def test_flooding_stays_in_the_network(world: World) -> None:
     """Copies have no verdict of their own; the receivers' counters tell."""
-    chance = random.Random(random.randrange(2**32))
+    chance = random.Random(fuzzing.seed())
     for vni in (RED, BLUE, INTERNAL):
         world.set_network(vni, NetworkFlag.NETWORK_HAS_UNKNOWN)
     for _ in range(2000):

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from tests.bpf import fuzzing
 from tests.bpf.routers import R1, R2, R2_MAC, by_mac, connect, connected, hop, own_mac, put, via
-from tests.bpf.test_fuzz import DURATION_S, frame
+from tests.bpf.test_fuzz import frame
 from tests.bpf.world import ANN, BLUE, BOB, DAN, EVE, INA, INTERNAL, RED, World
 from weft.kernel.bpf.layouts import NetworkFlag, RouteKind
 from weft.model.service_addresses import GATEWAY_MAC
@@ -31,13 +32,13 @@ def routers(world: World) -> World:
 
 
 def test_nothing_gets_to_a_network_that_no_router_leads_to(routers: World) -> None:
-    seed = random.randrange(2**32)
+    seed = fuzzing.seed()
     chance = random.Random(seed)
     joined = routers.ports_of(RED) | routers.ports_of(BLUE) | {"weft0", ""}
     apart = routers.ports_of(INTERNAL) | {"weft0", ""}
     outcomes: set[tuple[int, str]] = set()
     everywhere = {(RED, DAN.device), (RED, "ttl")}
-    end = time.monotonic() + DURATION_S
+    end = time.monotonic() + fuzzing.DURATION_S
     while time.monotonic() < end or not everywhere <= outcomes:
         for _ in range(500):
             sender = chance.choice([ANN, EVE, EVE, DAN, INA])

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.bpf import wire
+from tests.bpf import fuzzing, wire
+from tests.bpf.hostile_packets import runnable
 from tests.bpf.overlay import (
     HUGO,
     IDA,
@@ -27,7 +28,7 @@ from tests.bpf.overlay import (
     outer,
     vxlan,
 )
-from tests.bpf.test_fuzz import DURATION_S, Chance, frame
+from tests.bpf.test_fuzz import Chance, frame
 from tests.bpf.test_probes import message
 from tests.bpf.world import ANN, BLUE, BOB, EVE, HOST_TAG, INTERNAL, RED, World
 from weft.kernel.bpf.layouts import PeerFlag
@@ -73,23 +74,17 @@ def noise(chance: Chance) -> bytes:
     return runnable(chance.randbytes(chance.randrange(14, 200)))
 
 
-def runnable(packet: bytes) -> bytes:
-    """BPF_PROG_TEST_RUN takes no IP packets without a whole header."""
-    (kind,) = struct.unpack_from(">H", packet, 12)
-    return packet.ljust({wire.IPV4: 34, wire.IPV6: 54}.get(kind, 14), b"\0")
-
-
 @pytest.mark.parametrize("make", [arriving, noise])
 def test_only_what_is_ours_is_taken(world: World, make: Callable[[Chance], bytes]) -> None:
     connect(world)
     add_peer(world, SECRET, 0x77, PeerFlag.PEER_REFUSED)
-    seed = random.randrange(2**32)
+    seed = fuzzing.seed()
     chance = random.Random(seed)
     outcomes: set[str] = set()
     everywhere = {ANN.device, BOB.device, "weft0", "uplink", "kernel", "unknown_peer", "ttl"}
     everywhere |= {"unknown_vni", "unknown_mac", "unencrypted", "no_tunnel", "malformed"}
     everywhere |= {"fragment", "congestion", "reserved"}
-    end = time.monotonic() + DURATION_S
+    end = time.monotonic() + fuzzing.DURATION_S
     while time.monotonic() < end or (make is arriving and not everywhere <= outcomes):
         for _ in range(500):
             packet = make(chance)
