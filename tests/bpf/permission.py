@@ -14,7 +14,7 @@ from weft.model.ids import MacAddress, NetworkId
 from weft.model.records import Network, Port, RouterPort, Subnet
 from weft.model.service_addresses import GATEWAY_MAC
 from weft.semantics.members import groups_of
-from weft.semantics.policy import Remote, denied_on, judge
+from weft.semantics.policy import Remote, denied_on, is_exempt, judge
 from weft.semantics.routers import port_at, subnet_of
 from weft.semantics.routing import End, Way, ways
 
@@ -223,10 +223,10 @@ class Permission:
         ):
             if port is None or port.host_id != HERE:
                 continue
-            rulings = [
-                judge(self.view, port, direction, remote, packet)
-                for remote in self._remotes(port, address, other)
-            ]
+            remotes = list(self._remotes(port, address, other))
+            if any(is_exempt(port, direction, remote, packet) for remote in remotes):
+                continue
+            rulings = [judge(self.view, port, direction, remote, packet) for remote in remotes]
             if not any(each.is_allowed for each in rulings):
                 return False
             forgets |= any(each.rule is not None and each.rule.is_stateless for each in rulings)

@@ -65,11 +65,15 @@ class Reading(NamedTuple):
     """Of an ICMP error, what it is about."""
 
     @property
-    def is_upkeep(self) -> bool:
-        """It passes by no rule."""
+    def is_dhcp(self) -> bool:
+        """Between a client and a server."""
         flow = self.flow
-        if flow.protocol == wire.UDP:
-            return {flow.a, flow.b} == _DHCP[flow.version]
+        return flow.protocol == wire.UDP and {flow.a, flow.b} == _DHCP[flow.version]
+
+    @property
+    def is_upkeep(self) -> bool:
+        """It passes by no rule, whoever it is from and for."""
+        flow = self.flow
         if flow.version == 4:
             return flow.protocol == IGMP
         return flow.is_icmp and flow.b >> 8 in _UPKEEP6

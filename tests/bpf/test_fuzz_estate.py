@@ -223,7 +223,8 @@ class Siege:
             self._expect(says in own or int(says) == 0, "another address in ARP")
         elif found is not None:
             source = found.flow.source
-            self._expect(source in own or (int(source) == 0 and found.is_upkeep), "another address")
+            is_free = int(source) == 0 and (found.is_upkeep or found.is_dhcp)
+            self._expect(source in own or is_free, "another address")
 
     def _check_answer(self, frame: bytes, sender: Port) -> None:
         """To whoever has sent the frame: about it, or an answer to it; or it is for himself."""
