@@ -56,9 +56,7 @@ class Performance:
         """Remove everything."""
         self._cast.leave_all()
         self._troupe.agree()
-        routers = [each for each in self._scene.model if each["kind"] == "router"]
-        self._apply([each | {"routes": []} for each in routers], is_pruned=False)
-        self._apply([])  # routers that lead through each other are in use as long as they do
+        self._apply([])
         self._troupe.agree()
 
     def play(self, behaviour: Behaviour, version: int) -> None:

@@ -9,13 +9,21 @@ from itertools import pairwise
 
 from weft.control.specs import NETWORK_NAME, TENANT_NAME
 from weft.errors import ConflictError, InvalidError, NotFoundError
-from weft.model.ids import HostId, MacAddress, NameId, NetworkId, RouterId, derived_id
+from weft.model.ids import (
+    HostId,
+    MacAddress,
+    NameId,
+    NetworkId,
+    RouterId,
+    TenantId,
+    derived_id,
+)
 from weft.model.records import Host, Network, Port, Router, ServiceTarget, Tenant
 from weft.model.records.tenants import DEFAULT_TENANT_NAME
 from weft.model.service_addresses import GATEWAY_MAC
 from weft.semantics.networks import full_name
 from weft.semantics.routers import full_router_name
-from weft.semantics.tenants import all_tenants, tenants_named
+from weft.semantics.tenants import all_tenants, tenant_name, tenants_named
 from weft.store.interface import View
 
 MIN_PREFIX = 4
@@ -41,6 +49,23 @@ def find_network(view: View, reference: str) -> Network:
         raise ConflictError(f"network {reference}: several ids begin so; give more digits")
     names = (full_name(view, network) for network in view.list(Network))
     raise NotFoundError(f"network {reference}: not found{near(reference, names)}")
+
+
+def find_network_for(view: View, reference: str, tenant_id: TenantId) -> Network:
+    """The same for what is a tenant's: a name without a tenant is one of that tenant. NotFoundError
+    says where there is one of that name."""
+    if "/" in reference:
+        return find_network(view, reference)
+    full = f"{tenant_name(view, tenant_id)}/{reference}"
+    if networks_named(view, full):
+        return find_network(view, full)
+    if any(is_id(reference, network.id) for network in view.list(Network)):
+        return find_network(view, reference)
+    others = sorted(full_name(view, each) for each in view.by(Network, "name", reference))
+    if not others:
+        return find_network(view, full)
+    named = " or ".join(name if "/" in name else f"{DEFAULT_TENANT_NAME}/{name}" for name in others)
+    raise NotFoundError(f"network {full}: not found; did you mean {named}")
 
 
 def networks_meant(view: View, reference: str) -> list[Network]:

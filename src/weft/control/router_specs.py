@@ -16,8 +16,8 @@ class ConnectionSpec(Spec, frozen=True, kw_only=True):
     """A network to connect a router to."""
 
     network: str
-    """Name, ``tenant/name``, id, or the unambiguous beginning of an id. One of another tenant must
-    be shared with the router's."""
+    """Name in the router's tenant, ``tenant/name``, id, or the unambiguous beginning of an id. One
+    of another tenant must be shared with the router's."""
     addresses: (
         Annotated[tuple[IPAddress, ...], Meta(max_length=MAX_ROUTER_ADDRESSES)] | UnsetType
     ) = UNSET

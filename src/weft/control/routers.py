@@ -12,7 +12,7 @@ from weft.control.context import Context
 from weft.control.references import (
     check_labels,
     check_network_name,
-    find_network,
+    find_network_for,
     find_router,
     network_label,
     router_label,
@@ -108,7 +108,7 @@ class Routers:
 
         async def attempt() -> Router:
             router = self.find(reference)
-            id = find_network(self._context.view, spec.network).id
+            id = find_network_for(self._context.view, spec.network, router.tenant_id).id
             others = [each for each in self._connected(router) if each.network != id]
             return await self._write(router, [*others, spec], None)
 
@@ -119,7 +119,7 @@ class Routers:
         InvalidError: routes of its own do."""
         async with self._context.lock:
             router = self.find(reference)
-            found = find_network(self._context.view, network)
+            found = find_network_for(self._context.view, network, router.tenant_id)
             connected = self._connected(router)
             left = [each for each in connected if each.network != found.id]
             if len(left) == len(connected):
@@ -207,7 +207,7 @@ class Routers:
         view, seen = self._context.view, set[NetworkId]()
         for spec in specs:
             known = view.get(Network, spec.network)
-            network = known or find_network(view, spec.network)
+            network = known or find_network_for(view, spec.network, router.tenant_id)
             if network.id in seen:
                 raise InvalidError(f"network {network.name}: is there twice; name it once")
             seen.add(network.id)

@@ -29,6 +29,7 @@ from weft.model.records import (
     Network,
     Port,
     Record,
+    Router,
     SecurityGroup,
     SecurityRule,
     Subnet,
@@ -214,6 +215,56 @@ def test_what_goes_makes_room_for_what_comes(weftd: Weftd) -> None:
     new: list[object] = [{"kind": "network", "name": "new", "subnets": subnets}]
     assert "remove" in actions(apply(weftd, new, owner="me", is_pruned=True)).values()
     assert [network.name for network in weftd.store.list(Network)] == ["new"]
+
+
+TRANSIT: list[object] = [
+    {"kind": "network", "name": "one", "tenant": "shop", "subnets": [{"cidr": "10.1.0.0/24"}]},
+    {"kind": "network", "name": "two", "tenant": "shop", "subnets": [{"cidr": "10.2.0.0/24"}]},
+    {
+        "kind": "network",
+        "name": "wire",
+        "subnets": [{"cidr": "10.9.0.0/24"}],
+        "shared_with": ["shop"],
+    },
+]
+EACH_OTHER: list[object] = [
+    {
+        "kind": "router",
+        "name": name,
+        "tenant": "shop",
+        "networks": [{"network": name}, {"network": "default/wire", "addresses": [own]}],
+        "routes": [{"prefix": prefix, "via": [other]}],
+    }
+    for name, own, other, prefix in (
+        ("one", "10.9.0.11", "10.9.0.12", "10.2.0.0/24"),
+        ("two", "10.9.0.12", "10.9.0.11", "10.1.0.0/24"),
+    )
+]
+
+
+def test_routers_that_lead_through_each_other_are_pruned_together(
+    weftd: Weftd, other: Weftd
+) -> None:
+    """As long as others lead through one, it stays."""
+    apply(weftd, TRANSIT, owner="shop")
+    first = [{**one, "routes": []} for one in EACH_OTHER if isinstance(one, dict)]
+    apply(weftd, list(first), owner="shop")
+    apply(weftd, EACH_OTHER, owner="shop")
+    assert set(actions(apply(weftd, EACH_OTHER, owner="shop")).values()) == {"keep"}
+    documents = export(weftd)
+    shown = next(each for each in documents if each["kind"] == "router")
+    assert shown["networks"] == [
+        {"network": "one", "addresses": ["10.1.0.1"]},
+        {"network": "default/wire", "addresses": ["10.9.0.11"]},
+    ]
+    left = [*TRANSIT, EACH_OTHER[0]]
+    with pytest.raises(InUseError, match="router shop/two: in use by route to"):
+        apply(weftd, left, owner="shop", is_pruned=True)
+    assert export(weftd) == documents
+    apply(weftd, TRANSIT, owner="shop", is_pruned=True)
+    assert not tuple(weftd.store.list(Router))
+    apply(weftd, EACH_OTHER[:0], owner="shop", is_pruned=True)
+    assert not tuple(weftd.store.list(Network))
 
 
 def test_pruning_what_is_used_is_refused_and_nothing_is_done(weftd: Weftd) -> None:

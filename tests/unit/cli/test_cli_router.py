@@ -94,7 +94,7 @@ def test_a_network_is_shared_and_is_not_any_more(networks: Weft) -> None:
     assert json.loads(done(networks, "network", "inspect", "web", "--json"))["shared_with"] == [
         "acme"
     ]
-    done(networks, "router", "create", "r1", "--tenant", "acme", "--network", "web")
+    done(networks, "router", "create", "r1", "--tenant", "acme", "--network", "default/web")
     refused = networks("network", "set", "web", "--share-with", "none")
     assert (refused.code, "in use by router acme/r1" in refused.err) == (1, True)
     done(networks, "router", "rm", "acme/r1")

@@ -207,6 +207,22 @@ async def test_networks_that_overlap_are_not_connected_to_one_router(desk: Desk)
     assert desk.places() == {"r1 on one": {"10.7.0.1"}}
 
 
+async def test_a_bare_network_name_is_of_the_routers_own_tenant(desk: Desk) -> None:
+    await desk.network("web", "10.5.0.0/24", tenant="acme")
+    await desk.network("labs", "10.6.0.0/24", tenant="acme")
+    await desk.router("r1", "web", tenant="acme")
+    await desk.connect("acme/r1", "labs")
+    assert desk.places() == {"r1 on web": {"10.5.0.1"}, "r1 on labs": {"10.6.0.1"}}
+    with pytest.raises(NotFoundError, match="network acme/db: not found; did you mean default/db"):
+        await desk.connect("acme/r1", "db")
+    with pytest.raises(NotFoundError, match="network default/labs: not found; did you mean acme/"):
+        await desk.connect((await desk.router("r2")).id, "labs")
+    with pytest.raises(NotFoundError, match="router acme/r1: is not connected to network web"):
+        await desk.routers.disconnect("acme/r1", "default/web")
+    await desk.routers.disconnect("acme/r1", "web")
+    assert desk.places() == {"r1 on labs": {"10.6.0.1"}}
+
+
 async def test_a_network_of_another_tenant_must_be_shared(desk: Desk) -> None:
     await desk.network("labs", "10.5.0.0/24", tenant="acme")
     await desk.router("r1")

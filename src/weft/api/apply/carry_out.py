@@ -34,8 +34,9 @@ async def ask(control: Control, steps: Sequence[Step]) -> None:
     going = [step for step in steps if step.action == "remove"]
     later = []
     for step in going:
-        if step.resource.applied.later:
-            await _change(control, step, step.resource.applied.later)
+        applied = step.resource.applied
+        if applied.later or applied.freed:
+            await _change(control, step, {**applied.later, **applied.freed})
     for step in going:
         try:
             await _remove(control, step)

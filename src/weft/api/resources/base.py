@@ -94,6 +94,9 @@ class Applied(Generic[R, S]):
     later: Mapping[str, object] = field(default_factory=dict)
     """Fields that name others of the noun, and how each is where nothing is named: they are said
     once all of them are there, and are no more before any of them goes."""
+    freed: Mapping[str, object] = field(default_factory=dict)
+    """Fields by which objects of the noun hold each other, and how each is where nothing is held:
+    those that go hold nothing before any of them goes."""
     remove: Callable[[Control, R], Awaitable[object]]
 
 

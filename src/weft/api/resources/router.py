@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weft.api.resources.base import Applied, Column, Document, Option, Resource, Verb
 from weft.api.resources.matching import has_all_of
 from weft.api.schema.routers import ConnectionInfo, RouteInfo, RouterInfo, RouterList
+from weft.control.group_rules import local_name
 from weft.control.references import routers_named
 from weft.control.router_specs import RouterChanges, RouterSpec
 from weft.control.specs import Spec
@@ -114,7 +115,7 @@ def _document(view: View, router: Router) -> Document:
     return {
         "name": router.name,
         "tenant": tenant_name(view, router.tenant_id),
-        "networks": [_placed(view, place) for place in places_of(view, router.id)],
+        "networks": [_placed(view, router, place) for place in places_of(view, router.id)],
         "routes": [
             {
                 "prefix": str(route.prefix),
@@ -128,10 +129,15 @@ def _document(view: View, router: Router) -> Document:
     }
 
 
-def _placed(view: View, place: RouterPort) -> Document:
+def _placed(view: View, router: Router, place: RouterPort) -> Document:
     network = view.get(Network, place.network_id)
+    name: str = place.network_id
+    if network is not None:
+        is_own = network.tenant_id == router.tenant_id
+        tenant = "" if is_own else f"{tenant_name(view, network.tenant_id)}/"
+        name = f"{tenant}{network.name}"
     return {
-        "network": place.network_id if network is None else full_network_name(view, network),
+        "network": name,
         "addresses": [str(address) for address in place.addresses],
     }
 
@@ -142,12 +148,21 @@ def _brief(document: Document) -> Document:
     return {**document, "routes": brief}
 
 
+def _normal(spec: RouterSpec, given: Document) -> Document:
+    """Networks of the router's own tenant are named without it."""
+    if "networks" not in given:
+        return given
+    said: Any = given["networks"]
+    networks = [{**one, "network": local_name(one["network"], spec.tenant)} for one in said]
+    return {**given, "networks": networks}
+
+
 def _networks_fit(
     wanted: Sequence[Mapping[str, object]], actual: Sequence[Mapping[str, object]]
 ) -> bool:
     """The same networks, with the addresses that are said."""
     there = {str(one["network"]): set(_texts(one["addresses"])) for one in actual}
-    said = {_short(one["network"]): one.get("addresses") for one in wanted}
+    said = {str(one["network"]): one.get("addresses") for one in wanted}
     return said.keys() == there.keys() and all(
         addresses is None or set(_texts(addresses)) == there[name]
         for name, addresses in said.items()
@@ -169,10 +184,6 @@ def _sorted(route: Mapping[str, object]) -> Mapping[str, object]:
 
 def _texts(values: object) -> Iterable[str]:
     return [str(value) for value in values] if isinstance(values, list | tuple) else []
-
-
-def _short(network: object) -> str:
-    return str(network).removeprefix("default/")
 
 
 ROUTER: Resource[Router, RouterSpec, RouterChanges, RouterInfo] = Resource(
@@ -241,7 +252,9 @@ ROUTER: Resource[Router, RouterSpec, RouterChanges, RouterInfo] = Resource(
         document=_document,
         exported=routers_by_name,
         brief=_brief,
+        normal=_normal,
         fits={"networks": _networks_fit, "routes": _routes_fit},
+        freed={"routes": []},
         remove=lambda control, router: control.routers.remove(router.id),
     ),
 )
