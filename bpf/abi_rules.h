@@ -35,8 +35,8 @@ enum rules_flag {
 	RULES_ALLOW_EGRESS = 1 << 1,
 	RULES_STRICT =
 		1 << 2, /* TCP that neither begins a connection nor belongs to one is dropped */
-	RULES_ALLOW_HOST = 1 << 3, /* what the host itself sends to the port passes, by no rule */
-	RULES_ALLOW_DNS = 1 << 4,  /* its queries to Weft's DNS pass, by no rule */
+	RULES_ADMIT_HOST = 1 << 3, /* what this host sends from its own place passes, by no rule */
+	RULES_ALLOW_DNS = 1 << 4,  /* the port's queries to Weft's DNS pass, by no rule */
 };
 
 enum rules {
@@ -50,7 +50,7 @@ enum rules {
 	IDENTITIES = 65536,
 	ATOM_SETS = 65536,
 	ATOM_SET_ATOMS = 15,
-	ATOM_SET_CHAIN = 4, /* rows of one identity */
+	ATOM_SET_CHAIN = 32, /* rows of one identity */
 	FILTER_BITS = 256,
 	REMOTE_SLOTS =
 		4096, /* of generations_v1: the first ones are of addresses, by their hash, */

@@ -72,9 +72,12 @@ struct inquiry {
 	__be16 first_source_port; /* of the packet that begins the flow */
 	struct address_key remote;
 	struct member_key member;
+	struct mac_key mac; /* of a link-local remote address */
+	bool is_gateway;    /* that MAC is */
 	struct prefix_key prefix;
 	struct head_key head;
 	bool may_be_host; /* the remote end is where this host itself is, too */
+	bool may_be_dns;  /* it goes to the gateway, and no port gets it */
 	bool has_prefix_set;
 	__u32 identity_set; /* rows of atom_sets_v1 */
 	__u32 prefix_set;
@@ -90,7 +93,8 @@ struct inquiry {
 	__u32 receiver_row;
 	__u32 receiver_ifindex; /* 0: not a port here */
 	__u32 receiver_tunnel;
-	__u32 source_vni; /* the network that each end is on */
+	bool is_for_gateway; /* by its MAC */
+	__u32 source_vni;    /* the network that each end is on */
 	__u32 destination_vni;
 	struct mac receiver_mac;
 	bool begins;	  /* there is no flow, or it is over */

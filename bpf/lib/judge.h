@@ -78,37 +78,53 @@ static __always_inline bool may_have_head(const struct subject *subject, __u32 a
 	return subject->filter[(atom / 32) % (FILTER_BITS / 32)] & (1U << (atom % 32));
 }
 
-static __always_inline void take_atom(struct __sk_buff *skb, struct inquiry *inquiry, __u32 atom)
+static __always_inline void take_atom(struct __sk_buff *skb, __u32 atom)
 {
+	struct inquiry *inquiry = inquiry_of(skb);
 	const struct head *head;
 
+	if (!inquiry)
+		return;
 	inquiry->head.atom = atom | (inquiry->direction == EGRESS ? HEAD_EGRESS : 0);
 	head = bpf_map_lookup_elem(&heads_v1, &inquiry->head);
 	if (head)
 		take_spans(skb, head->offset, head->span_count);
 }
 
-/* The rules of one subject about the atoms of one set: a chain of rows that begins at `at`. */
-static __always_inline void take_set(struct __sk_buff *skb, struct inquiry *inquiry,
-				     const struct subject *subject, __u32 at)
+/* The atoms of the row whose turn it is, for the subject that `subject_row` names. Nonzero: no row
+ * follows. It looks up again what it needs, for that takes no stack. */
+static long take_row(__u32 link __attribute__((unused)), struct __sk_buff **at)
 {
+	struct __sk_buff *skb = *at;
+	struct inquiry *inquiry = inquiry_of(skb);
+	const struct subject *subject;
 	const struct atom_set *set;
 
-	inquiry->set = at;
-	for (int link = 0; link < ATOM_SET_CHAIN; link++) {
-		if (!inquiry->set)
+	if (!inquiry)
+		return 1;
+	subject = bpf_map_lookup_elem(&subjects_v1, &inquiry->subject_row);
+	set = bpf_map_lookup_elem(&atom_sets_v1, &inquiry->set);
+	if (!subject || !set)
+		return 1;
+	for (__u32 i = 0; i < ATOM_SET_ATOMS; i++) {
+		if (i >= set->atom_count)
 			break;
-		set = bpf_map_lookup_elem(&atom_sets_v1, &inquiry->set);
-		if (!set)
-			break;
-		for (__u32 i = 0; i < ATOM_SET_ATOMS; i++) {
-			if (i >= set->atom_count)
-				break;
-			if (may_have_head(subject, set->atoms[i]))
-				take_atom(skb, inquiry, set->atoms[i]);
-		}
-		inquiry->set = set->next;
+		if (may_have_head(subject, set->atoms[i]))
+			take_atom(skb, set->atoms[i]);
 	}
+	inquiry = inquiry_of(skb);
+	if (!inquiry)
+		return 1;
+	inquiry->set = set->next;
+	return !inquiry->set;
+}
+
+/* The rules of the subject about the atoms of one set: a chain of rows that begins at `at`. */
+static __always_inline void take_set(struct __sk_buff *skb, struct inquiry *inquiry, __u32 at)
+{
+	inquiry->set = at;
+	if (at)
+		bpf_loop(ATOM_SET_CHAIN, take_row, &skb, 0);
 }
 
 /* The edition of a subject's rules that is current now, so that one question sees no other. */
@@ -143,19 +159,21 @@ __stage int take_subject(struct __sk_buff *skb, __u32 number, __u32 is_about_pre
 		take_spans(skb, subject->any_offset, subject->any_count);
 		at = inquiry->identity_set;
 	}
-	take_set(skb, inquiry, subject, at);
+	take_set(skb, inquiry, at);
 	return subject->flags & SUBJECT_NAMES_PREFIXES;
 }
 
 /* Where the remote address lives; link-local ones are found by their MACs. */
 static __always_inline const struct endpoint *remote_endpoint(struct inquiry *inquiry)
 {
-	struct mac_key key = { .vni = inquiry->remote.vni };
-
-	if (is_link_local(&inquiry->remote.address))
-		return mac_of_link_local(&inquiry->remote.address, &key.mac)
-			       ? bpf_map_lookup_elem(&macs_v1, &key)
-			       : NULL;
+	inquiry->is_gateway = false;
+	if (is_link_local(&inquiry->remote.address)) {
+		inquiry->mac.vni = inquiry->remote.vni;
+		if (!mac_of_link_local(&inquiry->remote.address, &inquiry->mac.mac))
+			return NULL;
+		inquiry->is_gateway = is_same_mac(&inquiry->mac.mac, &gateway_mac);
+		return bpf_map_lookup_elem(&macs_v1, &inquiry->mac);
+	}
 	return bpf_map_lookup_elem(&addresses_v1, &inquiry->remote);
 }
 
@@ -178,22 +196,23 @@ static __always_inline void conclude(struct inquiry *inquiry, const struct port_
 	inquiry->rule = 0;
 }
 
-/* Where this host itself is on the network: its own place, or the gateway, whose address it uses too. */
+/* Where this host itself is on the network: its own place. What has the gateway's address may be anybody's
+ * whose packets the host passes on. */
 static __always_inline bool is_host(const struct endpoint *endpoint)
 {
-	return endpoint && !endpoint->tunnel &&
-	       endpoint->flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY);
+	return endpoint && !endpoint->tunnel && endpoint->flags & ENDPOINT_HOST;
 }
 
-/* Where weftd's DNS server is asked. */
+/* Whether weftd's DNS server is asked, as dns.h takes it. */
 static __always_inline bool is_dns(struct inquiry *inquiry, const struct endpoint *remote)
 {
-	struct address server = server_address(inquiry->is_ipv4);
-
-	return (inquiry->protocol == IPPROTO_UDP || inquiry->protocol == IPPROTO_TCP) &&
-	       (__be16)bpf_htons(inquiry->point) == DNS_PORT &&
-	       (is_host(remote) || is_same_address(&inquiry->remote.address, &server) ||
-		bpf_map_lookup_elem(&resolvers_v1, &inquiry->remote.address));
+	if ((inquiry->protocol != IPPROTO_UDP && inquiry->protocol != IPPROTO_TCP) ||
+	    (__be16)bpf_htons(inquiry->point) != DNS_PORT)
+		return false;
+	if (remote)
+		return remote->flags & ENDPOINT_GATEWAY && inquiry->remote.vni == inquiry->vni;
+	return inquiry->is_gateway || is_server_address(&inquiry->remote.address) ||
+	       bpf_map_lookup_elem(&resolvers_v1, &inquiry->remote.address);
 }
 
 /* What a port asks of DHCP servers as their client, and what they send it. */
@@ -218,11 +237,11 @@ static __always_inline bool is_excepted(struct inquiry *inquiry, const struct po
 	if (is_dhcp(inquiry))
 		return true;
 	if (inquiry->direction == INGRESS)
-		return rules->flags & RULES_ALLOW_HOST && inquiry->may_be_host && is_host(remote);
-	return rules->flags & RULES_ALLOW_DNS && is_dns(inquiry, remote);
+		return rules->flags & RULES_ADMIT_HOST && inquiry->may_be_host && is_host(remote);
+	return rules->flags & RULES_ALLOW_DNS && inquiry->may_be_dns && is_dns(inquiry, remote);
 }
 
-/* Asks `row`, `direction`, `point`, `first_source_port`, `remote` and `may_be_host` of the inquiry; the answer is its
+/* Asks `row`, `direction`, `point`, `first_source_port`, `remote`, `may_be_host` and `may_be_dns`; the answer is its
  * `action` and `rule`. */
 __stage int judge(struct __sk_buff *skb)
 {

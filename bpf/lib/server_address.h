@@ -19,4 +19,14 @@ static __always_inline struct address server_address(bool is_ipv4)
 	} };
 }
 
+/* The same of either family. */
+static __always_inline bool is_server_address(const struct address *address)
+{
+	if (is_mapped(address))
+		return address->words_be[3] == bpf_htonl(WEFT_DNS4);
+	return address->words_be[0] == bpf_htonl(WEFT_PREFIX6_HIGH) &&
+	       address->words_be[1] == bpf_htonl(WEFT_PREFIX6_LOW) && !address->words_be[2] &&
+	       address->words_be[3] == bpf_htonl(WEFT_DNS6_LAST);
+}
+
 #endif

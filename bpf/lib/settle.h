@@ -24,7 +24,8 @@ static __always_inline const struct endpoint *receiver_of(struct __sk_buff *skb,
 	const struct routing *routing;
 
 	copy_mac(&key.mac, &inquiry->destination_mac);
-	if (inquiry->kind != FLOW_ENTERS && !is_same_mac(&key.mac, &gateway_mac)) {
+	inquiry->is_for_gateway = is_same_mac(&key.mac, &gateway_mac);
+	if (inquiry->kind != FLOW_ENTERS && !inquiry->is_for_gateway) {
 		endpoint = bpf_map_lookup_elem(&macs_v1, &key);
 		if (endpoint &&
 		    (endpoint->tunnel || !(endpoint->flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY))))
@@ -101,6 +102,10 @@ static __always_inline void ask_of(struct inquiry *inquiry, __u32 direction, boo
 	inquiry->remote.address = is_senders ? inquiry->destination : inquiry->source;
 	inquiry->may_be_host =
 		direction == INGRESS && inquiry->kind == (is_senders ? FLOW_LEAVES : FLOW_ENTERS);
+	inquiry->may_be_dns = direction == EGRESS && is_senders && inquiry->kind == FLOW_LEAVES &&
+			      inquiry->is_for_gateway && !inquiry->is_fragment &&
+			      !inquiry->is_multicast && !inquiry->receiver_ifindex &&
+			      !inquiry->receiver_tunnel;
 }
 
 /* A connection that goes on although no rule lets it begin any more: the one that did says so. */

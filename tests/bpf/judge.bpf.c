@@ -12,7 +12,7 @@ struct question {
 	__u8 protocol;
 	__u8 is_ipv4;
 	__u8 may_be_host;
-	__u8 spare;
+	__u8 may_be_dns;
 	__be16 source_port;
 	__u8 padding[2];
 };
@@ -35,6 +35,8 @@ int ask_judge(struct __sk_buff *skb)
 	inquiry->protocol = question.protocol;
 	inquiry->is_ipv4 = question.is_ipv4;
 	inquiry->may_be_host = question.may_be_host;
+	inquiry->may_be_dns = question.may_be_dns;
+	inquiry->vni = question.vni;
 	inquiry->first_source_port = question.source_port;
 	judge(skb);
 	return inquiry->action << BEST_ACTION_SHIFT | inquiry->rule;

@@ -14,7 +14,7 @@ from weft.model.ids import MacAddress, NetworkId
 from weft.model.records import Network, Port, RouterPort, Subnet
 from weft.model.service_addresses import GATEWAY_MAC
 from weft.semantics.members import groups_of
-from weft.semantics.policy import Remote, denied_on, is_exempt, judge
+from weft.semantics.policy import Remote, denied_on, exemption, judge
 from weft.semantics.routers import port_at, subnet_of
 from weft.semantics.routing import End, Way, ways
 
@@ -224,7 +224,7 @@ class Permission:
             if port is None or port.host_id != HERE:
                 continue
             remotes = list(self._remotes(port, address, other))
-            if any(is_exempt(port, direction, remote, packet) for remote in remotes):
+            if any(exemption(self.view, port, direction, each, packet) for each in remotes):
                 continue
             rulings = [judge(self.view, port, direction, remote, packet) for remote in remotes]
             if not any(each.is_allowed for each in rulings):

@@ -22,7 +22,17 @@ from tests.bpf.rules import EGRESS, INGRESS, Group, Rule, addresses_of
 from tests.bpf.test_flows import DENIED, DNS, HTTP, LET_IN, LET_OUT, VERSIONS
 from tests.bpf.test_routing import OUTSIDE4, OUTSIDE6, frame
 from tests.bpf.test_spoofing import dhcp
-from tests.bpf.world import ANN, BOB, CYD, EVE, HOST4, RED, World
+from tests.bpf.world import (
+    ANN,
+    BOB,
+    CYD,
+    EVE,
+    HOST4,
+    RED,
+    RESOLVER4,
+    RESOLVER6,
+    World,
+)
 from weft.engine.ebpf.policy.points import stretch
 from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import FlowState, NetworkFlag, RuleAction, RulesFlag
@@ -226,17 +236,66 @@ def test_to_the_outside(judged: Judged, outside: str) -> None:
     assert judged.world.send_from_host(answer)[:2] == DENIED
 
 
-@pytest.mark.parametrize("own", ["10.1.0.1", HOST4])
-def test_the_host_itself_where_the_port_lets_it(judged: Judged, own: str) -> None:
-    judged.judge(ANN, [1], RulesFlag.RULES_ALLOW_HOST)
+def test_the_host_itself_where_the_port_lets_it(judged: Judged) -> None:
+    own, gateway = HOST4, "10.1.0.1"
+    judged.judge(ANN, [1], RulesFlag.RULES_ADMIT_HOST)
     judged.apply()
     assert judged.world.send_from_host(from_host(own, ANN.ipv4))[:2] == (ANN.device, "")
     back = frame_back(ANN.ipv4, own)
     assert left(judged, ANN, back) == ("weft0", "")
-    assert judged.world.send_from_host(from_host(OUTSIDE4, ANN.ipv4))[:2] == DENIED
+    for other in (OUTSIDE4, gateway):
+        assert judged.world.send_from_host(from_host(other, ANN.ipv4))[:2] == DENIED, other
     judged.judge(ANN, [1])
     judged.apply()
     assert judged.world.send_from_host(from_host(own, ANN.ipv4))[:2] == DENIED
+
+
+def query(mac: str, server: str, port: int = 53, more: int = 0) -> bytes:
+    source = ANN.ipv6 if ":" in server else ANN.ipv4
+    payload = wire.udp(source, server, (4000 + port, port))
+    if ":" in server:
+        packet = wire.ipv6(source, server, wire.UDP, payload)
+    else:
+        packet = wire.ipv4(source, server, wire.UDP, payload, fragment=more)
+    return wire.ether(mac, ANN.mac, wire.IPV6 if ":" in server else wire.IPV4, packet)
+
+
+SERVERS = ["10.1.0.1", RESOLVER4, RESOLVER6, "169.254.53.53", "fd77:6566:7400::53"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_queries_to_wefts_dns_where_the_port_may_ask(judged: Judged, server: str) -> None:
+    """Those that get there, and nothing that goes elsewhere."""
+    judged.judge(ANN, [1], RulesFlag.RULES_ALLOW_DNS)
+    judged.apply()
+    world = judged.world
+    assert world.send(ANN, query(BOB.mac, server))[:2] == DENIED, "to a port's MAC"
+    assert world.send(ANN, query("02:00:00:00:00:99", server))[:2] == DENIED, "to nobody's"
+    assert world.send(ANN, query(GATEWAY_MAC, server, 54))[:2] == DENIED, "not DNS"
+    if ":" not in server:
+        assert world.send(ANN, query(GATEWAY_MAC, server, more=0x2000))[:2] == DENIED, "a part"
+    judged.age(2)
+    outcome = world.send(ANN, query(GATEWAY_MAC, server))
+    assert outcome.reason != "policy"
+    assert outcome.target in ("weft0", "")
+    judged.judge(ANN, [1])
+    judged.apply()
+    assert world.send(ANN, query(GATEWAY_MAC, server))[:2] == DENIED
+
+
+@pytest.mark.parametrize("stranger", [BOB.ipv4, BOB.ipv6, HOST4, "198.51.100.9", "10.1.1.77"])
+def test_port_53_of_strangers_is_judged(judged: Judged, stranger: str) -> None:
+    judged.judge(ANN, [1], RulesFlag.RULES_ALLOW_DNS)
+    judged.apply()
+    for mac in (GATEWAY_MAC, BOB.mac):
+        assert judged.world.send(ANN, query(mac, stranger))[:2] == DENIED
+
+
+def test_a_port_that_has_a_resolvers_address_is_a_stranger(judged: Judged) -> None:
+    judged.judge(ANN, [1], RulesFlag.RULES_ALLOW_DNS)
+    judged.apply()
+    judged.world.add_address(RED, RESOLVER4, judged.world.endpoint(BOB))
+    assert judged.world.send(ANN, query(GATEWAY_MAC, RESOLVER4))[:2] == DENIED
 
 
 def test_ping_of_the_gateway_is_what_the_port_may_send(judged: Judged) -> None:

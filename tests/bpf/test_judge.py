@@ -28,11 +28,13 @@ from tests.bpf.rules import (
 )
 from tests.bpf.world import ANN, BOB, CYD, EVE, HOST4, RED, RESOLVER4, World, host_devices
 from weft.engine.ebpf.map_table import encode_address
+from weft.engine.ebpf.policy.identities import MOST_ATOMS
 from weft.engine.ebpf.policy.points import EVERYTHING, icmp, point, stretch
 from weft.kernel.bpf import layouts, programs, syscall
 from weft.kernel.bpf.layouts import Best, Direction, RuleAction, RulesFlag, Tier
 from weft.kernel.bpf.libbpf import Object
-from weft.model.addresses import IPAddress
+from weft.model.addresses import IPAddress, link_local_from_mac
+from weft.model.service_addresses import GATEWAY_MAC
 
 ROW = 5
 NONE = RulesFlag(0)
@@ -55,10 +57,11 @@ class Judge(NamedTuple):
         *,
         row: int = ROW,
         may_be_host: bool = False,
+        may_be_dns: bool = False,
         source_port: int = 0,
     ) -> Decision:
         question = struct.pack("<IIII", row, direction, at, RED) + encode_address(remote)
-        question += bytes([at >> 16 & 0xFF, remote.version == 4, may_be_host, 0])
+        question += bytes([at >> 16 & 0xFF, remote.version == 4, may_be_host, may_be_dns])
         question += struct.pack(">H2x", source_port)
         answer = syscall.run_program(self.fd, bytes(14) + question).verdict
         return Decision(
@@ -162,11 +165,12 @@ def test_a_prefix_less_its_exception(judge: Judge) -> None:
     assert judge.ask(EGRESS, Bob, TCP80) == (DROP, 0)
 
 
-def test_sixty_groups_of_one_address(judge: Judge) -> None:
-    """In four rows, and the rule is about the last one."""
+@pytest.mark.parametrize("count", [1, 15, 16, 200, MOST_ATOMS])
+def test_many_groups_of_one_address(judge: Judge, count: int) -> None:
+    """In many rows, and the rule is about the last one."""
     model = Model()
-    model.groups[Bob] = set(range(1, 61))
-    model.rules = [Rule(5, 1, INGRESS, Group(60), ALLOW, (icmp(4, 8),))]
+    model.groups[Bob] = set(range(1, count + 1))
+    model.rules = [Rule(5, 1, INGRESS, Group(count), ALLOW, (icmp(4, 8),))]
     judge.put(model, [1])
     assert judge.ask(INGRESS, Bob, point(4, 1, 0x0800)) == (ALLOW, 5)
     assert judge.ask(INGRESS, Bob, point(4, 1, 0x0000)) == (DROP, 0)
@@ -191,45 +195,45 @@ def test_another_edition_replaces_all_rules_at_once(judge: Judge) -> None:
 
 
 def test_the_host_itself_where_the_port_lets_it(judge: Judge) -> None:
-    gateway = ip_address("10.1.0.1")
-    judge.put(Model(), [1], RulesFlag.RULES_ALLOW_HOST)
-    for host in (gateway, ip_address(HOST4)):
-        assert judge.ask(INGRESS, host, TCP80, may_be_host=True) == (ALLOW, 0)
-        assert judge.ask(INGRESS, host, TCP80) == (DROP, 0)
-        assert judge.ask(EGRESS, host, TCP80, may_be_host=True) == (DROP, 0)
-    assert judge.ask(INGRESS, Bob, TCP80, may_be_host=True) == (DROP, 0)
-
-
-@pytest.mark.parametrize(("version", "client", "server"), [(4, 68, 67), (6, 546, 547)])
-def test_dhcp_of_a_port_as_a_client(judge: Judge, version: int, client: int, server: int) -> None:
-    """Neither of it as a server, nor by other ports or protocols."""
-    remote = addresses_of(CYD)[0 if version == 4 else 1]
+    """From its own place: what has the gateway's address may be what it passes on."""
+    host, gateway = ip_address(HOST4), ip_address("10.1.0.1")
+    judge.put(Model(), [1], RulesFlag.RULES_ADMIT_HOST)
+    assert judge.ask(INGRESS, host, TCP80, may_be_host=True) == (ALLOW, 0)
+    assert judge.ask(INGRESS, host, TCP80) == (DROP, 0)
+    assert judge.ask(EGRESS, host, TCP80, may_be_host=True) == (DROP, 0)
+    for other in (gateway, Bob):
+        assert judge.ask(INGRESS, other, TCP80, may_be_host=True) == (DROP, 0)
     judge.put(Model(), [1])
-
-    def is_open(direction: Direction, source: int, target: int, protocol: int = 17) -> bool:
-        at = point(version, protocol, target)
-        return judge.ask(direction, remote, at, source_port=source) == (ALLOW, 0)
-
-    assert is_open(EGRESS, client, server)
-    assert is_open(INGRESS, server, client)
-    assert not is_open(EGRESS, server, client)
-    assert not is_open(INGRESS, client, server)
-    assert not is_open(EGRESS, client + 10, server)
-    assert not is_open(INGRESS, server, client + 10)
-    assert not is_open(EGRESS, client, server, 6)
-    other = (68, 67) if version == 6 else (546, 547)
-    assert not is_open(EGRESS, *other)
+    assert judge.ask(INGRESS, host, TCP80, may_be_host=True) == (DROP, 0)
 
 
 def test_queries_to_wefts_dns_where_the_port_may_ask(judge: Judge) -> None:
-    query, other = point(4, 17, 53), point(4, 17, 54)
     judge.put(Model(), [1], RulesFlag.RULES_ALLOW_DNS)
-    for server in ("10.1.0.1", RESOLVER4, "169.254.53.53"):
-        assert judge.ask(EGRESS, ip_address(server), query) == (ALLOW, 0)
-        assert judge.ask(EGRESS, ip_address(server), point(4, 6, 53)) == (ALLOW, 0)
-        assert judge.ask(EGRESS, ip_address(server), other) == (DROP, 0)
-        assert judge.ask(INGRESS, ip_address(server), query) == (DROP, 0)
-    assert judge.ask(EGRESS, Bob, query) == (DROP, 0)
+
+    def is_open(direction: Direction, remote: str, at: int, *, may_be_dns: bool = True) -> bool:
+        decided = judge.ask(direction, ip_address(remote), at, may_be_dns=may_be_dns)
+        return decided == (ALLOW, 0)
+
+    gateway_link_local = str(link_local_from_mac(GATEWAY_MAC))
+    for server in (
+        "10.1.0.1",
+        RESOLVER4,
+        "169.254.53.53",
+        "fd77:6566:7400::53",
+        gateway_link_local,
+    ):
+        version = ip_address(server).version
+        for protocol in (17, 6):
+            assert is_open(EGRESS, server, point(version, protocol, 53)), server
+        assert not is_open(EGRESS, server, point(version, 17, 54))
+        assert not is_open(EGRESS, server, point(version, 132, 53))
+        assert not is_open(EGRESS, server, point(version, 17, 53), may_be_dns=False)
+        assert not is_open(INGRESS, server, point(version, 17, 53))
+    for stranger in (str(Bob), HOST4, "198.51.100.9", "2001:db8::54", BOB.link_local):
+        at = point(ip_address(stranger).version, 17, 53)
+        assert not is_open(EGRESS, stranger, at), stranger
+    judge.put(Model(), [1])
+    assert not is_open(EGRESS, RESOLVER4, point(4, 17, 53))
 
 
 REMOTES = [

@@ -185,6 +185,19 @@ class UdpAttempt(Attempt):
             self.is_answered = self.is_answered or self._token in self._socket.recv(65535)
 
 
+class DnsAttempt(UdpAttempt):
+    """A query for a name that nobody has, and the answer that says so."""
+
+    def _send(self) -> None:
+        name = self._token.hex().encode()
+        labels = (name, b"weft", b"internal", b"")
+        question = b"".join(bytes([len(each)]) + each for each in labels)
+        self._payload = struct.pack("!6H", random.randrange(2**16), 0x0100, 1, 0, 0, 0)
+        self._payload += question + struct.pack("!HH", 1, 1)
+        self._token = name
+        super()._send()
+
+
 class IcmpAttempt(Attempt):
     """A message of ICMP; a ping if it says no other type."""
 
@@ -268,6 +281,8 @@ def begun(probe: Probe, ends: Ends) -> Attempt:
             return TcpAttempt(probe, ends)
         case "udp":
             return UdpAttempt(probe, ends)
+        case "dns":
+            return DnsAttempt(probe, ends)
         case "ping" | "icmp":
             return IcmpAttempt(probe, ends)
         case _:

@@ -37,7 +37,7 @@ class Probe(NamedTuple):
     sender: str
     target: str
     kind: str
-    """tcp, udp, sctp, ping, icmp or protocol."""
+    """tcp, udp, sctp, ping, icmp, protocol, or dns: a query by UDP that Weft's DNS answers."""
     number: int = 0
     """Of the destination's port, of the protocol, or the type of ICMP."""
     code: int = 0
@@ -77,6 +77,8 @@ def probe(text: str) -> Probe:
     elif kind == "icmp":
         first, _, second = _next(text, rest).partition("/")
         number, code = int(first), int(second or 0)
+    elif kind == "dns":
+        number = 53
     elif kind != "ping":
         raise ValueError(f"{text!r}: unknown protocol {kind!r}")
     options, flags = _options(text, rest)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.system.workload import PATIENCE, Workload
+from weft.lab.host import LabHost
 
 _SERVE = """
 import socket, sys, threading
@@ -66,6 +67,12 @@ def call(workload: Workload, address: str, port: int) -> str:
     """What becomes of a new connection: ``answered``, ``refused``, ``silent``, …"""
     words = (sys.executable, "-c", _CALL, address, str(port), str(_WAIT_S))
     return workload.run(*words).strip()
+
+
+def called_from(host: LabHost, address: str, port: int) -> str:
+    """The same of a connection of the host itself."""
+    words = (sys.executable, "-c", _CALL, address, str(port), str(_WAIT_S))
+    return host.run([*words]).strip()
 
 
 class Connection:

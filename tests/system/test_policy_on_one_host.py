@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.tcp import Connection, call, serve
+from tests.system.tcp import Connection, call, called_from, serve
 from tests.system.workload import NewWorkload, Weft, Workload, until
 from weft.api.client import Client
-from weft.api.schema import FactsInfo, NetworkInfo
+from weft.api.schema import FactsInfo, NetworkInfo, PortInfo
+from weft.control.specs import PortChanges
 from weft.lab.host import LabHost
 
 pytestmark = pytest.mark.root
@@ -108,6 +109,33 @@ def test_a_network_that_denies(
     assert both(client, server, 80) == "answered"
     weft("group", "default", "inherit", "--network", network.name)
     weft("group", "rule", "rm", "ops", f"allow ingress tcp 80 from network:{network.name}")
+
+
+def from_host(host: LabHost, workload: Workload, port: int) -> str:
+    """What becomes of connections of the host itself, in either family."""
+    addresses = workload.address4, workload.address6
+    (found,) = {called_from(host, address, port) for address in addresses}
+    return found
+
+
+def test_the_own_host_gets_in_where_a_port_admits_it(
+    network: NetworkInfo, host: LabHost, new_workload: NewWorkload, weft: Weft, api: Client
+) -> None:
+    """From its place on the network, and nobody else does."""
+    weft("group", "default", "deny", "--ingress", "--network", network.name)
+    weft("expose", network.name)
+    server, client = new_workload(network), new_workload(network)
+    serve(server, 80, 81)
+    assert from_host(host, server, 80) == "silent"
+    body = PortChanges(admits_host=True)
+    api.send(PortInfo, "PATCH", "ports", server.ports[0].id, body=body)
+    assert from_host(host, server, 80) == "answered"
+    assert both(client, server, 80) == "silent"
+    weft("network", "set", network.name, "--admit-host")
+    api.send(PortInfo, "PATCH", "ports", server.ports[0].id, body=PortChanges(admits_host=False))
+    assert from_host(host, server, 80) == "answered"
+    weft("network", "set", network.name, "--no-admit-host")
+    assert from_host(host, server, 80) == "silent"
 
 
 @pytest.mark.smoke

@@ -111,6 +111,7 @@ def _spec(context: Context, asked: PortRequest) -> PortSpec:
         mac=asked.mac,
         labels=asked.labels,
         groups=asked.groups,
+        admits_host=asked.admits_host,
     )
     return declared(context.control.view, spec)
 
@@ -126,6 +127,7 @@ def _port_spec(asked: PortRequest) -> PortSpec:
         groups=asked.groups,
         allowed=asked.allowed,
         is_spoof_checked=asked.is_spoof_checked,
+        admits_host=asked.admits_host,
         owner=Owner(frontend="cli", lives_with=LivesWith.NAMESPACE),
         published=_published(asked),
     )
@@ -162,6 +164,7 @@ async def _add_plugged(context: Context, asked: PortRequest, target: str) -> Por
             ifname=asked.ifname,
             allowed=asked.allowed,
             is_spoof_checked=asked.is_spoof_checked,
+            admits_host=asked.admits_host,
             is_default_route=asked.is_default_route,
         )
     )

@@ -135,6 +135,8 @@ def network_info(context: Context, network: Network) -> NetworkInfo:
         effective_denied=direction_words(denied_on(context.control.view, network.id)),
         is_strict=network.is_strict,
         is_tracked=network.is_tracked,
+        judges_dns=network.judges_dns,
+        admits_host=network.admits_host,
     )
 
 
@@ -220,6 +222,7 @@ def _port_info(
         groups=tuple(group.name for group in groups),
         allowed=tuple(_allowed(allowed) for allowed in port.allowed),
         is_spoof_checked=port.is_spoof_checked,
+        admits_host=port.admits_host,
         device=_device(port.veth) if port.veth is not None else None,
         owner=_owner(port.owner),
         published=tuple(_published(published) for published in port.published),

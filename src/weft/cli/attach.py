@@ -33,6 +33,7 @@ def attach(
     ifname: str | None,
     allowed: tuple[AllowedAddress, ...],
     no_spoof_check: bool,
+    admits_host: bool,
     no_default_route: bool,
     as_json: bool,
 ) -> None:
@@ -60,6 +61,7 @@ def attach(
         ifname=ifname,
         allowed=allowed,
         is_spoof_checked=not no_spoof_check,
+        admits_host=admits_host,
         is_default_route=not no_default_route,
     )
     with progress(f"attaching {target} to {network}"):

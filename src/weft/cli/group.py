@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from weft.api.resources.group import GROUP, full_name
+from weft.api.resources.network import is_dns_free
 from weft.api.resources.tenant import TenantInfo
 from weft.api.schema import GroupInfo, NetworkInfo
 from weft.cli import types
@@ -38,7 +39,9 @@ def default(
 ) -> None:
     """Say what becomes of flows that no rule decides: they go on, unless this denies them.
 
-    A network is as its tenant, until it says otherwise; with inherit it is so again.
+    A network is as its tenant, until it says otherwise; with inherit it is so again. Queries to
+    Weft's DNS go on where egress is denied, unless a network says otherwise (weft network set
+    --judge-dns).
 
     \b
     Examples:
@@ -69,7 +72,8 @@ def _of_network(name: str, what: str, chosen: list[str], as_json: bool) -> None:
     found = connect().get(NetworkInfo, "networks", name)
     denied = None if what == "inherit" else _denied(found.effective_denied, what, chosen)
     changed = connect().send(NetworkInfo, "PATCH", "networks", name, body={"denied": denied})
-    _say(changed, f"network {changed.name}", changed.effective_denied, as_json)
+    dns = ", but for queries to Weft's DNS" if is_dns_free(changed) else ""
+    _say(changed, f"network {changed.name}", changed.effective_denied, as_json, dns)
 
 
 def _of_group(name: str, what: str, chosen: list[str], as_json: bool) -> None:
@@ -87,12 +91,18 @@ def _denied(now: tuple[str, ...], what: str, chosen: list[str]) -> list[str]:
     return left + (chosen if what == "deny" else [])
 
 
-def _say(changed: msgspec.Struct, name: str, denied: tuple[str, ...], as_json: bool) -> None:
+def _say(
+    changed: msgspec.Struct,
+    name: str,
+    denied: tuple[str, ...],
+    as_json: bool,
+    but_for: str = "",
+) -> None:
     if as_json:
         print_json(changed)
         return
     text = "all goes on that no rule stops"
     if denied:
         need = "needs" if len(denied) == 1 else "need"
-        text = f"{' and '.join(denied)} {need} a rule that allows it"
+        text = f"{' and '.join(denied)} {need} a rule that allows it{but_for}"
     click.echo(f"{name}: {text}")

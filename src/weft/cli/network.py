@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weft.api.resources.network import MULTICAST_TEXTS, NETWORK, flags, full_name
+from weft.api.resources.network import MULTICAST_TEXTS, NETWORK, flags, full_name, is_dns_free
 from weft.api.schema import NetworkDetail, NetworkInfo, SubnetInfo
 from weft.cli import types
 from weft.cli.nouns import group
@@ -63,6 +63,7 @@ def inspect(name: str, as_json: bool) -> None:
             ("MTU", _mtu_text(found)),
             ("flags", flags(found) or "-"),
             ("multicast", MULTICAST_TEXTS[found.multicast]),
+            ("needs a rule", _denied_text(found)),
             *((f"label {key}", value) for key, value in found.labels.items()),
             *(("subnet", _subnet_text(subnet)) for subnet in found.subnets),
         ]
@@ -77,6 +78,14 @@ def inspect(name: str, as_json: bool) -> None:
             ["NAME", "ANSWERS"],
             [[one.name, "\n".join((*one.addresses, *one.services))] for one in added],
         )
+
+
+def _denied_text(one: NetworkInfo) -> str:
+    """What gets nowhere unless a rule allows it, and what needs none all the same."""
+    if not one.effective_denied:
+        return "nothing that a rule does not stop"
+    dns = ", but for queries to Weft's DNS" if is_dns_free(one) else ""
+    return " and ".join(one.effective_denied) + dns
 
 
 def _mtu_text(one: NetworkInfo) -> str:

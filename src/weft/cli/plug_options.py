@@ -38,6 +38,12 @@ _OPTIONS = (
         help="Let it send from this prefix too, with this MAC; repeatable.",
     ),
     click.option("--no-spoof-check", is_flag=True, help="Let it send from any address."),
+    click.option(
+        "--admit-host",
+        "admits_host",
+        is_flag=True,
+        help="Let its host in from its own place there, whatever rules say.",
+    ),
     click.option("--no-default-route", is_flag=True, help="Add no default route."),
 )
 

@@ -50,6 +50,7 @@ def add(
     ifname: str | None,
     allowed: tuple[AllowedAddress, ...],
     no_spoof_check: bool,
+    admits_host: bool,
     no_default_route: bool,
     published: tuple[PublishRequest, ...],
     static: bool,
@@ -76,6 +77,7 @@ def add(
         ifname=ifname,
         allowed=allowed,
         is_spoof_checked=not no_spoof_check,
+        admits_host=admits_host,
         is_default_route=not no_default_route,
         published=published,
         is_static=static,
@@ -142,30 +144,43 @@ def inspect(name: str, as_json: bool) -> None:
     type=types.OrNone(types.LABEL),
     help="KEY=VALUE, in place of all that it has; repeatable, or none.",
 )
+@click.option(
+    "--admit-host/--no-admit-host",
+    "admits_host",
+    default=None,
+    help="Let its host in from its own place there, whatever rules say.",
+)
 @json_option
 def set_(
     name: str,
     groups: tuple[object, ...],
     labels: tuple[object, ...],
+    admits_host: bool | None,
     as_json: bool,
 ) -> None:
-    """Give a port of this host other security groups or other labels.
+    """Give a port of this host other security groups or labels, or let the host in.
 
     \b
     Examples:
       weft port set web.foo --group web --group admin
       weft port set web.foo --label app=shop --label zone=a
       weft port set web.foo --group none
+      weft port set web.foo --admit-host
     """
     given = {"groups": groups, "labels": labels}
-    body = {field: () if types.NONE in said else said for field, said in given.items() if said}
+    body: dict[str, object] = {
+        field: () if types.NONE in said else said for field, said in given.items() if said
+    }
+    if admits_host is not None:
+        body["admits_host"] = admits_host
     if not body:
-        raise click.UsageError("say what shall be another way: --group, --label")
+        raise click.UsageError("say what shall be another way: --group, --label, --admit-host")
     changed = connect().send(PortInfo, "PATCH", "ports", name, body=body)
     if as_json:
         print_json(changed)
         return
     facts = [*(f"group {each}" for each in changed.groups), *map("=".join, changed.labels.items())]
+    facts += ["admits its host"] if changed.admits_host else []
     name = changed.names[0] if changed.names else changed.id
     click.echo(f"port {name} on {changed.network}: {', '.join(facts) or 'no group, no label'}")
 

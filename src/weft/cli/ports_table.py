@@ -48,6 +48,7 @@ def print_port(port: PortDetail) -> None:
             ("published", published(port)),
             *((f"label {key}", value) for key, value in port.labels.items()),
             ("groups", ", ".join(port.groups) or "-"),
+            *([("admits", "its host, whatever rules say")] if port.admits_host else ()),
             ("interface", port.device.peer_ifname if port.device else "-"),
             ("state", state(port)),
             *(("problem", problem) for problem in port.problems),

@@ -100,6 +100,8 @@ class Networks:
                 denied=None if spec.denied is None else directions(spec.denied),
                 is_strict=spec.is_strict,
                 is_tracked=spec.is_tracked,
+                judges_dns=spec.judges_dns,
+                admits_host=spec.admits_host,
             )
             check_sharing(self._context.view, network)
             subnets = self._subnets_for(network, spec, adopt)
@@ -292,6 +294,8 @@ def _changed(network: Network, changes: NetworkChanges) -> Network:
         denied=None if denied is None else directions(denied),
         is_strict=network.is_strict if changes.is_strict is UNSET else changes.is_strict,
         is_tracked=network.is_tracked if changes.is_tracked is UNSET else changes.is_tracked,
+        judges_dns=network.judges_dns if changes.judges_dns is UNSET else changes.judges_dns,
+        admits_host=network.admits_host if changes.admits_host is UNSET else changes.admits_host,
         name=network.name if changes.name is UNSET else changes.name,
         labels=network.labels if labels is UNSET else check_labels(labels),
         multicast=network.multicast if multicast is UNSET else Multicasting(multicast),

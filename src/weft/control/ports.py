@@ -129,7 +129,12 @@ class Ports:
             port = self._own(self.find(reference).id)
             check_own_facts(port, changes)
             view, labels, groups = self._context.view, changes.labels, changes.groups
-            changed = replace(port, labels=port.labels if labels is UNSET else check_labels(labels))
+            is_kept = changes.admits_host is UNSET
+            changed = replace(
+                port,
+                labels=port.labels if labels is UNSET else check_labels(labels),
+                admits_host=port.admits_host if is_kept else changes.admits_host,
+            )
             if groups is not UNSET:
                 network = find_network(view, port.network_id)
                 changed = replace(changed, groups=group_ids(view, groups, network))
@@ -172,6 +177,7 @@ class Ports:
                     groups=spec.groups,
                     allowed=spec.allowed,
                     is_spoof_checked=spec.is_spoof_checked,
+                    admits_host=spec.admits_host,
                     device=veth_for(spec, target, port_id),
                     owner=owner_for("cli", spec, target),
                 ),
@@ -252,6 +258,7 @@ class Ports:
                 for pair in spec.allowed
             ),
             is_spoof_checked=spec.is_spoof_checked,
+            admits_host=spec.admits_host,
             device=spec.device,
             owner=spec.owner,
             published=spec.published,

@@ -123,6 +123,10 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
     is_tracked: bool = False
     """Connections of its ports are remembered even where no rule is asked about them."""
+    judges_dns: bool = False
+    """Queries of its ports to Weft's DNS need a rule of a security group as all else does."""
+    admits_host: bool = False
+    """What a host sends from its own place there gets in to its ports, whatever rules say."""
 
 
 class NetworkChanges(Spec, frozen=True, kw_only=True):
@@ -143,6 +147,10 @@ class NetworkChanges(Spec, frozen=True, kw_only=True):
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
     is_tracked: bool | UnsetType = UNSET
     """Connections of its ports are remembered even where no rule is asked about them."""
+    judges_dns: bool | UnsetType = UNSET
+    """Queries of its ports to Weft's DNS need a rule of a security group as all else does."""
+    admits_host: bool | UnsetType = UNSET
+    """What a host sends from its own place there gets in to its ports, whatever rules say."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):
@@ -161,6 +169,7 @@ class PortSpec(Spec, frozen=True, kw_only=True):
     """Security groups of the network's tenant."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
+    admits_host: bool = False
     is_static: bool = False
     """It is on no host until something is plugged into it."""
     device: Device | None = None
@@ -187,6 +196,8 @@ class AttachSpec(Spec, frozen=True, kw_only=True):
     """None: the first free of eth0, eth1, …"""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
+    admits_host: bool = False
+    """What its host sends from its own place on the network gets in, whatever rules say."""
     is_default_route: bool = True
 
 
@@ -203,6 +214,8 @@ class StaticPortSpec(Spec, frozen=True, kw_only=True):
     labels: Labels = ()
     groups: tuple[str, ...] = ()
     """Security groups of the network's tenant."""
+    admits_host: bool = False
+    """What its host sends from its own place on the network gets in, whatever rules say."""
 
 
 class PortChanges(Spec, frozen=True, kw_only=True):
@@ -212,6 +225,8 @@ class PortChanges(Spec, frozen=True, kw_only=True):
     """All that it shall have."""
     groups: tuple[str, ...] | UnsetType = UNSET
     """All security groups that it shall name; of others it is a member by its labels."""
+    admits_host: bool | UnsetType = UNSET
+    """What its host sends from its own place on the network gets in, whatever rules say."""
 
 
 class NameSpec(Spec, frozen=True, kw_only=True):

@@ -73,6 +73,7 @@ def declared(view: View, spec: StaticPortSpec) -> PortSpec:
         names=(spec.name,),
         labels=tuple(pairs),
         groups=spec.groups,
+        admits_host=spec.admits_host,
         is_static=True,
         owner=STATIC,
     )
@@ -85,6 +86,7 @@ def check_as_declared(view: View, port: Port, spec: AttachSpec) -> None:
         "MAC": spec.mac is not None and spec.mac.lower() != port.mac,
         "label": bool(set(spec.labels) - set(port.labels)),
         "group": bool(spec.groups),
+        "host's way in": spec.admits_host and not port.admits_host,
         "further address": bool(spec.allowed) or not spec.is_spoof_checked,
     }
     for what in (what for what, is_asked in asked.items() if is_asked):

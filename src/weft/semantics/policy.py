@@ -15,18 +15,29 @@ for, each by what the groups of that port say; it goes on if both let it. Of eac
    denies that direction, and let through otherwise.
 
 What belongs to a flow that was let through (answers, ICMP errors about it, later fragments) is not
-judged again. Some things are never judged at all: see `is_exempt`.
+judged again. Some things are never judged at all: see `Exemption`.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
-from weft.model.addresses import IPAddress, IPNetwork
+from weft.model.addresses import IPAddress, IPNetwork, link_local_from_mac
 from weft.model.choices import Action, Direction, PeerKind, Tier
 from weft.model.ids import NetworkId, TenantId
-from weft.model.records import Network, Port, SecurityGroup, SecurityRule, Tenant
-from weft.model.records.security import ICMPV6, UDP, WITH_PORTS, WITH_TYPES
+from weft.model.records import (
+    Host,
+    Network,
+    Port,
+    RouterPort,
+    SecurityGroup,
+    SecurityRule,
+    Subnet,
+    Tenant,
+)
+from weft.model.records.security import ICMPV6, TCP, UDP, WITH_PORTS, WITH_TYPES
+from weft.model.service_addresses import DNS4, DNS6, GATEWAY_MAC
 from weft.semantics.members import groups_of, is_selected
 from weft.store.interface import View
 
@@ -34,6 +45,9 @@ TIERS = (Tier.ADMIN, Tier.NORMAL, Tier.BASELINE)
 STRICTNESS = (Action.DROP, Action.REJECT, Action.ALLOW, Action.PASS)
 _DHCP = {4: (68, 67), 6: (546, 547)}
 """Ports of a client and of a server."""
+_DNS_PORT = 53
+_SERVERS = frozenset({DNS4, DNS6, link_local_from_mac(GATEWAY_MAC)})
+"""Of Weft's DNS, on every network alike."""
 _DISCOVERY = range(133, 138)
 _MEMBERSHIP = frozenset({130, 131, 132, 143})
 _IGMP = 2
@@ -61,6 +75,23 @@ class Remote(NamedTuple):
     """Who has the address there, if a port has."""
 
 
+class Exemption(Enum):
+    """Why something is never judged. ARP, which is no IP, is not judged either."""
+
+    OWN = "own"
+    """It is sent to an address of the port's own."""
+    DISCOVERY = "discovery"
+    """Neighbour and router discovery (RFC 4861)."""
+    MEMBERSHIP = "membership"
+    """Reports and queries of multicast groups (IGMP, MLD)."""
+    DHCP = "dhcp"
+    """DHCP and DHCPv6 of a port as a client."""
+    DNS = "dns"
+    """A query to Weft's DNS, unless the network says that such are judged."""
+    HOST = "host"
+    """It comes from the own host's place on the network, which the port or the network admits."""
+
+
 class Ruling(NamedTuple):
     """What becomes of a flow, and why."""
 
@@ -82,7 +113,7 @@ def is_let_through(
 ) -> bool:
     """Whether a new flow in that direction goes on, as far as this port goes."""
     return (
-        is_exempt(port, direction, remote, packet)
+        exemption(view, port, direction, remote, packet) is not None
         or judge(view, port, direction, remote, packet).is_allowed
     )
 
@@ -136,24 +167,66 @@ def is_meant(
     return _is_protocol(rule, packet) and _is_peer(view, rule, group, remote)
 
 
-def is_exempt(port: Port, direction: Direction, remote: Remote, packet: Packet) -> bool:
-    """Whether it is never judged: what an address needs to work at all. ARP, which is no IP, is not
-    judged either.
-
-    - what a port sends to an address of its own,
-    - neighbour and router discovery (RFC 4861),
-    - reports and queries of multicast groups (IGMP, MLD),
-    - DHCP and DHCPv6 of a port as a client.
-    """
+def exemption(
+    view: View, port: Port, direction: Direction, remote: Remote, packet: Packet
+) -> Exemption | None:
+    """Why a packet is never judged; None: it is."""
     if remote.address in port.addresses:
-        return True
+        return Exemption.OWN
     if packet.protocol == _IGMP:
+        return Exemption.MEMBERSHIP
+    if packet.protocol == ICMPV6 and packet.icmp_type in _MEMBERSHIP:
+        return Exemption.MEMBERSHIP
+    if packet.protocol == ICMPV6 and packet.icmp_type in _DISCOVERY:
+        return Exemption.DISCOVERY
+    if _is_dhcp(direction, remote, packet):
+        return Exemption.DHCP
+    network = view.get(Network, port.network_id)
+    if network is None:
+        return None
+    if direction is Direction.INGRESS:
+        is_admitted = port.admits_host or network.admits_host
+        return Exemption.HOST if is_admitted and _is_host_of(port, remote) else None
+    is_free = not network.judges_dns and asks_dns(view, port, remote, packet)
+    return Exemption.DNS if is_free else None
+
+
+def asks_dns(view: View, port: Port, remote: Remote, packet: Packet) -> bool:
+    """Whether what a port sends is a query that Weft's DNS server gets: to a gateway of its
+    network, to a resolver of its host, or to the server's own address."""
+    if packet.protocol not in (UDP, TCP) or packet.destination_port != _DNS_PORT:
+        return False
+    if remote.port is not None:
+        return False
+    address = remote.address
+    if address in _SERVERS or address in _gateways(view, port.network_id):
         return True
-    if packet.protocol == ICMPV6:
-        return packet.icmp_type in _DISCOVERY or packet.icmp_type in _MEMBERSHIP
+    host = None if port.host_id is None else view.get(Host, port.host_id)
+    return host is not None and address in (*host.resolvers, *host.former_resolvers)
+
+
+def _gateways(view: View, network_id: NetworkId) -> set[IPAddress]:
+    """Addresses at which a network's ports reach gateways and routers on it."""
+    found = {each.gateway for each in view.by(Subnet, "network_id", network_id) if each.gateway}
+    routers = view.by(RouterPort, "network_id", network_id)
+    return found | {address for each in routers for address in each.addresses}
+
+
+def _is_dhcp(direction: Direction, remote: Remote, packet: Packet) -> bool:
     ends = packet.source_port, packet.destination_port
     own, other = ends if direction is Direction.EGRESS else ends[::-1]
     return packet.protocol == UDP and (own, other) == _DHCP[remote.address.version]
+
+
+def _is_host_of(port: Port, remote: Remote) -> bool:
+    """Whether it is the own host that sends, from its place on the port's network."""
+    place = remote.port
+    return (
+        place is not None
+        and place.is_host
+        and place.host_id == port.host_id
+        and place.network_id == port.network_id
+    )
 
 
 def _is_protocol(rule: SecurityRule, packet: Packet) -> bool:

@@ -132,7 +132,8 @@ def test_defaults(weftd: Weftd, weft: Weft) -> None:
         "tenant acme: ingress needs a rule that allows it\n"
     )
     assert default("deny", "--egress", "--network", "acme/back") == (
-        "network back: ingress and egress need a rule that allows it\n"
+        "network back: ingress and egress need a rule that allows it, "
+        "but for queries to Weft's DNS\n"
     )
     assert default("allow", "--network", "acme/back") == (
         "network back: all goes on that no rule stops\n"

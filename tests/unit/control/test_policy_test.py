@@ -10,7 +10,14 @@ from tests.unit.control.test_group_intents import OWNER, Desk
 from weft.control.answers.policy_test import Judged, try_flow
 from weft.control.group_specs import GroupChanges, GroupSpec
 from weft.control.router_specs import ConnectionSpec, RouterSpec
-from weft.control.specs import NetworkChanges, NetworkSpec, PortSpec, SubnetSpec, TenantChanges
+from weft.control.specs import (
+    NetworkChanges,
+    NetworkSpec,
+    PortChanges,
+    PortSpec,
+    SubnetSpec,
+    TenantChanges,
+)
 from weft.errors import ConflictError, InvalidError, NotFoundError
 from weft.model.addresses import ip_address
 from weft.semantics.policy import Packet
@@ -175,5 +182,33 @@ async def test_what_is_never_judged_is_said(shop: Shop) -> None:
     await shop.groups.change("web", GroupChanges(denied=("ingress", "egress")))
     found = shop.test("web", "db", Packet(17, 68, 67))
     assert found.judgements[0].is_exempt
-    assert "never judged" in found.judgements[0].reason
+    assert "DHCP as a client needs no rule" in found.judgements[0].reason
     assert shop.verdict("web", "web") == "allowed"
+
+
+async def test_queries_to_wefts_dns(shop: Shop) -> None:
+    """Also on a network without a way out, and from one that denies egress."""
+    await shop.control.networks.change("back", NetworkChanges(denied=("egress",), is_strict=True))
+    query = Packet(17, 40000, 53)
+    found = shop.test("web", "10.9.0.1", query)
+    assert found.verdict == "allowed"
+    assert found.judgements[0].is_exempt
+    assert "queries to Weft's DNS need no rule" in found.judgements[0].reason
+    assert shop.verdict("web", "db", query) == "dropped"
+    assert shop.verdict("web", "198.51.100.53", query) == "dropped"
+    await shop.control.networks.change("back", NetworkChanges(judges_dns=True))
+    assert shop.verdict("web", "10.9.0.1", query) == "dropped"
+
+
+async def test_the_own_hosts_place_where_a_port_admits_it(shop: Shop) -> None:
+    await shop.control.networks.change("back", NetworkChanges(denied=("ingress",)))
+    place = await shop.control.host_access.expose("back", ())
+    source = str(place.addresses[0])
+    assert shop.verdict(source, "db") == "dropped"
+    await shop.control.ports.change("db", PortChanges(admits_host=True))
+    found = shop.test(source, "db")
+    assert (found.verdict, found.judgements[-1].is_exempt) == ("allowed", True)
+    assert shop.verdict(source, "web") == "dropped"
+    assert shop.verdict("10.9.0.1", "db") == "dropped"
+    await shop.control.networks.change("back", NetworkChanges(admits_host=True))
+    assert shop.verdict(source, "web") == "allowed"

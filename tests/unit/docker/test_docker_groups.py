@@ -203,6 +203,28 @@ async def test_a_group_of_a_driver_option_that_is_not_there_is_said_to_docker(ho
     assert not tuple(host.state.records.ports())
 
 
+async def test_a_driver_option_admits_the_host_and_no_label_does(host: Host) -> None:
+    await host.container({"weft.admit-host": "true"})
+    assert not host.port.admits_host
+    await host.control.ports.remove(host.port.id)
+    await host.container({}, options={"weft.admit-host": "true"})
+    assert host.port.admits_host
+
+
+async def test_an_option_that_is_no_yes_and_no_no_is_said_to_docker(host: Host) -> None:
+    with pytest.raises(InvalidError, match="say true or false"):
+        await host.container({}, options={"weft.admit-host": "perhaps"})
+    assert not tuple(host.state.records.ports())
+
+
+@pytest.mark.parametrize("prefix", ["", "weft."])
+async def test_options_of_a_network_about_what_no_rule_stops(prefix: str) -> None:
+    host = Host()
+    await host.network(**{f"{prefix}judge-dns": "true", f"{prefix}admit-host": "yes"})
+    (network,) = host.control.networks.list()
+    assert (network.judges_dns, network.admits_host) == (True, True)
+
+
 async def test_labels_select_members(host: Host) -> None:
     await host.group("shop", selector="app=shop")
     await host.container({"app": "shop"})

@@ -7,7 +7,7 @@ import pytest
 from tests.fake_maps import FakeMaps
 from weft.engine.ebpf.policy.atoms import GroupAtom
 from weft.engine.ebpf.policy.editions import At, Editions
-from weft.engine.ebpf.policy.identities import Identities
+from weft.engine.ebpf.policy.identities import MOST_ATOMS, Identities
 from weft.engine.ebpf.policy.kinds import Kind
 from weft.engine.ebpf.policy.numbering import Numbering
 from weft.engine.ebpf.policy.regions import Region, Regions
@@ -169,11 +169,11 @@ def test_an_identity_is_a_set_of_atoms_and_survives_weftd(maps: FakeMaps, clock:
     for _ in range(2):
         numbering = Numbering(maps.__getitem__, clock)
         identities = Identities(maps.__getitem__, numbering, clock)
-        many, few = identities.of(atoms(40)), identities.of(atoms(3))
+        many, few = identities.of(atoms(MOST_ATOMS)), identities.of(atoms(3))
         assert (many, few, identities.of(())) == (1, 2, 0)
-        assert set(identities.atoms(many)) == set(atoms(40))
-    with pytest.raises(ExhaustedError, match="in 61 groups that rules name: 60 are the most"):
-        identities.of(atoms(61))
+        assert set(identities.atoms(many)) == set(atoms(MOST_ATOMS))
+    with pytest.raises(ExhaustedError, match="in 481 groups that rules name: 480 are"):
+        identities.of(atoms(MOST_ATOMS + 1))
 
 
 def test_numbers_that_no_row_needs_are_given_up_at_a_look(maps: FakeMaps, clock: Clock) -> None:

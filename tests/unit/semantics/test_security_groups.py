@@ -5,24 +5,39 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from weft.model.addresses import ip_address, ip_network
 from weft.model.choices import Action, Direction, Operator, PeerKind, Tier
-from weft.model.ids import GroupId, HostId, MacAddress, NetworkId, PortId, RuleId, Vni
+from weft.model.ids import (
+    GroupId,
+    HostId,
+    MacAddress,
+    NetworkId,
+    PortId,
+    RouterId,
+    RouterPortId,
+    RuleId,
+    SubnetId,
+    Vni,
+)
 from weft.model.records import (
+    Host,
     Network,
     Owner,
     Peer,
     Port,
     Record,
     Requirement,
+    RouterPort,
     SecurityGroup,
     SecurityRule,
     Selector,
+    Subnet,
     Tenant,
 )
 from weft.model.records.tenants import DEFAULT_TENANT, tenant_id
-from weft.semantics.policy import Packet, Remote, Ruling, is_exempt, judge
+from weft.semantics.policy import Exemption, Packet, Remote, Ruling, exemption, judge
 from weft.store.memory import MemoryStore
 
 NET, FAR = NetworkId("net"), NetworkId("far")
@@ -325,8 +340,102 @@ def test_whose_default_it_was_is_said() -> None:
     ],
 )
 def test_what_is_never_judged(packet: Packet, direction: Direction, is_so: bool) -> None:
-    assert is_exempt(LOCAL, direction, at(OTHER), packet) is is_so
+    assert (exempted(direction, at(OTHER), packet) is not None) is is_so
 
 
 def test_a_port_reaches_itself() -> None:
-    assert is_exempt(LOCAL, OUT, at(LOCAL), HTTP)
+    assert exempted(OUT, at(LOCAL), HTTP) is Exemption.OWN
+
+
+def exempted(
+    direction: Direction, remote: Remote, packet: Packet, *records: Record
+) -> Exemption | None:
+    view = MemoryStore({(type(r), r.id): r for r in (*RECORDS, *SERVED, *records)}.values())
+    found = view.get(Port, LOCAL.id)
+    assert found is not None
+    return exemption(view, found, direction, remote, packet)
+
+
+HERE = HostId("1" * 16)
+SERVED: tuple[Record, ...] = (
+    Host(
+        id=HERE,
+        name="here",
+        resolvers=(ip_address("192.0.2.53"), ip_address("2001:db8::53")),
+        former_resolvers=(ip_address("192.0.2.54"),),
+    ),
+    Subnet(
+        id=SubnetId("s4"),
+        cidr=ip_network("10.0.0.0/24"),
+        network_id=NET,
+        gateway=ip_address("10.0.0.1"),
+    ),
+    Subnet(id=SubnetId("s6"), cidr=ip_network("fd00::/64"), network_id=NET),
+    Subnet(
+        id=SubnetId("f4"),
+        cidr=ip_network("10.1.0.0/24"),
+        network_id=FAR,
+        gateway=ip_address("10.1.0.1"),
+    ),
+    RouterPort(
+        id=RouterPortId("rp"),
+        router_id=RouterId("r"),
+        network_id=NET,
+        mac=MacAddress("02:00:00:00:00:fe"),
+        addresses=(ip_address("fd00::1"),),
+    ),
+)
+QUERY = Packet(UDP, 40000, 53)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_so"),
+    [
+        ("10.0.0.1", True),
+        ("fd00::1", True),
+        ("169.254.53.53", True),
+        ("fd77:6566:7400::53", True),
+        ("192.0.2.53", True),
+        ("2001:db8::53", True),
+        ("192.0.2.54", True),
+        ("10.1.0.1", False),
+        ("192.0.2.55", False),
+        ("8.8.8.8", False),
+    ],
+)
+def test_wefts_dns_is_asked_without_a_rule_and_nobody_elses(address: str, is_so: bool) -> None:
+    remote = Remote(ip_address(address))
+    for packet in (QUERY, Packet(TCP, 40000, 53)):
+        assert (exempted(OUT, remote, packet) is Exemption.DNS) is is_so
+        assert exempted(IN, remote, packet) is None
+    for packet in (Packet(UDP, 53, 54), Packet(132, 40000, 53)):
+        assert exempted(OUT, remote, packet) is None
+
+
+def test_a_port_that_has_a_resolvers_address_is_a_stranger() -> None:
+    assert exempted(OUT, Remote(ip_address("192.0.2.53"), NET, STRANGER), QUERY) is None
+
+
+def test_a_network_may_have_queries_judged() -> None:
+    judging = Network(id=NET, name="net", vni=Vni(1), judges_dns=True)
+    assert exempted(OUT, Remote(ip_address("10.0.0.1"), NET), QUERY, judging) is None
+
+
+def place(host: str, network: NetworkId = NET) -> Port:
+    return replace(
+        port(f"place{host}", network=network),
+        host_id=HostId(host * 16),
+        owner=Owner(frontend="host"),
+    )
+
+
+def test_the_own_host_gets_in_where_port_or_network_say_so() -> None:
+    own, others, elsewhere = at(place("1")), at(place("2")), at(place("1", FAR))
+    admitting = replace(LOCAL, admits_host=True)
+    network = Network(id=NET, name="net", vni=Vni(1), admits_host=True)
+    assert exempted(IN, own, HTTP) is None
+    for record in (admitting, network):
+        assert exempted(IN, own, HTTP, record) is Exemption.HOST
+        assert exempted(OUT, own, HTTP, record) is None
+        for remote in (others, elsewhere, at(OTHER), Remote(ip_address("10.0.0.1"), NET)):
+            assert exempted(IN, remote, HTTP, record) is None

@@ -51,8 +51,15 @@ def flags(one: NetworkInfo) -> str:
         ("exposed", one.is_exposed),
         ("strict", one.is_strict),
         ("tracked", one.is_tracked),
+        ("judges DNS", one.judges_dns),
+        ("admits hosts", one.admits_host),
     ]
     return ", ".join(name for name, is_set in said if is_set)
+
+
+def is_dns_free(one: NetworkInfo) -> bool:
+    """Whether its ports ask Weft's DNS though nothing else of theirs goes out without a rule."""
+    return "egress" in one.effective_denied and not one.judges_dns
 
 
 def _created(subnet: SubnetInfo) -> str:
@@ -117,6 +124,8 @@ def _document(view: View, network: Network) -> Document:
         "denied": None if network.denied is None else [each.value for each in network.denied],
         "is_strict": network.is_strict,
         "is_tracked": network.is_tracked,
+        "judges_dns": network.judges_dns,
+        "admits_host": network.admits_host,
     }
 
 
@@ -221,6 +230,12 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
         ),
         Option("is_strict", "--strict", "Drop TCP of connections that nobody has seen begin."),
         Option("is_tracked", "--track", "Remember connections of ports without rules, too."),
+        Option("judges_dns", "--judge-dns", "Let rules decide about queries to Weft's DNS, too."),
+        Option(
+            "admits_host",
+            "--admit-host",
+            "Let hosts in from their own places there, whatever rules say.",
+        ),
         Option("is_forced", "--force", "Accept an overlap with a route of the host."),
         Option("labels", "--label", "KEY=VALUE; repeatable."),
     ),

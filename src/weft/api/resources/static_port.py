@@ -55,6 +55,7 @@ def _document(view: View, port: Port) -> Document:
         "mac": port.mac,
         "labels": dict(port.labels),
         "groups": sorted(group.name for group in groups if group is not None),
+        "admits_host": port.admits_host,
     }
 
 

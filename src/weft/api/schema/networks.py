@@ -78,6 +78,11 @@ class NetworkInfo(Answer, frozen=True, kw_only=True):
     """Whether TCP in the middle of a connection that nobody has seen begin is dropped."""
     is_tracked: bool = False
     """Whether connections of its ports are remembered even where no rule is asked about them."""
+    judges_dns: bool = False
+    """Whether queries of its ports to Weft's DNS need a rule as all else does."""
+    admits_host: bool = False
+    """Whether what a host sends from its own place there gets in to its ports, whatever rules
+    say."""
 
 
 class NetworkList(Answer, frozen=True, kw_only=True):

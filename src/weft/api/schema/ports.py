@@ -80,6 +80,9 @@ class PortInfo(Answer, frozen=True, kw_only=True):
     its labels."""
     allowed: tuple[AllowedInfo, ...]
     is_spoof_checked: bool
+    admits_host: bool = False
+    """Whether what its host sends from its own place on the network gets in, whatever rules say;
+    so also if the network admits hosts."""
     device: DeviceInfo | None
     """null: nothing is plugged in, or it is the host's own place."""
     owner: OwnerInfo
@@ -126,6 +129,8 @@ class PortRequest(Spec, frozen=True, kw_only=True):
     """Needs a target. null: the first free of eth0, eth1, …"""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
+    admits_host: bool = False
+    """What its host sends from its own place on the network gets in, whatever rules say."""
     is_default_route: bool = True
     is_static: bool = False
     """It is on no host until something of its name, which it needs, is plugged in."""

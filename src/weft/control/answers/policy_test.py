@@ -17,7 +17,16 @@ from weft.control.references import network_label, workload_name
 from weft.model.addresses import IPAddress
 from weft.model.choices import Action, Direction
 from weft.model.records import Network, Port, Router, SecurityGroup
-from weft.semantics.policy import Packet, Remote, Ruling, denied_on, is_exempt, judge
+from weft.semantics.policy import (
+    Exemption,
+    Packet,
+    Remote,
+    Ruling,
+    asks_dns,
+    denied_on,
+    exemption,
+    judge,
+)
 from weft.semantics.routing import End as WayEnd
 from weft.semantics.routing import Way, ways
 from weft.semantics.tenants import tenant_name
@@ -29,6 +38,15 @@ _NO_WAY = {
     WayEnd.NO_ROUTE: "no router leads there, nor does the way outside",
     WayEnd.NOT_SHARED: "its network is not shared with the router's tenant",
     WayEnd.LOOP: "routers send it in a circle, or through too many of them",
+}
+
+_WHY_EXEMPT = {
+    Exemption.OWN: "it is for an address of its own",
+    Exemption.DISCOVERY: "neighbours and routers are found without a rule",
+    Exemption.MEMBERSHIP: "members of multicast groups are reported without a rule",
+    Exemption.DHCP: "DHCP as a client needs no rule",
+    Exemption.DNS: "queries to Weft's DNS need no rule",
+    Exemption.HOST: "its host may reach it from its own place, whatever rules say",
 }
 
 
@@ -111,6 +129,8 @@ def _judged(view: View, meant: Ends, packet: Packet, way: Way | None) -> Judged:
     if way is not None:
         destination, obstacle = _arrived(view, destination, way)
         routers = tuple(_router_name(view, step.router_id) for step in way.steps)
+        if source.port is not None and asks_dns(view, source.port, _remote(destination), packet):
+            obstacle, routers = "", ()
     judgements = []
     if source.port is not None:
         remote = _remote(destination)
@@ -140,9 +160,10 @@ def _remote(end: End) -> Remote:
 def _judge(
     view: View, port: Port, direction: Direction, remote: Remote, packet: Packet
 ) -> Judgement:
-    if is_exempt(port, direction, remote, packet):
-        reason = "such packets are never judged"
-        return Judgement(port, direction, Ruling(Action.ALLOW), is_exempt=True, reason=reason)
+    why = exemption(view, port, direction, remote, packet)
+    if why is not None:
+        ruling = Ruling(Action.ALLOW)
+        return Judgement(port, direction, ruling, is_exempt=True, reason=_WHY_EXEMPT[why])
     ruling = judge(view, port, direction, remote, packet)
     reason = _reason(view, port, direction, ruling)
     return Judgement(port, direction, ruling, is_exempt=False, reason=reason)

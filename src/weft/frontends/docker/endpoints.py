@@ -76,6 +76,7 @@ class EndpointCalls:
                 is_exact=bool(addresses),
                 mac=MacAddress(wanted.mac) if wanted.mac else None,
                 allowed=asked.allowed,
+                admits_host=asked.admits_host,
                 groups=() if asked.groups is None else tuple(group_names(asked.groups)),
                 labels=() if asked.groups is None else ((GROUPS, asked.groups),),
                 owner=Owner(frontend="docker", takes_reservations=True, reference=request.endpoint),

@@ -32,7 +32,14 @@ NETWORK_KEYS = (
     "weft.tenant",
     "router",
     "weft.router",
+    "judge-dns",
+    "weft.judge-dns",
+    "admit-host",
+    "weft.admit-host",
 )
+ADMIT_HOST = "weft.admit-host"
+"""The same of a container's place on a network, which is no label for the same reason as
+`ALLOW_ADDRESS`."""
 ALLOW_ADDRESS = "weft.allow-address"
 """Option of a container's place on a network. It is no label, for images have labels, and their
 makers must not say which addresses containers may use."""
@@ -60,6 +67,8 @@ class NetworkOptions(msgspec.Struct, frozen=True, kw_only=True):
     is_ipv6: bool = False
     multicast: MulticastWord | None = None
     """None: any will do."""
+    judges_dns: bool | None = None
+    admits_host: bool | None = None
 
 
 def parse_network_options(options: Mapping[str, object] | None) -> NetworkOptions:
@@ -98,6 +107,8 @@ def parse_network_options(options: Mapping[str, object] | None) -> NetworkOption
         is_internal=_flag(INTERNAL, given.get(INTERNAL, "")),
         is_ipv6=_flag(ENABLE_IPV6, given.get(ENABLE_IPV6, "")),
         multicast=_multicast(values.get("multicast", "")),
+        judges_dns=_wish(values, "judge-dns"),
+        admits_host=_wish(values, "admit-host"),
     )
 
 
@@ -108,6 +119,7 @@ class EndpointOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Further addresses that it may use."""
     groups: str | None = None
     """Names of security groups, with commas between; None: it says nothing."""
+    admits_host: bool = False
 
 
 def parse_endpoint_options(options: Options | None) -> EndpointOptions:
@@ -115,11 +127,12 @@ def parse_endpoint_options(options: Options | None) -> EndpointOptions:
     InvalidError for what nobody knows."""
     given = options or {}
     own = {key for key in given if key.startswith(_ENDPOINT_PREFIX)}
-    check_known(own, (ALLOW_ADDRESS, GROUPS), "--driver-opt")
+    check_known(own, (ALLOW_ADDRESS, GROUPS, ADMIT_HOST), "--driver-opt")
     allowed = _option_text(given, ALLOW_ADDRESS)
     return EndpointOptions(
         allowed=() if allowed is None else _all_allowed(allowed),
         groups=_option_text(given, GROUPS),
+        admits_host=_flag(f"--driver-opt {ADMIT_HOST}", _option_text(given, ADMIT_HOST) or ""),
     )
 
 
@@ -230,6 +243,12 @@ def _one_of(values: Mapping[str, str], *keys: str) -> str:
     if len(given) > 1:
         raise InvalidError(f"options {' and '.join(keys)}: say the same; give one of them")
     return given.pop() if given else ""
+
+
+def _wish(values: Mapping[str, str], key: str) -> bool | None:
+    """A flag, with ``weft.`` before it or without; None: any will do."""
+    text = _one_of(values, key, f"weft.{key}")
+    return _flag(f"-o {key}", text) if text else None
 
 
 def _multicast(text: str) -> MulticastWord | None:

@@ -149,6 +149,8 @@ def _spec(
         is_internal=options.is_internal,
         mtu_bytes=options.mtu_bytes,
         multicast=options.multicast or "snoop",
+        judges_dns=options.judges_dns or False,
+        admits_host=options.admits_host or False,
         is_forced=options.is_forced,
         labels=((MADE_BY, records.host_id), (MADE_FOR, docker_id)),
     )
@@ -211,10 +213,24 @@ def _check_joined(
             f"{network.multicast}; to change it: "
             f"weft network set {network.name} --multicast {options.multicast}"
         )
+    _check_exemptions(network, options)
     if options.is_internal and not network.is_internal:
         raise InvalidError(
             f"--internal: network {network.name} is not; join it without, or make another"
         )
+
+
+def _check_exemptions(network: Network, options: NetworkOptions) -> None:
+    for flag, wanted, actual in (
+        ("judge-dns", options.judges_dns, network.judges_dns),
+        ("admit-host", options.admits_host, network.admits_host),
+    ):
+        if wanted not in (None, actual):
+            change = f"--{flag}" if wanted else f"--no-{flag}"
+            raise ConflictError(
+                f"-o {flag}={str(wanted).lower()}: network {network.name} is the other way; to "
+                f"change it: weft network set {network.name} {change}"
+            )
 
 
 def _pools(request: CreateNetwork) -> list[Pool]:
@@ -238,6 +254,8 @@ def _wanted(
         is_internal=options.is_internal,
         mtu_bytes=options.mtu_bytes,
         multicast=options.multicast,
+        judges_dns=options.judges_dns,
+        admits_host=options.admits_host,
     )
 
 

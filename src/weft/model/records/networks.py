@@ -50,6 +50,11 @@ class Network(Record, frozen=True, kw_only=True):
     """TCP that is in the middle of a connection nobody has seen begin is dropped."""
     is_tracked: bool = False
     """Connections of its ports are remembered even where no rule is asked about them."""
+    judges_dns: bool = False
+    """Queries of its ports to Weft's DNS need a rule as all else does."""
+    admits_host: bool = False
+    """What a host sends from its own place on the network (`weft expose`) to ports there gets in,
+    whatever rules say: health checks."""
 
     def check(self) -> None:
         """See `Record.check`."""

@@ -113,6 +113,9 @@ class Port(Record, frozen=True, kw_only=True):
     """Security groups of which it is a member, whatever its labels say. Ascending."""
     allowed: tuple[AllowedAddress, ...] = ()
     is_spoof_checked: bool = True
+    admits_host: bool = False
+    """What its host sends from its own place on the network gets in, whatever rules say; so also if
+    the network admits hosts."""
     device: Device | None = None
     """None: nothing is plugged in (yet, or it is the host's own place, see `owner`)."""
     owner: Owner

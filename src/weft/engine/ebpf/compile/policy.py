@@ -46,6 +46,8 @@ def port_rules(port_id: PortId, ifname: str, view: View) -> PortRules | None:
         is_strict=policy.is_strict,
         tenant_id=policy.tenant_id,
         vni=policy.vni,
+        allows_dns=not policy.judges_dns,
+        admits_host=policy.admits_host,
     )
 
 

@@ -51,6 +51,8 @@ class PortPolicy(NamedTuple):
     is_strict: bool
     tenant_id: TenantId
     vni: Vni
+    judges_dns: bool = False
+    admits_host: bool = False
 
 
 class Named(NamedTuple):
@@ -80,7 +82,7 @@ def policy_of(port_id: PortId, view: View) -> PortPolicy | None:
     """What decides about the flows of a port; None: nothing does, all pass and none is kept."""
     port = view.get(Port, port_id)
     network = None if port is None else view.get(Network, port.network_id)
-    if network is None:
+    if port is None or network is None:
         return None
     groups = view.ask(groups_of, port_id)
     denied = tuple(
@@ -89,7 +91,13 @@ def policy_of(port_id: PortId, view: View) -> PortPolicy | None:
     if not groups and not denied and not network.is_strict and not network.is_tracked:
         return None
     return PortPolicy(
-        subjects_of(groups), denied, network.is_strict, network.tenant_id, network.vni
+        subjects_of(groups),
+        denied,
+        network.is_strict,
+        network.tenant_id,
+        network.vni,
+        judges_dns=network.judges_dns,
+        admits_host=port.admits_host or network.admits_host,
     )
 
 

@@ -49,7 +49,8 @@ class Identities:
             return 0
         if len(atoms) > MOST_ATOMS:
             raise ExhaustedError(
-                f"an address in {len(atoms)} groups that rules name: {MOST_ATOMS} are the most"
+                f"an address in {len(atoms)} groups that rules name: {MOST_ATOMS} are the most; "
+                "take it out of some, or have rules name fewer"
             )
         key = tuple(sorted(self._numbering.number(Kind.ATOM, atom) for atom in atoms))
         if not self._is_loaded:

@@ -35,12 +35,18 @@ class PortRules(NamedTuple):
     tenant_id: TenantId
     """Whose prefixes its rules are about."""
     vni: Vni
+    allows_dns: bool = False
+    """Its queries to Weft's DNS pass, whatever rules say."""
+    admits_host: bool = False
+    """What this host sends from its own place passes, whatever rules say."""
 
 
 _FLAGS = Flags(
     allows_ingress=RulesFlag.RULES_ALLOW_INGRESS.value,
     allows_egress=RulesFlag.RULES_ALLOW_EGRESS.value,
     is_strict=RulesFlag.RULES_STRICT.value,
+    allows_dns=RulesFlag.RULES_ALLOW_DNS.value,
+    admits_host=RulesFlag.RULES_ADMIT_HOST.value,
 )
 
 

@@ -21,6 +21,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """None: any will do."""
     multicast: str | None = None
     """None: any will do."""
+    judges_dns: bool | None = None
+    admits_host: bool | None = None
 
 
 def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
@@ -30,6 +32,8 @@ def wanted_by(network: Network, subnets: Iterable[Subnet]) -> Wanted:
         is_internal=network.is_internal,
         mtu_bytes=network.mtu_bytes,
         multicast=None if network.multicast is Multicasting.SNOOP else network.multicast,
+        judges_dns=network.judges_dns or None,
+        admits_host=network.admits_host or None,
     )
 
 
@@ -63,6 +67,12 @@ def _differences(
         yield f"MTU {network.mtu_bytes or 'of the underlay'}", f"MTU {wanted.mtu_bytes}"
     if wanted.multicast is not None and wanted.multicast != network.multicast:
         yield f"multicast={network.multicast}", f"multicast={wanted.multicast}"
+    for name, asked_for, actual in (
+        ("judge-dns", wanted.judges_dns, network.judges_dns),
+        ("admit-host", wanted.admits_host, network.admits_host),
+    ):
+        if asked_for not in (None, actual):
+            yield f"{name}={str(actual).lower()}", f"{name}={str(asked_for).lower()}"
 
 
 def _joined(cidrs: Iterable[IPNetwork]) -> str:
