@@ -130,6 +130,15 @@ class Object:
                     "build both from one source with `make setup`"
                 )
 
+    def members(self, struct: str) -> dict[str, layouts.Member]:
+        """Of a struct that the object knows, by name; UnavailableError: it knows none."""
+        lib = _library()
+        btf = lib.bpf_object__btf(self._handle)
+        number = lib.btf__find_by_name_kind(btf, struct.encode(), _BTF_KIND_STRUCT)
+        if number <= 0:
+            raise UnavailableError(f"BPF object {self.path}: holds no struct {struct}")
+        return {each.name: each for each in _members(btf, number)}
+
     def load(self) -> None:
         """Into the kernel; KernelError carries the end of the verifier's log."""
         _log.clear()
