@@ -122,7 +122,9 @@ class OtherHosts:
         self.answers: dict[HostId, Answer[Any] | UnansweredError] = {}
         self.asked: list[tuple[HostId, object]] = []
 
-    async def ask(self, host: HostId, inquiry: Inquiry[Q, A], request: Q) -> Answer[A]:
+    async def ask(
+        self, host: HostId, inquiry: Inquiry[Q, A], request: Q, *, wait_s: float = 5.0
+    ) -> Answer[A]:
         """See `OtherHosts.ask`."""
         self.asked.append((host, request))
         answer = self.answers.get(host, UnansweredError(Why.NO_WAY, "there is no way to it"))

@@ -34,6 +34,7 @@ from weft.model.records import Host
 from weft.observers.flows.following import Followers
 from weft.observers.flows.interface import Follower, News, RuleCount, Table, Told
 from weft.observers.flows.seen import FlowsAsked, FlowSeen
+from weft.observers.traces.seen import Asked, Moved
 from weft.store.memory import MemoryStore
 from weft.topology.encryption import Hindrance
 from weft.topology.routes import Route
@@ -171,6 +172,19 @@ class FakeFlows:
         return self.followers.add() if self.last is None else LastNews(self.last)
 
 
+class FakeTraces:
+    """This host's part of traces, as a test says. See `observers.traces.interface.Traces`."""
+
+    def __init__(self) -> None:
+        self.moved: Sequence[Moved] = ()
+        self.asked: list[Asked] = []
+
+    async def told(self, asked: Asked) -> Sequence[Moved]:
+        """See `Traces.told`."""
+        self.asked.append(asked)
+        return self.moved
+
+
 class FakeMembers(Alone):
     """Other hosts, as a test says that they are."""
 
@@ -218,6 +232,7 @@ class Weftd:
         self.records = FakeRecords()
         self.others = OtherHosts()
         self.flows = FakeFlows()
+        self.traces = FakeTraces()
         self.control = Control(
             Context(
                 store=self.store,
@@ -280,6 +295,7 @@ class Weftd:
                 encryption=FakeEncryption(),
                 multicast=FakeSnooping(),
                 flows=self.flows,
+                traces=self.traces,
                 others=self.others,
                 feed=self.feed,
             ),

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from weft.cluster.ask import WAIT_S
 from weft.cluster.inquiry import Answer, Inquiry, Reply
 from weft.config import Settings
 from weft.control.control import Control
@@ -15,6 +16,7 @@ from weft.engine.sink import Counters
 from weft.model.ids import HostId
 from weft.observers.flows.interface import Flows
 from weft.observers.multicast.interface import Snooping
+from weft.observers.traces.interface import Traces
 from weft.topology.encryption import Hindrance
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ A = TypeVar("A")
 class OtherHosts(Protocol):
     """What the API asks the other hosts (`weft.cluster.ask.Ask`)."""
 
-    async def ask(self, host: HostId, inquiry: Inquiry[Q, A], request: Q) -> Answer[A]:
+    async def ask(
+        self, host: HostId, inquiry: Inquiry[Q, A], request: Q, *, wait_s: float = WAIT_S
+    ) -> Answer[A]:
         """What one of them answers. UnansweredError."""
         ...
 
@@ -135,5 +139,6 @@ class Context:
     encryption: EncryptionFacts
     multicast: Snooping
     flows: Flows
+    traces: Traces
     others: OtherHosts
     feed: Feed

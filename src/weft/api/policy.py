@@ -30,13 +30,13 @@ _ECHO = {ICMP: 8, ICMPV6: 128}
 async def test(context: Context, call: Call[None, PolicyTestQuery]) -> PolicyTestInfo:
     """Both ends are judged, each with the rule or the default that decides."""
     asked, view = call.query, context.control.view
-    _check(asked)
-    found = try_flow(view, asked.source, asked.destination, partial(_packet, asked), asked.family)
+    check_flow(asked)
+    found = try_flow(view, asked.source, asked.destination, partial(packet_of, asked), asked.family)
     packet = found.packet
     has_types = packet.protocol in WITH_TYPES
     return PolicyTestInfo(
-        source=_end(view, found.source),
-        destination=_end(view, found.destination),
+        source=end_info(view, found.source),
+        destination=end_info(view, found.destination),
         protocol=packet.protocol,
         port=packet.destination_port if packet.protocol in WITH_PORTS else None,
         icmp_type=packet.icmp_type if has_types else None,
@@ -48,7 +48,8 @@ async def test(context: Context, call: Call[None, PolicyTestQuery]) -> PolicyTes
     )
 
 
-def _check(asked: PolicyTestQuery) -> None:
+def check_flow(asked: PolicyTestQuery) -> None:
+    """Raise InvalidError for what no flow begins with."""
     number = None if asked.protocol is None else _number(asked.protocol)
     has_ports = asked.port is not None or asked.source_port is not None
     if number in WITH_PORTS and asked.port is None:
@@ -59,7 +60,7 @@ def _check(asked: PolicyTestQuery) -> None:
         raise InvalidError(f"protocol {asked.protocol}: has no types")
 
 
-def _packet(asked: PolicyTestQuery, version: int) -> Packet:
+def packet_of(asked: PolicyTestQuery, version: int) -> Packet:
     """What the flow begins with. Without a protocol it is ICMP of its family."""
     number = _ICMP[version] if asked.protocol is None else _number(asked.protocol)
     type_ = _ECHO.get(number, 0) if asked.icmp_type is None else asked.icmp_type
@@ -81,7 +82,8 @@ def _number(protocol: str) -> int:
     raise InvalidError(f"protocol {protocol[:40]!r}: say {known}, or a number, 0 to 255")
 
 
-def _end(view: View, end: End) -> JudgedEnd:
+def end_info(view: View, end: End) -> JudgedEnd:
+    """One end, as it is told."""
     port, network = end.port, end.network_id
     return JudgedEnd(
         address=str(end.address),

@@ -17,6 +17,7 @@ from weft.api import (
     ports,
     routers,
     status,
+    traces,
     watching,
 )
 from weft.api.apply.routes import ROUTES as APPLY_ROUTES
@@ -34,6 +35,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     *routers.ROUTES,
     *groups.ROUTES,
     *policy.ROUTES,
+    *traces.ROUTES,
     *ports.ROUTES,
     *lookup.ROUTES,
     *multicast.ROUTES,

@@ -26,6 +26,7 @@ from weft.observers.host.prefixes import HostPrefixesRecord
 from weft.observers.host.record import HostRecord
 from weft.observers.multicast.snooper import Snooper
 from weft.observers.paths.prober import Prober
+from weft.observers.traces.tracer import Tracer
 from weft.store.interface import Store
 
 
@@ -39,6 +40,7 @@ class Observing(NamedTuple):
     prober: Prober
     mended_settings: MendedSettings
     collector: Collector
+    tracer: Tracer
 
 
 def make_observing(
@@ -95,5 +97,12 @@ def make_observing(
             flow_limits(settings),
             forwarding.ports.of_ifindex,
             FlowLog(Path(settings.flow_log) if settings.flow_log else None),
+        ),
+        tracer=Tracer(
+            store,
+            host_id,
+            Path(settings.bpffs_dir),
+            settings.overlay_port,
+            forwarding.ports.of_ifindex,
         ),
     )

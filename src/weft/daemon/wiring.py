@@ -24,6 +24,7 @@ from weft.dns.service import DnsService
 from weft.kernel.events import KernelEvents
 from weft.metrics import Metrics
 from weft.observers.flows.seen import FLOWS
+from weft.observers.traces.seen import TRACES
 from weft.proxy.keeper import ProxyKeeper
 
 
@@ -66,6 +67,7 @@ def wire(
         settings, store, host_id, membership, forwarding, dns, control.notices
     )
     membership.ask.know(FLOWS, observing.collector.answer)
+    membership.ask.know(TRACES, observing.tracer.answer)
     api = ApiServer(
         ApiContext(
             settings=settings,
@@ -80,6 +82,7 @@ def wire(
             ).text,
             multicast=observing.snooper,
             flows=observing.collector,
+            traces=observing.tracer,
             others=membership.ask,
             feed=Feed(store, control.watch, os.urandom(4).hex()),
         )

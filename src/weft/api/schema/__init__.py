@@ -99,6 +99,7 @@ from weft.api.schema.status import (
     StatusInfo,
     StoreInfo,
 )
+from weft.api.schema.traces import TraceInfo, TraceLeg, TraceQuery, TraceStage
 from weft.api.schema.watch import WatchLine, WatchQuery
 from weft.control.specs import NetworkChanges, PortChanges
 
@@ -189,6 +190,10 @@ __all__ = [
     "SubnetInfo",
     "SubnetList",
     "SubnetShares",
+    "TraceInfo",
+    "TraceLeg",
+    "TraceQuery",
+    "TraceStage",
     "UnansweredInfo",
     "WatchLine",
     "WatchQuery",

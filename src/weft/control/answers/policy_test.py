@@ -165,11 +165,12 @@ def _judge(
         ruling = Ruling(Action.ALLOW)
         return Judgement(port, direction, ruling, is_exempt=True, reason=_WHY_EXEMPT[why])
     ruling = judge(view, port, direction, remote, packet)
-    reason = _reason(view, port, direction, ruling)
+    reason = reason_of(view, port, direction, ruling)
     return Judgement(port, direction, ruling, is_exempt=False, reason=reason)
 
 
-def _reason(view: View, port: Port, direction: Direction, ruling: Ruling) -> str:
+def reason_of(view: View, port: Port, direction: Direction, ruling: Ruling) -> str:
+    """Why a port's rules decide as they do."""
     rule, group = ruling.rule, ruling.group
     if rule is not None and group is not None:
         what = f"rule {rule.id[:8]} of group {group_label(view, group)}, tier {rule.tier.value}"
