@@ -23,7 +23,7 @@ from weft.errors import WeftError
 from weft.lab.host import LabHost, weft_command
 from weft.lab.lab import Lab
 
-SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2, "flow_tcp_closed_s": 1}
+SETTINGS = {"reconcile_s": 1.0, "rest_s": 0.2, "flow_tcp_closed_s": 1, "flow_entries": 4096}
 _numbers = count(1)
 
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,23 @@ from weft.api.schema import NetworkInfo
 from weft.lab.host import LabHost, weft_command
 
 pytestmark = pytest.mark.root
+_FLOOD = """
+import socket, sys
+senders = {address: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
+                                  socket.SOCK_DGRAM) for address in sys.argv[1:]}
+first = True
+while True:
+    for port in range(1000, 4000):
+        for address, sender in senders.items():
+            try:
+                sender.sendto(b"x", (address, port))
+            except OSError:
+                pass  # told that nobody listens
+    if first:
+        print("full", flush=True)
+    first = False
+"""
+"""More connections than there is room for, over and over."""
 
 
 @pytest.fixture
@@ -193,3 +211,43 @@ def test_a_tracked_network_remembers_connections_of_ports_without_rules(
     weft("network", "set", network.id, "--no-track")
     assert held.use() == "answered"
     until("it is forgotten", lambda: not flows(weft, "--port", port), timeout_s=60)
+
+
+def no_room(host: LabHost) -> float:
+    """Entries that there was no room for in the table, as of weftd's last look."""
+    wanted = 'weft_flow_entries_refused_total{reason="table"}'
+    (line,) = (line for line in metrics(host).splitlines() if line.startswith(wanted))
+    return float(line.split()[-1])
+
+
+def test_a_full_table_drops_no_connection_and_denies_what_the_rules_deny(
+    server: Workload, client: Workload, weft: Weft, host: LabHost
+) -> None:
+    weft("group", "rule", "add", "web", "allow ingress udp 1000-3999")
+    addresses = server.address4, server.address6
+    standing = [Connection(client, address, 80) for address in addresses]
+    child = client.start(sys.executable, "-c", _FLOOD, *addresses)
+    assert child.stdout is not None and child.stdout.readline() == "full\n"
+    before = no_room(host)
+    until("it is seen that there is no room", lambda: no_room(host) > before, timeout_s=60)
+    for address, connection in zip(addresses, standing):
+        assert connection.use() == "answered"
+        assert call(client, address, 80) == "answered", "a new one, that is not remembered"
+        assert call(client, address, 81) == "refused"
+        assert call(client, address, 82) == "silent"
+    shown = weft("flows")
+    for version in (4, 6):
+        assert f"the table of ipv{version} connections is nearly full" in shown
+    assert "entries found no room" in shown
+    assert host.kill_weftd()
+    assert [each.use() for each in standing] == ["answered"] * 2
+    host.start_weftd()
+    assert [call(client, address, 82) for address in addresses] == ["silent"] * 2
+    child.kill()
+    child.wait()
+    assert [each.use() for each in standing] == ["answered"] * 2
+    until(
+        "there is room again",
+        lambda: "nearly full" not in weft("flows"),
+        timeout_s=120,
+    )
