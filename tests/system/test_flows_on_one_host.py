@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.system.tcp import Connection, call, serve
 from tests.system.workload import PATIENCE, NewWorkload, Weft, Workload, until
+from weft.api.client import Client
 from weft.api.schema import NetworkInfo
 from weft.lab.host import LabHost, weft_command
 
@@ -251,3 +254,69 @@ def test_a_full_table_drops_no_connection_and_denies_what_the_rules_deny(
         lambda: "nearly full" not in weft("flows"),
         timeout_s=120,
     )
+
+
+class Tenant:
+    """A network and a group that another tenant has by the same names, with a server and a client
+    that are called as the other's."""
+
+    def __init__(self, weft: Weft, host: LabHost, api: Client, tenant: str, last: int) -> None:
+        self.tenant = tenant
+        cidrs = ("--subnet", "10.78.0.0/24", "--subnet", "fd78::/64")
+        weft("network", "create", "twin", "--tenant", tenant, *cidrs, "--internal")
+        weft("group", "create", "twins", "--tenant", tenant)
+        shown = json.loads(weft("network", "inspect", self.full("twin"), "--json"))
+        network = msgspec.convert(shown, NetworkInfo, strict=False)
+        place = replace(network, name=network.id)
+        addresses = (f"10.78.0.{last}", f"fd78::{last:x}")
+        groups = (self.full("twins"),)
+        self.server, self.client = (Workload(host, api, f"{tenant}-{at}") for at in range(2))
+        self.server.attach(place, names=("db",), addresses=addresses, groups=groups)
+        self.client.attach(place, names=("shop",), addresses=("10.78.0.20", "fd78::14"))
+        serve(self.server, 80)
+
+    def full(self, name: str) -> str:
+        return name if self.tenant == "default" else f"{self.tenant}/{name}"
+
+    def remove(self, weft: Weft) -> None:
+        for workload in (self.server, self.client):
+            workload.remove()
+        weft("group", "rm", self.full("twins"))
+        weft("network", "rm", self.full("twin"))
+
+
+def test_tenants_that_call_everything_alike_are_told_apart(
+    weft: Weft, host: LabHost, api: Client
+) -> None:
+    own, other = tenants = [
+        Tenant(weft, host, api, tenant, last) for tenant, last in (("default", 10), ("acme", 11))
+    ]
+    try:
+        weft("group", "default", "deny", "--ingress", "--group", "acme/twins")
+        weft("group", "rule", "add", "twins", "allow ingress tcp 80 log 5/s")
+        for each, answer in ((own, "answered"), (other, "silent")):
+            for address in (each.server.address4, each.server.address6):
+                assert call(each.client, address, 80) == answer
+            resolved = each.client.run("dig", "+short", "db").split()
+            assert resolved == [each.server.address4]
+        for each, verdict in ((own, "allowed"), (other, "denied")):
+            found = flows(weft, "--network", each.full("twin"), "--verdict", verdict)
+            ids = {flow["destination"]["port_id"] for flow in found}
+            assert ids == {each.server.ports[0].id}
+            assert {flow["network"] for flow in found} == {each.full("twin")}
+            rules = [flow["ingress_rule"] for flow in found]
+            assert {rule["group"] for rule in rules if rule} == {each.full("twins")}
+        text = metrics(host)
+        for each in tenants:
+            for port in (each.server.ports[0], each.client.ports[0]):
+                labels = f'network="{each.full("twin")}",port="{port.id}"'
+                assert labels in text
+        until("it is logged", lambda: "group=twins" in host.weftd_log.read_text(), timeout_s=60)
+        assert "group=acme/twins" not in host.weftd_log.read_text()
+        series = [line.rpartition(" ")[0] for line in text.splitlines() if line[:1] != "#"]
+        assert len(series) == len(set(series))
+        drops = json.loads(weft("port", "inspect", own.server.ports[0].id, "--json"))
+        assert "policy" not in json.dumps(drops.get("counters", {}))
+    finally:
+        for each in tenants:
+            each.remove(weft)

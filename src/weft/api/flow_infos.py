@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from weft.api.context import Context
-from weft.api.render import host_of, network_name
+from weft.api.render import host_of
 from weft.api.schema import FlowEnd, FlowInfo, FlowRule
 from weft.control.group_rules import text_of
 from weft.control.references import host_name
@@ -16,6 +16,8 @@ from weft.model.ids import HostId
 from weft.model.records import Network, Port, SecurityGroup, SecurityRule
 from weft.model.records.security import ICMP, ICMPV6, SCTP, TCP, UDP, WITH_PORTS
 from weft.observers.flows.seen import FlowSeen
+from weft.semantics.networks import full_name
+from weft.semantics.tenants import full_group_name
 
 PROTOCOLS = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMPV6: "icmpv6"}
 _Name = tuple[object, ...]
@@ -44,7 +46,7 @@ def flow_info(context: Context, host: HostId, flow: FlowSeen) -> FlowInfo:
         destination=_end(context, flow, flow.destination, destination_port),
         icmp_type=flow.destination_port >> 8 if is_icmp else None,
         icmp_code=flow.destination_port & 255 if is_icmp else None,
-        network=network_name(context, known.id) if known else None,
+        network=full_name(context.control.view, known) if known else None,
         network_id=flow.network_id,
         state=flow.state.value,
         verdict="denied" if flow.denied_by is not None else "allowed",
@@ -83,7 +85,9 @@ def _rule(context: Context, id: str | None) -> FlowRule | None:
     rule = view.get(SecurityRule, id)
     group = view.get(SecurityGroup, rule.group_id if rule is not None else id)
     text = text_of(view, rule, group) if rule is not None and group is not None else None
-    return FlowRule(id=id, group=group.name if group is not None else None, text=text)
+    return FlowRule(
+        id=id, group=full_group_name(view, group) if group is not None else None, text=text
+    )
 
 
 def _name(flow: FlowSeen) -> _Name:

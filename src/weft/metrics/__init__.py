@@ -20,6 +20,7 @@ from weft.metrics.flows import flow_families, rule_families
 from weft.model.records import KINDS, Network, Port
 from weft.observers.flows.interface import Flows, RuleCount
 from weft.observers.multicast.interface import Snooping
+from weft.semantics.networks import full_name
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -201,7 +202,7 @@ class Metrics:
             labels=["network"],
         )
         for network, groups in self._control.multicast.multicast_group_counts().items():
-            members.add_metric([network.name], groups)
+            members.add_metric([full_name(self._control.view, network)], groups)
         yield members
 
     def _plugged(self) -> Iterator[tuple[list[str], Counters]]:
@@ -214,6 +215,6 @@ class Metrics:
         network = self._control.view.get(Network, port.network_id)
         return [
             port.id,
-            network.name if network else port.network_id,
+            full_name(self._control.view, network) if network else port.network_id,
             port.names[0] if port.names else "",
         ]

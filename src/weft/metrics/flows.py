@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from weft.model.records import SecurityGroup, SecurityRule
 from weft.observers.flows.interface import RuleCount, Table
+from weft.semantics.tenants import full_group_name
 from weft.store.interface import View
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ def _named(view: View, counts: Sequence[RuleCount]) -> Iterator[tuple[tuple[str,
 
 
 def _labels(view: View, id: str | None) -> tuple[str, str]:
-    """The group's name, and the rule's id; ``default`` where a group, or nobody, says so."""
+    """The group as commands name it, and the rule's id; ``default`` where a group, or nobody, says
+    so."""
     if id is None:
         return "", "default"
     rule = view.get(SecurityRule, id)
     group = view.get(SecurityGroup, rule.group_id if rule is not None else id)
-    name = group.name if group is not None else ""
+    name = full_group_name(view, group) if group is not None else ""
     return name, id if rule is not None or group is None else "default"

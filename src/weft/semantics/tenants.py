@@ -34,6 +34,13 @@ def tenant_of(view: View, network: Network) -> str:
     return tenant_name(view, network.tenant_id)
 
 
+def full_group_name(view: View, group: SecurityGroup) -> str:
+    """As a command names it: with its tenant, but for the one that is implied."""
+    if group.tenant_id == DEFAULT_TENANT:
+        return group.name
+    return f"{tenant_name(view, group.tenant_id)}/{group.name}"
+
+
 def tenants_named(view: View, name: str) -> list[TenantId]:
     """Those of a name; an id is a name as well while nothing better is known."""
     if name == DEFAULT_TENANT_NAME:

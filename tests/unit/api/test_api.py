@@ -300,6 +300,38 @@ def test_metrics_are_prometheus_text(weftd: Weftd, raw: Raw) -> None:
         assert line in text
 
 
+def test_metrics_of_two_tenants_with_equal_names_are_series_of_their_own(
+    weftd: Weftd, raw: Raw
+) -> None:
+    ports = []
+    for tenant in ("default", "acme"):
+        spec = NetworkSpec(
+            name="foo",
+            tenant=tenant,
+            subnets=(SubnetSpec(cidr=ip_network("10.1.0.0/24")),),
+            multicast_groups=(ip_address("239.1.1.1"),),
+        )
+        made = weftd.client.send(NetworkInfo, "POST", "networks", body=spec)
+        attach = AttachSpec(target="web", network=made.id)
+        ports.append(weftd.client.send(PortInfo, "POST", "attachments", body=attach))
+    weftd.engine.traffic = {
+        port.device.ifname: FakeCounters(1, 60, 2, 120, {"policy": 5})
+        for port in ports
+        if port.device is not None
+    }
+    lines = raw("GET", "/metrics")[2].decode().splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    for name in ("foo", "acme/foo"):
+        assert f'weft_multicast_groups{{network="{name}"}}' in series
+        (of_port,) = (
+            each
+            for each in series
+            if each.startswith("weft_port_drops_total") and f'network="{name}"' in each
+        )
+        assert 'name="web"' in of_port
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tests.unit.flows.test_rule_log import GROUP, IN
 from weft.metrics.flows import MOST_RULES, flow_families, rule_families
+from weft.model.ids import GroupId
+from weft.model.records import Tenant
+from weft.model.records.tenants import tenant_id
 from weft.observers.flows.interface import RuleCount, Table
 from weft.store.memory import MemoryStore
 
 VIEW = MemoryStore([GROUP, IN])
 
 
-def samples(counts: list[RuleCount], name: str = "weft_rule_drops") -> dict[tuple[str, str], float]:
-    (family,) = (each for each in rule_families(VIEW, counts) if each.name == name)
+def samples(
+    counts: list[RuleCount], name: str = "weft_rule_drops", view: MemoryStore = VIEW
+) -> dict[tuple[str, str], float]:
+    (family,) = (each for each in rule_families(view, counts) if each.name == name)
     found = {
         (sample.labels["group"], sample.labels["rule"]): sample.value for sample in family.samples
     }
@@ -27,6 +34,14 @@ def test_rules_groups_and_defaults_are_named() -> None:
 
 def test_what_is_nobodys_any_more_is_one_series() -> None:
     assert samples([RuleCount(None, 1, 1), RuleCount(None, 1, 2)]) == {("", "default"): 3}
+
+
+def test_groups_of_one_name_in_two_tenants_are_two_series() -> None:
+    acme = Tenant(id=tenant_id("acme"), name="acme")
+    theirs = replace(GROUP, id=GroupId("g2"), tenant_id=acme.id)
+    counts = [RuleCount("g1", 0, 3), RuleCount("g2", 0, 4)]
+    view = MemoryStore([GROUP, IN, acme, theirs])
+    assert samples(counts, view=view) == {("web", "default"): 3, ("acme/web", "default"): 4}
 
 
 def test_many_rules_are_few_series() -> None:

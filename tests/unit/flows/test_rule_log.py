@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from tests.unit.flows.test_flow_history import FLOW
 from weft.model.choices import Action, Direction
 from weft.model.ids import GroupId, NetworkId, RuleId, Vni
-from weft.model.records import Network, SecurityGroup, SecurityRule
+from weft.model.records import Network, SecurityGroup, SecurityRule, Tenant
+from weft.model.records.tenants import tenant_id
 from weft.observers.flows.rule_log import FlowLog, Line, RuleLog
 from weft.observers.flows.seen import Denial, FlowWord
 from weft.store.memory import MemoryStore
@@ -116,3 +117,11 @@ def test_without_a_file_it_is_an_event_of_weftds(
     FlowLog(None).write(list(rule_log.lines([DENIED], 0.0)))
     out, err = capsys.readouterr()
     assert "rule=in" in out + err
+
+
+def test_a_line_names_the_tenant_of_group_and_network() -> None:
+    acme = Tenant(id=tenant_id("acme"), name="acme")
+    network = Network(id=NetworkId("n1"), name="foo", vni=Vni(7), tenant_id=acme.id)
+    log = RuleLog(MemoryStore([acme, replace(GROUP, tenant_id=acme.id), IN, network]))
+    (line,) = log.lines([replace(FLOW, ingress_rule=IN.id)], 0.0)
+    assert (line.group, line.network) == ("acme/web", "acme/foo")

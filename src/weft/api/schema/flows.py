@@ -30,7 +30,8 @@ class FlowRule(Answer, frozen=True, kw_only=True):
 
     id: str
     group: str | None
-    """The name of the security group. null: the rule is gone, or the group is."""
+    """The security group, with its tenant but for the default one. null: the rule is gone, or
+    the group is."""
     text: str | None
     """The rule as `weft group rule ls` prints it. null: it is gone, or it is no rule: the group
     denies the direction."""
@@ -46,7 +47,7 @@ class FlowInfo(Answer, frozen=True, kw_only=True):
     icmp_type: int | None
     icmp_code: int | None
     network: str | None
-    """The network's name; null: it is gone."""
+    """The network, with its tenant but for the default one; null: it is gone."""
     network_id: str | None
     state: Literal["new", "established", "closing", "closed", "denied"]
     """``new``: nothing has come back yet. ``closing``: one end has closed it. ``closed``: both

@@ -14,6 +14,8 @@ import structlog
 
 from weft.model.records import Network, SecurityGroup, SecurityRule
 from weft.observers.flows.seen import Denial, FlowSeen
+from weft.semantics.networks import full_name
+from weft.semantics.tenants import full_group_name
 from weft.store.interface import View
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -101,9 +103,9 @@ class RuleLog:
             time_s=flow.began_s,
             verdict="allowed" if flow.denied_by is None else "denied",
             direction=direction.value,
-            group=group.name if group is not None else rule.group_id,
+            group=full_group_name(self._view, group) if group is not None else rule.group_id,
             rule=rule.id,
-            network=network.name if network is not None else None,
+            network=full_name(self._view, network) if network is not None else None,
             protocol=flow.protocol,
             source=str(flow.source),
             source_port=flow.source_port,
