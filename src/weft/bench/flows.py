@@ -34,7 +34,7 @@ _MADE = Figure(
     "flows_made",
     "Connections that begin, a second",
     (Quantity("rate", "per s"), Quantity("entries", "entries")),
-    "first packets of UDP, one CPU sends; weft: ports without rules, which remember nothing",
+    "first packets of UDP, one CPU sends; weft: without rules, nothing is remembered",
 )
 _MEMORY = Figure(
     "flows_memory",
@@ -44,7 +44,7 @@ _MEMORY = Figure(
         Quantity("map_mb", "counted", 1),
         Quantity("bytes", "bytes each"),
     ),
-    "taken: by empty tables, and what the kernel's allocator has more; counted: by the kernel",
+    "taken: empty tables, and what the allocator has more; counted: by the kernel",
 )
 _AMONG = Figure(
     "flows_among",
@@ -60,18 +60,15 @@ _COLLECTION = Figure(
         Quantity("sweep_s", "sweep s", 2),
         Quantity("cycle_s", "watched s", 1),
     ),
-    "weftd's CPU time, less what it takes with an empty table; sweep: CPU of one, measured apart",
+    "weftd's CPU time, less that with an empty table; sweep: CPU of one, apart",
 )
 _FULL = Figure(
     "flows_full",
     "Connections of others, by what is in the table",
     (
         Quantity("rate", "per s"),
-        Quantity("p50_us", "p50 us", 1),
         Quantity("standing_us", "standing", 1),
-        Quantity("entries", "entries"),
         Quantity("share", "one port %", 1, 100),
-        Quantity("refused", "refused"),
     ),
     "standing: p50 us of round trips of a connection from before",
 )

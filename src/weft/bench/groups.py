@@ -24,7 +24,7 @@ from weft.model.records import Port, Record, SecurityRule
 from weft.store.interface import Change, Put
 from weft.store.memory import MemoryStore
 
-HERE, SPREAD = "one host", "of 10 hosts"
+HERE, SPREAD = "one host", "10 hosts"
 ALONE, PORTS, WHOLE = "alone", "ports alone", "ports and groups"
 _COMPILE = Figure(
     "groups_compile",
@@ -35,13 +35,13 @@ _CHANGE = Figure(
     "groups_change",
     "Compile a change (ms)",
     (Quantity("ms", "ms", 2), Quantity("worst_ms", "slowest", 1), Quantity("rows", "rows", 1)),
-    "each of many, one after the other, with all networks, ports and groups there",
+    "each of many, one after the other, with all else there",
 )
 _WEIGHT = Figure(
     "groups_memory",
     "weftd with large logical networks (MB)",
     (Quantity("rss_mb", "RSS MB", 1), Quantity("ready_s", "start s", 2)),
-    "of 10 hosts, none of the others there; ports alone: on few networks, without groups",
+    "others are not there; ports alone: on few networks, without groups",
 )
 _HOSTS = 10
 _PORTS_A_NETWORK = 1000

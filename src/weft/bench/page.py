@@ -34,8 +34,8 @@ _BANDS = (
 """What begins the keys of a packet path's figures, and how the page calls it; those of a band lie
 side by side."""
 PATHS = {key: name for band in _BANDS for key, name in band.items()}
-_HEAD = 1.8
-"""Room above a band, in rows."""
+_HEAD, _NAME = 2.4, 1.95
+"""Room above a band, and where in it the names of its paths are, in rows."""
 PATH_TITLE = re.compile("^(Two hosts(, encrypted)?|Policy(, two hosts)?): ")
 _LIMITS = ("raw veth", "underlay", "redirect_peer", "bpf vxlan", "the limit", "wireguard")
 _OWN, _LIMIT, _OTHER = "#f0a35e", "#9db8d6", "#dfe3e8"
@@ -44,8 +44,8 @@ _LABELS, _GAP = 3.4, 0.5
 _ONE, _LONGEST, _WIDTH = 0.58, 1.5, 0.9
 """In a column: where a ratio of 1 ends, the ratio at which a bar is cut, and the column's width."""
 _LEGEND = "ratios to the first of a path; line: lowest and highest sample; blue: limits"
-_PANELS, _MISSED = (5, 2), 15
-"""Of other comparisons, columns and rows; and how many missed expectations are named."""
+_PANELS, _MISSED = (6, 3), 15
+"""Of other comparisons, columns and rows at most; and how many missed expectations are named."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -120,6 +120,11 @@ def path_of(key: str) -> str | None:
 
 def draw(report: Report, file: Path) -> None:
     """Write the page."""
+    drawn(report).savefig(file)
+
+
+def drawn(report: Report) -> Page:
+    """The page."""
     from matplotlib.figure import Figure as _Page
 
     page = _Page(figsize=_SIZE_INCHES, dpi=_DPI)
@@ -132,16 +137,18 @@ def draw(report: Report, file: Path) -> None:
         _draw_bands(page, [band for band in bands if band], bottom)
         page.text(0.99, 0.975, _LEGEND, fontsize=9, va="center", ha="right", color="#555555")
     top = bottom - 0.03 if paths else 0.92
-    columns, rows = _PANELS
+    columns, most = _PANELS
+    rows = min(most, max(2, -(-len(others) // columns)))
     width, height = 0.70 / columns, top / rows
     for number, each in enumerate(others[: columns * rows]):
         left, down = number % columns, number // columns + 1
-        place = (0.01 + left * width, top - down * height + 0.015, width - 0.012, height - 0.06)
-        _draw_panel(page.add_axes(place), each)
+        own = height - 0.045
+        place = (0.01 + left * width, top - down * height + 0.01, width - 0.012, own)
+        _draw_panel(page.add_axes(place), each, own * _SIZE_INCHES[1])
     _write_expected(page.add_axes((0.72, 0.0, 0.27, top)), report.expected)
     said = [report.environment.get(key, "") for key in ("title", "kernel", "cpus")]
     page.text(0.01, 0.975, "   ".join(said), fontsize=10, va="center")
-    page.savefig(file)
+    return page
 
 
 def _comparisons(report: Report) -> Iterator[Comparison]:
@@ -184,7 +191,7 @@ def _draw_paths(axes: Axes, found: Sequence[Comparison]) -> None:
             continue
         variants = list(dict.fromkeys(variant for each in own for variant in each.spreads))
         columns = {variant: edge + number for number, variant in enumerate(variants)}
-        axes.text(edge, -1.45, name, fontsize=11, fontweight="bold", va="center")
+        axes.text(edge, -_NAME, name, fontsize=11, fontweight="bold", va="center")
         for variant, column in columns.items():
             label = "\n".join(textwrap.wrap(variant.replace("_", "_ "), 11))
             axes.text(column, -0.62, label, fontsize=8, va="bottom")
@@ -194,8 +201,8 @@ def _draw_paths(axes: Axes, found: Sequence[Comparison]) -> None:
                 _draw_bar(axes, columns[variant], rows[each.title], each, variant, spread)
         edge += len(variants) + _GAP
     for title, row in rows.items():
-        label = "\n".join(textwrap.wrap(title, 38))
-        axes.text(0, row, label, fontsize=8.5, va="center")
+        label = "\n".join(textwrap.wrap(title, 44))
+        axes.text(0, row, label, fontsize=7.5, va="center")
         axes.axhline(row + 0.5, color="#eeeeee", lw=0.8, zorder=0)
     axes.set(xlim=(0, edge - _GAP), ylim=(len(rows) - 0.5, -_HEAD))
     axes.axis("off")
@@ -214,16 +221,18 @@ def _draw_bar(
     axes.text(left + 0.03, row, ratio, fontsize=8.5, va="center", fontweight=weight)
 
 
-def _draw_panel(axes: Axes, of: Comparison) -> None:
+def _draw_panel(axes: Axes, of: Comparison, height_inches: float) -> None:
     names = list(of.spreads)
+    rows = max(len(names), 4)
+    size = min(7.5, 0.8 * 72 * height_inches / rows)
     longest = max(spread.median for spread in of.spreads.values()) or 1.0
     for row, (variant, spread) in enumerate(of.spreads.items()):
         axes.barh(row, spread.median / longest, height=0.7, color=_colour(variant))
         value = f"{spread.median * of.quantity.scale:.{of.quantity.digits}f}"
-        axes.text(0.01, row, f"{variant}  {value}", fontsize=7.5, va="center")
+        axes.text(0.01, row, f"{variant}  {value}", fontsize=size, va="center")
     unit = "" if f"({of.quantity.title})" in of.title else f": {of.quantity.title}"
-    axes.set_title(textwrap.fill(of.title + unit, 40), fontsize=8, loc="left", pad=3)
-    axes.set(xlim=(0, 1), ylim=(max(len(names), 4) - 0.5, -0.5))
+    axes.set_title(textwrap.fill(of.title + unit, 40), fontsize=7, loc="left", pad=2)
+    axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
     axes.axis("off")
 
 

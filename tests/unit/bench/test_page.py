@@ -66,3 +66,17 @@ def test_whatever_was_measured_fits_one_landscape_page(
     page.draw(stored(results), file)
     width, height = struct.unpack(">II", file.read_bytes()[16:24])
     assert (width, height) == (1800, 1000)
+
+
+def test_paths_with_rules_are_in_a_band_of_their_own(results: Results, tmp_path: Path) -> None:
+    for key, prefix in (("policy", "Policy: "), ("policyhosts", "Policy, two hosts: ")):
+        udp = Figure(f"{key}_udp", f"{prefix}UDP packets", RATE)
+        for variant, rate in (("raw veth", 100.0), ("weft, 10k rules", 80.0)):
+            results.add(udp, variant, {"rate": rate})
+    found = [(each.path, each.title) for each in page.comparisons(stored(results))]
+    assert found[-2:] == [("policy", "UDP packets"), ("policyhosts", "UDP packets")]
+    drawn = page.drawn(stored(results))
+    plain, judged = (axes.get_position() for axes in drawn.axes[:2])
+    assert judged.y1 <= plain.y0
+    names = [text.get_text() for text in drawn.axes[1].texts]
+    assert {"one host, rules and routers", "two hosts, rules and routers"} <= set(names)
