@@ -9,18 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.bpf.enforced import HERE, LOCAL, Enforced, port_of
-from tests.bpf.overlay import HUGO, PORT, coming, vxlan
+from tests.bpf.enforced import HERE, LOCAL, THERE, Enforced, port_of
+from tests.bpf.overlay import FAR, HUGO, OWN4, PORT, coming, encode, set_tunnel, vxlan
 from tests.bpf.random_policy import RandomPolicy
 from tests.bpf.test_enforcement import emptied
 from tests.bpf.test_enforcement_models import Flow, Traffic, frame, says
-from tests.bpf.world import RED, World
+from tests.bpf.world import ANN, RED, World
 from weft.control.answers.policy_test import try_flow
-from weft.model.records import Port
+from weft.errors import InvalidError, WeftError
+from weft.kernel.bpf.layouts import TunnelFlag
+from weft.model.records import Host, Port
+from weft.observers.traces.packets import outer_of
 from weft.observers.traces.seen import Asked, End, Move, Moved, Moving, Packet
 from weft.observers.traces.tracer import Tracer
+from weft.store.interface import Put
 
 MODELS = int(os.environ.get("WEFT_TEST_MODELS", "12")) // 4
 CHANGES, FLOWS = 6, 12
@@ -89,3 +94,75 @@ def says_policy_test(enforced: Enforced, flow: Flow) -> bool:
     one, other = (port_of(each).id for each in flow[:2])
     found = try_flow(enforced.store, one, other, lambda version: flow.packet, flow.version)
     return found.verdict == "allowed"
+
+
+def test_hostile_moves_are_refused_or_told_of(enforced: Enforced, traced: Traced) -> None:
+    """Whatever another host asks, it gets an answer with bounds, or a reason."""
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    enforced.change(*RandomPolicy(chance).changes(enforced.store, 12))
+    traffic, before = Traffic(chance), counted(enforced)
+    told = refused = 0
+    for _ in range(150):
+        raw = bytearray(coming(HUGO, 4, vxlan(RED, frame(traffic.flow()))))
+        for _ in range(chance.randrange(6)):
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+        cut = bytes(raw[: chance.choice([len(raw), len(raw), chance.randrange(len(raw))])])
+        is_encrypted = chance.random() < 0.3
+        moves = [Moving(Move.ARRIVED, frame=cut, is_encrypted=is_encrypted), Moving(Move.ANSWERED)]
+        try:
+            moved = traced(Asked(tuple(moves)))
+        except WeftError:
+            refused += 1
+            continue
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(moved), type=list[Moved]) == [*moved]
+        told += 1
+    assert told and refused, f"seed {seed}"
+    assert counted(enforced) == before, f"seed {seed}"
+
+
+def counted(enforced: Enforced) -> object:
+    names = ("counters_v2", "drops_v1", "flows4_v1", "flows6_v1", "rule_counts_v1")
+    return [enforced.world.plane.maps[name].read() for name in names]
+
+
+@pytest.mark.parametrize(
+    "moving",
+    [
+        Moving(Move.SENT),
+        Moving(Move.SENT, port_id="nobody"),
+        Moving(Move.SENT, port_id=port_of(FAR).id),
+        Moving(Move.SENT, port_id=port_of(ANN).id),
+        Moving(Move.ENTERED),
+        Moving(Move.ENTERED, packet=Packet(6, ip_address("10.1.0.1"), ip_address("::1"))),
+        Moving(Move.ARRIVED),
+        Moving(Move.ARRIVED, frame=bytes(2048)),
+    ],
+)
+def test_moves_without_sense_are_refused(traced: Traced, moving: Moving) -> None:
+    with pytest.raises(InvalidError):
+        traced(Asked((moving,)))
+
+
+def test_nothing_answers_what_nobody_got(traced: Traced) -> None:
+    assert list(traced(Asked((Moving(Move.ANSWERED),)))) == []
+
+
+@pytest.mark.parametrize("local", ["", OWN4])
+def test_what_the_kernels_device_packs_is_followed(
+    enforced: Enforced, traced: Traced, local: str
+) -> None:
+    """Where the next hop of a tunnel is not known, weftx has it, and no program sees the outer
+    header."""
+    source = encode(local) if local else bytes(16)
+    set_tunnel(enforced.world, HUGO, 4, flags=TunnelFlag.TUNNEL_DEVICE, local=source)
+    for id, name, address in ((HERE, "here", OWN4), (THERE, "there", HUGO.ipv4)):
+        enforced.store.apply([Put(Host(id=id, name=name, underlay=(ip_address(address),)))])
+    packet = Packet(17, ip_address(ANN.ipv4), ip_address(FAR.ipv4), 9, 9)
+    (moved,) = traced(Asked((Moving(Move.SENT, port_id=port_of(ANN).id, packet=packet),)))
+    assert (moved.end, moved.host_id) == (End.WIRE, THERE)
+    outer = outer_of(moved.frame)
+    assert outer is not None
+    assert outer[:4] == (ip_address(OWN4), ip_address(HUGO.ipv4), RED, 0)
+    tunnel = f"VXLAN to host there: VNI {RED}, {OWN4} to {HUGO.ipv4} by weftx"
+    assert [stage.decision for stage in moved.stages if stage.stage == "tunnel"] == [tunnel]

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.system.cluster import Cluster, api, has
+from tests.system.encryption import KIND
 from tests.system.tcp import call, serve
 from tests.system.workload import Workload, add_network, until
 from weft.api.schema import FlowList, NetworkList, PortDetail, TraceInfo
@@ -204,3 +205,34 @@ def test_of_a_host_that_is_down_it_says_how_far_it_got(place: Place) -> None:
     finally:
         joined.done(two, "up")
         joined.wait_connected()
+
+
+@pytest.mark.skipif(KIND == "none", reason="no WireGuard here")
+def test_an_encrypted_way_is_traced_through(place: Place) -> None:
+    one = place.hosts[0]
+
+    def goes_by(how: str) -> Callable[[], bool]:
+        def is_so() -> bool:
+            found = trace(one, "store", "web", protocol="tcp", port="80")
+            tunnels = [
+                stage.decision
+                for leg in found.legs
+                for stage in leg.stages
+                if stage.stage == "tunnel"
+            ]
+            return (
+                found.is_through
+                and all(each.startswith(how) for each in tunnels)
+                and len(tunnels) == 2
+            )
+
+        return is_so
+
+    until("it goes plain", goes_by("VXLAN to host"))
+    place.joined.done(one, "encrypt", "on")
+    try:
+        until("it goes encrypted", goes_by("WireGuard to host"), 30)
+        assert call(place.store, place.web.address4, 1) == "refused"
+    finally:
+        place.joined.done(one, "encrypt", "off")
+    until("it goes plain again", goes_by("VXLAN to host"), 30)

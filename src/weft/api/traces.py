@@ -86,7 +86,8 @@ def _check_ends(asked: TraceQuery, meant: Ends) -> None:
             f"{source.address}: no port has this address, so nobody would send; trace from a port, "
             "or from an address outside of all networks"
         )
-    if source.port is not None and source.port == destination.port:
+    own = source.port.addresses if source.port is not None else ()
+    if destination.address in own and destination.port in (None, source.port):
         raise InvalidError(f"{asked.source} and {asked.destination}: are one port; say two")
     if not _is_unicast(destination.address) or not _is_unicast(source.address):
         raise InvalidError("a trace follows one packet, to one receiver: say a unicast address")
