@@ -16,13 +16,13 @@ from weft.engine.compiler import Compiler
 from weft.engine.difference import Difference, difference
 from weft.engine.ebpf.compile import functions
 from weft.engine.ebpf.drivers.maps import MapDriver
+from weft.engine.ebpf.drivers.sources import SourceDriver
 from weft.engine.ebpf.enforcement import Enforcement
 from weft.engine.ebpf.map_table import MapTable, Names
 from weft.engine.ebpf.tables import TABLES
 from weft.engine.ebpf.tables.flood import FLOOD
 from weft.engine.ebpf.tables.networks import NETWORKS
 from weft.engine.ebpf.tables.ports import PORTS
-from weft.engine.ebpf.tables.subnets import SUBNETS as SUBNET_TABLE
 from weft.engine.plumbing.devices import Devices
 from weft.engine.rows import RowFailure
 from weft.engine.steps import additions, leavings, removals
@@ -105,7 +105,7 @@ def first_records() -> list[Record]:
 class Enforced:
     """What weftd does about records of policy, but for the devices."""
 
-    plain: Sequence[MapTable[Any, Any]] = (NETWORKS, FLOOD, SUBNET_TABLE)
+    plain: Sequence[MapTable[Any, Any]] = (NETWORKS, FLOOD)
     """Tables whose rows become entries one by one."""
 
     def __init__(self, world: World, records: Iterable[Record] | None = None) -> None:
@@ -122,7 +122,8 @@ class Enforced:
         self.enforcement = Enforcement(world.plane.maps.__getitem__, WorldDevices(world), WAYS)
         names = self.enforcement.names
         plain = [self._plain(each, names) for each in self.plain]
-        ports = MapDriver(PORTS, lambda: world.ports, names)
+        changing = self.enforcement.port_changing
+        ports = SourceDriver(PORTS, lambda: world.ports, names, changing)
         drivers = (*plain, ports, *self.enforcement.drivers)
         self.drivers = {driver.name: driver for driver in drivers}
         self.tables = [table for table in TABLES if table.name in self.drivers]

@@ -15,12 +15,14 @@ from weft.engine.ebpf.drivers.policy_rules import PolicyRuleDriver
 from weft.engine.ebpf.drivers.port_rules import PortRuleDriver
 from weft.engine.ebpf.drivers.prefixes import PrefixDriver
 from weft.engine.ebpf.drivers.routes import RouteDriver
+from weft.engine.ebpf.drivers.sources import SourceDriver
 from weft.engine.ebpf.names import HostNames
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.policy.identities import Identities
 from weft.engine.ebpf.policy.kinds import Kind
 from weft.engine.ebpf.policy.numbering import Numbering
 from weft.engine.ebpf.tables.addresses import ADDRESSES
+from weft.engine.ebpf.tables.allowed import ALLOWED
 from weft.engine.ebpf.tables.flood import FLOOD
 from weft.engine.ebpf.tables.heads import HEADS
 from weft.engine.ebpf.tables.macs import MACS
@@ -28,6 +30,7 @@ from weft.engine.ebpf.tables.policy_rules import POLICY_RULES
 from weft.engine.ebpf.tables.port_rules import PORT_RULES
 from weft.engine.ebpf.tables.prefixes import PREFIXES
 from weft.engine.ebpf.tables.routes import ROUTERS, ROUTES
+from weft.engine.ebpf.tables.subnets import SUBNETS
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.devices import Devices
 from weft.engine.rows import Driver
@@ -75,9 +78,12 @@ class Enforcement:
         self._port_rules = PortRuleDriver(
             opener(PORT_RULES.map_name), names, lambda: numbering.end(Kind.ROW), generations
         )
+        self._allowed = SourceDriver(
+            ALLOWED, opener(ALLOWED.map_name), names, generations.port_changed
+        )
         self._routes = tuple(
             RouteDriver(table, opener(table.map_name), names, generations.ways_change)
-            for table in (ROUTES, ROUTERS)
+            for table in (SUBNETS, ROUTES, ROUTERS)
         )
 
     @property
@@ -90,8 +96,13 @@ class Enforcement:
             self._heads,
             self._rules,
             self._port_rules,
+            self._allowed,
             *self._routes,
         )
+
+    def port_changing(self, ifname: str) -> None:
+        """What a port may send is about to be something else."""
+        self._generations.port_changed(ifname)
 
     def begin_look(self) -> None:
         """From now on it is noted which numbers rows need."""

@@ -120,7 +120,7 @@ class Sink:
             self._wires,
             self._port_devices,
             self._filters,
-            PortDriver(self._maps, devices, names),
+            PortDriver(self._maps, devices, names, self._enforcement.port_changing),
             PeerDriver(self._opener(PEERS.map_name), self._opener(OWN_MAP), self._tag, names),
             *self._enforcement.drivers,
             HostAddressDriver(devices),

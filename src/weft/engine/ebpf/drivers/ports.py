@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
-from weft.engine.ebpf.drivers.maps import MapDriver
+from weft.engine.ebpf.drivers.sources import SourceDriver
 from weft.engine.ebpf.map_table import Names
 from weft.engine.ebpf.tables.ports import PORTS
 from weft.engine.plumbing.devices import Devices
@@ -13,14 +13,18 @@ from weft.kernel.bpf import berths, counters
 from weft.kernel.bpf.maps import BpfMap
 
 
-class PortDriver(MapDriver):
+class PortDriver(SourceDriver):
     """See `engine.rows.Driver`."""
 
     def __init__(
-        self, open_maps: Callable[[], Mapping[str, BpfMap]], devices: Devices, names: Names
+        self,
+        open_maps: Callable[[], Mapping[str, BpfMap]],
+        devices: Devices,
+        names: Names,
+        changing: Callable[[str], None],
     ) -> None:
-        """`open_maps` gives all maps that are in use now."""
-        super().__init__(PORTS, lambda: berths.ports(open_maps()), names)
+        """`open_maps` gives all maps that are in use now; `changing`: see `SourceDriver`."""
+        super().__init__(PORTS, lambda: berths.ports(open_maps()), names, changing)
         self._open_maps = open_maps
         self._devices = devices
 

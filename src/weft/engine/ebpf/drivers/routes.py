@@ -1,5 +1,5 @@
-"""`routes` and `routers`: maps like the others, by which it is known on which network an address is
-that a port sends to. Whenever a router comes to a subnet, or leaves it, a route does."""
+"""`routes`, `routers` and `subnets`: maps like the others, by which it is known where packets go
+that are routed, and on which network that is. Connections of judged ports remember it."""
 
 from __future__ import annotations
 

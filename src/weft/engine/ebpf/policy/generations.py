@@ -74,7 +74,8 @@ class Generations:
             self._note(network_slot(self._numbering.number(Kind.NETWORK, vni)))
 
     def ways_change(self) -> None:
-        """Routers may lead elsewhere: an address may be somebody else on another network."""
+        """Gateways and routers may lead elsewhere: to another port, or to somebody else on another
+        network who has the same address."""
         for vni in self._by_vni:
             self.network_changed(vni)
 
@@ -91,6 +92,11 @@ class Generations:
         for subject in rules.subjects:
             _remove(self._by_subject, subject, rules)
         self._note_port(rules)
+
+    def port_changed(self, ifname: str) -> None:
+        """It may send other things."""
+        if ifname in self._by_port:
+            self._note(port_slot(self._numbering.number(Kind.PORT, ifname)))
 
     def subject_changes(self, subject: Subject) -> None:
         """Its rules say something else."""
