@@ -48,6 +48,7 @@ enum flow_flag {
 		1 << 7, /* `target` is the tag of a host, reached by `way`; else a device */
 	FLOW_AT_INGRESS =
 		1 << 5, /* with FLOW_DENIED: by the rule of that direction, else by egress */
+	FLOW_FOLLOWED = 1 << 8, /* where its packets go has been looked for, and is in `target` */
 };
 
 enum flow_state {
@@ -64,17 +65,17 @@ struct flow {
 	__u32 seen;	  /* jiffies of the last packet */
 	__u64 packets;
 	__u64 octets;
-	__u16 flags; /* enum flow_flag */
-	__u8 state;  /* enum flow_state */
-	__u8 spare0;
-	__u32 target;		    /* where its packets go as they are; 0: that is looked up */
-	struct mac source_mac;	    /* that its packets have; all zero: none seen yet */
-	struct mac destination_mac; /* likewise */
-	struct mac new_source_mac;  /* for later */
-	struct mac new_destination_mac;
-	__u32 vni;
+	__u16 flags;  /* enum flow_flag */
+	__u8 state;   /* enum flow_state */
+	__u8 hops;    /* that its packets lose, if they are routed; 0: they go as they are */
+	__u32 target; /* where its packets go; 0: that is looked up */
+	struct mac source_mac;		/* that its packets have; all zero: none seen yet */
+	struct mac destination_mac;	/* likewise */
+	struct mac new_source_mac;	/* for later */
+	struct mac new_destination_mac; /* with `hops`: the receiver's, */
+	__u32 vni;			/* and the network that it is on */
 	__u16 way;
-	__u16 mtu;
+	__u16 mtu;	    /* with `hops`: of the networks where they lead; 0: any */
 	__u16 network_slot; /* what it was decided from, of generations_v1; 0 of REMOTE_SLOTS: nothing */
 	__u16 source_rules_slot;
 	__u16 destination_rules_slot;
@@ -83,8 +84,9 @@ struct flow {
 	__u16 outer_port_be; /* for later */
 	__u32 partner_place; /* of the other direction's key */
 	__u8 partner_kind;
-	__u8 spare1[3];
-	__u32 egress_rule; /* numbers in rules_v1, of who let it begin or denies it; 0: none */
+	__u8 spare1;
+	__u16 next_hop_slot; /* as network_slot: of who gets its packets, if they are routed */
+	__u32 egress_rule;   /* numbers in rules_v1, of who let it begin or denies it; 0: none */
 	__u32 ingress_rule;
 	__u32 created;		    /* jiffies */
 	struct address new_address; /* for later: what is translated, */

@@ -8,6 +8,9 @@
 #include "ask.h"
 #include "packet.h"
 #include "router.h"
+#include "unroutable.h"
+
+#define HOPS_UNKNOWN 255 /* the limit of a packet that no router finds expired */
 
 static __always_inline const struct subnet *subnet_in(struct routing *routing, __u32 vni,
 						      const struct address *address)
@@ -30,8 +33,9 @@ __stage int find_far_receiver(struct __sk_buff *skb)
 		return 0;
 	routing->source = inquiry->source;
 	routing->destination = inquiry->destination;
-	routing->hop_limit = 255;
-	if (subnet_in(routing, inquiry->vni, &inquiry->destination) ||
+	routing->hop_limit = HOPS_UNKNOWN;
+	if (is_unroutable(&inquiry->destination) ||
+	    subnet_in(routing, inquiry->vni, &inquiry->destination) ||
 	    !begin_at(routing, inquiry->vni, &inquiry->destination_mac,
 		      subnet_in(routing, inquiry->vni, &inquiry->source)))
 		return 0;
@@ -51,7 +55,7 @@ __stage int find_far_sender(struct __sk_buff *skb)
 		return 0;
 	routing->source = inquiry->destination;
 	routing->destination = inquiry->source;
-	routing->hop_limit = 255;
+	routing->hop_limit = HOPS_UNKNOWN;
 	routing->flow = 0;
 	if (subnet_in(routing, inquiry->vni, &inquiry->source) ||
 	    !begin_at(routing, inquiry->vni, &gateway_mac,

@@ -130,6 +130,8 @@ static __always_inline int use_flow(struct __sk_buff *skb, struct inquiry *inqui
 	inquiry->is_answer = !is_denied && flow->flags & FLOW_ANSWERS;
 	if (flow->generation != generation || !has_macs(inquiry, flow))
 		return SETTLE;
+	if (!(flow->flags & FLOW_FOLLOWED) && !inquiry->is_trial)
+		return SETTLE;
 	count_flow(inquiry, flow);
 	if (is_denied) {
 		count_rule_drop(inquiry, flow->flags & FLOW_AT_INGRESS ? flow->ingress_rule

@@ -63,7 +63,7 @@ static __always_inline __u32 generation_of(const struct flow *flow)
 {
 	return 1 + number_in(flow->network_slot) + number_in(flow->source_rules_slot) +
 	       number_in(flow->destination_rules_slot) + number_in(flow->source_slot) +
-	       number_in(flow->destination_slot);
+	       number_in(flow->destination_slot) + number_in(flow->next_hop_slot);
 }
 
 /* As in src/weft/engine/ebpf/policy/slots.py. */

@@ -121,6 +121,26 @@ static __always_inline void set_way(struct inquiry *inquiry)
 	}
 }
 
+/* Where the packets of a port here go that this host routes; as route.h and route_far.h do. */
+static __always_inline void set_routed_way(struct inquiry *inquiry)
+{
+	struct flow *flow = &inquiry->flow;
+
+	if (inquiry->way_mtu > 0xffff ||
+	    inquiry->receiver_flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY | ENDPOINT_REDIRECT))
+		return;
+	flow->target = inquiry->receiver_ifindex;
+	if (inquiry->receiver_tunnel) {
+		flow->target = inquiry->receiver_tunnel;
+		flow->way = inquiry->receiver_way;
+		flow->flags |= FLOW_TUNNELLED;
+	}
+	flow->hops = inquiry->hops;
+	flow->vni = inquiry->destination_vni;
+	flow->mtu = inquiry->way_mtu;
+	copy_mac(&flow->new_destination_mac, &inquiry->receiver_mac);
+}
+
 /* A packet of this very direction has come the long way, so its sender may send what they show. */
 static __always_inline void shorten(struct flow *flow)
 {
@@ -140,6 +160,10 @@ static __always_inline void fill_partner(struct inquiry *inquiry)
 						 : &inquiry->source_mac);
 	flow->flags = inquiry->is_answer ? 0 : FLOW_ANSWERS;
 	flow->target = 0;
+	flow->hops = 0;
+	/* The way of what is routed is followed when there is something: it need not lead back. */
+	if (!is_routed || flow->partner_kind != FLOW_LEAVES || inquiry->kind == FLOW_ENTERS)
+		flow->flags |= FLOW_FOLLOWED;
 	if (flow->partner_kind != FLOW_ENTERS)
 		set_way(inquiry);
 	flow->partner_kind = inquiry->kind;
@@ -155,8 +179,14 @@ static __always_inline void fill_own(struct inquiry *inquiry)
 	copy_mac(&flow->source_mac, &inquiry->source_mac);
 	copy_mac(&flow->destination_mac, &inquiry->destination_mac);
 	set_opposite_place(inquiry);
+	flow->flags |= FLOW_FOLLOWED;
 	flow->target = 0;
-	if (inquiry->kind != FLOW_ENTERS && !(flow->flags & FLOW_DENIED))
+	flow->hops = 0;
+	if (flow->flags & FLOW_DENIED)
+		return;
+	if (inquiry->hops)
+		set_routed_way(inquiry);
+	else if (inquiry->kind != FLOW_ENTERS)
 		set_way(inquiry);
 	shorten(flow);
 }

@@ -2,12 +2,13 @@
 /* The short way of a connection that stands. What its packets show, who sends them and where they go is
  * in its entry, whose key and MACs prove what the long way checks; so they are looked up once, and sent
  * on. Anything unusual goes the long way, with nothing done: fragments, options, other protocols than TCP
- * and UDP, packets that change the state of their flow, are too large, or are routed. */
+ * and UDP, packets that change the state of their flow, are too large, or have no hop left. */
 #ifndef WEFT_HIT_H
 #define WEFT_HIT_H
 
 #include <linux/tcp.h>
 
+#include "age.h"
 #include "ask.h"
 #include "count.h"
 #include "deliver.h"
@@ -139,16 +140,25 @@ static __always_inline int send_short(struct packet *packet, __u32 ifindex)
 	return redirected(packet, ifindex, bpf_redirect_peer(ifindex, 0));
 }
 
-static __always_inline int send_tunnelled(struct packet *packet, __u32 tag, __u32 way)
+static __always_inline __u8 hop_limit_of(const struct front *front, bool is_ipv4)
 {
-	struct tunnel *tunnel = tunnel_on(way, tag);
+	return is_ipv4 ? front->ipv4.hop_limit : bpf_ntohs(front->ipv6.next_and_hop_limit);
+}
 
-	if (!tunnel)
-		return drop(packet, DROP_NO_TUNNEL);
-	note_use(tunnel);
-	if (exceeds(packet, tunnel->mtu))
-		return refuse_size(packet, tunnel->mtu);
-	return send_by_tunnel(packet, tunnel);
+/* As its gateway sends it on: with other MACs, and fewer hops. */
+static __always_inline int rewrite_front(struct packet *packet, struct front *front, __u8 hops)
+{
+	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
+	__u32 more = age_front(front, is_ipv4, hops);
+
+	front->ethernet.destination = packet->destination_mac;
+	front->ethernet.source = packet->source_mac;
+	front->ethernet.type = packet->ethertype;
+	if (bpf_skb_store_bytes(packet->skb, 0, &front->ethernet, FRONT_SIZE, 0))
+		return -1;
+	if (!is_ipv4)
+		bpf_csum_update(packet->skb, more); /* of a packet that has no sum: nothing */
+	return 0;
 }
 
 /* From a port of this host. NEXT: the packet takes the long way. */
@@ -156,10 +166,12 @@ __stage int take_short_way(struct __sk_buff *skb, const struct port *port)
 {
 	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
 	struct glance glance = { .place = skb->ifindex, .kind = FLOW_LEAVES };
-	__u32 generation, target, way;
+	struct tunnel *tunnel = NULL;
 	const struct ethernet *ethernet;
+	__u32 generation, target;
+	struct front front = {};
 	struct flow *flow;
-	bool is_tunnelled;
+	__u8 hops;
 
 	if (!port || (port->mtu && skb->len > port->mtu + ETH_HLEN && !skb->gso_size))
 		return NEXT;
@@ -169,21 +181,40 @@ __stage int take_short_way(struct __sk_buff *skb, const struct port *port)
 	generation = generation_of(flow);
 	if (flow->generation != generation)
 		return NEXT;
-	target = flow->target;
-	way = flow->way;
-	is_tunnelled = flow->flags & FLOW_TUNNELLED;
 	ethernet = glance.data;
-	packet.source_mac = ethernet->source;
-	packet.destination_mac = ethernet->destination;
 	packet.ethertype = ethernet->type;
 	packet.protocol = glance.protocol;
 	packet.l4 = glance.l4;
-	packet.vni = port->vni;
+	target = flow->target;
+	hops = flow->hops;
+	if (hops) {
+		packet.source_mac = gateway_mac;
+		packet.destination_mac = flow->new_destination_mac;
+		packet.vni = flow->vni;
+		read_front(&front, glance.data);
+		if (hop_limit_of(&front, packet.ethertype == bpf_htons(ETH_P_IP)) <= hops ||
+		    (flow->mtu && exceeds(&packet, flow->mtu)))
+			return NEXT;
+	} else {
+		packet.source_mac = ethernet->source;
+		packet.destination_mac = ethernet->destination;
+		packet.vni = port->vni;
+	}
+	if (flow->flags & FLOW_TUNNELLED) {
+		tunnel = tunnel_on(flow->way, target);
+		if (!tunnel || exceeds(&packet, tunnel->mtu))
+			return NEXT;
+	}
 	count_short(skb, flow);
 	/* What was read of the entry is of this flow, if it still is. */
 	if (flow->generation != generation)
 		return NEXT;
-	return is_tunnelled ? send_tunnelled(&packet, target, way) : send_short(&packet, target);
+	if (hops && rewrite_front(&packet, &front, hops))
+		return drop(&packet, DROP_KERNEL);
+	if (!tunnel)
+		return send_short(&packet, target);
+	note_use(tunnel);
+	return send_by_tunnel(&packet, tunnel);
 }
 
 /* From another host, when it is unpacked. NEXT: the packet takes the long way. */

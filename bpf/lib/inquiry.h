@@ -93,13 +93,18 @@ struct inquiry {
 	__u32 receiver_row;
 	__u32 receiver_ifindex; /* 0: not a port here */
 	__u32 receiver_tunnel;
-	bool is_for_gateway; /* by its MAC */
-	__u32 source_vni;    /* the network that each end is on */
+	__u32 receiver_way;
+	__u32 receiver_flags; /* enum endpoint_flag */
+	bool is_for_gateway;  /* by its MAC */
+	__u32 source_vni;     /* the network that each end is on */
 	__u32 destination_vni;
+	__u32 way_mtu; /* of a router's way to the receiver; 0: any */
+	__u32 hops;    /* to the receiver, if the packet is routed by this host; else 0 */
 	struct mac receiver_mac;
-	bool begins;	  /* there is no flow, or it is over */
-	bool is_answer;	  /* of who did not begin the flow */
-	bool is_reopened; /* it had ended, and begins again */
+	__u16 next_hop_slot; /* of generations_v1: of the address that a router's way ends at */
+	bool begins;	     /* there is no flow, or it is over */
+	bool is_answer;	     /* of who did not begin the flow */
+	bool is_reopened;    /* it had ended, and begins again */
 	bool is_strict;
 	__u32 rules[2];	  /* by direction */
 	struct flow flow; /* to be written */

@@ -14,6 +14,7 @@
 #include "encap.h"
 #include "icmp_error.h"
 #include "packet.h"
+#include "unroutable.h"
 
 /* So many hops less, with the checksum of the IPv4 header (RFC 1624). */
 static __always_inline int age(struct packet *packet, __u8 hops)
@@ -52,23 +53,6 @@ static __always_inline int route_to_port(struct packet *packet, const struct end
 	if (endpoint->tunnel)
 		return send_to_host(packet, endpoint, true);
 	return send_to_port(packet, endpoint);
-}
-
-/* Addresses that are never routed: this host's, multicast, Weft's own. Alias and DNS server are
- * reached by way of dns.h alone. */
-static __always_inline bool is_unroutable(const struct address *address)
-{
-	__u32 last = bpf_ntohl(address->words_be[3]);
-	__u32 first = bpf_ntohl(address->words_be[0]);
-
-	if (is_mapped(address))
-		return last >> 24 == 0 || last >> 24 == 127 || last >= 0xe0000000 ||
-		       last == WEFT_DNS4;
-	return is_link_local(address) || first >> 24 == 0xff ||
-	       (first == WEFT_PREFIX6_HIGH &&
-		(bpf_ntohl(address->words_be[1]) & 0xffff0000) == WEFT_PREFIX6_LOW) ||
-	       (!address->words_be[0] && !address->words_be[1] && !address->words_be[2] &&
-		last <= 1);
 }
 
 static __always_inline const struct host_prefix *host_prefix_of(const struct address *address)

@@ -15,6 +15,25 @@ static __always_inline __u32 row_of(const struct port *port)
 	return port && port->flags & PORT_JUDGED ? port->rules : UNJUDGED;
 }
 
+/* Which the gateway may hand to weftd, wherever a router leads; see dns.h. */
+static __always_inline bool is_query(const struct inquiry *inquiry)
+{
+	return inquiry->destination_port == DNS_PORT &&
+	       (inquiry->protocol == IPPROTO_UDP || inquiry->protocol == IPPROTO_TCP);
+}
+
+/* What the way has been that `find_far_receiver` has followed. */
+static __always_inline void note_far(struct inquiry *inquiry, const struct routing *routing)
+{
+	inquiry->destination_vni = routing->vni;
+	inquiry->remote.vni = routing->vni;
+	inquiry->remote.address = routing->next;
+	inquiry->way_mtu = routing->mtu;
+	inquiry->hops = is_query(inquiry) ? 0 : HOPS_UNKNOWN - routing->hop_limit + 1;
+	if (!is_same_address(&routing->next, &inquiry->destination))
+		inquiry->next_hop_slot = slot_of(&routing->next);
+}
+
 /* Where the packet is about to go; as switch.h, route.h, stray.h and arrive.h do. */
 static __always_inline const struct endpoint *receiver_of(struct __sk_buff *skb,
 							  struct inquiry *inquiry)
@@ -22,6 +41,7 @@ static __always_inline const struct endpoint *receiver_of(struct __sk_buff *skb,
 	struct mac_key key = { .vni = inquiry->vni };
 	const struct endpoint *endpoint;
 	const struct routing *routing;
+	bool is_routed = true;
 
 	copy_mac(&key.mac, &inquiry->destination_mac);
 	inquiry->is_for_gateway = is_same_mac(&key.mac, &gateway_mac);
@@ -30,18 +50,19 @@ static __always_inline const struct endpoint *receiver_of(struct __sk_buff *skb,
 		if (endpoint &&
 		    (endpoint->tunnel || !(endpoint->flags & (ENDPOINT_HOST | ENDPOINT_GATEWAY))))
 			return endpoint;
+		is_routed = endpoint;
 	}
 	inquiry->remote.vni = inquiry->vni;
 	inquiry->remote.address = inquiry->destination;
 	endpoint = bpf_map_lookup_elem(&addresses_v1, &inquiry->remote);
+	if (endpoint && inquiry->kind == FLOW_LEAVES)
+		inquiry->hops = is_routed;
 	if (endpoint || inquiry->kind != FLOW_LEAVES || !find_far_receiver(skb))
 		return endpoint;
 	routing = routing_of(skb);
 	if (!routing)
 		return NULL;
-	inquiry->destination_vni = routing->vni;
-	inquiry->remote.vni = routing->vni;
-	inquiry->remote.address = routing->next;
+	note_far(inquiry, routing);
 	return bpf_map_lookup_elem(&addresses_v1, &inquiry->remote);
 }
 
@@ -56,6 +77,9 @@ __stage int find_ends(struct __sk_buff *skb)
 	inquiry->receiver_row = UNJUDGED;
 	inquiry->receiver_ifindex = 0;
 	inquiry->receiver_tunnel = 0;
+	inquiry->hops = 0;
+	inquiry->way_mtu = 0;
+	inquiry->next_hop_slot = 0;
 	inquiry->source_vni = inquiry->vni;
 	inquiry->destination_vni = inquiry->vni;
 	if (inquiry->kind == FLOW_ARRIVES)
@@ -69,6 +93,8 @@ __stage int find_ends(struct __sk_buff *skb)
 		return 0;
 	copy_mac(&inquiry->receiver_mac, &receiver->mac);
 	inquiry->receiver_tunnel = receiver->tunnel;
+	inquiry->receiver_way = receiver->way;
+	inquiry->receiver_flags = receiver->flags;
 	inquiry->receiver_ifindex = receiver->tunnel ? 0 : receiver->ifindex;
 	if (inquiry->receiver_ifindex)
 		inquiry->receiver_row = row_of(port_of(inquiry->receiver_ifindex));
@@ -76,11 +102,15 @@ __stage int find_ends(struct __sk_buff *skb)
 }
 
 /* Before anything is read that decides: what it is that is read. */
-static __always_inline void note_generation(struct inquiry *inquiry)
+__stage int note_generation(struct __sk_buff *skb)
 {
 	const struct port_rules *sender = NULL, *receiver = NULL;
-	struct flow *flow = &inquiry->flow;
+	struct inquiry *inquiry = inquiry_of(skb);
+	struct flow *flow;
 
+	if (!inquiry)
+		return 0;
+	flow = &inquiry->flow;
 	if (inquiry->sender_row != UNJUDGED)
 		sender = bpf_map_lookup_elem(&port_rules_v1, &inquiry->sender_row);
 	if (inquiry->receiver_row != UNJUDGED)
@@ -90,9 +120,11 @@ static __always_inline void note_generation(struct inquiry *inquiry)
 	flow->destination_rules_slot = receiver ? receiver->port_slot : 0;
 	flow->source_slot = slot_of(&inquiry->source);
 	flow->destination_slot = slot_of(&inquiry->destination);
+	flow->next_hop_slot = inquiry->next_hop_slot;
 	inquiry->is_strict = (sender && sender->flags & RULES_STRICT) ||
 			     (receiver && receiver->flags & RULES_STRICT);
 	flow->generation = generation_of(flow);
+	return 0;
 }
 
 static __always_inline void ask_of(struct inquiry *inquiry, __u32 direction, bool is_senders)
@@ -300,8 +332,10 @@ __stage int settle_flow(struct __sk_buff *skb)
 	if (!inquiry)
 		return TC_ACT_SHOT;
 	find_ends(skb);
-	note_generation(inquiry);
+	note_generation(skb);
 	find_ends(skb);
+	if (inquiry->next_hop_slot != inquiry->flow.next_hop_slot)
+		inquiry->flow.generation = 0; /* the way has just changed: it tells nothing */
 	if ((inquiry->sender_row == UNJUDGED && inquiry->receiver_row == UNJUDGED) ||
 	    inquiry->receiver_ifindex == inquiry->ifindex)
 		return NEXT;

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from tests.bpf import wire
-from tests.bpf.judged import ACK, ALLOW_ALL, SYN, SYN_ACK, Judged, datagram, segment
-from tests.bpf.overlay import FAR, FAR_ROUTED, HUGO, coming, connect, set_tunnel, tunnel_of, vxlan
+from tests.bpf.judged import ACK, ALLOW_ALL, SYN_ACK, Judged, datagram, segment
+from tests.bpf.overlay import FAR, HUGO, coming, connect, set_tunnel, tunnel_of, vxlan
 from tests.bpf.test_flows import DENIED, VERSIONS
 from tests.bpf.test_fuzz import frame
 from tests.bpf.world import ANN, BOB, CYD, EVE, RED, Outcome, Workload, World
@@ -136,13 +136,6 @@ def test_devices_that_want_it_otherwise_are_reached_the_long_way(judged: Judged)
     begin(judged, ANN, BOB, 4)
     assert not is_short(judged)
     assert judged.world.send(ANN, segment(ANN, BOB, ACK)).target == BOB.device
-
-
-def test_a_routed_connection_takes_the_long_way(judged: Judged) -> None:
-    judged.apply()
-    gateway = "0a:57:45:46:54:01"
-    judged.world.send(ANN, segment(ANN, FAR_ROUTED, SYN, mac=gateway))
-    assert not is_short(judged)
 
 
 def test_a_port_that_moves_is_found_where_it_is(judged: Judged) -> None:

@@ -354,6 +354,7 @@ class FlowFlag(IntFlag):
     FLOW_SHORT = 0x40
     FLOW_TUNNELLED = 0x80
     FLOW_AT_INGRESS = 0x20
+    FLOW_FOLLOWED = 0x100
 
 
 class FlowState(IntEnum):
@@ -1487,6 +1488,7 @@ class Flow(NamedTuple):
     octets: int = 0
     flags: int = 0
     state: int = 0
+    hops: int = 0
     target: int = 0
     source_mac: bytes = bytes(6)
     destination_mac: bytes = bytes(6)
@@ -1503,6 +1505,7 @@ class Flow(NamedTuple):
     outer_port_be: bytes = bytes(2)
     partner_place: int = 0
     partner_kind: int = 0
+    next_hop_slot: int = 0
     egress_rule: int = 0
     ingress_rule: int = 0
     created: int = 0
@@ -1522,7 +1525,7 @@ class Flow(NamedTuple):
         return cls._make(_FLOW.unpack(raw))
 
 
-_FLOW = struct.Struct("<IIQQHB1xI6s6s6s6sIHHHHHHH2sIB3xIII16s2s2sHH")
+_FLOW = struct.Struct("<IIQQHBBI6s6s6s6sIHHHHHHH2sIB1xHIII16s2s2sHH")
 
 
 class FlowHold(NamedTuple):
@@ -2082,7 +2085,7 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("octets", 16, 8),
         Member("flags", 24, 2),
         Member("state", 26, 1),
-        Member("spare0", 27, 1),
+        Member("hops", 27, 1),
         Member("target", 28, 4),
         Member("source_mac", 32, 6),
         Member("destination_mac", 38, 6),
@@ -2099,7 +2102,8 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("outer_port_be", 74, 2),
         Member("partner_place", 76, 4),
         Member("partner_kind", 80, 1),
-        Member("spare1", 81, 3),
+        Member("spare1", 81, 1),
+        Member("next_hop_slot", 82, 2),
         Member("egress_rule", 84, 4),
         Member("ingress_rule", 88, 4),
         Member("created", 92, 4),
