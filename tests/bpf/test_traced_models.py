@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.bpf.enforced import HERE, LOCAL, THERE, Enforced, port_of
-from tests.bpf.overlay import FAR, HUGO, OWN4, PORT, coming, encode, set_tunnel, vxlan
+from tests.bpf.overlay import FAR, HUGO, IDA, OWN4, PORT, coming, encode, set_tunnel, vxlan
 from tests.bpf.random_policy import RandomPolicy
 from tests.bpf.test_enforcement import emptied
 from tests.bpf.test_enforcement_models import Flow, Traffic, frame, says
@@ -21,6 +21,7 @@ from tests.bpf.world import ANN, RED, World
 from weft.control.answers.policy_test import try_flow
 from weft.errors import InvalidError, WeftError
 from weft.kernel.bpf.layouts import TunnelFlag
+from weft.model.ids import HostId
 from weft.model.records import Host, Port
 from weft.observers.traces.packets import outer_of
 from weft.observers.traces.seen import Asked, End, Move, Moved, Moving, Packet
@@ -166,3 +167,15 @@ def test_what_the_kernels_device_packs_is_followed(
     assert outer[:4] == (ip_address(OWN4), ip_address(HUGO.ipv4), RED, 0)
     tunnel = f"VXLAN to host there: VNI {RED}, {OWN4} to {HUGO.ipv4} by weftx"
     assert [stage.decision for stage in moved.stages if stage.stage == "tunnel"] == [tunnel]
+
+
+def test_what_is_for_a_third_host_is_relayed(enforced: Enforced, traced: Traced) -> None:
+    ida = HostId(f"{IDA.tag:08x}00000000")
+    enforced.store.apply([Put(Host(id=ida, name="ida", underlay=(ip_address(IDA.ipv4),)))])
+    flow = Traffic(random.Random(1)).flow()
+    frame_of = vxlan(RED, frame(flow), tag=IDA.tag)
+    (moved,) = traced(Asked((Moving(Move.ARRIVED, frame=coming(HUGO, 4, frame_of)),)))
+    assert (moved.end, moved.host_id) == (End.WIRE, ida)
+    outer = outer_of(moved.frame)
+    assert outer is not None
+    assert (outer.destination, outer.tag, outer.frame) == (ip_address(IDA.ipv4), 0, frame(flow))
