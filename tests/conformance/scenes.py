@@ -74,7 +74,8 @@ class Behaviour(Part, frozen=True):
     lacks: str | None = None
     """What is to be built before it holds."""
     is_smoke: bool = False
-    """One of the few that a slow machine runs."""
+    """One of those that a slow machine runs, in half of its cases: together they show everything
+    that rules, flows and routers do."""
 
     @property
     def changes(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import NamedTuple
 
 import pytest
@@ -25,20 +26,25 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[object]:
+    numbers = count()
     for scene in all_scenes():
         for behaviour in scene.behaviours:
+            number = next(numbers) if behaviour.is_smoke else 0
             for placement in PLACEMENTS:
                 for family in FAMILIES:
                     if behaviour.placement in (None, placement) and behaviour.family in (
                         None,
                         family,
                     ):
-                        yield _parameters(Case(scene, behaviour, placement, family))
+                        yield _parameters(Case(scene, behaviour, placement, family), number)
 
 
-def _parameters(case: Case) -> object:
+def _parameters(case: Case, number: int) -> object:
+    """Of a behaviour that a slow machine runs, it runs each family on one host or on two: which,
+    takes turns by `number`."""
     behaviour = case.behaviour
-    marks = [pytest.mark.smoke] if behaviour.is_smoke else []
+    is_turn = (case.placement == PLACEMENTS[0]) == (FAMILIES.index(case.family) == number % 2)
+    marks = [pytest.mark.smoke] if behaviour.is_smoke and is_turn else []
     if behaviour.lacks is not None:
         marks.append(pytest.mark.xfail(reason=f"lacks {behaviour.lacks}", strict=True))
     name = f"{case.scene.scene}: {behaviour.says}, {case.placement}, IPv{case.family}"
