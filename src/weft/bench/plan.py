@@ -35,7 +35,7 @@ class Plan:
     @property
     def short_s(self) -> float:
         """The same where there are many variants."""
-        return 0.2 if self.is_quick else 1.0
+        return 0.2 if self.is_quick else 0.8
 
     @property
     def idle_s(self) -> float:
