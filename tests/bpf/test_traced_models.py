@@ -31,6 +31,7 @@ from weft.store.interface import Put
 MODELS = int(os.environ.get("WEFT_TEST_MODELS", "12")) // 4
 CHANGES, FLOWS = 6, 12
 DHCP_SERVERS = (67, 547)
+CHANCE = random.Random(1)
 Traced = Callable[[Asked], Sequence[Moved]]
 
 
@@ -172,10 +173,23 @@ def test_what_the_kernels_device_packs_is_followed(
 def test_what_is_for_a_third_host_is_relayed(enforced: Enforced, traced: Traced) -> None:
     ida = HostId(f"{IDA.tag:08x}00000000")
     enforced.store.apply([Put(Host(id=ida, name="ida", underlay=(ip_address(IDA.ipv4),)))])
-    flow = Traffic(random.Random(1)).flow()
+    flow = Traffic(CHANCE).flow()
     frame_of = vxlan(RED, frame(flow), tag=IDA.tag)
     (moved,) = traced(Asked((Moving(Move.ARRIVED, frame=coming(HUGO, 4, frame_of)),)))
     assert (moved.end, moved.host_id) == (End.WIRE, ida)
     outer = outer_of(moved.frame)
     assert outer is not None
     assert (outer.destination, outer.tag, outer.frame) == (ip_address(IDA.ipv4), 0, frame(flow))
+
+
+async def test_a_trace_that_is_given_up_holds_up_no_other(enforced: Enforced, bpffs: Path) -> None:
+    tracer = Tracer(enforced.store, HERE, bpffs, PORT, lambda ifindex: None)
+    moving = Moving(Move.ARRIVED, frame=coming(HUGO, 4, vxlan(RED, frame(Traffic(CHANCE).flow()))))
+    given_up = [asyncio.ensure_future(tracer.told(Asked((moving,)))) for _ in range(3)]
+    await asyncio.sleep(0)
+    for each in given_up:
+        each.cancel()
+    (moved,) = await tracer.told(Asked((moving,)))
+    assert moved.stages[0].stage == "wire"
+    assert all(each.cancelled() for each in given_up)
+    tracer.close()

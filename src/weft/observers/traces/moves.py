@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
 
 from weft.control.references import network_label, port_label
 from weft.errors import InvalidError
@@ -35,8 +36,18 @@ from weft.semantics.networks import full_name
 from weft.semantics.routers import prefixes_beyond
 from weft.store.interface import View
 
+T = TypeVar("T")
+
 _DECISION_LENGTH = 1000
 _NO_MAC = "02:00:00:00:00:00"
+
+
+class Work(Protocol):
+    """Does something in the thread of the rehearsal."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """What it gives."""
+        ...
 
 
 class Moves:
@@ -49,12 +60,15 @@ class Moves:
         rehearsal: Rehearsal,
         overlay_port: int,
         port_of: Callable[[int], Port | None],
+        work: Work,
     ) -> None:
+        """port_of: the port behind a device of this host, by its ifindex."""
         self._view = view
         self._host_id = host_id
         self._rehearsal = rehearsal
         self._overlay_port = overlay_port
         self._port_of = port_of
+        self._work = work
         self._last: Moved | None = None
         self._got: bytes = b""
         """The frame of the last move, as whoever has got it sees it."""
@@ -85,8 +99,7 @@ class Moves:
         return moved
 
     async def _run(self, role: str, frame: bytes, ifindex: int = 0) -> Ran:
-        """Loading takes a while, so it is done in a thread."""
-        return await asyncio.to_thread(self._rehearsal.run, role, frame, ifindex)
+        return await self._work(partial(self._rehearsal.run, role, frame, ifindex))
 
     # What comes from a port.
 
@@ -169,7 +182,7 @@ class Moves:
         frame = packets.ethernet(_NO_MAC, _NO_MAC, packet)
         shown = shown_in(frame)
         assert shown is not None
-        ifindex = await asyncio.to_thread(lambda: self._rehearsal.constants.weft1_ifindex)
+        ifindex = self._rehearsal.constants.weft1_ifindex
         stages = [Stage("host", f"the host sends {_what(shown)} into its networks")]
         ran = await self._run("from_host", frame, ifindex)
         return self._told(ran, stages, None, shown, ifindex)
@@ -180,7 +193,7 @@ class Moves:
         if outer is None or shown is None:
             raise InvalidError("the frame from another host carries no packet of a network")
         if is_encrypted:
-            await asyncio.to_thread(self._rehearsal.trust, outer.source)
+            await self._work(partial(self._rehearsal.trust, outer.source))
         ran = await self._run("from_wire", frame)
         network = next(iter(self._view.by(Network, "vni", outer.vni)), None)
         sender = telling.host_at(self._view, outer.source)
