@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
 from weft.api.context import Context
 from weft.api.counters import unanswered_info
-from weft.api.flow_infos import flow_info, flow_infos
+from weft.api.flow_infos import FlowWords, joined
 from weft.api.route import AnyRoute, Call, Route
 from weft.api.schema import (
+    FlowInfo,
     FlowLine,
     FlowList,
     FlowsQuery,
@@ -23,6 +24,7 @@ from weft.errors import InvalidError, NotFoundError, UnavailableError
 from weft.model.addresses import IPAddress
 from weft.model.ids import HostId
 from weft.observers.flows.interface import Follower, News, Table
+from weft.observers.flows.scope import Scope, scope_of
 from weft.observers.flows.seen import FLOWS, FlowsAsked, FlowSeen
 
 _MORE = "it has more connections than are taken"
@@ -56,8 +58,9 @@ async def list_flows(context: Context, call: Call[None, FlowsQuery]) -> FlowList
                 seen += ((other, flow) for flow in reply.items)
                 if not reply.is_whole:
                     unanswered.append(unanswered_info(context, other, _MORE))
+    words, wanted = FlowWords(context), _wanted(asked)
     return FlowList(
-        flows=tuple(flow_infos(context, seen)),
+        flows=tuple(joined(filter(wanted, (words.info(*each) for each in seen)))),
         is_whole=is_whole and not unanswered,
         unanswered=tuple(sorted(unanswered, key=lambda one: (one.host, one.host_id))),
         table=_table_info(context.flows.table),
@@ -107,24 +110,45 @@ class WatchedFlows:
         self._follower.close()
 
     def _lines_of(self, news: News) -> Iterator[FlowLine]:
+        scope = scope_of(self._context.control.view, self._asked.network_ids)
+        words, wanted = FlowWords(self._context), _wanted(self._asked)
         host = self._context.control.host.id
-        for flow in filter(self._is_wanted, news.begun):
-            info = flow_info(self._context, host, flow)
+
+        def told(flows: Iterable[FlowSeen]) -> Iterator[FlowInfo]:
+            found = (flow for flow in flows if self._may_be_wanted(scope, flow))
+            return filter(wanted, (words.info(host, flow) for flow in found))
+
+        for info in told(news.begun):
             yield FlowLine(event="denied" if info.verdict == "denied" else "began", flow=info)
-        for flow in filter(self._is_wanted, news.ended):
-            if flow.denied_by is None:
-                info = flow_info(self._context, host, flow)
-                yield FlowLine(event="ended", flow=info)
+        for info in told(flow for flow in news.ended if flow.denied_by is None):
+            yield FlowLine(event="ended", flow=info)
         if news.untold:
             yield FlowLine(event="missed", missed=news.untold)
 
-    def _is_wanted(self, flow: FlowSeen) -> bool:
+    def _may_be_wanted(self, scope: Scope, flow: FlowSeen) -> bool:
         asked = self._asked
         if self._verdict is not None and (self._verdict == "denied") is (flow.denied_by is None):
             return False
-        if asked.network_ids and flow.network_id not in asked.network_ids:
+        if not scope.has(flow.network_id, flow.source, flow.destination):
             return False
         return not asked.addresses or bool({flow.source, flow.destination} & {*asked.addresses})
+
+
+def _wanted(asked: FlowsAsked) -> Callable[[FlowInfo], bool]:
+    """Which of those are wanted that a host has told: it knows addresses, and where a router leads
+    one of them may be on another network than the one that is asked for."""
+    addresses = {str(address) for address in asked.addresses}
+
+    def is_wanted(info: FlowInfo) -> bool:
+        if not asked.network_ids or (info.network_id in asked.network_ids and not addresses):
+            return True
+        return any(
+            (end.network_id or info.network_id) in asked.network_ids
+            and (not addresses or end.address in addresses)
+            for end in (info.source, info.destination)
+        )
+
+    return is_wanted
 
 
 def _asked(context: Context, query: FlowsQuery) -> FlowsAsked:

@@ -10,7 +10,7 @@ import msgspec
 
 from weft.api.schema import FlowLine, FlowList
 from weft.cli import types
-from weft.cli.output import json_option, print_json, progress
+from weft.cli.output import json_option, print_json, progress, terminal_width
 from weft.cli.session import connect
 from weft.printable import printable_json
 
@@ -58,8 +58,9 @@ def flows(
 ) -> None:
     """Show connections of ports that have rules, those that began last first.
 
-    One line is one connection: who began it, with whom, how it stands, what each of the two has
-    sent, and the rule that decided. Connections of ports without rules are not remembered.
+    Of each connection: who began it, with whom, how it stands, what each of the two has sent, and
+    the rule that decided; on one line, or on a narrow terminal on more. Connections of ports
+    without rules are not remembered.
 
     \b
     Examples:
@@ -100,4 +101,4 @@ def _follow(query: Mapping[str, str | None], as_json: bool) -> None:
         if as_json:
             click.echo(printable_json(msgspec.json.encode(line).decode()))
         else:
-            click.echo(line_text(line))
+            click.echo(line_text(line, terminal_width()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -67,6 +68,11 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
         click.echo(f"  {name:<{width}}  {first}".rstrip())
         for line in rest:
             click.echo(f"  {'':<{width}}  {line}")
+
+
+def terminal_width() -> int:
+    """Columns; 80 where there is no terminal."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def bytes_text(count: int) -> str:

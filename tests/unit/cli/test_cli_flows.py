@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
-from weft.api.schema import FlowEnd
-from weft.cli.flows_table import end_text
+from weft.api.schema import FlowEnd, FlowInfo, FlowLine, FlowRule
+from weft.cli.flows_table import end_text, line_text
 from weft.model.records import Network
 from weft.observers.flows.interface import Table
 from weft.observers.flows.seen import Denial, FlowsAsked, FlowSeen, FlowWord
@@ -118,5 +118,81 @@ def test_a_full_table_is_said(weftd: Weftd, weft: Weft, flow: FlowSeen) -> None:
 
 
 def test_names_of_others_are_made_fit_for_a_terminal(weftd: Weftd, weft: Weft) -> None:
-    end = FlowEnd(address="fd00::1", port=80, port_id=None, name=None, host=None)
+    end = FlowEnd(
+        address="fd00::1",
+        port=80,
+        port_id=None,
+        name=None,
+        host=None,
+        network=None,
+        network_id=None,
+    )
     assert end_text(end) == "[fd00::1]:80"
+
+
+def test_a_narrow_terminal_has_each_connection_in_a_block(
+    weftd: Weftd, weft: Weft, flow: FlowSeen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = {
+        "source": ip_address("fd00:1234:5678:9abc:def0:1234:5678:9abc"),
+        "destination": ip_address("2001:db8:1234:5678:9abc:def0:1234:5678"),
+    }
+    weftd.flows.seen = [flow, replace(flow, **wide, began_s=flow.began_s - 1)]
+    ran = weft("flows", "--all")
+    assert ran.code == 0, ran
+    lines = ran.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [at for at, line in enumerate(lines) if not line.startswith(" ")]
+    assert [lines[at].split()[:2] for at in heads] == [["tcp", "established"]] * 2
+    assert lines[0].endswith("box (10.9.0.77):4000 on foo > 198.51.100.7:443")
+    assert lines[1].lstrip().startswith("sent 3 / 3.0 kB, answered 2 / 200 B, began ")
+    words = " ".join(lines[1 : heads[1]]).split()
+    assert " ".join(words).endswith("ago, seen by h1, by default")
+    assert "[fd00:1234:5678:9abc:def0:1234:5678:9abc]:4000" in " ".join(lines[heads[1] :])
+
+
+def test_those_who_follow_read_one_line_or_two(weftd: Weftd, flow: FlowSeen) -> None:
+    def end(name: str, address: str, network: str) -> FlowEnd:
+        return FlowEnd(
+            address=address,
+            port=80,
+            port_id="p",
+            name=name,
+            host="h1",
+            network=network,
+            network_id=network,
+        )
+
+    info = FlowInfo(
+        protocol="tcp",
+        source=end("api", "10.1.0.2", "app"),
+        destination=end("db", "10.2.0.2", "acme/data"),
+        icmp_type=None,
+        icmp_code=None,
+        network="app",
+        network_id="app",
+        state="established",
+        verdict="allowed",
+        denied_by=None,
+        egress_rule=None,
+        ingress_rule=FlowRule(id="r", group="db", text="allow ingress tcp 5432 from any"),
+        packets=3,
+        bytes=300,
+        answer_packets=2,
+        answer_bytes=200,
+        began_s=100.0,
+        seen_s=110.0,
+        ended_s=None,
+        hosts=("h1",),
+    )
+    ends = "tcp api (10.1.0.2):80 on app > db (10.2.0.2):80 on acme/data"
+    (one,) = line_text(FlowLine(event="began", flow=info), 160).splitlines()
+    assert one[9:] == f"began  {ends}  by db: allow ingress tcp 5432 from any"
+    narrow = line_text(FlowLine(event="began", flow=info), 80).splitlines()
+    assert [line.strip() for line in narrow] == [
+        f"{one[:9]}began  {ends}",
+        "by db: allow ingress tcp 5432 from any",
+    ]
+    over = line_text(FlowLine(event="ended", flow=replace(info, ended_s=120.0)), 160)
+    assert over.endswith("sent 3 / 300 B, answered 2 / 200 B, after 10 s")

@@ -23,6 +23,10 @@ class FlowEnd(Answer, frozen=True, kw_only=True):
     """That port's first name."""
     host: str | None
     """The name of the host on which it is."""
+    network: str | None
+    """The network on which this end is, with its tenant but for the default one. null: it is
+    outside of all that routers lead to."""
+    network_id: str | None
 
 
 class FlowRule(Answer, frozen=True, kw_only=True):
@@ -47,7 +51,8 @@ class FlowInfo(Answer, frozen=True, kw_only=True):
     icmp_type: int | None
     icmp_code: int | None
     network: str | None
-    """The network, with its tenant but for the default one; null: it is gone."""
+    """The network on which it began, with its tenant but for the default one; where that is none,
+    the one to which it came. null: it is gone."""
     network_id: str | None
     state: Literal["new", "established", "closing", "closed", "denied"]
     """``new``: nothing has come back yet. ``closing``: one end has closed it. ``closed``: both

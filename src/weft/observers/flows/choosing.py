@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from functools import cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from weft.kernel.bpf import flow_table
@@ -12,6 +13,7 @@ from weft.kernel.bpf.flow_table import FlowTable
 from weft.kernel.bpf.layouts import FlowFlag, FlowKind
 from weft.kernel.bpf.maps import Batch
 from weft.observers.flows.entries import Direction, Place, decode
+from weft.observers.flows.scope import Scope
 from weft.observers.flows.screen import Columns
 from weft.observers.flows.seen import FlowsAsked, FlowSeen
 
@@ -41,10 +43,13 @@ class Chosen(NamedTuple):
 class Choice:
     """What an inquiry wants."""
 
-    def __init__(self, asked: FlowsAsked, is_on: Callable[[Place], bool]) -> None:
-        """is_on: whether a place is on one of the networks that are asked for."""
+    def __init__(
+        self, asked: FlowsAsked, scope: Scope, network_of: Callable[[Place], str | None]
+    ) -> None:
+        """scope: of the networks that are asked for. network_of: where a place is."""
         self._asked = asked
-        self._is_on_them = cache(is_on)
+        self._scope = scope
+        self._network_of = cache(network_of)
         self._packed = frozenset(address.packed for address in asked.addresses)
 
     def of_table(self, table: FlowTable, now: int, jiffies_per_s: int) -> Chosen:
@@ -75,7 +80,7 @@ class Choice:
             return False
         if asked.is_denied is not None and asked.is_denied is not (flow.denied_by is not None):
             return False
-        if asked.network_ids and flow.network_id not in asked.network_ids:
+        if not self._scope.has(flow.network_id, flow.source, flow.destination):
             return False
         return not asked.addresses or bool({flow.source, flow.destination} & {*asked.addresses})
 
@@ -92,18 +97,23 @@ class Choice:
                 continue
             if most_age < (now - seen) & _CLOCK < _FUTURE:
                 continue
-            if self._asked.network_ids and not self._is_on(columns, at):
-                continue
             key = bytes(batch.keys[at * size : (at + 1) * size])
             if self._packed and not self._has_address(key, is_ipv6):
+                continue
+            if self._asked.network_ids and not self._is_in_scope(columns, at, key, is_ipv6):
                 continue
             age = (now - columns.created[at]) & _CLOCK
             value = bytes(batch.values[at * value_size : (at + 1) * value_size])
             yield _Entry(age if age < _FUTURE else 0, is_ipv6, key, value)
 
-    def _is_on(self, columns: Columns, at: int) -> bool:
+    def _is_in_scope(self, columns: Columns, at: int, key: bytes, is_ipv6: bool) -> bool:
         place = Place(FlowKind(columns.protocol[at] >> 8 & 255), columns.place[at])
-        return self._is_on_them(place)
+        network_id = self._network_of(place)
+        if not self._scope.may_have(network_id):
+            return False
+        length = 16 if is_ipv6 else 4
+        ends = key[:length], key[length : 2 * length]
+        return self._scope.has(network_id, *(ip_address(each) for each in ends))
 
     def _has_address(self, key: bytes, is_ipv6: bool) -> bool:
         length = 16 if is_ipv6 else 4

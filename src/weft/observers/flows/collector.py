@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from weft.observers.flows.history import History
 from weft.observers.flows.interface import News, RuleCount, Table, Told
 from weft.observers.flows.pace import rest_s
 from weft.observers.flows.rule_log import FlowLog, RuleLog
+from weft.observers.flows.scope import Scope, scope_of
 from weft.observers.flows.screen import Screen
 from weft.observers.flows.seen import FlowsAsked, FlowSeen
 from weft.observers.flows.sweep import FULL, Pair, Sweeper, Swept, partner
@@ -93,7 +94,8 @@ class Collector:
 
     async def told(self, asked: FlowsAsked) -> Told:
         """See `interface.Flows`. Reading is done in a thread, and its cost bounded by the table."""
-        choice = Choice(asked, self._places_of(asked.network_ids))
+        scope = scope_of(self._view, asked.network_ids)
+        choice = Choice(asked, scope, self._networks_of(scope))
         look = await asyncio.to_thread(self._look, choice)
         flows = await self._tell(look.moment, look.rules, look.pairs)
         is_whole = look.is_whole
@@ -188,18 +190,20 @@ class Collector:
                 await asyncio.sleep(0)
         return flows
 
-    def _places_of(self, network_ids: Collection[str]) -> Callable[[Place], bool]:
-        """Which places are on the networks; for any thread."""
-        found = (self._view.get(Network, id) for id in network_ids)
-        vnis = {network.vni for network in found if network is not None}
+    def _networks_of(self, scope: Scope) -> Callable[[Place], str | None]:
+        """On which network of a scope a place is, if on any; for any thread."""
+        found = (self._view.get(Network, id) for id in scope.networks | scope.near)
+        by_vni: dict[int, str] = {
+            network.vni: network.id for network in found if network is not None
+        }
 
-        def is_there(place: Place) -> bool:
+        def network_of(place: Place) -> str | None:
             if not place.is_port:
-                return place.number in vnis
+                return by_vni.get(place.number)
             port = self._port_of(place.number)
-            return port is not None and port.network_id in network_ids
+            return port.network_id if port is not None else None
 
-        return is_there
+        return network_of
 
     def _tell_fullness(self, swept: Swept) -> None:
         is_full = swept.fullness >= FULL

@@ -73,7 +73,7 @@ class FlowsAsked(msgspec.Struct, frozen=True, array_like=True):
     """For connections of the host that is asked."""
 
     network_ids: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
-    """On one of these. Empty: on any."""
+    """With an end on one of these, wherever a router leads it from. Empty: on any."""
     addresses: Annotated[tuple[IPAddress, ...], Meta(max_length=200)] = ()
     """With one of these at either end. Empty: with any."""
     is_denied: bool | None = None
