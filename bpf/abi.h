@@ -44,6 +44,7 @@ enum port_flag {
 	PORT_ANY_SOURCE = 1 << 0, /* sources need not be the port's own, or in allowed_v1 */
 	PORT_OUTSIDE = 1 << 1,	  /* its network has a way to the outside */
 	PORT_JUDGED = 1 << 2,	  /* rules say what it may send and get, see port_rules_v1 */
+	PORT_ADVERTISED = 1 << 3, /* weftd tells it of routers, also when it asks */
 };
 
 struct port {
@@ -423,10 +424,11 @@ struct constants {
 	__u8 build[16];	     /* digest of the object file and of the fields above */
 };
 
-/* What weft0 gets when a port reports its groups: the packet as it was, behind an Ethernet header whose
- * source is REPORT_MAC_HIGH and the port's ifindex. */
+/* What weft0 gets when a port reports its groups, or looks for routers: the packet as it was, behind an
+ * Ethernet header whose source is REPORT_MAC_HIGH and the port's ifindex. */
 enum report {
-	REPORT_TYPE = 0x88b6, /* IEEE 802: local experimental ethertype 2 */
+	REPORT_TYPE = 0x88b6,	    /* IEEE 802: local experimental ethertype 2 */
+	SOLICITATION_TYPE = 0x88b5, /* likewise, 1 */
 	REPORT_MAC_HIGH = 0x0257,
 };
 

@@ -118,6 +118,8 @@ static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struc
 		verdict = handle_nd(skb, port);
 	else if (verdict == MEMBERSHIP && port)
 		verdict = handle_unicast_membership(skb, port->vni);
+	if (verdict == SOLICITATION)
+		return report_solicitation(skb);
 	return verdict == NEXT ? forward_anywhere(skb, port, RESOLVED) : verdict;
 }
 

@@ -56,13 +56,16 @@ static __always_inline bool load_destination(struct packet *packet)
 }
 
 /* For weftd, which listens on weft0; to the host's stack the ethertype means nothing. */
-static __noinline int report_to_weftd(struct packet *packet)
+static __noinline int report_to_weftd(struct packet *packet, __be16 type)
 {
 	__be16 ethernet[ETH_HLEN / 2] = {
-		weft.weft0_mac.words_be[0],	  weft.weft0_mac.words_be[1],
-		weft.weft0_mac.words_be[2],	  bpf_htons(REPORT_MAC_HIGH),
-		bpf_htons(packet->ifindex >> 16), bpf_htons(packet->ifindex & 0xffff),
-		bpf_htons(REPORT_TYPE),
+		weft.weft0_mac.words_be[0],
+		weft.weft0_mac.words_be[1],
+		weft.weft0_mac.words_be[2],
+		bpf_htons(REPORT_MAC_HIGH),
+		bpf_htons(packet->ifindex >> 16),
+		bpf_htons(packet->ifindex & 0xffff),
+		type,
 	};
 
 	if (!is_within(&reports_v1, packet->ifindex, REPORTS_BURST, REPORT_EVERY_NS))
@@ -105,7 +108,7 @@ static inline __noinline int handle_membership(struct packet *packet)
 		return drop(packet, DROP_MALFORMED);
 	if (type == IGMP_QUERY || type == MLD_QUERY)
 		return drop(packet, DROP_RESERVED);
-	return report_to_weftd(packet);
+	return report_to_weftd(packet, bpf_htons(REPORT_TYPE));
 }
 
 /* Nobody has joined it. Workloads look for routers as they start, and that there are none is no loss. */

@@ -7,6 +7,7 @@
 #include "answer.h"
 #include "deliver.h"
 #include "flood.h"
+#include "multicast.h"
 #include "neighbour.h"
 #include "packet.h"
 #include "parse.h"
@@ -198,6 +199,8 @@ static __always_inline int discover(struct packet *packet, const struct port *po
 	if (packet->icmp_type == ND_NS &&
 	    (is_to_gateway || is_multicast_mac(&packet->destination_mac)))
 		return handle_solicitation(packet, &message);
+	if (packet->icmp_type == ND_RS && port->flags & PORT_ADVERTISED)
+		return SOLICITATION;
 	return is_to_gateway ? absorb() : NEXT;
 }
 
@@ -211,6 +214,14 @@ __cold_stage int handle_nd(struct __sk_buff *skb, const struct port *port)
 	packet.vni = port->vni;
 	verdict = parse(&packet);
 	return verdict == NEXT ? discover(&packet, port) : verdict;
+}
+
+/* weftd answers (RFC 4861 6.2.6). */
+__cold_stage int report_solicitation(struct __sk_buff *skb)
+{
+	struct packet packet = { .skb = skb, .ifindex = skb->ifindex };
+
+	return report_to_weftd(&packet, bpf_htons(SOLICITATION_TYPE));
 }
 
 #endif

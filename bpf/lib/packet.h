@@ -31,9 +31,10 @@
 #define SETTLE	   (-109) /* of `track` alone: no entry decides */
 #define COPIES	   (-110) /* likewise: copies for judged ports come first, see flood_judged.h */
 
-#define REJECTED (-111) /* likewise: dropped, and its sender is to be told, see reject.h */
-#define FAR	 (-112) /* as ARP: it is for another network, see route_far.h */
-#define ROUTE	 (-113) /* as ARP: a gateway or router is to send it on, see route.h */
+#define REJECTED     (-111) /* likewise: dropped, and its sender is to be told, see reject.h */
+#define FAR	     (-112) /* as ARP: it is for another network, see route_far.h */
+#define ROUTE	     (-113) /* as ARP: a gateway or router is to send it on, see route.h */
+#define SOLICITATION (-114) /* of `handle_nd` alone: weftd answers it */
 
 /* Rarely called: the compiler keeps it, and the ways to it, out of the way of the others. */
 #define __cold __attribute__((cold, noinline, section(".text")))

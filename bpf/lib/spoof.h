@@ -67,8 +67,9 @@ static __always_inline bool is_unspecified_rightly(const struct packet *packet)
 			(packet->source_port == DHCP_CLIENT &&
 			 packet->destination_port == DHCP_SERVER));
 	return is_zero_address(&packet->source) &&
-	       (packet->icmp_type == ND_NS || packet->icmp_type == MLD_V1_REPORT ||
-		packet->icmp_type == MLD_V1_DONE || packet->icmp_type == MLD_V2_REPORT);
+	       (packet->icmp_type == ND_NS || packet->icmp_type == ND_RS ||
+		packet->icmp_type == MLD_V1_REPORT || packet->icmp_type == MLD_V1_DONE ||
+		packet->icmp_type == MLD_V2_REPORT);
 }
 
 /* Answers that only the network itself gives: a workload that gave them would capture others

@@ -201,7 +201,7 @@ def test_advertisement_cannot_hide_behind_headers(world: World) -> None:
     assert world.send(ANN, hidden(only_options, 44, b"")).reason == "malformed"
 
 
-def test_unspecified_ipv6_source_only_probes_and_joins(world: World) -> None:
+def test_unspecified_ipv6_source_only_probes_joins_and_looks_for_routers(world: World) -> None:
     report = struct.pack(">HH", 0, 1) + struct.pack(">BBH", 4, 0, 0)
     report += IPv6Address(wire.solicited_node(ANN.ipv6)).packed
     router_alert = bytes([wire.ICMPV6, 0, 5, 2, 0, 0, 1, 0])
@@ -210,7 +210,9 @@ def test_unspecified_ipv6_source_only_probes_and_joins(world: World) -> None:
     frame = wire.ether(wire.multicast_mac(MLD_ROUTERS), ANN.mac, wire.IPV6, packet)
     assert world.send(ANN, frame).reason == ""
     solicitation = icmpv6(wire.RS, "::", ALL_ROUTERS, bytes(4))
-    assert world.send(ANN, solicitation).reason == "spoofed_address"
+    assert world.send(ANN, solicitation).reason == ""
+    echo = icmpv6(128, "::", ALL_ROUTERS, bytes(4))
+    assert world.send(ANN, echo).reason == "spoofed_address"
     solicitation = icmpv6(
         wire.RS, ANN.link_local, ALL_ROUTERS, bytes(4) + wire.mac_option(1, ANN.mac)
     )

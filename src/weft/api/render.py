@@ -96,6 +96,7 @@ def subnet_info(view: View, subnet: Subnet) -> SubnetInfo:
         excludes=_ranges(subnet.excludes),
         allocator=subnet.allocator,
         is_forced=subnet.is_forced,
+        router_advertisements=subnet.router_advertisements,
         cut_off_by=network_label(view, before.network_id) if before and before.network_id else None,
     )
 

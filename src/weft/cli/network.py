@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from weft.api.resources.network import MULTICAST_TEXTS, NETWORK, flags, full_name, is_dns_free
+from weft.api.resources.network import (
+    ADVERTISING_TEXTS,
+    MULTICAST_TEXTS,
+    NETWORK,
+    flags,
+    full_name,
+    is_dns_free,
+)
 from weft.api.schema import NetworkDetail, NetworkInfo, SubnetInfo
 from weft.cli import types
 from weft.cli.nouns import group
@@ -101,6 +108,8 @@ def _subnet_text(subnet: SubnetInfo) -> str:
         lines.append(f"gives {', '.join(map(range_text, subnet.ranges))}")
     if subnet.excludes:
         lines.append(f"keeps {', '.join(map(range_text, subnet.excludes))}")
+    if ":" in subnet.cidr:
+        lines.append(f"router advertisements {ADVERTISING_TEXTS[subnet.router_advertisements]}")
     if subnet.allocator is Allocator.DOCKER:
         lines.append("Docker hands out the addresses")
     return "\n".join(lines)

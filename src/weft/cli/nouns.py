@@ -170,6 +170,7 @@ def _fields(
         at = body
         for one in outer:
             at = at.setdefault(one, {})  # type: ignore[assignment]
+        value = dict(value) if inner in types.BY_KEY else value  # type: ignore[call-overload]
         at[inner] = None if value == types.NONE else _said(value)
     return body
 
@@ -213,6 +214,8 @@ def _option(
         case inspect.StrType() if is_change and _is_nullable(kind):
             settings["type"] = types.OrNone(click.STRING)
             settings["help"] = f"{option.help.removesuffix('.')}, or none."
+        case inspect.DictType() if option.field in types.BY_KEY:
+            settings.update(type=types.BY_KEY[option.field], multiple=True)
         case inspect.DictType():
             settings.update(type=types.LABEL, multiple=True)
             if is_change:

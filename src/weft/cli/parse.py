@@ -129,6 +129,14 @@ def parse_label(text: str) -> tuple[str, str]:
     return key, value
 
 
+def parse_advertising(text: str) -> tuple[str, str]:
+    """``CIDR=WORD``: which ports get router advertisements of an IPv6 subnet."""
+    prefix, equals, word = text.partition("=")
+    if not equals or word not in ("attached", "all", "off"):
+        raise InvalidError(f"{text}: say SUBNET=attached, =all or =off, as fd00:1::/64=all")
+    return str(parse_subnet(prefix)), word
+
+
 def parse_service(text: str) -> str:
     """``PRIORITY WEIGHT PORT TARGET``, as DNS's SRV records have it (RFC 2782)."""
     words = text.split()

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from weft.cli import complete
 from weft.cli.parse import (
     parse_address,
+    parse_advertising,
     parse_allowed,
     parse_label,
     parse_mac,
@@ -105,6 +106,7 @@ MAC = Parsed("mac", parse_mac)
 ALLOWED = Parsed("cidr[=mac]", parse_allowed)
 PUBLISHED = Parsed("[host:]port:port[/protocol]", parse_published)
 LABEL = Parsed("key=value", parse_label)
+ADVERTISING = Parsed("cidr=attached|all|off", parse_advertising)
 SERVICE = Parsed("service", parse_service)
 TENANT = Reference("tenant", complete.nouns("tenant"))
 ADDRESSES = Parsed("ip,ip", parse_next_hops)
@@ -117,5 +119,7 @@ HOST = Reference("host", complete.hosts)
 SECURITY_GROUP = Reference("group", complete.nouns("group"))
 REFERENCES = {one.name: one for one in (TENANT, NETWORK, ROUTER, SECURITY_GROUP)}
 """By noun."""
+BY_KEY = {"router_advertisements": ADVERTISING}
+"""What fields have by key, of which a flag says one."""
 REPEATED = {"shared_with": TENANT, "networks": NETWORK}
 """What fields are lists of, of which a flag says one."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from weft.control.advertising import advertised
 from weft.control.context import Context
 from weft.control.directions import directions
 from weft.control.group_references import groups_on
@@ -105,6 +106,7 @@ class Networks:
             )
             check_sharing(self._context.view, network)
             subnets = self._subnets_for(network, spec, adopt)
+            subnets = list(advertised(subnets, spec.router_advertisements))
             _check_mtu(spec.mtu_bytes, subnets)
             changes += [Put(network), *(Put(subnet) for subnet in subnets)]
             for subnet in subnets:
@@ -144,8 +146,13 @@ class Networks:
             if changed.name != network.name:
                 check_network_name(changed.name)
                 self._check_name_is_free(changed.name, network.tenant_id)
-            if changed != network:
-                await self._context.commit([Put(changed)])
+            puts: list[Change] = [Put(changed)] if changed != network else []
+            if changes.router_advertisements is not UNSET:
+                subnets = self.subnets(network)
+                wanted = advertised(subnets, changes.router_advertisements)
+                puts += [Put(new) for old, new in zip(subnets, wanted) if old != new]
+            if puts:
+                await self._context.commit(puts)
             return changed
 
     async def remove(self, reference: str) -> Network:

@@ -25,6 +25,9 @@ from weft.model.values import Count, Words
 
 MulticastWord = Literal["snoop", "flood"]
 """As users say it; see `model.choices.Multicasting`."""
+AdvertisingWord = Literal["attached", "all", "off"]
+"""As users say it; see `model.choices.Advertising`."""
+Advertised: TypeAlias = dict[str, AdvertisingWord]
 DirectionWord = Literal["ingress", "egress"]
 """Of traffic, as the workload sees it."""
 NETWORK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
@@ -127,6 +130,9 @@ class NetworkSpec(Spec, frozen=True, kw_only=True):
     """Queries of its ports to Weft's DNS need a rule of a security group as all else does."""
     admits_host: bool = False
     """What a host sends from its own place there gets in to its ports, whatever rules say."""
+    router_advertisements: Advertised = {}
+    """By IPv6 subnet, which ports get router advertisements of it: ``attached``, those of ``weft
+    attach``, as where nothing is said; ``all``; ``off``."""
 
 
 class NetworkChanges(Spec, frozen=True, kw_only=True):
@@ -151,6 +157,9 @@ class NetworkChanges(Spec, frozen=True, kw_only=True):
     """Queries of its ports to Weft's DNS need a rule of a security group as all else does."""
     admits_host: bool | UnsetType = UNSET
     """What a host sends from its own place there gets in to its ports, whatever rules say."""
+    router_advertisements: Advertised | UnsetType = UNSET
+    """By IPv6 subnet, which ports get router advertisements of it; those that are not named:
+    ``attached``."""
 
 
 class PortSpec(Spec, frozen=True, kw_only=True):

@@ -14,10 +14,12 @@ from weft.daemon.forwarding import Forwarding
 from weft.dns.service import DnsService
 from weft.engine.ebpf.plane import flow_limits
 from weft.engine.plumbing.device_names import WEFT0
+from weft.kernel.bpf.layouts import Report
 from weft.kernel.group_wire import GroupWire
 from weft.kernel.probe_wire import ProbeWire
 from weft.kernel.tunnel_traffic import TunnelTraffic
 from weft.model.ids import HostId
+from weft.observers.advertising.advertiser import Advertiser
 from weft.observers.flows.collector import Collector
 from weft.observers.flows.rule_log import FlowLog
 from weft.observers.host.encryption import Encryption
@@ -37,6 +39,7 @@ class Observing(NamedTuple):
     host_prefixes: HostPrefixesRecord
     encryption: Encryption
     snooper: Snooper
+    advertiser: Advertiser
     prober: Prober
     mended_settings: MendedSettings
     collector: Collector
@@ -75,6 +78,12 @@ def make_observing(
     snooper = Snooper(
         host_id=host_id, store=store, wire=GroupWire(WEFT0), port_of=forwarding.ports.of_ifindex
     )
+    advertiser = Advertiser(
+        host_id=host_id,
+        store=store,
+        wire=GroupWire(WEFT0, Report.SOLICITATION_TYPE),
+        port_of=forwarding.ports.of_ifindex,
+    )
     prober = Prober(
         host_id=host_id,
         store=store,
@@ -89,6 +98,7 @@ def make_observing(
         host_prefixes=host_prefixes,
         encryption=encryption,
         snooper=snooper,
+        advertiser=advertiser,
         prober=prober,
         mended_settings=MendedSettings(notices, time.time),
         collector=Collector(

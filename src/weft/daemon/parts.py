@@ -61,6 +61,7 @@ def parts(weftd: Weftd) -> Sequence[Part]:
         Part("proxy", weftd.proxy.run, needs=IN_FORCE),
         Part("flows", observing.collector.run, needs=IN_FORCE),
         Part("multicast", observing.snooper.run, needs=IN_FORCE),
+        Part("advertisements", observing.advertiser.run, needs=IN_FORCE),
         Part("membership", weftd.membership.run),
         Part("inquiries", weftd.membership.ask.run, needs=IN_FORCE),
         Part("encryption", encryption.run, prepare=encryption.prepare),

@@ -1,4 +1,5 @@
-"""Takes what ports report about multicast groups, and sends them queries.
+"""Takes what ports report about multicast groups, or that they look for routers, and sends them
+queries and advertisements.
 
 Packet sockets. The program of a port puts a report on the ingress of ``weft0`` behind an Ethernet
 header of its own (`Report` in ``bpf/abi.h``), where it means nothing to the host's stack; a query
@@ -34,9 +35,10 @@ class Reported(NamedTuple):
 class GroupWire:
     """For the namespace in which it is opened."""
 
-    def __init__(self, ifname: str) -> None:
-        """ifname: ``weft0``."""
+    def __init__(self, ifname: str, kind: Report = Report.REPORT_TYPE) -> None:
+        """ifname: ``weft0``. kind: what it listens for."""
         self._ifname = ifname
+        self._kind = kind
         self._in: socket.socket | None = None
         self._out: socket.socket | None = None
 
@@ -47,7 +49,7 @@ class GroupWire:
             self._in = _opened()
             with contextlib.suppress(OSError):  # needs a capability of the machine's own
                 self._in.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-            self._in.bind((self._ifname, Report.REPORT_TYPE))
+            self._in.bind((self._ifname, self._kind))
             self._out = _opened()
         except OSError as error:
             self.close()
@@ -78,7 +80,7 @@ class GroupWire:
             if len(frame) < _ETHERNET.size:
                 continue
             _, high, ifindex, kind = _ETHERNET.unpack_from(frame)
-            if high == Report.REPORT_MAC_HIGH and kind == Report.REPORT_TYPE:
+            if high == Report.REPORT_MAC_HIGH and kind == self._kind:
                 return Reported(ifindex, frame[_ETHERNET.size :])
 
     def send(self, ifname: str, frame: bytes) -> bool:

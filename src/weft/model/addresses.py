@@ -37,6 +37,7 @@ else:
 __all__ = [
     "IPAddress",
     "IPNetwork",
+    "address_from_mac",
     "address_in_packets",
     "check_ranges",
     "contains",
@@ -108,6 +109,12 @@ def check_ranges(ranges: Iterable[tuple[IPAddress, IPAddress]]) -> None:
     for first, last in ranges:
         if first.version != last.version or int(first) > int(last):
             raise ValueError(f"range {first}-{last}: the first address comes after the last")
+
+
+def address_from_mac(prefix: IPv6Network, mac: str) -> IPv6Address:
+    """The address in a prefix of 64 bits that is formed from a MAC (modified EUI-64, RFC 4862)."""
+    interface = int(link_local_from_mac(mac)) & (2**64 - 1)
+    return IPv6Address(int(prefix.network_address) | interface)
 
 
 def link_local_from_mac(mac: str) -> IPv6Address:

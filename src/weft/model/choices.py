@@ -31,6 +31,16 @@ class Multicasting(_FallsBack, StrEnum):
     """To all. The fallback: nobody misses what he has joined."""
 
 
+class Advertising(_FallsBack, StrEnum):
+    """Which ports with an address in a subnet get IPv6 router advertisements of it."""
+
+    ATTACHED = "attached"
+    """Those of ``weft attach``: not containers, to whose devices their engine tells everything."""
+    ALL = "all"
+    OFF = "off"
+    """None. The fallback: nobody is told what is not understood."""
+
+
 class Allocator(_FallsBack, StrEnum):
     """Who hands out the addresses of a subnet."""
 

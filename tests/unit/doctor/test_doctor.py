@@ -33,7 +33,7 @@ from weft.errors import InvalidError, KernelError
 from weft.kernel import underlay
 from weft.kernel.underlay import Underlay
 from weft.model.addresses import ip_address
-from weft.model.choices import Allocator
+from weft.model.choices import Advertising, Allocator
 from weft.model.records.tenants import DEFAULT_TENANT
 
 
@@ -116,6 +116,7 @@ def network(name: str, *cidrs: str) -> NetworkInfo:
             excludes=(),
             allocator=Allocator.WEFT,
             is_forced=False,
+            router_advertisements=Advertising.ATTACHED,
             cut_off_by=None,
         )
         for cidr in cidrs

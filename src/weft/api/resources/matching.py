@@ -4,6 +4,7 @@ leaves out is not in what is wanted."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 
 
 def has_all_of(wanted: Mapping[str, object], actual: Mapping[str, object]) -> bool:
@@ -26,6 +27,15 @@ def same_words(wanted: Sequence[str] | None, actual: Sequence[str] | None) -> bo
     if wanted is None or actual is None:
         return wanted is actual
     return set(wanted) == set(actual)
+
+
+def same_advertising(wanted: Mapping[str, str], actual: Mapping[str, str]) -> bool:
+    """By prefix, however that is written; ``attached`` is as if nothing was said."""
+    try:
+        said = {str(ip_network(prefix)): word for prefix, word in wanted.items()}
+    except ValueError:
+        return False
+    return {prefix: word for prefix, word in said.items() if word != "attached"} == actual
 
 
 def anyhow(wanted: object, actual: object) -> bool:

@@ -11,11 +11,13 @@ from weft.api.resources.base import Applied, Column, Document, Option, Resource,
 from weft.api.resources.matching import (
     anyhow,
     if_wanted,
+    same_advertising,
     same_in_any_order,
     same_words,
     subnets_fit,
 )
 from weft.api.schema.networks import NetworkDetail, NetworkInfo, NetworkList, SubnetInfo
+from weft.control.advertising import words_of
 from weft.control.specs import NetworkChanges, NetworkSpec, Spec
 from weft.errors import (
     ConflictError,
@@ -36,6 +38,13 @@ if TYPE_CHECKING:
 MULTICAST_TEXTS = {
     "snoop": "goes to the members of a group",
     "flood": "goes to every port",
+}
+
+
+ADVERTISING_TEXTS = {
+    "attached": "to attached ports",
+    "all": "to all ports",
+    "off": "to none",
 }
 
 
@@ -66,6 +75,15 @@ def _created(subnet: SubnetInfo) -> str:
     if subnet.cut_off_by is None:
         return subnet.cidr
     return f"{subnet.cidr} (no way out: the addresses are {subnet.cut_off_by}'s outside)"
+
+
+def _changed(one: NetworkInfo) -> str:
+    told = [
+        f", router advertisements of {subnet.cidr} {ADVERTISING_TEXTS[word]}"
+        for subnet in one.subnets
+        if ":" in subnet.cidr and (word := subnet.router_advertisements) != "attached"
+    ]
+    return f"multicast {MULTICAST_TEXTS[one.multicast]}{''.join(told)}"
 
 
 def _full(tenant: str, name: str) -> str:
@@ -126,6 +144,7 @@ def _document(view: View, network: Network) -> Document:
         "is_tracked": network.is_tracked,
         "judges_dns": network.judges_dns,
         "admits_host": network.admits_host,
+        "router_advertisements": words_of(subnets),
     }
 
 
@@ -196,9 +215,14 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             summary="Change how a network forwards, on all hosts",
             more="With snoop, multicast goes to the ports that have joined the group, by IGMP or "
             "MLD, or were made members (weft multicast add). With flood, every port gets all.",
-            examples=("foo --multicast flood", "foo --multicast snoop", "foo --label team=a"),
+            examples=(
+                "foo --multicast flood",
+                "foo --multicast snoop",
+                "foo --label team=a",
+                "foo --router-advertisements fd00:1::/64=all",
+            ),
             errors=(InvalidError, NotFoundError, ConflictError),
-            said=lambda one: f"multicast {MULTICAST_TEXTS[one.multicast]}",
+            said=_changed,
         ),
         "rm": Verb(
             summary="Remove networks that no port uses, on all hosts",
@@ -236,6 +260,12 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "--admit-host",
             "Let hosts in from their own places there, whatever rules say.",
         ),
+        Option(
+            "router_advertisements",
+            "--router-advertisements",
+            "SUBNET=attached|all|off: which ports get IPv6 router advertisements [attached]; "
+            "repeatable.",
+        ),
         Option("is_forced", "--force", "Accept an overlap with a route of the host."),
         Option("labels", "--label", "KEY=VALUE; repeatable."),
     ),
@@ -254,6 +284,7 @@ NETWORK: Resource[Network, NetworkSpec, NetworkChanges, NetworkInfo] = Resource(
             "is_ipv6": if_wanted,
             "is_forced": anyhow,
             "denied": same_words,
+            "router_advertisements": same_advertising,
         },
         remove=lambda control, network: control.networks.remove(network.id),
     ),

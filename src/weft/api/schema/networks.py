@@ -7,7 +7,7 @@ from weft.api.schema.names import NameInfo
 from weft.api.schema.ports import PortInfo
 from weft.control.specs import Spec
 from weft.model.addresses import IPAddress
-from weft.model.choices import Allocator, Multicasting
+from weft.model.choices import Advertising, Allocator, Multicasting
 
 
 class RangeInfo(Answer, frozen=True, kw_only=True):
@@ -31,6 +31,8 @@ class SubnetInfo(Answer, frozen=True, kw_only=True):
     """Who hands out addresses."""
     is_forced: bool
     """Whether an overlap with a route of the host was accepted."""
+    router_advertisements: Advertising
+    """Which ports with an address in it get IPv6 router advertisements of it."""
     cut_off_by: str | None
     """The network of another tenant that has these addresses and keeps the way out, so that nothing
     leads out of this subnet but routers; null: none."""

@@ -137,6 +137,7 @@ class PortFlag(IntFlag):
     PORT_ANY_SOURCE = 0x1
     PORT_OUTSIDE = 0x2
     PORT_JUDGED = 0x4
+    PORT_ADVERTISED = 0x8
 
 
 class EndpointFlag(IntFlag):
@@ -431,6 +432,7 @@ class Report(IntEnum):
     """enum report."""
 
     REPORT_TYPE = 0x88B6
+    SOLICITATION_TYPE = 0x88B5
     REPORT_MAC_HIGH = 0x257
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from weft.model.addresses import IPAddress, IPNetwork, check_ranges
-from weft.model.choices import Allocator, Direction, Multicasting, ReservationReason
+from weft.model.choices import Advertising, Allocator, Direction, Multicasting, ReservationReason
 from weft.model.ids import HostId, NetworkId, ReservationId, SubnetId, TenantId, Vni
 from weft.model.multicast_groups import check_multicast_groups
 from weft.model.records.base import Part, Record
@@ -88,6 +88,8 @@ class Subnet(Record, frozen=True, kw_only=True):
     """True: somebody accepted that it overlaps a route of the host."""
     is_latecomer: bool = False
     """True: when it was made, another tenant had the addresses already, and goes before it."""
+    router_advertisements: Advertising = Advertising.ATTACHED
+    """Of a subnet of IPv6."""
 
     def check(self) -> None:
         """See `Record.check`."""

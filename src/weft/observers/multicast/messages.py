@@ -100,7 +100,7 @@ def mld_query(
     body = struct.pack(
         ">BBHHH16sBBH", _MLD_QUERY, 0, 0, response, 0, asked, ROBUSTNESS, interval_s, 0
     )
-    body = body[:2] + _checksum(_pseudo(source.packed, to.packed, len(body)) + body) + body[4:]
+    body = body[:2] + icmpv6_checksum(source.packed, to.packed, body) + body[4:]
     payload = _ROUTER_ALERT6 + body
     head = struct.pack(">IHBB", 6 << 28 | _CONTROL << 20, len(payload), _HOP_OPTIONS, 1)
     ethernet = b"\x33\x33" + to.packed[12:] + _GATEWAY + b"\x86\xdd"
@@ -131,7 +131,7 @@ def _mld_of(packet: bytes) -> bytes:
     body = packet[start:end]
     if protocol != _ICMPV6 or len(body) < 8:
         raise InvalidError("report of groups: no MLD")
-    if _checksum(_pseudo(packet[8:24], packet[24:40], len(body)) + body) != bytes(2):
+    if icmpv6_checksum(packet[8:24], packet[24:40], body) != bytes(2):
         raise InvalidError("report of groups: wrong checksum")
     return body
 
@@ -189,9 +189,11 @@ def _verb(kind: int, has_sources: bool) -> Verb | None:
     return {_ALLOW: Verb.JOIN, _BLOCK: Verb.DOUBT}.get(kind)
 
 
-def _pseudo(source: bytes, destination: bytes, length: int) -> bytes:
-    """The bytes beside the message that ICMPv6's checksum covers (RFC 8200 section 8.1)."""
-    return source + destination + struct.pack(">II", length, _ICMPV6)
+def icmpv6_checksum(source: bytes, destination: bytes, message: bytes) -> bytes:
+    """Of a message, and of what else it covers (RFC 8200 section 8.1). Of one that holds its own it
+    is zero."""
+    pseudo = source + destination + struct.pack(">II", len(message), _ICMPV6)
+    return _checksum(pseudo + message)
 
 
 def _checksum(data: bytes) -> bytes:

@@ -22,6 +22,7 @@ from weft.engine.rows import Row
 from weft.model.addresses import IPAddress, IPNetwork, first_of_family, ip_network
 from weft.model.ids import HostId, host_tag
 from weft.model.records import Host, Network, Place, Port, Subnet
+from weft.semantics.advertised import is_advertised_to
 from weft.semantics.guest import Guest, guest_of
 from weft.semantics.routers import is_led_to, prefixes_beyond
 from weft.store.interface import View
@@ -130,6 +131,7 @@ def _sender(
             is_internal=network.is_internal,
             mtu_bytes=guest.mtu_bytes,
             rules=rules,
+            is_advertised_to=is_advertised_to(port, subnets),
         ),
     )
     netns = _namespace(port)

@@ -37,10 +37,14 @@ class PortValue(NamedTuple):
     mtu_bytes: int
     rules: PortRules | None = None
     """What decides about its flows; None: all pass."""
+    is_advertised_to: bool = False
+    """weftd tells it of routers, and hears when it looks for them."""
 
 
 _FLAGS = Flags(
-    is_spoof_checked=~PortFlag.PORT_ANY_SOURCE.value, is_internal=~PortFlag.PORT_OUTSIDE.value
+    is_spoof_checked=~PortFlag.PORT_ANY_SOURCE.value,
+    is_internal=~PortFlag.PORT_OUTSIDE.value,
+    is_advertised_to=PortFlag.PORT_ADVERTISED.value,
 )
 
 
