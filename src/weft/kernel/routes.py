@@ -46,7 +46,11 @@ _RT_SCOPE_LINK = 253
 _RTN_UNICAST = 1
 _RTN_LOCAL = 2
 _RTNH_F_ONLINK = 4
+RTPROT_KERNEL = 2
+"""Of routes that the kernel makes itself, as for the prefix of an address."""
 _RTPROT_STATIC = 4
+_BEHIND_CONNECTED = 1024
+"""What the kernel gives IPv6 where nothing is said."""
 _RTM_F_CLONED = 0x200
 _FAMILY = {4: 2, 6: 10}
 _RTMSG = struct.Struct("=BBBBBBBBI")
@@ -103,12 +107,18 @@ def add_local_route(address: IPv6Address, ifindex: int) -> Request:
 
 
 def add_gateway_route(prefix: IPNetwork, gateway: IPAddress, ifindex: int) -> Request:
-    """Route a prefix to a gateway that is reached through this device. EEXIST: it has a route."""
+    """Route a prefix to a gateway that is reached through this device. EEXIST: it has a route.
+
+    A device that is on the prefix itself, now or later, goes before: the kernel's route of such a
+    device has a lower metric, but not than that of IPv4 where none is said.
+    """
     parts = [
         _route(prefix, _RT_SCOPE_UNIVERSE, _RTPROT_STATIC, _RTNH_F_ONLINK),
         attribute_u32(_RTA_OIF, ifindex),
         attribute(_RTA_GATEWAY, gateway.packed),
     ]
+    if prefix.version == 4 and prefix.prefixlen:
+        parts.append(attribute_u32(_RTA_PRIORITY, _BEHIND_CONNECTED))
     flags = NLM_F_CREATE | NLM_F_EXCL
     return Request(f"add route {prefix} via {gateway}", _RTM_NEWROUTE, flags, b"".join(parts))
 

@@ -40,7 +40,7 @@ from weft.kernel.links import (
     set_up,
 )
 from weft.kernel.netlink import Netlink
-from weft.kernel.routes import MOST_OWN_S, add_gateway_route, await_own, routes
+from weft.kernel.routes import MOST_OWN_S, RTPROT_KERNEL, add_gateway_route, await_own, routes
 
 _READY_S = 0.2
 _READY_POLL_S = 0.0005
@@ -306,9 +306,14 @@ def _configure(inside: Netlink, ifindex: int, value: DeviceValue) -> None:
 
 
 def _add_routes(inside: Netlink, ifindex: int, value: DeviceValue) -> None:
-    """Those to prefixes that the workload has no route to yet."""
+    """Those to prefixes that the workload has no route to yet. A device of its own that is on the
+    prefix is no such route: it goes before as long as it is there."""
     versions = {prefix.version for prefix, _ in value.routes}
-    known = {route.prefix for route in routes(inside, versions)}
+    known = {
+        route.prefix
+        for route in routes(inside, versions)
+        if route.gateway is not None or route.protocol != RTPROT_KERNEL
+    }
     for prefix, gateway in value.routes:
         if prefix not in known:
             inside.do(add_gateway_route(prefix, gateway, ifindex))
