@@ -10,14 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from weft.engine.ebpf.compile.meanings import Meaning, meaning_of
 from weft.engine.ebpf.compile.subjects import (
     Covered,
     atoms_of_prefix,
     policy_of,
     subjects_on,
 )
-from weft.engine.ebpf.policy.atoms import Atom, CidrAtom, Subject, meant_by
-from weft.engine.ebpf.policy.clauses import DIRECTIONS, Said, isolation, said_by
+from weft.engine.ebpf.policy.atoms import Atom, CidrAtom, Subject
+from weft.engine.ebpf.policy.clauses import DIRECTIONS, Said, isolation
 from weft.engine.ebpf.tables.heads import HEADS, HeadKey
 from weft.engine.ebpf.tables.policy_rules import POLICY_RULES, PolicyRuleValue
 from weft.engine.ebpf.tables.port_rules import PortRules
@@ -68,39 +69,25 @@ def _rows_of_subject(host_id: HostId, subject: Subject, view: View) -> Iterator[
                 heads[DIRECTIONS[denied], None].append(isolation(id))
         if group.denied:
             yield POLICY_RULES.row(id, PolicyRuleValue(id))
-        rules = tuple(view.by(SecurityRule, "group_id", id))
-        yield from _rules(rules)
-        cidrs = _say(rules, group, heads)
+        rules = view.by(SecurityRule, "group_id", id)
+        meanings = [meaning_of(rule, group.tenant_id) for rule in rules]
+        yield from (meaning.row for meaning in meanings)
+        cidrs = _say(meanings, heads)
         yield from _prefixes(host_id, group.tenant_id, cidrs, view)
     for (direction, atom), said in heads.items():
         yield HEADS.row(HeadKey(subject, direction, atom), tuple(sorted(said)))
 
 
-def _rules(rules: Iterable[SecurityRule]) -> Iterator[Row]:
-    for rule in rules:
-        value = PolicyRuleValue(
-            rule.id,
-            logs=rule.logs_per_s is not None,
-            keeps=rule.keeps_flows,
-            forgets=rule.is_stateless,
-        )
-        yield POLICY_RULES.row(rule.id, value)
-
-
-def _say(
-    rules: Iterable[SecurityRule], group: SecurityGroup, heads: _Heads
-) -> dict[CidrAtom, None]:
-    """Put what the rules say where it belongs. The prefixes that they name."""
+def _say(meanings: Iterable[Meaning], heads: _Heads) -> dict[CidrAtom, None]:
+    """Put what rules say where it belongs. The prefixes that they name."""
     cidrs: dict[CidrAtom, None] = {}
-    for rule in rules:
-        meant = meant_by(rule, group.tenant_id)
-        direction = DIRECTIONS.get(rule.direction)
-        if meant is None:
+    for meaning in meanings:
+        if meaning.meant is None:
             continue
-        if isinstance(meant.atom, CidrAtom):
-            cidrs[meant.atom] = None
-        if direction is not None:
-            heads[direction, meant.atom] += said_by(rule, meant.family)
+        if isinstance(meaning.meant.atom, CidrAtom):
+            cidrs[meaning.meant.atom] = None
+        if meaning.direction is not None:
+            heads[meaning.direction, meaning.meant.atom] += meaning.said
     return cidrs
 
 

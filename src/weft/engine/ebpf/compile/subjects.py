@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from weft.engine.ebpf.compile.meanings import meaning_of
 from weft.engine.ebpf.policy.atoms import (
     Atom,
     CidrAtom,
@@ -18,7 +19,6 @@ from weft.engine.ebpf.policy.atoms import (
     NetworkAtom,
     PortsAtom,
     Subject,
-    meant_by,
     sorted_atoms,
     subjects_of,
 )
@@ -148,7 +148,8 @@ def peers_of(group_id: GroupId, view: View) -> frozenset[Atom]:
     tenant_id = view.ask(tenant_of_group, group_id)
     if tenant_id is None:
         return frozenset()
-    meant = (meant_by(rule, tenant_id) for rule in view.by(SecurityRule, "group_id", group_id))
+    rules = view.by(SecurityRule, "group_id", group_id)
+    meant = (meaning_of(rule, tenant_id).meant for rule in rules)
     return frozenset(each.atom for each in meant if each is not None and each.atom is not None)
 
 

@@ -12,6 +12,7 @@ from weft.engine.ebpf.policy.clauses import Said
 from weft.engine.ebpf.policy.editions import HEADS, At, Edition, Editions, subject_rows
 from weft.engine.ebpf.policy.kinds import Kind
 from weft.engine.ebpf.policy.profile import Clause, Profile, word
+from weft.engine.ebpf.policy.profiles import Profiles
 from weft.engine.ebpf.policy.regions import Region, Regions
 from weft.engine.ebpf.policy.snapshot import Snapshot
 from weft.engine.ebpf.tables.heads import HEADS as TABLE
@@ -66,6 +67,7 @@ class HeadDriver:
         self._regions = Regions(open_map)
         self._editions = Editions(open_map, self._regions)
         self._contents: dict[_Said, bytes] = {}
+        self._profiles = Profiles(self._clause)
         self._gone: list[Subject | GoneSubject] = []
         """What goes when all tables are written."""
 
@@ -89,6 +91,7 @@ class HeadDriver:
         held.update(self._editions.resting_regions)
         contents = self._regions.read(held)
         self._forget_contents(desired.values())
+        self._profiles.forget()
         found: dict[Hashable, Hashable] = {}
         current: dict[int, Edition] = {}
         known = {self._names.number(Kind.SUBJECT, subject): subject for subject in wanted}
@@ -171,7 +174,7 @@ class HeadDriver:
                 if at in heads:
                     gone.append(heads.pop(at))
                 if said is not None:
-                    heads[at] = self._regions.hold(self._content(said))
+                    heads[at] = self._regions.hold(self._content(said, (number, at)))
                     held.append(heads[at])
             if heads:
                 self._editions.replace(number, heads, gone)
@@ -186,13 +189,15 @@ class HeadDriver:
         atom = 0 if key.atom is None else self._names.number(Kind.ATOM, key.atom)
         return At(key.direction, atom, isinstance(key.atom, CidrAtom))
 
-    def _content(self, said: _Said) -> bytes:
+    def _content(self, said: _Said, head: tuple[int, At] | None = None) -> bytes:
+        """`head`: which one is to say that from now on; None: it is only compared."""
         content = self._contents.get(said)
         if content is None:
-            content = b"".join(
-                layouts.Span(*span).encode()
-                for span in Profile(self._clause(each) for each in said).spans
-            )
+            if head is not None:
+                profile = self._profiles.of(head, said)
+            else:
+                profile = Profile(self._clause(each) for each in said)
+            content = b"".join(layouts.Span(*span).encode() for span in profile.spans)
             self._contents[said] = content
         return content
 
