@@ -390,8 +390,14 @@ class Beyond(NamedTuple):
         self.routed.put(route(PREFIX[self.version], *addresses))
 
 
+def plain(workload: Workload, **facts: object) -> Port:
+    """Without rules, so that no number of its rules is raised with what else becomes of it."""
+    return port(workload, groups=(), **facts)
+
+
 @pytest.fixture(params=[4, 6])
 def beyond(routed: Routed, request: pytest.FixtureRequest) -> Beyond:
+    routed.put(plain(DAN), plain(EVE))
     made = Beyond(routed, Way(ANN, BEYOND[request.param]), request.param)
     made.lead(DAN)
     return made
@@ -407,19 +413,19 @@ def test_the_next_hops_address_is_another_ports(beyond: Beyond) -> None:
     """What the route says is the same as before."""
     assert beyond.routed.stands(beyond.way).target == DAN.device
     spare = tuple(map(ip_address, ("10.2.0.77", "fd00:2::77")))
-    beyond.routed.put(port(DAN, addresses=spare), port(EVE, addresses=port(DAN).addresses))
+    beyond.routed.put(plain(DAN, addresses=spare), plain(EVE, addresses=port(DAN).addresses))
     assert beyond.routed.stands(beyond.way).target == EVE.device
 
 
 def test_the_next_hop_has_another_mac(beyond: Beyond) -> None:
     beyond.routed.stands(beyond.way)
-    beyond.routed.put(port(DAN, mac=MacAddress("02:00:00:00:77:77")))
+    beyond.routed.put(plain(DAN, mac=MacAddress("02:00:00:00:77:77")))
     assert beyond.routed.send(beyond.way).packet[:6] == bytes.fromhex("020000007777")
 
 
 def test_the_next_hop_is_on_another_host_now(beyond: Beyond) -> None:
     beyond.routed.stands(beyond.way)
-    beyond.routed.put(port(DAN, host_id=port(IDA).host_id))
+    beyond.routed.put(plain(DAN, host_id=port(IDA).host_id))
     assert beyond.routed.stands(beyond.way).target == "uplink"
 
 
