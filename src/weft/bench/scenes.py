@@ -25,7 +25,9 @@ from weft.bench.topology import Pair, Variant
 from weft.control.group_specs import GroupSpec
 from weft.control.router_specs import ConnectionSpec, RouterSpec
 from weft.control.specs import NetworkSpec, SubnetSpec
+from weft.errors import UnavailableError
 from weft.lab.host import Setting
+from weft.lab.processes import wait_until
 from weft.model.addresses import ip_network
 from weft.model.ids import HostId
 from weft.model.records import Port, Record
@@ -34,6 +36,7 @@ ROUTER = "middle"
 MEMBERS, MEMBERS_NETWORK = "group0", "network0"
 """As `LogicalCluster` calls them."""
 _ABSENT_HOSTS = 10
+_ANSWERS_WITHIN_S = 20.0
 _FIRST_PORT, _PORTS = 1024, 60000
 _FROM_MEMBERS = 4
 """One rule of so many names the group, the others each a prefix."""
@@ -126,7 +129,7 @@ class Scenes:
                 addresses.append(host.attach(end, name, role, groups=groups).addresses[0])
                 stack.callback(host.detach, end, name)
                 ends.append(end)
-            ends[0].run(["ping", "-c", "1", "-W", "1", "-i", "0.2", "-w", "20", addresses[1]])
+            _await_answer(ends[0], addresses[1])
             pids = [host.pid for host in self._cluster.hosts]
             programs = stack.enter_context(of_weft(pids, roles))
             yield Pair(ends[0], ends[1], addresses[1], programs)
@@ -144,6 +147,19 @@ class Scenes:
             api.send(RouterInfo, "POST", "routers", ROUTER, "networks", body=connection)
         self._cluster.await_network(name)
         return name
+
+
+def _await_answer(end: Namespace, address: str) -> None:
+    """Until the way is in force on both hosts; ping gives up when it is told that there is none."""
+
+    def answers() -> bool:
+        try:
+            end.run(["ping", "-c", "1", "-W", "1", address])
+        except UnavailableError:
+            return False
+        return True
+
+    wait_until(f"{address} answers a ping", answers, _ANSWERS_WITHIN_S)
 
 
 @contextmanager
