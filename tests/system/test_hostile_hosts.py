@@ -105,7 +105,7 @@ def test_two_hosts_go_on_whatever_a_third_writes(world: World) -> None:
     names = {one.name for one in api(h2).get(NetworkList, "networks").networks}
     assert "foo" in names
     # What one writes reaches the other.
-    later = add_network(api(h1), "later", ("10.67.0.0/24",))
+    later = add_network(api(h1), "later", ("203.0.113.0/24",))
     until("h2 has the next network", lambda: "later" in _networks(h2))
     cluster.done(h2, "network", "rm", later.name)
     until("h1 has it no more", lambda: "later" not in _networks(h1))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from msgspec.structs import replace
 
 from tests.unit.advertising.test_advertised import FOO, HERE, HOST, IN_DOCKER, ONE, PORT
-from tests.unit.advertising.test_advertisements import opened, solicitation
+from tests.unit.advertising.test_advertisement_messages import opened, solicitation
 from tests.unit.multicast.test_snooper import FakeWire
 from weft.model.addresses import ip_address
 from weft.model.choices import Advertising

@@ -151,7 +151,7 @@ class FlowTable:
             ]
             keys = memoryview(batch.keys).cast("I")[:count]
             for key, flag in zip(keys.tolist(), flags.tolist()):
-                if flag & PortFlag.PORT_JUDGED:
+                if flag & _JUDGED:
                     yield first + key
 
     def _collect(self, keys: Sequence[bytes], work: CollectFlag) -> Iterator[Collected]:
@@ -169,6 +169,7 @@ def now() -> int:
     return syscall.run_program(_clock(), _FRAME).verdict
 
 
+_JUDGED = PortFlag.PORT_JUDGED.value
 _PORT_WORDS = len(Port().encode()) // 4
 _PORT_FLAGS_AT = next(each.offset for each in STRUCTS["port"] if each.name == "flags") // 4
 _WORK_AT = 14
