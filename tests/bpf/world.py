@@ -287,16 +287,16 @@ _LARGE = {
     f"{name}_v1"
     for name in (
         *("port_rules", "generations", "current", "subjects", "spans", "identities"),
-        *("atom_sets", "rules"),
+        "atom_sets",
     )
 }
 _DEVICES = 256
 _FIRST = {
     "rule_counts_v1": 512,
+    "rules_v1": 4096,
     "ports_v2": _DEVICES,
     "counters_v2": _DEVICES,
     "flow_holds_v1": _DEVICES,
-    "tunnels_v2": _DEVICES,
 }
 """How many rows of large arrays tests use, from the beginning."""
 
