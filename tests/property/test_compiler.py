@@ -30,7 +30,7 @@ def applied(rows: Tables, difference: RowChanges) -> Tables:
 
 
 @given(batches)
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_incremental_equals_a_compile_from_nothing(batches: list[list[Change]]) -> None:
     store = MemoryStore()
     compiler = Compiler(functions(HOSTS[0]), store)
