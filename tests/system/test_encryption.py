@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -306,6 +307,17 @@ def test_new_keys_break_no_connection(pair: Pair) -> None:
     file = Path(pair.one.settings.state_dir) / "cluster" / "wireguard.json"
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_hosts_do_not_wait_for_one_another_after_new_keys(pair: Pair) -> None:
+    """As they would, 5 s or several times that, if both began a handshake at one moment."""
+    pair.overlay.ask(True)
+    pair.a.reaches(pair.b)
+    for turn in range(6):
+        (pair.one, pair.two)[turn % 2].rotate()
+        begun_s = time.monotonic()
+        until(lambda: pair.a.pings(pair.b), "no session after new keys", 20)
+        assert time.monotonic() - begun_s < 4 * PATIENCE, turn
 
 
 def test_keys_that_are_old_are_replaced(overlay: EncryptedOverlay) -> None:

@@ -43,10 +43,11 @@ def peers(cluster: Cluster, me: Party, host: Party) -> Iterator[Row]:
 
 def known(cluster: Cluster, me: Party, host: Party, remote: IPAddress) -> Iterator[Row]:
     """Another host in the WireGuard device, and with the first one the device itself."""
-    if host.wireguard is None or not knows_key(cluster, me, host):
+    if me.wireguard is None or host.wireguard is None or not knows_key(cluster, me, host):
         return
     yield from _device(me)
-    value = WireGuardPeerValue(wireguard_address(host.id), remote, host.wireguard.port)
+    address, own_key = wireguard_address(host.id), me.wireguard.public_key
+    value = WireGuardPeerValue(address, remote, host.wireguard.port, own_key)
     yield WIREGUARD_PEERS.row(host.wireguard.public_key, value)
 
 

@@ -28,9 +28,15 @@ class WireGuardPeerValue(NamedTuple):
     endpoint: IPAddress
     """On the underlay."""
     port: int
+    own_key: str
+    """This host's public key, base64: sessions are of a pair of keys, and end when either changes.
+    Empty, which no row ever wants: the device has none that is known."""
 
 
 WIREGUARD: Table[str, WireGuardValue] = Table("wireguard", Rank.ENCRYPTION)
 """``weftwg`` -> the device."""
-WIREGUARD_PEERS: Table[str, WireGuardPeerValue] = Table("wireguard_peers", Rank.ENCRYPTION_PEERS)
-"""Public key of another host -> the host."""
+WIREGUARD_PEERS: Table[str, WireGuardPeerValue] = Table(
+    "wireguard_peers", Rank.ENCRYPTION_PEERS, are_deletes_last=True
+)
+"""Public key of another host -> the host. A new key comes with the going of the former one, so that
+it is seen to be the same host."""
