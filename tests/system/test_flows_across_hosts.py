@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.system.cluster import Cluster, api, has
+from tests.system.followed_flows import followed
 from tests.system.tcp import Connection, call, serve
 from tests.system.workload import Workload, add_network, until
 
@@ -90,3 +91,27 @@ def test_what_is_rejected_elsewhere_is_refused_and_shown(
     for flow in denied:
         assert flow["denied_by"] == "ingress"
         assert flow["ingress_rule"]["text"] == "reject ingress tcp 81 from any"
+
+
+def test_who_follows_all_hosts_is_told_of_each_connection_once(
+    ends: tuple[Workload, Workload], joined: Cluster
+) -> None:
+    """By the third host, which has seen none of it."""
+    server, client = ends
+    port = client.ports[0].id
+    with followed(joined.hosts[2], "--all", "--port", port) as lines:
+
+        def told(event: str) -> list[dict[str, Any]]:
+            flows = [line["flow"] for line in list(lines) if line["event"] == event]
+            return [flow for flow in flows if flow["destination"]["address"] == server.address6]
+
+        until(
+            "it is told of one that began, which was made after it began to follow",
+            lambda: call(client, server.address6, 80) == "answered" and bool(told("began")),
+        )
+        assert call(client, server.address6, 81) == "refused"
+        until("it is told of what was denied", lambda: bool(told("denied")))
+        assert told("denied")[0]["ingress_rule"]["text"] == "reject ingress tcp 81 from any"
+        until("it is told that one ended", lambda: bool(told("ended")), timeout_s=60)
+        began = [flow["source"]["port"] for flow in told("began") if flow["verdict"] == "allowed"]
+        assert len(began) == len(set(began))

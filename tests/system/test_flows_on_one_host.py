@@ -5,22 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from tests.system.followed_flows import followed
 from tests.system.tcp import Connection, call, serve
 from tests.system.workload import PATIENCE, NewWorkload, Weft, Workload, until
 from weft.api.client import Client
 from weft.api.schema import NetworkInfo
-from weft.lab.host import LabHost, weft_command
+from weft.lab.host import LabHost
 
 pytestmark = pytest.mark.root
 _FLOOD = """
@@ -68,25 +66,6 @@ def client(server: Workload, network: NetworkInfo, new_workload: NewWorkload) ->
 def flows(weft: Weft, *options: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(weft("flows", "--json", *options))["flows"]
     return found
-
-
-@contextmanager
-def followed(host: LabHost) -> Iterator[list[dict[str, Any]]]:
-    """Lines of ``weft flows --follow``, more of them as they come."""
-    words = [*host.enter, *weft_command(), "flows", "--follow", "--json"]
-    child = subprocess.Popen(words, env=host.environment, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    lines: list[dict[str, Any]] = []
-    output = child.stdout
-    reader = threading.Thread(target=lambda: lines.extend(map(json.loads, output)))
-    reader.start()
-    try:
-        yield lines
-    finally:
-        child.terminate()
-        child.wait()
-        reader.join()
-        output.close()
 
 
 def metrics(host: LabHost) -> str:

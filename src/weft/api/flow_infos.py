@@ -16,7 +16,7 @@ from weft.model.addresses import IPAddress
 from weft.model.ids import HostId, NetworkId
 from weft.model.records import Network, SecurityGroup, SecurityRule
 from weft.model.records.security import ICMP, ICMPV6, SCTP, TCP, UDP, WITH_PORTS
-from weft.observers.flows.seen import FlowSeen
+from weft.observers.flows.seen import FlowsAsked, FlowSeen
 from weft.semantics.far_ends import NOBODY, FarEnd, ends_of
 from weft.semantics.networks import full_name
 from weft.semantics.tenants import full_group_name
@@ -26,7 +26,7 @@ APART_S = 10.0
 """What two hosts have seen further apart is not one connection: workloads use ports again. The
 hosts' clocks, and when each of them looked, make less of a difference."""
 _Ends = tuple[FarEnd, FarEnd]
-_Name = tuple[object, ...]
+Name = tuple[object, ...]
 
 
 class FlowWords:
@@ -110,12 +110,32 @@ class FlowWords:
         return self._rules[id]
 
 
+class Wanted:
+    """Which of those are wanted that a host has told: it knows addresses, and where a router leads
+    one of them may be on another network than the one that is asked for."""
+
+    def __init__(self, asked: FlowsAsked) -> None:
+        self._networks = frozenset(asked.network_ids)
+        self._addresses = frozenset(str(address) for address in asked.addresses)
+
+    def has(self, info: FlowInfo) -> bool:
+        """Whether it is."""
+        networks, addresses = self._networks, self._addresses
+        if not networks or (info.network_id in networks and not addresses):
+            return True
+        return any(
+            (end.network_id or info.network_id) in networks
+            and (not addresses or end.address in addresses)
+            for end in (info.source, info.destination)
+        )
+
+
 def joined(infos: Iterable[FlowInfo]) -> list[FlowInfo]:
     """Those that began last first. What two hosts have seen of one connection is one, and so is
     what a host denies again and again."""
-    found: defaultdict[_Name, list[FlowInfo]] = defaultdict(list)
+    found: defaultdict[Name, list[FlowInfo]] = defaultdict(list)
     for info in sorted(infos, key=lambda one: one.began_s):
-        known = found[_name(info)]
+        known = found[name_of(info)]
         for at, one in enumerate(known):
             if _are_one(one, info):
                 known[at] = _joined(one, info)
@@ -125,7 +145,7 @@ def joined(infos: Iterable[FlowInfo]) -> list[FlowInfo]:
     return sorted((one for known in found.values() for one in known), key=lambda one: -one.began_s)
 
 
-def _name(info: FlowInfo) -> _Name:
+def name_of(info: FlowInfo) -> Name:
     """All hosts have the same for the same connection, wherever routers led it."""
     ends = ((one.network_id, one.address, one.port) for one in (info.source, info.destination))
     return info.network_id, info.protocol, info.icmp_type, info.icmp_code, *ends

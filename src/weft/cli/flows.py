@@ -68,12 +68,13 @@ def flows(
       weft flows --port web --since 5m
       weft flows --verdict denied --all
       weft flows --follow
+      weft flows --follow --all --verdict denied
     """
     query = {"port": port, "network": network, "verdict": verdict}
     if follow:
-        if host or is_all or since is not None:
-            raise click.UsageError("--follow tells of this host, from now on")
-        _follow(query, as_json)
+        if since is not None:
+            raise click.UsageError("--follow tells of what comes from now on; leave out --since")
+        _follow({**query, "host": host, "all": "true" if is_all else None}, as_json)
         return
     with progress("asking the other hosts" if is_all or host else "reading connections"):
         answer = connect().get(

@@ -73,10 +73,14 @@ def fullness_lines(table: FlowTableInfo) -> list[str]:
 
 def line_text(line: FlowLine, width: int) -> str:
     """What those who follow are told of one event: one line, or more where that does not fit."""
-    if line.flow is None:
-        return f"{time.strftime('%H:%M:%S')} missed {line.missed} connections: there are too many"
     flow = line.flow
-    at_s = flow.ended_s if line.event == "ended" and flow.ended_s is not None else flow.began_s
+    if flow is None:
+        at = time.strftime("%H:%M:%S")
+        if line.unanswered is None:
+            return f"{at} missed {line.missed} connections: there are too many"
+        silent = f"{at} without host {line.unanswered.host}: {line.unanswered.reason}"
+        return "\n".join(_folded(silent, width, 16))
+    at_s = {"ended": flow.ended_s, "denied": flow.seen_s}.get(line.event) or flow.began_s
     at = time.strftime("%H:%M:%S", time.localtime(at_s))
     head = f"{at} {line.event:<6} {what(flow)} {ends_text(flow)}"
     if line.event == "ended":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tests.lines import lines_of
+from tests.lines import Reader, lines_of
 from tests.unit.conftest import Weftd
 from weft.api.schema import FlowList, NetworkInfo, PortInfo, PortRequest
 from weft.cluster.inquiry import Answer, UnansweredError, Why
@@ -215,3 +216,52 @@ def test_who_watches_is_told_what_comes_and_goes(weftd: Weftd, flow: FlowSeen) -
     while weftd.flows.followers:
         assert time.monotonic() < end_s, "a client that has gone is still followed up"
         time.sleep(0.01)
+
+
+def test_who_watches_all_hosts_is_told_once_of_what_two_have_seen(
+    weftd: Weftd, flow: FlowSeen
+) -> None:
+    weftd.run(lambda: weftd.store.write([Put(Host(id=FAR, name="far"))]))
+    now_s = time.time()
+    flow = replace(flow, began_s=now_s, seen_s=now_s)
+    older = replace(flow, source_port=4001, began_s=now_s - 100)
+    weftd.flows.seen = [flow]
+    weftd.others.answers[FAR] = Answer([replace(flow, began_s=now_s + 0.3)], is_whole=True)
+
+    async def look() -> None:
+        weftd.flows.followers.tell(News([], [], 0))
+
+    def told_next(lines: Reader) -> dict[str, Any]:
+        weftd.run(look)
+        return lines.line()
+
+    with lines_of(weftd.settings.api_socket, "/v1/flows/watch?all=true") as lines:
+        began = told_next(lines)
+        assert (began["event"], began["flow"]["hosts"]) == ("began", ["far", "h1"])
+        asked = weftd.flows.asked[-1]
+        assert asked.changed_s is not None
+        assert asked.since_s is None
+        ended = replace(older, ended_s=now_s + 0.5)
+        weftd.others.answers[FAR] = Answer([ended], is_whole=True)
+        assert [told_next(lines)["event"]] == ["ended"]
+        weftd.others.answers[FAR] = UnansweredError(Why.LATE, "no answer within 5 s")
+        silent = told_next(lines)
+        assert (silent["event"], silent["unanswered"]["host"]) == ("unanswered", "far")
+        denied = replace(flow, source_port=4002, denied_by=Denial.INGRESS, state=FlowWord.DENIED)
+        weftd.others.answers[FAR] = Answer([denied, ended], is_whole=True)
+        assert told_next(lines)["event"] == "denied"
+
+
+def test_who_watches_another_host_is_told_when_it_is_silent(weftd: Weftd, flow: FlowSeen) -> None:
+    weftd.run(lambda: weftd.store.write([Put(Host(id=FAR, name="far"))]))
+    weftd.others.answers[FAR] = UnansweredError(Why.LATE, "no answer within 5 s")
+
+    async def look() -> None:
+        weftd.flows.followers.tell(News([], [], 0))
+
+    with lines_of(weftd.settings.api_socket, "/v1/flows/watch?host=far") as lines:
+        weftd.run(look)
+        assert lines.line()["unanswered"]["host"] == "far"
+    assert weftd.flows.asked == []
+    with pytest.raises(InvalidError, match="not both"):
+        weftd.client.get(FlowList, "flows", "watch", query={"host": "far", "all": "true"})

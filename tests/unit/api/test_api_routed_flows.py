@@ -197,7 +197,9 @@ def follows(weftd: Weftd, query: dict[str, str], news: News) -> Iterator[list[di
 
     with lines_of(weftd.settings.api_socket, f"/v1/flows/watch?{words}") as stream:
         weftd.run(tell)
-        lines = list(iter(stream.line, {"event": "missed", "flow": None, "missed": 1}))
+        lines = list(
+            iter(stream.line, {"event": "missed", "flow": None, "missed": 1, "unanswered": None})
+        )
         yield lines
 
 

@@ -92,7 +92,6 @@ def test_times_as_people_say_them(
         ("--since", "soon"),
         ("--since", "-5m"),
         ("--verdict", "maybe"),
-        ("--follow", "--all"),
         ("--follow", "--since", "5m"),
     ],
 )

@@ -106,11 +106,14 @@ class FlowList(Answer, frozen=True, kw_only=True):
 class FlowLine(Answer, frozen=True, kw_only=True):
     """One line of what `GET /v1/flows/watch` answers."""
 
-    event: Literal["began", "denied", "ended", "missed"]
-    """``missed``: connections that nobody is told of, for there were too many."""
+    event: Literal["began", "denied", "ended", "missed", "unanswered"]
+    """``missed``: connections that nobody is told of, for there were too many. ``unanswered``: a
+    host has not told its own, and is asked again; what it then tells reaches back two minutes."""
     flow: FlowInfo | None = None
     missed: int = 0
     """How many, with ``missed``."""
+    unanswered: UnansweredInfo | None = None
+    """Which host, with ``unanswered``; it is named again when it has answered in between."""
 
 
 class FlowsQuery(Spec, frozen=True, kw_only=True):
@@ -132,8 +135,12 @@ class FlowsQuery(Spec, frozen=True, kw_only=True):
 
 
 class FlowsWatchQuery(Spec, frozen=True, kw_only=True):
-    """Says of which connections of this host to tell."""
+    """Says of which connections to tell."""
 
     port: str | None = None
     network: str | None = None
+    host: str | None = None
+    """As this host has seen them. null: the one that is asked."""
+    all: bool = False
+    """As all hosts have seen them, those of others some seconds later."""
     verdict: Literal["allowed", "denied"] | None = None

@@ -55,7 +55,8 @@ class Choice:
     def of_table(self, table: FlowTable, now: int, jiffies_per_s: int) -> Chosen:
         """Connections in the table, those that began last. now: the clock of the entries."""
         asked = self._asked
-        age = _CLOCK if asked.since_s is None else int(asked.since_s * jiffies_per_s)
+        age_s = asked.since_s if asked.changed_s is None else asked.changed_s
+        age = _CLOCK if age_s is None else int(age_s * jiffies_per_s)
         found = heapq.nsmallest(
             asked.most + 1,
             (
@@ -71,12 +72,16 @@ class Choice:
     @property
     def wants_ended(self) -> bool:
         """Whether those count that have ended, too."""
-        return self._asked.since_s is not None or self._asked.is_denied is True
+        asked = self._asked
+        is_timed = asked.since_s is not None or asked.changed_s is not None
+        return is_timed or asked.is_denied is True
 
     def is_wanted(self, flow: FlowSeen, now_s: float) -> bool:
         """Of one that is remembered."""
         asked = self._asked
         if asked.since_s is not None and flow.seen_s < now_s - asked.since_s:
+            return False
+        if asked.changed_s is not None and (flow.ended_s or now_s) < now_s - asked.changed_s:
             return False
         if asked.is_denied is not None and asked.is_denied is not (flow.denied_by is not None):
             return False
@@ -88,14 +93,15 @@ class Choice:
         columns = Columns.of(batch, is_ipv6)
         size, value_size = flow_table.KEY_SIZES[is_ipv6], flow_table.VALUE_SIZE
         is_denied, wants_ended = self._asked.is_denied, self.wants_ended
-        for at, (state, seen, generation) in enumerate(
-            zip(columns.state, columns.seen, columns.generation)
+        when = columns.seen if self._asked.changed_s is None else columns.created
+        for at, (state, since, generation) in enumerate(
+            zip(columns.state, when, columns.generation)
         ):
             if state & _ANSWERS or not (generation or wants_ended):
                 continue
             if is_denied is not None and is_denied is not bool(state & _DENIED):
                 continue
-            if most_age < (now - seen) & _CLOCK < _FUTURE:
+            if most_age < (now - since) & _CLOCK < _FUTURE:
                 continue
             key = bytes(batch.keys[at * size : (at + 1) * size])
             if self._packed and not self._has_address(key, is_ipv6):

@@ -83,6 +83,9 @@ class FlowsAsked(msgspec.Struct, frozen=True, array_like=True):
     just what is denied is asked for, all that is remembered of it."""
     most: Annotated[int, Meta(ge=1, le=MOST)] = 1000
     """So many, the ones that began last."""
+    changed_s: UnixSeconds | None = None
+    """That began, ended or were denied in the last so many seconds; `since_s` is then not asked.
+    None: whenever that was."""
 
 
 FLOWS: Inquiry[FlowsAsked, FlowSeen] = Inquiry("flows", FlowsAsked, FlowSeen)
