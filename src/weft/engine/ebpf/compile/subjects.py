@@ -24,7 +24,7 @@ from weft.engine.ebpf.policy.atoms import (
 )
 from weft.model.addresses import IPNetwork, contains
 from weft.model.choices import Direction
-from weft.model.ids import GroupId, HostId, PortId, TenantId, Vni
+from weft.model.ids import GroupId, HostId, NetworkId, PortId, TenantId, Vni
 from weft.model.records import Network, Place, Port, SecurityGroup, SecurityRule
 from weft.semantics.members import (
     Label,
@@ -126,15 +126,43 @@ def _subjects_at(place: Place, view: View) -> frozenset[Subject]:
 
 @question
 def subjects_on(host_id: HostId, view: View) -> frozenset[Subject]:
-    """The subjects with ports on a host. Linear in the networks there are."""
-    found: set[Subject] = set()
+    """The subjects with ports on a host."""
     if not view.ask(_has_groups, ""):
         return frozenset()
-    for network in view.list(Network):
-        place = Place(network.id, host_id)
+    buckets = (_Bucket(host_id, number) for number in range(_BUCKETS))
+    return frozenset().union(*(view.ask(_subjects_in, bucket) for bucket in buckets))
+
+
+class _Bucket(NamedTuple):
+    """Some of what there is of a kind on a host, so that when one comes few others are looked at
+    again."""
+
+    host_id: HostId
+    number: int
+
+
+@question
+def _subjects_in(bucket: _Bucket, view: View) -> frozenset[Subject]:
+    """The subjects with ports on some of the networks."""
+    found: set[Subject] = set()
+    for network_id in view.ask(_networks_in, bucket.number):
+        place = Place(network_id, bucket.host_id)
         if view.any(Port, "place", place):
             found |= view.ask(_subjects_at, place)
     return frozenset(found)
+
+
+@question
+def _networks_in(number: int, view: View) -> frozenset[NetworkId]:
+    return view.ask(_network_buckets, "").get(number, frozenset())
+
+
+@question
+def _network_buckets(_: str, view: View) -> Mapping[int, frozenset[NetworkId]]:
+    found: defaultdict[int, set[NetworkId]] = defaultdict(set)
+    for network in view.list(Network):
+        found[hash(network.id) % _BUCKETS].add(network.id)
+    return {number: frozenset(networks) for number, networks in found.items()}
 
 
 @question
@@ -157,13 +185,6 @@ def peers_of(group_id: GroupId, view: View) -> frozenset[Atom]:
 def _named_on(host_id: HostId, view: View) -> frozenset[Atom]:
     groups = {group for subject in view.ask(subjects_on, host_id) for group in subject}
     return frozenset(atom for group in groups for atom in view.ask(peers_of, group))
-
-
-class _Bucket(NamedTuple):
-    """Some of the atoms that rules on a host name."""
-
-    host_id: HostId
-    number: int
 
 
 @question
