@@ -41,7 +41,7 @@ class World:
 
     def passes(self, seconds: float) -> None:
         self.now_s += seconds
-        self.advertiser._wake.set()
+        self.advertiser._listening.wake()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):

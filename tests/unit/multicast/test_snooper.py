@@ -136,7 +136,7 @@ class World:
 
     def passes(self, seconds: float) -> None:
         self.now_s += seconds
-        self.snooper._wake.set()
+        self.snooper._listening.wake()
 
     async def until(self, claim: Callable[[], bool]) -> None:
         """Time passes in small steps until it holds."""

@@ -8,7 +8,6 @@ away nobody is told, and what was told holds on (`messages.ROUTER_LIFETIME_S`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from weft.errors import InvalidError, KernelError
+from weft.errors import InvalidError
 from weft.model.ids import HostId, PortId
 from weft.model.records import (
     Host,
@@ -30,7 +29,7 @@ from weft.model.records import (
 )
 from weft.observers.advertising import messages
 from weft.observers.advertising.turns import Turns
-from weft.observers.multicast.snooper import Wire
+from weft.observers.listening import Listening, Wire
 from weft.semantics.advertised import Advertised, advertised, is_advertised_to, workload_of
 from weft.store.interface import Changed, Store
 
@@ -42,7 +41,6 @@ _HEARD = 256
 """Solicitations that are read at one moment."""
 _REST_S = 0.1
 """After solicitations: others follow, and are read together."""
-_AGAIN_S = 1.0
 _BEARING = (Network, Subnet, Router, RouterPort, RouterRoute)
 log = structlog.get_logger()
 
@@ -75,8 +73,7 @@ class Advertiser:
         self._counts: Counter[str] = Counter()
         self._look_due_s = -math.inf
         self._looked_s = -math.inf
-        self._read_due_s = math.inf
-        self._wake = asyncio.Event()
+        self._listening = Listening(wire, monotonic, "solicitations", gather_s=_REST_S)
 
     def statistics(self) -> Mapping[str, int]:
         """``solicitations``, of them ``malformed``, and ``advertisements``, since weftd started."""
@@ -86,43 +83,22 @@ class Advertiser:
         """Until cancelled. Start it once the programs run."""
         end_watch = self._store.watch(self._on_records)
         try:
-            while True:
-                try:
-                    await self._listen()
-                except KernelError as error:
-                    log.warning("solicitations are not heard", reason=str(error))
-                    await asyncio.sleep(_AGAIN_S)
+            await self._listening.run(self._turn)
         finally:
             end_watch()
 
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._wire.open()
-        self._read_due_s = -math.inf
-        try:
-            while True:
-                self._wake.clear()
-                if self._now_s() >= self._look_due_s:
-                    await self._look()
-                if self._now_s() >= self._read_due_s:
-                    self._read(loop)
-                self._tell()
-                await self._sleep()
-        finally:
-            loop.remove_reader(self._wire.fileno())
-            self._wire.close()
-
-    async def _sleep(self) -> None:
-        due_s = min(self._look_due_s, self._read_due_s, self._turns.due_s())
-        delay_s = None if due_s == math.inf else max(0.0, due_s - self._now_s())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._wake.wait()
+    async def _turn(self) -> float:
+        if self._now_s() >= self._look_due_s:
+            await self._look()
+        if self._now_s() >= self._listening.read_due_s:
+            self._read()
+        self._tell()
+        return min(self._look_due_s, self._turns.due_s())
 
     def _on_records(self, changes: Sequence[Changed]) -> None:
         if any(self._bears(change) for change in changes):
             self._look_due_s = min(self._look_due_s, self._looked_s + _LOOK_S)
-            self._wake.set()
+            self._listening.wake()
 
     def _bears(self, change: Changed) -> bool:
         kind = change.key[0]
@@ -180,20 +156,14 @@ class Advertiser:
                 self._former[port] = former
             self._turns.renew(port, now_s)
 
-    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self) -> None:
         for _ in range(_HEARD):
             reported = self._wire.receive()
             if reported is None:
-                self._read_due_s = math.inf
-                loop.add_reader(self._wire.fileno(), self._readable, loop)
+                self._listening.rest(None)
                 return
             self._hear(reported.ifindex, reported.packet)
-        self._read_due_s = self._now_s() + _REST_S
-
-    def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.remove_reader(self._wire.fileno())
-        self._read_due_s = self._now_s() + _REST_S
-        self._wake.set()
+        self._listening.rest(_REST_S)
 
     def _hear(self, ifindex: int, packet: bytes) -> None:
         self._counts["solicitations"] += 1

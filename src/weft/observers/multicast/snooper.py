@@ -8,24 +8,22 @@ member.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
-from typing import Protocol
 
 import structlog
 
-from weft.errors import InvalidError, KernelError, WeftError
+from weft.errors import InvalidError, WeftError
 from weft.kernel.group_wire import Reported
 from weft.model.addresses import IPAddress
 from weft.model.choices import Multicasting
 from weft.model.ids import HostId, NetworkId, PortId
 from weft.model.multicast_groups import is_multicast_group
 from weft.model.records import MulticastMembership, Network, Port, Subnet
+from weft.observers.listening import AGAIN_S, Listening, Wire
 from weft.observers.multicast import messages
 from weft.observers.multicast.messages import Verb
 from weft.observers.multicast.pace import Pace
@@ -46,34 +44,8 @@ _REST_S = 0.05
 """After reports: others follow, and are read together."""
 _FIND_S = 0.1
 """Whom to ask is looked up as seldom as this while records change."""
-_AGAIN_S = 1.0
-"""Before a try after one that failed, and between two looks for ports that are late."""
 _COUNTED = ("reports", "malformed", "limited", "queries", "refused")
 log = structlog.get_logger()
-
-
-class Wire(Protocol):
-    """See `kernel.group_wire.GroupWire`."""
-
-    def open(self) -> None:
-        """Listen. KernelError: the device is not there."""
-        ...
-
-    def close(self) -> None:
-        """Neither listen nor send any more."""
-        ...
-
-    def fileno(self) -> int:
-        """Becomes readable when something was reported."""
-        ...
-
-    def receive(self) -> Reported | None:
-        """The next report; None: there is none now. KernelError: the device is gone."""
-        ...
-
-    def send(self, ifname: str, frame: bytes) -> bool:
-        """Send a frame out of a device; whether it went."""
-        ...
 
 
 class Snooper:
@@ -107,8 +79,7 @@ class Snooper:
         self._found_s = -math.inf
         self._expiry_s = math.inf
         self._waiting_reports = Waiting()
-        self._read_due_s = math.inf
-        self._wake = asyncio.Event()
+        self._listening = Listening(wire, monotonic, "reports of groups")
 
     def statistics(self) -> Mapping[str, int]:
         """See `Snooping.statistics`."""
@@ -120,47 +91,25 @@ class Snooper:
         end_watch = self._store.watch(self._on_records)
         self._find_due_s = -math.inf
         try:
-            while True:
-                try:
-                    await self._listen()
-                except KernelError as error:
-                    log.warning("reports of groups are not heard", reason=str(error))
-                    await asyncio.sleep(_AGAIN_S)
+            await self._listening.run(self._turn)
         finally:
             end_watch()
 
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._wire.open()
-        self._read_due_s = self._now_s()
-        try:
-            while True:
-                self._wake.clear()
-                now_s = self._now_s()
-                if now_s >= self._find_due_s:
-                    self._find(now_s)
-                if now_s >= self._read_due_s:
-                    self._read(now_s, loop)
-                self._query(now_s)
-                self._expire(now_s)
-                await self._publish(now_s)
-                await self._sleep()
-        finally:
-            loop.remove_reader(self._wire.fileno())
-            self._wire.close()
-
-    async def _sleep(self) -> None:
-        due_s = min(
+    async def _turn(self) -> float:
+        now_s = self._now_s()
+        if now_s >= self._find_due_s:
+            self._find(now_s)
+        if now_s >= self._listening.read_due_s:
+            self._read(now_s)
+        self._query(now_s)
+        self._expire(now_s)
+        await self._publish(now_s)
+        return min(
             self._find_due_s,
-            self._read_due_s,
             self._querier.due_s(),
             self._expiry_s,
             min(self._waiting.values(), default=math.inf),
         )
-        delay_s = None if due_s == math.inf else max(0.0, due_s - self._now_s())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._wake.wait()
 
     def _recall(self) -> None:
         """Take over the memberships from before weftd started; a port that still is a member will
@@ -177,7 +126,7 @@ class Snooper:
             kind = change.key[0]
             if kind in (Network, Subnet) or (kind is Port and self._is_own(change)):
                 self._find_due_s = min(self._find_due_s, self._found_s + _FIND_S)
-                self._wake.set()
+                self._listening.wake()
 
     def _is_own(self, change: Changed) -> bool:
         return any(isinstance(each, Port) and each.host_id == self._host_id for each in change)
@@ -212,16 +161,12 @@ class Snooper:
         found = [each.gateway for each in subnets if isinstance(each.gateway, IPv4Address)]
         return min(found, default=IPv4Address(0))
 
-    def _read(self, now_s: float, loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self, now_s: float) -> None:
         is_drained = self._hear_all()
         is_quiet = not self._waiting_reports
         while self._waiting_reports and self._now_s() - now_s <= _READ_S:
             self._hear(self._waiting_reports.take(), now_s)
-        if is_drained and is_quiet:
-            self._read_due_s = math.inf
-            loop.add_reader(self._wire.fileno(), self._readable, loop)
-        else:
-            self._read_due_s = now_s + _REST_S
+        self._listening.rest(None if is_drained and is_quiet else _REST_S)
 
     def _hear_all(self) -> bool:
         """Read the reports that have come until now, or as many as fit; whether these were all."""
@@ -231,11 +176,6 @@ class Snooper:
                 return True
             self._counts["limited"] += not self._waiting_reports.put(reported)
         return False
-
-    def _readable(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.remove_reader(self._wire.fileno())
-        self._read_due_s = -math.inf
-        self._wake.set()
 
     def _hear(self, reported: Reported, now_s: float) -> None:
         self._counts["reports"] += 1
@@ -288,7 +228,7 @@ class Snooper:
     def _expire(self, now_s: float) -> None:
         if now_s >= self._expiry_s:
             next_s = self._table.expire(now_s)
-            self._expiry_s = next_s if next_s == math.inf else max(next_s, now_s + _AGAIN_S)
+            self._expiry_s = next_s if next_s == math.inf else max(next_s, now_s + AGAIN_S)
 
     async def _publish(self, now_s: float) -> None:
         for port in self._table.changed:
@@ -308,7 +248,7 @@ class Snooper:
             await self._store.write(changes.values())
         except WeftError as error:
             log.warning("groups not published", reason=str(error))
-            self._waiting.update((port, now_s + _AGAIN_S) for port in changes)
+            self._waiting.update((port, now_s + AGAIN_S) for port in changes)
             return
         for port in changes:
             self._pace.told(port, now_s)
