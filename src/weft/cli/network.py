@@ -90,7 +90,7 @@ def inspect(name: str, as_json: bool) -> None:
 def _denied_text(one: NetworkInfo) -> str:
     """What gets nowhere unless a rule allows it, and what needs none all the same."""
     if not one.effective_denied:
-        return "nothing that a rule does not stop"
+        return "nothing"
     dns = ", but for queries to Weft's DNS" if is_dns_free(one) else ""
     return " and ".join(one.effective_denied) + dns
 

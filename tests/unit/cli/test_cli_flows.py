@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tests.unit.cli.conftest import Weft
 from tests.unit.conftest import Weftd
-from weft.api.schema import FlowEnd, FlowInfo, FlowLine, FlowRule
+from weft.api.schema import FlowEnd, FlowInfo, FlowLine, FlowRule, UnansweredInfo
 from weft.cli.flows_table import end_text, line_text
 from weft.model.records import Network
 from weft.observers.flows.interface import Table
@@ -195,3 +195,7 @@ def test_those_who_follow_read_one_line_or_two(weftd: Weftd, flow: FlowSeen) -> 
     ]
     over = line_text(FlowLine(event="ended", flow=replace(info, ended_s=120.0)), 160)
     assert over.endswith("sent 3 / 300 B, answered 2 / 200 B, after 10 s")
+    silent = UnansweredInfo(host="h2", host_id="b" * 16, reason="no answer within 5 s")
+    line = line_text(FlowLine(event="unanswered", unanswered=silent), 160)
+    assert line[9:] == "without host h2: no answer within 5 s"
+    assert "missed 7 connections" in line_text(FlowLine(event="missed", missed=7), 160)

@@ -1482,7 +1482,7 @@ _FLOW_KEY6 = struct.Struct("<16s16s2s2sIBB2x")
 
 
 class Flow(NamedTuple):
-    """struct flow: 120 bytes."""
+    """struct flow: 104 bytes."""
 
     generation: int = 0
     seen: int = 0
@@ -1511,7 +1511,6 @@ class Flow(NamedTuple):
     egress_rule: int = 0
     ingress_rule: int = 0
     created: int = 0
-    new_address: bytes = bytes(16)
     new_source_port_be: bytes = bytes(2)
     new_destination_port_be: bytes = bytes(2)
     limiter: int = 0
@@ -1527,7 +1526,7 @@ class Flow(NamedTuple):
         return cls._make(_FLOW.unpack(raw))
 
 
-_FLOW = struct.Struct("<IIQQHBBI6s6s6s6sIHHHHHHH2sIB1xHIII16s2s2sHH")
+_FLOW = struct.Struct("<IIQQHBBI6s6s6s6sIHHHHHHH2sIB1xHIII2s2sHH")
 
 
 class FlowHold(NamedTuple):
@@ -1802,7 +1801,7 @@ SIZES: dict[str, int] = {
     "rule_count": 16,
     "flow_key4": 20,
     "flow_key6": 44,
-    "flow": 120,
+    "flow": 104,
     "flow_hold": 8,
     "fragment_key": 44,
     "fragment": 8,
@@ -2109,11 +2108,10 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
         Member("egress_rule", 84, 4),
         Member("ingress_rule", 88, 4),
         Member("created", 92, 4),
-        Member("new_address", 96, 16),
-        Member("new_source_port_be", 112, 2),
-        Member("new_destination_port_be", 114, 2),
-        Member("limiter", 116, 2),
-        Member("owner", 118, 2),
+        Member("new_source_port_be", 96, 2),
+        Member("new_destination_port_be", 98, 2),
+        Member("limiter", 100, 2),
+        Member("owner", 102, 2),
     ),
     "flow_hold": (
         Member("entries", 0, 4),
