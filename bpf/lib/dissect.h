@@ -14,8 +14,9 @@
 #include "spoof.h"
 #include "tcp.h"
 
-#define L4_SIZE	   8 /* of what is read of any protocol */
-#define IPV4_ID_AT (ETH_HLEN + offsetof(struct iphdr, id))
+#define L4_SIZE	       8 /* of what is read of any protocol */
+#define IPV4_ID_AT     (ETH_HLEN + offsetof(struct iphdr, id))
+#define IPV4_OFFSET_AT (ETH_HLEN + offsetof(struct iphdr, frag_off))
 
 /* ICMP types that are questions or answers. */
 #define ECHO4		 8
@@ -116,6 +117,24 @@ static __always_inline bool read_identity(struct __sk_buff *skb, const struct in
 	return !bpf_skb_load_bytes(skb, at, identity, sizeof(*identity));
 }
 
+/* Whether a later fragment would lie over the header that the first one has shown (RFC 3128). What flow
+ * a packet of TCP is of, and whether it begins one, is read there. */
+static __always_inline bool hides_header(struct __sk_buff *skb, const struct inquiry *inquiry)
+{
+	__u32 at =
+		inquiry->is_ipv4 ? IPV4_OFFSET_AT : inquiry->l4 - sizeof(__be32) - sizeof(__be16);
+	__be16 field;
+	__u32 offset;
+
+	if (inquiry->protocol != IPPROTO_TCP)
+		return false;
+	if (bpf_skb_load_bytes(skb, at, &field, sizeof(field)))
+		return true;
+	/* In words of 8 bytes: the low bits of IPv4's field, the high ones of IPv6's. */
+	offset = inquiry->is_ipv4 ? bpf_ntohs(field) & 0x1fff : bpf_ntohs(field) >> 3;
+	return offset * 8 < sizeof(struct tcphdr);
+}
+
 /* The first piece says its ports for those that follow, which are given them. The reason why not, or
  * DROP_NONE. */
 __cold_stage int dissect_fragment(struct __sk_buff *skb)
@@ -140,6 +159,8 @@ __cold_stage int dissect_fragment(struct __sk_buff *skb)
 		bpf_map_update_elem(&fragments_v1, &key, &ports, BPF_ANY);
 		return DROP_NONE;
 	}
+	if (hides_header(skb, inquiry))
+		return DROP_MALFORMED;
 	known = bpf_map_lookup_elem(&fragments_v1, &key);
 	if (!known)
 		return DROP_FRAGMENT_LOST;

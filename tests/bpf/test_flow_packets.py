@@ -116,6 +116,30 @@ def test_fragments_go_where_their_first_one_went(judged: Judged, version: int) -
     assert [sent(judged, ANN, each) for each in (first, second, third)] == [DENIED] * 3
 
 
+@pytest.mark.parametrize("offset", [8, 16, 24])
+@pytest.mark.parametrize("version", [4, 6])
+def test_no_fragment_lies_over_the_header_of_tcp(judged: Judged, version: int, offset: int) -> None:
+    """RFC 3128: what the first one has shown, a later one might say otherwise."""
+    judged.judge(BOB, [1])
+    judged.apply(Rule(5, 1, INGRESS, None, ALLOW, HTTP))
+    ends = (ANN.ipv4, BOB.ipv4) if version == 4 else (ANN.ipv6, BOB.ipv6)
+    syn = wire.tcp(*ends, (4000, 80), flags=SYN)
+    frames = []
+    for at, part in ((0, syn + bytes(4)), (offset, bytes(32))):
+        more = at == 0
+        if version == 4:
+            field = at // 8 | (0x2000 if more else 0)
+            packet = wire.ipv4(*ends, wire.TCP, part, fragment=field, identity=9)
+        else:
+            header = struct.pack(">BBHI", wire.TCP, 0, at | more, 9)
+            packet = wire.ipv6(*ends, wire.FRAGMENT, header + part)
+        kind = wire.IPV4 if version == 4 else wire.IPV6
+        frames.append(wire.ether(BOB.mac, ANN.mac, kind, packet))
+    first, second = frames
+    assert sent(judged, ANN, first) == (BOB.device, "")
+    assert sent(judged, ANN, second) == ((BOB.device, "") if offset == 24 else ("", "malformed"))
+
+
 def test_fragments_behind_which_more_headers_follow(judged: Judged) -> None:
     judged.judge(BOB, [1])
     judged.apply(Rule(5, 1, INGRESS, None, ALLOW, DNS))
