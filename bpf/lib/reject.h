@@ -20,6 +20,7 @@
 #define ICMPV6_PROHIBITED 1
 #define CHECKSUM_AT	  offsetof(struct tcphdr, check)
 #define MAX_PADDING	  1024
+#define PADDED		  1
 
 /* As they lie in `told` of the inquiry. */
 struct reset4 {
@@ -160,18 +161,35 @@ static __always_inline int store_reset(struct __sk_buff *skb, struct inquiry *in
 	return bpf_l4_csum_replace(skb, l4 + CHECKSUM_AT, 0, missing, 0);
 }
 
-/* A frame that is to be written anew gets its length; 0: it has. The kernel refuses it for a packet that
- * another host under this very kernel has packed, for that still counts as packed: then what is too much
- * stays behind it as padding, and what lacks comes in behind the MACs. */
-static __always_inline int set_length(struct __sk_buff *skb, __u32 length)
-{
-	__s32 more = length - skb->len;
+static const __u8 nothing[32];
 
+/* What is behind the frame that is to be written becomes zero, and so counts for nothing in a checksum
+ * that runs on to the end. What is before it may, too: a frame is longer than `nothing`. */
+static __always_inline int clear_padding(struct __sk_buff *skb, __u32 at)
+{
+	for (__u32 i = 0; i < MAX_PADDING / sizeof(nothing) && at < skb->len; i++) {
+		if (at > skb->len - sizeof(nothing))
+			at = skb->len - sizeof(nothing);
+		if (bpf_skb_store_bytes(skb, at, nothing, sizeof(nothing), BPF_F_RECOMPUTE_CSUM))
+			return -1;
+		at += sizeof(nothing);
+	}
+	return 0;
+}
+
+/* A frame that is to be written anew gets its length: 0, or PADDED, or it cannot be. The kernel refuses to
+ * cut a packet that another host under this very kernel has packed, for that still counts as packed: then
+ * `room` comes in behind the MACs, for what is written before the old packet, and what is too much stays
+ * behind the new one as padding. */
+static __always_inline int set_length(struct __sk_buff *skb, __u32 length, __u32 room)
+{
 	if (!bpf_skb_change_tail(skb, length, 0))
 		return 0;
-	if (more > 0)
-		return bpf_skb_adjust_room(skb, more, BPF_ADJ_ROOM_MAC, 0);
-	return more < -MAX_PADDING ? -1 : 0;
+	if (skb->len + room < length || skb->len + room > length + MAX_PADDING)
+		return -1;
+	if (room && bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0))
+		return -1;
+	return clear_padding(skb, length) ? -1 : PADDED;
 }
 
 /* 0: the packet is the reset now. With options or extension headers it is told nothing: where the kernel
@@ -188,7 +206,7 @@ __cold_stage int make_reset(struct __sk_buff *skb)
 		return -1;
 	l4 = ETH_HLEN + (inquiry->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	if (inquiry->l4 != l4 || bpf_skb_load_bytes(skb, l4, inquiry->quoted, size) ||
-	    set_length(skb, l4 + size))
+	    set_length(skb, l4 + size, 0) < 0)
 		return -1;
 	begin_told(inquiry, &inquiry->destination_mac);
 	if (inquiry->is_ipv4) {
@@ -239,6 +257,25 @@ static __always_inline __u32 read_quote(struct __sk_buff *skb, struct inquiry *i
 	return size;
 }
 
+/* The checksum of a datagram may have been left to whoever sends it. Who sends the quoted one sums it up
+ * from its ports to the end, and writes what comes out where its checksum is: what is put there is such
+ * that the same comes out, or the checksum of ICMP would hold no more. Twice it and all else are zero. */
+static __always_inline void settle_checksum(struct inquiry *inquiry, __u32 size)
+{
+	__u16 *words;
+	__u32 sum;
+
+	if (inquiry->protocol != IPPROTO_UDP || size != inquiry->l4 + L4_SIZE - ETH_HLEN)
+		return;
+	asm volatile("" : "+r"(size));
+	if (size < L4_SIZE || size > sizeof(inquiry->told_quote))
+		return;
+	words = (void *)inquiry->told_quote + size - L4_SIZE;
+	sum = words[0] + words[1] + words[2];
+	sum = ~((sum & 0xffff) + (sum >> 16)) & 0xffff;
+	words[3] = sum >> 1 | sum << 15;
+}
+
 __cold_stage int make_prohibited4(struct __sk_buff *skb)
 {
 	struct inquiry *inquiry = inquiry_of(skb);
@@ -246,14 +283,19 @@ __cold_stage int make_prohibited4(struct __sk_buff *skb)
 	struct address from;
 	__u32 room, size;
 	__s64 sum;
+	int length;
 
 	if (!inquiry)
 		return -1;
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct iphdr) + sizeof(told->icmp);
-	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote) ||
-	    set_length(skb, ETH_HLEN + room + size))
+	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote))
 		return -1;
+	length = set_length(skb, ETH_HLEN + room + size, room);
+	if (length < 0)
+		return -1;
+	if (length == PADDED)
+		settle_checksum(inquiry, size);
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
 	told = (void *)inquiry->told;
@@ -276,14 +318,19 @@ __cold_stage int make_prohibited6(struct __sk_buff *skb)
 	struct address from;
 	__u32 room, size;
 	__s64 sum;
+	int length;
 
 	if (!inquiry)
 		return -1;
 	size = read_quote(skb, inquiry);
 	room = sizeof(struct ipv6hdr) + sizeof(told->icmp);
-	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote) ||
-	    set_length(skb, ETH_HLEN + room + size))
+	if (size < sizeof(__u32) || size > sizeof(inquiry->told_quote))
 		return -1;
+	length = set_length(skb, ETH_HLEN + room + size, room);
+	if (length < 0)
+		return -1;
+	if (length == PADDED)
+		settle_checksum(inquiry, size);
 	find_teller(inquiry, &from);
 	begin_told(inquiry, &gateway_mac);
 	told = (void *)inquiry->told;

@@ -296,6 +296,14 @@ class Fabric:
             for place, inside in zip(host.places, host.insides)
         }
 
+    def use_device(self, *, is_device: bool) -> None:
+        """Which way all hosts encapsulate what goes along the first link of each."""
+        flag = TunnelFlag.TUNNEL_DEVICE if is_device else 0
+        for host in self.hosts.values():
+            link = host.links[0]
+            mtu = mtu_of(self.version)
+            host.set_tunnel(link.far, link, self.version, mtu, add_flags=int(flag))
+
     def at(self, place: Place, command: str, *, check: bool = True) -> str:
         return self.insides[place].run(command, check=check)
 

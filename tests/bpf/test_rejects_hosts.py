@@ -28,6 +28,13 @@ def fabric(
         yield fabric
 
 
+@pytest.fixture(params=[False, True], ids=["pushed", "by the device"])
+def way(request: pytest.FixtureRequest, fabric: Fabric) -> Iterator[None]:
+    fabric.use_device(is_device=request.param)
+    yield
+    fabric.use_device(is_device=False)
+
+
 def close(host: WireHost) -> None:
     """Bob rejects whatever comes."""
     model = Model()
@@ -63,7 +70,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("sender", [ANN, AVA], ids=["switched", "routed"])
 def test_a_program_on_another_host_is_told(
-    fabric: Fabric, script: Path, sender: Place, family: int, kind: str
+    fabric: Fabric, way: None, script: Path, sender: Place, family: int, kind: str
 ) -> None:
     said = fabric.at(sender, f"python3 {script} {family} {kind} {BOB.address(family)}")
     dropped = {number: host.drops() for number, host in fabric.hosts.items()}

@@ -29,19 +29,11 @@ def fabric(
         yield fabric
 
 
-def use_device(fabric: Fabric, *, is_device: bool) -> None:
-    """Which way both hosts encapsulate."""
-    flag = TunnelFlag.TUNNEL_DEVICE if is_device else 0
-    for host in fabric.hosts.values():
-        link = host.links[0]
-        host.set_tunnel(link.far, link, fabric.version, mtu_of(fabric.version), add_flags=int(flag))
-
-
 @pytest.fixture(params=[False, True], ids=["pushed", "by the device"])
 def way(request: pytest.FixtureRequest, fabric: Fabric) -> Iterator[str]:
-    use_device(fabric, is_device=request.param)
+    fabric.use_device(is_device=request.param)
     yield request.node.callspec.id
-    use_device(fabric, is_device=False)
+    fabric.use_device(is_device=False)
 
 
 @FAMILIES
@@ -221,7 +213,7 @@ def test_way_that_carries_less_than_the_network(fabric: Fabric, way: str, family
         stream(fabric, ANN, BOB, family)
         assert fabric.pings(ANN, BOB.address(family), "-s 1350")
     finally:
-        use_device(fabric, is_device=is_device)
+        fabric.use_device(is_device=is_device)
         forget_mtu(fabric)
 
 
