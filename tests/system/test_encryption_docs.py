@@ -62,7 +62,7 @@ def plug(lab: Lab, host: str, name: str) -> str:
 
 def ping(lab: Lab, host: str, name: str, address: str) -> None:
     """It answers."""
-    inside = ("nsenter", f"--net=/run/netns/{name}", "ping", "-n", "-c", "2", "-w", "15")
+    inside = ("nsenter", f"--net=/run/netns/{name}", "ping", "-n", "-c", "1", "-w", "15")
     run(lab, host, *inside, address)
 
 

@@ -22,7 +22,9 @@ from weft.observers.flows.seen import MOST, FlowsAsked, FlowSeen
 BACK_S = 2.0
 """Answers reach back so much further than to when the last ones were asked for."""
 SHARE = 0.1
-"""Of the time, at most, hosts are being asked."""
+"""Of the time, at most, hosts are being asked: to look takes them work."""
+MOST_REST_S = 2.0
+"""But rest is no longer than this, for it may be that one has not answered at all."""
 
 
 class WatchedHere:
@@ -105,7 +107,7 @@ class WatchedElsewhere:
             lines, is_whole = await self._round(back_s)
             if is_whole:
                 whole_s = began_s
-            rest_s = (time.monotonic() - began_s) * (1 / SHARE - 1)
+            rest_s = min((time.monotonic() - began_s) * (1 / SHARE - 1), MOST_REST_S)
             for line in lines:
                 yield line
 
