@@ -14,7 +14,7 @@ import weft
 ROOT = Path(weft.__file__).parent
 
 LAYERS = (
-    {"errors", "cancellation", "printable"},
+    {"errors", "cancellation", "printable", "readiness"},
     {"disk", "model"},
     {"config"},
     {"ipam", "store", "kernel", "logs"},

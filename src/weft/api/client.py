@@ -19,6 +19,7 @@ from weft.api.errors import ErrorBody, from_body
 from weft.errors import UnavailableError, WeftError
 from weft.model.codec import encode
 from weft.printable import printable_values
+from weft.readiness import ready
 
 T = TypeVar("T")
 Query = Mapping[str, str | Sequence[str] | None]
@@ -122,15 +123,15 @@ class Client:
 
     def _error(self, status: int, answer: bytes) -> WeftError:
         try:
-            return from_body(msgspec.json.decode(answer, type=ErrorBody))
+            return from_body(msgspec.json.decode(answer, type=ready(ErrorBody)))
         except msgspec.MsgspecError:
             return WeftError(f"socket {self._path}: answer {status} that is none of weftd's")
 
     def _decode(self, answer: bytes, wanted: type[T]) -> T:
         try:
             if self._is_for_people:
-                return msgspec.convert(printable_values(msgspec.json.decode(answer)), wanted)
-            return msgspec.json.decode(answer, type=wanted)
+                return msgspec.convert(printable_values(msgspec.json.decode(answer)), ready(wanted))
+            return msgspec.json.decode(answer, type=ready(wanted))
         except msgspec.MsgspecError as error:
             raise WeftError(
                 f"weftd's answer does not fit this weft ({error}); are both of one version?"

@@ -16,6 +16,7 @@ import msgspec
 from weft.control.specs import Spec
 from weft.errors import InvalidError
 from weft.model.codec import decode_hook
+from weft.readiness import ready
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=Spec)
@@ -31,7 +32,7 @@ _MISSING = re.compile(r"^Object missing required field `(?P<field>.*)`$", re.DOT
 def decode_body(data: bytes, wanted: type[T]) -> T:
     """A request's body; none at all counts as ``{}``. InvalidError says what does not fit."""
     try:
-        return msgspec.json.decode(data or b"{}", type=wanted, dec_hook=decode_hook)
+        return msgspec.json.decode(data or b"{}", type=ready(wanted), dec_hook=decode_hook)
     except msgspec.ValidationError as error:
         raise InvalidError(f"request body: {_sentence(str(error), wanted)}") from error
     except msgspec.DecodeError as error:
@@ -58,7 +59,7 @@ def decode_query(pairs: Iterable[tuple[str, str]], wanted: type[Q]) -> Q:
 
 def _convert_query(values: Mapping[str, object], wanted: type[Q]) -> Q:
     try:
-        return msgspec.convert(values, wanted, dec_hook=decode_hook, strict=False)
+        return msgspec.convert(values, ready(wanted), dec_hook=decode_hook, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidError(f"query: {_sentence(str(error), wanted)}") from error
 

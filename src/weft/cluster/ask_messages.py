@@ -23,6 +23,7 @@ from msgspec import Meta, Raw
 from weft.cluster.greeting import Number, Text
 from weft.errors import InvalidError
 from weft.model.codec import decode_hook, encode_hook
+from weft.readiness import ready
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ def encode_body(request: object) -> bytes:
 def decode_body(data: bytes, type: type[T]) -> T:
     """A request, or the items of a piece."""
     try:
-        return msgspec.msgpack.decode(data, type=type, dec_hook=decode_hook)
+        return msgspec.msgpack.decode(data, type=ready(type), dec_hook=decode_hook)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidError(str(error)) from None
 

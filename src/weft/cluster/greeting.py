@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from weft.errors import InvalidError
+from weft.readiness import ready
 
 PROTOCOL = 1
 OLDEST_PROTOCOL = 1
@@ -114,7 +115,7 @@ encode = msgspec.msgpack.encode
 def decode(data: bytes, type: type[T]) -> T:
     """A message of this type; InvalidError if the bytes are none."""
     try:
-        return msgspec.msgpack.decode(data, type=type)
+        return msgspec.msgpack.decode(data, type=ready(type))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         reason = "not readable" if type is Handover else str(error)  # not it: no cycle
         raise InvalidError(f"{type.__name__.lower()}: {reason}") from None

@@ -21,6 +21,7 @@ import structlog
 
 from weft.model.addresses import IPAddress
 from weft.model.codec import decode_hook, encode
+from weft.readiness import ready
 
 FILE = "resolvers.json"
 MAX_FORMER = 32
@@ -70,7 +71,7 @@ class FormerResolvers:
     def _read(self) -> _Known:
         try:
             data = self._file.read_bytes()
-            return msgspec.json.decode(data, type=_Known, dec_hook=decode_hook)
+            return msgspec.json.decode(data, type=ready(_Known), dec_hook=decode_hook)
         except FileNotFoundError:
             return _Known()
         except (OSError, ValueError) as error:

@@ -28,6 +28,7 @@ from weft.etcd.wire import (
     WatchAnswer,
     WatchMessage,
 )
+from weft.readiness import ready
 
 T = TypeVar("T")
 
@@ -294,7 +295,7 @@ def _complaint(data: bytes) -> Complaint:
     if isinstance(complaint, dict) and isinstance(complaint.get("error"), dict):
         complaint = complaint["error"]
     try:
-        return msgspec.convert(complaint, Complaint, strict=False)
+        return msgspec.convert(complaint, ready(Complaint), strict=False)
     except msgspec.ValidationError:
         return Complaint()
 

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from weft.readiness import ready
+
 T = TypeVar("T")
 
 MAX_OPERATIONS = 120
@@ -124,7 +126,7 @@ class NoAnswer(Answer, frozen=True):
 
 def decode(data: bytes, wanted: type[T]) -> T:
     """msgspec.DecodeError: it is not such an answer."""
-    return msgspec.json.decode(data, type=wanted, strict=False)
+    return msgspec.json.decode(data, type=ready(wanted), strict=False)
 
 
 Request = dict[str, Any]

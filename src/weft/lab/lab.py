@@ -29,6 +29,7 @@ from weft.lab.node import Node, remove_tree
 from weft.lab.processes import ProcessRecord
 from weft.lab.status import HostStatus, LabStatus, OutsideStatus
 from weft.lab.underlay import Underlay
+from weft.readiness import ready
 
 Progress = Callable[[str], None]
 
@@ -276,7 +277,7 @@ class Lab:
 
     def _wanted(self) -> Wanted | None:
         try:
-            wanted = msgspec.json.decode(self._wanted_file.read_bytes(), type=Wanted)
+            wanted = msgspec.json.decode(self._wanted_file.read_bytes(), type=ready(Wanted))
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         return wanted if wanted.boot == _boot() else None

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from weft.errors import UnavailableError
+from weft.readiness import ready
 
 _children: list[subprocess.Popen[bytes]] = []
 """What this process started; the daemons among them outlive it."""
@@ -65,7 +66,7 @@ class ProcessRecord:
     def read(self) -> ProcessId | None:
         """The recorded process, if it still runs."""
         try:
-            process = msgspec.json.decode(self.path.read_bytes(), type=ProcessId)
+            process = msgspec.json.decode(self.path.read_bytes(), type=ready(ProcessId))
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         return process if process.is_running else None

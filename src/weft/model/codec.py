@@ -21,6 +21,7 @@ from weft.model.addresses import (
 )
 from weft.model.records import KINDS, OtherDevice, Port, Record
 from weft.model.records.devices import KINDS as DEVICE_KINDS
+from weft.readiness import ready
 
 R = TypeVar("R")
 
@@ -137,7 +138,7 @@ def decode_file(data: bytes, wanted: type[R], what: str) -> R:
     whatever is in the file."""
     check_nesting(data, what)
     try:
-        return msgspec.json.decode(data, type=wanted)
+        return msgspec.json.decode(data, type=ready(wanted))
     except Exception:
         raise InvalidError(f"{what}: not readable") from None
 
@@ -154,6 +155,6 @@ def to_builtins(value: object) -> object:
 def convert(value: object, wanted: type[R]) -> R:
     """A struct from dicts, lists and text; InvalidError names the field that does not fit."""
     try:
-        return msgspec.convert(value, wanted, dec_hook=decode_hook)
+        return msgspec.convert(value, ready(wanted), dec_hook=decode_hook)
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidError(str(error)) from error

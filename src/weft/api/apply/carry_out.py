@@ -21,6 +21,7 @@ from weft.control.upkeep.space import SpaceNeeded
 from weft.errors import InUseError, WeftError
 from weft.model.codec import decode_hook
 from weft.model.records import Record
+from weft.readiness import ready
 from weft.store.interface import View
 
 
@@ -117,7 +118,7 @@ async def _finish(control: Control, step: Step, record: Record) -> None:
 
 
 async def _change(control: Control, step: Step, body: Mapping[str, object]) -> Record:
-    changes = msgspec.convert(body, step.resource.changes, dec_hook=decode_hook)
+    changes = msgspec.convert(body, ready(step.resource.changes), dec_hook=decode_hook)
     changed: Record = await step.resource.change(control, step.record, changes)
     return changed
 

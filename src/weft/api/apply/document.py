@@ -15,6 +15,7 @@ from weft.api.resources.table import RESOURCES
 from weft.control.specs import Spec
 from weft.errors import InvalidError
 from weft.model.codec import MAX_NESTING, check_nesting, decode_hook, encode
+from weft.readiness import ready
 
 _BY_NOUN = {resource.noun: resource for resource in RESOURCES}
 MAX_FAULTS = 20
@@ -136,7 +137,7 @@ def _check_unique(found: Iterable[Wanted], faults: Faults) -> None:
 
 def spec_of(resource: AnyResource, document: Document) -> Spec:
     """A document as its noun's spec; msgspec.ValidationError."""
-    spec: Spec = msgspec.convert(document, resource.spec, dec_hook=decode_hook)
+    spec: Spec = msgspec.convert(document, ready(resource.spec), dec_hook=decode_hook)
     return spec
 
 

@@ -26,6 +26,7 @@ from weft.frontends.docker.answers import (
     NetworkFacts,
     NetworkRequest,
 )
+from weft.readiness import ready
 
 TIMEOUT_S = 10.0
 _BRIEF_S = 1.0
@@ -215,7 +216,7 @@ def _translated(what: str) -> Iterator[None]:
 
 def _facts(value: object, wanted: type[F]) -> F:
     try:
-        return msgspec.convert(value, wanted)
+        return msgspec.convert(value, ready(wanted))
     except msgspec.ValidationError as error:
         raise UnavailableError(f"docker answers what weft does not understand: {error}") from error
 

@@ -15,6 +15,7 @@ from msgspec import field
 
 from weft.errors import InvalidError
 from weft.printable import printable_lines
+from weft.readiness import ready
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 GENERIC = "com.docker.network.generic"
@@ -280,7 +281,7 @@ M = TypeVar("M", bound=Message)
 def decode(method: str, body: bytes, wanted: type[M]) -> M:
     """A request's body; empty is the same as ``{}``. InvalidError names the field."""
     try:
-        return msgspec.json.decode(body.strip() or b"{}", type=wanted)
+        return msgspec.json.decode(body.strip() or b"{}", type=ready(wanted))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(f"{method}: the request is not as it should be: {error}") from error
 
@@ -289,6 +290,7 @@ def list_of(options: Options | None, key: str, wanted: type[M]) -> list[M]:
     """Structs out of an endpoint's options; none, or null: no structs. InvalidError as above."""
     value = (options or {}).get(key, b"null")
     try:
+        ready(wanted)
         return msgspec.json.decode(value, type=list[wanted] | None) or []  # type: ignore[valid-type]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(f"option {key}: {error}") from error
