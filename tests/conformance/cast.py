@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
@@ -16,13 +17,15 @@ from tests.conformance.scenes import Placement, Scene, Workload, in_tenant
 from tests.conformance.sentences import Probe
 from tests.conformance.services import Service, TcpService, UdpService
 from tests.conformance.troupe import Troupe
-from tests.system.workload import until
+from tests.system.workload import PATIENCE, until
 from weft.api.schema import PortInfo
 from weft.control.specs import AttachSpec, PortChanges
+from weft.errors import UnavailableError
 from weft.model.addresses import ip_address
 from weft.model.records import AllowedAddress
 
 MAX_AT_ONCE = 4
+PATIENCE_S = 10.0 * PATIENCE
 _SERVICES: Mapping[str, type[TcpService | UdpService]] = {"tcp": TcpService, "udp": UdpService}
 
 
@@ -174,7 +177,14 @@ class Cast:
             allowed=tuple(AllowedAddress(cidr=ip_network(each)) for each in player.what.allows),
         )
         api = self._troupe.api(player.place.number)
-        return api.send(PortInfo, "POST", "attachments", body=spec)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return api.send(PortInfo, "POST", "attachments", body=spec)
+            except UnavailableError:
+                # A host that is slow itself may not have given the address in time.
+                if time.monotonic() >= deadline_s:
+                    raise
 
     def _wait_neighbour(self, name: str, other: str) -> None:
         player = self._players[name]

@@ -44,9 +44,10 @@ class Troupe:
         """The way to weftd of a host."""
         return Client(self._lab.host(f"h{host}").api_socket, timeout_s=20 * PATIENCE)
 
-    def environment(self, host: int) -> dict[str, str]:
-        """For commands that mean a host."""
-        return {"WEFT_RUN_DIR": str(self._lab.host(f"h{host}").api_socket.parent)}
+    def environment(self, host: int) -> dict[str, str | None]:
+        """For commands that mean a host; None: what they must not see."""
+        run_dir = self._lab.host(f"h{host}").api_socket.parent
+        return {"WEFT_RUN_DIR": str(run_dir), "WEFT_TEST_PATIENCE": None}
 
     def new_tenant(self) -> str:
         """The name of one that nobody has had."""

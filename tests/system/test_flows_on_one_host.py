@@ -279,7 +279,8 @@ def test_tenants_that_call_everything_alike_are_told_apart(
             resolved = each.client.run("dig", "+short", "db").split()
             assert resolved == [each.server.address4]
         for each, verdict in ((own, "allowed"), (other, "denied")):
-            found = flows(weft, "--network", each.full("twin"), "--verdict", verdict)
+            options = ("--network", each.full("twin"), "--verdict", verdict, "--since", "5m")
+            found = flows(weft, *options)
             ids = {flow["destination"]["port_id"] for flow in found}
             assert ids == {each.server.ports[0].id}
             assert {flow["network"] for flow in found} == {each.full("twin")}
