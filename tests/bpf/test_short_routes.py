@@ -221,7 +221,7 @@ def test_pieces_and_options_take_the_long_way(routed: Routed) -> None:
     way = Way(ANN, DAN.ipv4)
     routed.stands(way)
     payload = wire.tcp(ANN.ipv4, DAN.ipv4, way.ports, bytes(24), ACK)
-    for fragment in (0x2000, 0x0001):
+    for fragment in (0x2000, 0x0003):
         packet = wire.ipv4(ANN.ipv4, DAN.ipv4, wire.TCP, payload[:24], fragment=fragment)
         frame = wire.ether(GATEWAY_MAC, ANN.mac, wire.IPV4, packet)
         before = routed.entry(way).packets

@@ -12,7 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RELEASED = ("src/weft/model", "src/weft/errors.py", "src/weft/__init__.py")
+RELEASED = (
+    "src/weft/model",
+    "src/weft/errors.py",
+    "src/weft/readiness.py",
+    "src/weft/__init__.py",
+)
 """What a decoder consists of."""
 _PROGRAM = """
 import json, sys
@@ -61,8 +66,8 @@ NEWER = {
 
 def newer(folder: Path) -> Path:
     """The decoder of a release that does not exist yet; the folder to import `weft` from."""
-    for source in (ROOT / "src/weft/errors.py", ROOT / "src/weft/__init__.py"):
-        _copy(source, folder)
+    for name in ("__init__.py", "errors.py", "readiness.py"):
+        _copy(ROOT / "src/weft" / name, folder)
     for source in (ROOT / "src/weft/model").rglob("*.py"):
         _copy(source, folder)
     for path, changes in NEWER.items():

@@ -88,8 +88,13 @@ named_atoms = st.builds(_named, security_rules, tenant_ids).flatmap(lambda found
 """Whom rules can name."""
 
 
-def _bucket_of(host_id: HostId, atom: Atom) -> subjects._Bucket:
-    return subjects._Bucket(host_id, hash(atom) % subjects._BUCKETS)
+def _number_of(thing: Hashable) -> int:
+    """Of the bucket in which it is."""
+    return hash(thing) % subjects._BUCKETS
+
+
+def _bucket_of(host_id: HostId, atom: Hashable) -> subjects._Bucket:
+    return subjects._Bucket(host_id, _number_of(atom))
 
 
 def _block_of(share: subjects.Share, prefix: IPNetwork) -> subjects._Block:
@@ -109,8 +114,11 @@ KEYS: dict[Question[Any, Any], st.SearchStrategy[Hashable]] = {
     subjects._has_groups: st.just(""),
     subjects._named_on: hosts,
     subjects._names_ports: hosts,
+    subjects._network_buckets: st.just(""),
+    subjects._networks_in: st.builds(_number_of, networks),
     subjects._naming: st.builds(subjects._Labelled, hosts, tenant_ids, st.none() | labels),
     subjects._subjects_at: places,
+    subjects._subjects_in: st.builds(_bucket_of, hosts, networks),
     subjects.atoms_of_prefix: st.builds(
         subjects.Covered, hosts, tenant_ids, prefixes_of_peers | addresses.map(ip_network)
     ),
