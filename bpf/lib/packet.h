@@ -84,7 +84,7 @@ struct packet {
 		struct multicast_key group;
 		struct member_key member;
 	};
-	bool is_judged; /* rules have let it pass */
+	__u8 is_judged; /* rules have let it pass; a bool would double the cases of the verifier */
 	bool is_routed; /* no router decides, */
 	bool is_lost;	/* or one does, and knows no way */
 };

@@ -165,7 +165,7 @@ static const __u8 nothing[32];
 
 /* What is behind the frame that is to be written becomes zero, and so counts for nothing in a checksum
  * that runs on to the end. What is before it may, too: a frame is longer than `nothing`. */
-static __always_inline int clear_padding(struct __sk_buff *skb, __u32 at)
+__cold_stage int clear_padding(struct __sk_buff *skb, __u32 at)
 {
 	for (__u32 i = 0; i < MAX_PADDING / sizeof(nothing) && at < skb->len; i++) {
 		if (at > skb->len - sizeof(nothing))
