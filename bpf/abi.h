@@ -91,8 +91,8 @@ struct mac_key {
 	__u8 spare[2];
 };
 
-/* macs_edition_v1: 0 -> a number that weftd raises before and after each change of macs_v1: it is odd while
- * that is going on. */
+/* macs_edition_v1, routes_edition_v1: 0 -> a number that weftd raises before and after each change of macs_v1,
+ * or of a map that ways are made from: it is odd while that is going on. */
 struct edition {
 	__u32 number;
 	__u8 spare[4];

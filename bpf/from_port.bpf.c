@@ -13,6 +13,7 @@
 #include "lib/port.h"
 #include "lib/route.h"
 #include "lib/route_far.h"
+#include "lib/route_near.h"
 #include "lib/spoof.h"
 #include "lib/stray.h"
 #include "lib/switch.h"
@@ -97,7 +98,8 @@ __stage int send_routed(struct __sk_buff *skb, const struct port *port, __u32 do
 	if (verdict != NEXT)
 		return verdict;
 	forget_kind(&packet, routing);
-	return route(&packet, port);
+	begin_search(routing);
+	return route(&packet, routing, port);
 }
 
 static __always_inline int forward_anywhere(struct __sk_buff *skb, const struct port *port,
@@ -105,7 +107,10 @@ static __always_inline int forward_anywhere(struct __sk_buff *skb, const struct 
 {
 	int verdict = forward(skb, port, done);
 
-	return verdict == ROUTE ? send_routed(skb, port, done) : verdict;
+	if (verdict != ROUTE)
+		return verdict;
+	verdict = take_near_route(skb, port, done & JUDGED);
+	return verdict == NEXT ? send_routed(skb, port, done) : verdict;
 }
 
 static __always_inline int resolve_or_forward(struct __sk_buff *skb, const struct port *port)

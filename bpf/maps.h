@@ -16,6 +16,7 @@
 #include "abi.h"
 #include "lib/inquiry.h"
 #include "lib/near_mac.h"
+#include "lib/near_route.h"
 #include "maps_flows.h"
 #include "maps_routes.h"
 #include "maps_rules.h"
@@ -77,6 +78,24 @@ struct {
 	__type(value, struct near_mac);
 	__uint(max_entries, NEAR_MACS + 1);
 } near_macs_v1 SEC(".maps");
+
+/* 0 -> which edition the maps are that ways are made from: addresses_v1, subnets_v1, routes_v1 and routers_v1.
+ * Written by weftd, read for routed packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct edition);
+	__uint(max_entries, 1);
+} routes_edition_v1 SEC(".maps");
+
+/* A mixture of sender, receiver and network -> the end of a way that the CPU has followed; see route_near.h.
+ * Written and read by programs alone. 88 bytes each, 44 KiB a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct near_route);
+	__uint(max_entries, NEAR_ROUTES);
+} near_routes_v1 SEC(".maps");
 
 /* VNI -> the network. Read for what is flooded.
  * 16384: networks with a port on this host. */

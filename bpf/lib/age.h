@@ -9,7 +9,8 @@
 
 #include "packet.h"
 
-#define IP_FRONT 3 /* words of an IP header that hold the hop limit, and of IPv4 its checksum */
+#define PLAIN_IPV4 0x45 /* version, and length of the header: no options */
+#define IP_FRONT   3 /* words of an IP header that hold the hop limit, and of IPv4 its checksum */
 
 struct front {
 	__u16 spare; /* so that all behind it is aligned */
@@ -60,6 +61,27 @@ static __always_inline __u32 age_front(struct front *front, bool is_ipv4, __u8 h
 	}
 	front->ipv6.next_and_hop_limit = former - bpf_htons(hops);
 	return front->ipv6.next_and_hop_limit + (__u16)~former;
+}
+
+static __always_inline __u8 hop_limit_of(const struct front *front, bool is_ipv4)
+{
+	return is_ipv4 ? front->ipv4.hop_limit : bpf_ntohs(front->ipv6.next_and_hop_limit);
+}
+
+/* As its gateway sends it on: with other MACs, and fewer hops. */
+static __always_inline int rewrite_front(struct packet *packet, struct front *front, __u8 hops)
+{
+	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
+	__u32 more = age_front(front, is_ipv4, hops);
+
+	front->ethernet.destination = packet->destination_mac;
+	front->ethernet.source = packet->source_mac;
+	front->ethernet.type = packet->ethertype;
+	if (bpf_skb_store_bytes(packet->skb, 0, &front->ethernet, FRONT_SIZE, 0))
+		return -1;
+	if (!is_ipv4)
+		bpf_csum_update(packet->skb, more); /* of a packet that has no sum: nothing */
+	return 0;
 }
 
 #endif

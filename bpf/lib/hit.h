@@ -18,8 +18,6 @@
 #include "parse.h"
 #include "way.h"
 
-#define PLAIN_IPV4 0x45 /* version, and length of the header: no options */
-
 /* The first bytes of a packet, as they lie in it. */
 struct glance {
 	void *data;
@@ -138,27 +136,6 @@ static __always_inline int send_short(struct packet *packet, __u32 ifindex)
 	if (make_own(packet->skb))
 		return drop(packet, DROP_KERNEL);
 	return redirected(packet, ifindex, bpf_redirect_peer(ifindex, 0));
-}
-
-static __always_inline __u8 hop_limit_of(const struct front *front, bool is_ipv4)
-{
-	return is_ipv4 ? front->ipv4.hop_limit : bpf_ntohs(front->ipv6.next_and_hop_limit);
-}
-
-/* As its gateway sends it on: with other MACs, and fewer hops. */
-static __always_inline int rewrite_front(struct packet *packet, struct front *front, __u8 hops)
-{
-	bool is_ipv4 = packet->ethertype == bpf_htons(ETH_P_IP);
-	__u32 more = age_front(front, is_ipv4, hops);
-
-	front->ethernet.destination = packet->destination_mac;
-	front->ethernet.source = packet->source_mac;
-	front->ethernet.type = packet->ethertype;
-	if (bpf_skb_store_bytes(packet->skb, 0, &front->ethernet, FRONT_SIZE, 0))
-		return -1;
-	if (!is_ipv4)
-		bpf_csum_update(packet->skb, more); /* of a packet that has no sum: nothing */
-	return 0;
 }
 
 /* From a port of this host. NEXT: the packet takes the long way. */

@@ -14,6 +14,7 @@
 #include "encap.h"
 #include "icmp_error.h"
 #include "packet.h"
+#include "route_near.h"
 #include "unroutable.h"
 
 /* So many hops less, with the checksum of the IPv4 header (RFC 1624). */
@@ -42,12 +43,14 @@ static __always_inline int send_to_port(struct packet *packet, const struct endp
 	return deliver_to_port(packet, endpoint);
 }
 
-static __always_inline int route_to_port(struct packet *packet, const struct endpoint *endpoint)
+static __always_inline int route_to_port(struct packet *packet, const struct routing *routing,
+					 const struct endpoint *endpoint)
 {
 	if (packet->hop_limit <= 1)
 		return refuse_for(packet, REFUSED_HOP_LIMIT);
 	if (must_ask(packet, endpoint))
 		return ask(packet, FLOW_LEAVES);
+	keep_near(packet, routing, endpoint, packet->vni, 1, 0);
 	if (age(packet, 1))
 		return drop(packet, DROP_KERNEL);
 	if (endpoint->tunnel)
@@ -125,7 +128,8 @@ static __noinline int to_gateway(struct packet *packet)
 	return verdict != NEXT ? verdict : leave_network(packet);
 }
 
-static __always_inline int route(struct packet *packet, const struct port *port)
+static __always_inline int route(struct packet *packet, const struct routing *routing,
+				 const struct port *port)
 {
 	struct address link_local = link_local_of(&gateway_mac);
 	const struct endpoint *endpoint;
@@ -143,7 +147,7 @@ static __always_inline int route(struct packet *packet, const struct port *port)
 		return deliver_to_host(packet);
 	if (!endpoint->tunnel && !endpoint->ifindex)
 		return drop(packet, DROP_NO_ROUTE);
-	return route_to_port(packet, endpoint);
+	return route_to_port(packet, routing, endpoint);
 }
 
 #endif

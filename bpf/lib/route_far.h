@@ -42,6 +42,7 @@ static __always_inline int end_way(struct packet *packet, const struct routing *
 		return refuse_size(packet, routing->mtu);
 	if (must_ask(packet, endpoint))
 		return ask(packet, FLOW_LEAVES);
+	keep_near(packet, routing, endpoint, key.vni, hops, routing->mtu);
 	if (age(packet, hops))
 		return drop(packet, DROP_KERNEL);
 	packet->vni = key.vni;

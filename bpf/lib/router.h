@@ -124,6 +124,7 @@ __stage int pass_router(struct __sk_buff *skb)
 	}
 	if (route->kind != ROUTE_VIA)
 		return route->kind;
+	routing->is_spread |= route->hop_count > 1;
 	hop = (const void *)&route
 		      ->hops[(route->hop_count > 1 ? chosen_hop(route, routing->flow) : 0) %
 			     ROUTE_HOPS * ROUTE_HOP_WORDS];

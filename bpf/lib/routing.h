@@ -26,6 +26,8 @@ struct routing {
 	__u32 mtu;  /* of the network where it is delivered; 0: any */
 	__u32 vni;  /* of the network where it is delivered, */
 	struct address next; /* to whoever has this address there */
+	__u32 edition;	     /* of the maps that are read; see route_near.h */
+	bool is_spread;	     /* the flow has chosen one of several next hops */
 
 	/* Of the packet; see forget_kind. */
 	__u32 l4;

@@ -19,7 +19,9 @@ from tests.bpf import streams, wire
 from tests.bpf.namespaces import Namespace
 from tests.bpf.overlay import endpoint_at, put_tunnel, set_peer
 from tests.bpf.streams import SMALL_BUFFERS
+from tests.bpf.world import KEPT
 from tests.own_addresses import await_addresses
+from weft.engine.ebpf.edition import OF_MACS, OF_ROUTES
 from weft.engine.ebpf.map_table import encode_address
 from weft.kernel.bpf import berths, counters, layouts, programs
 from weft.kernel.bpf.counters import PortCounters
@@ -182,10 +184,11 @@ class WireHost:
     def put(self, name: str, key: bytes, value: bytes) -> None:
         failures = self.plane.maps[name].update({key: value})
         assert not failures, failures
-        if name == "macs_v1":
+        if name in KEPT:
             self.edition += 2
             edition = layouts.Edition(self.edition).encode()
-            assert not self.plane.maps["macs_edition_v1"].update({bytes(4): edition})
+            for kept in (OF_MACS, OF_ROUTES):
+                assert not self.plane.maps[kept].update({bytes(4): edition})
 
     def fill(self, everywhere: Sequence[Place], mtu: int) -> None:
         """The network and all its ports, here and elsewhere."""

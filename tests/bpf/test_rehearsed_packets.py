@@ -208,11 +208,13 @@ def test_it_tells_whose_rules_decided(peopled: World, rehearsal: Rehearsal) -> N
 
 
 def test_it_tells_where_routers_led(peopled: World, rehearsal: Rehearsal) -> None:
-    rehearsal.begin()
-    far = rehearsed(rehearsal, peopled, Sent(ANN.device, segment(ANN, DAN, mac=GATEWAY_MAC)))
-    assert far.routed == (1, BLUE, ip_address(DAN.ipv4))
-    near = rehearsed(rehearsal, peopled, Sent(ANN.device, segment(ANN, CYD, mac=GATEWAY_MAC)))
-    assert near.routed is None
+    """Each time, though programs that run keep where a packet went."""
+    for _ in range(2):
+        rehearsal.begin()
+        far = rehearsed(rehearsal, peopled, Sent(ANN.device, segment(ANN, DAN, mac=GATEWAY_MAC)))
+        assert far.routed == (1, BLUE, ip_address(DAN.ipv4))
+        near = rehearsed(rehearsal, peopled, Sent(ANN.device, segment(ANN, CYD, mac=GATEWAY_MAC)))
+        assert near.routed is None
 
 
 def test_what_came_out_of_wireguard_is_taken_once_it_is_said_so(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
+from weft.engine.ebpf.edition import OF_MACS, OF_ROUTES
 from weft.engine.ebpf.map_table import encode_address
 from weft.kernel.bpf import berths, counters, features, layouts, syscall
 from weft.kernel.bpf.counters import DROP_REASONS, PortCounters
@@ -102,6 +103,10 @@ HOST_PREFIXES = {
 }
 
 
+KEPT = frozenset({"macs_v1", "addresses_v1", "subnets_v1", "routes_v1", "routers_v1"})
+"""Maps of which programs keep what they have found."""
+
+
 class Outcome(NamedTuple):
     """What became of a packet: a target device, or a reason for its end."""
 
@@ -125,7 +130,7 @@ class World:
         self.is_trial = False
         """Whether packets are made ones, of which nothing is to be remembered."""
         self.edition = 0
-        """Of `macs_v1`."""
+        """Of the maps `KEPT`."""
         self._put: dict[str, set[bytes]] = {}
         self.jiffies_per_s = features.jiffies_per_s()
 
@@ -270,14 +275,15 @@ class World:
         self._put.setdefault(name, set()).add(key)
         failures = self.plane.maps[name].update({key: value})
         assert not failures, failures
-        if name == "macs_v1":
+        if name in KEPT:
             self.tell_edition()
 
     def tell_edition(self) -> None:
-        """`macs_v1` has changed."""
+        """A map has changed of which programs keep what they have found."""
         self.edition = (self.edition + 2) % 2**32
         edition = layouts.Edition(self.edition).encode()
-        assert not self.plane.maps["macs_edition_v1"].update({bytes(4): edition})
+        for name in (OF_MACS, OF_ROUTES):
+            assert not self.plane.maps[name].update({bytes(4): edition})
 
 
 QUERIES_PER_S = 50

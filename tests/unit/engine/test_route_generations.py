@@ -11,6 +11,7 @@ import pytest
 from tests.fake_maps import FakeMaps
 from weft.engine.ebpf.drivers.routes import RouteDriver
 from weft.engine.ebpf.drivers.sources import SourceDriver
+from weft.engine.ebpf.edition import OF_ROUTES, Edition
 from weft.engine.ebpf.map_table import MapTable, Names
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.policy.kinds import Kind
@@ -68,6 +69,7 @@ class Told:
             table,
             lambda: self.maps[table.map_name],
             cast("Names", None),
+            Edition(lambda: self.maps[OF_ROUTES]),
             self.generations.ways_change,
         )
 

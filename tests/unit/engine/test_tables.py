@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from weft.engine.ebpf import tables as ebpf_tables
-from weft.engine.ebpf.drivers.macs import EDITION_MAP
+from weft.engine.ebpf.edition import OF_MACS, OF_ROUTES
 from weft.engine.ebpf.tables import MAPS, TABLES
 from weft.engine.ebpf.tables.addresses import ADDRESSES
 from weft.engine.ebpf.tables.filters import FILTERS
@@ -40,7 +40,7 @@ from weft.kernel.bpf import berths
 from weft.kernel.tunnel_traffic import MAP, WAYS_MAP
 
 ROOT = Path(__file__).parents[3]
-BESIDE = {MAP, WAYS_MAP, OWN_MAP, EDITION_MAP, berths.OTHER_PORTS}
+BESIDE = {MAP, WAYS_MAP, OWN_MAP, OF_MACS, OF_ROUTES, berths.OTHER_PORTS}
 """Maps that a driver fills beside, or instead of, one that rows become entries of one by one."""
 OF_PROGRAMS = {
     "answers_v1",
@@ -56,6 +56,7 @@ OF_PROGRAMS = {
     "inquiries_v1",
     "lost_events_v1",
     "near_macs_v1",
+    "near_routes_v1",
     "other_counters_v1",
     "probes_v1",
     "queries_v1",

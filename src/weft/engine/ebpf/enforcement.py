@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 
 from weft.engine.ebpf.drivers.addresses import AddressDriver
 from weft.engine.ebpf.drivers.heads import HeadDriver
-from weft.engine.ebpf.drivers.macs import EDITION_MAP, MacDriver
+from weft.engine.ebpf.drivers.macs import MacDriver
 from weft.engine.ebpf.drivers.policy_rules import PolicyRuleDriver
 from weft.engine.ebpf.drivers.port_rules import PortRuleDriver
 from weft.engine.ebpf.drivers.prefixes import PrefixDriver
 from weft.engine.ebpf.drivers.routes import RouteDriver
 from weft.engine.ebpf.drivers.sources import SourceDriver
+from weft.engine.ebpf.edition import OF_MACS, OF_ROUTES, Edition
 from weft.engine.ebpf.names import HostNames
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.policy.identities import Identities
@@ -54,13 +55,15 @@ class Enforcement:
         def opener(name: str) -> Callable[[], BpfMap]:
             return lambda: open_map(name)
 
+        of_routes = Edition(opener(OF_ROUTES))
         self.addresses = AddressDriver(
             opener(ADDRESSES.map_name),
             opener(FLOOD.map_name),
             names,
+            of_routes,
             lambda key: generations.address_changed(key.address),
         )
-        self._macs = MacDriver(opener(MACS.map_name), opener(EDITION_MAP), names, generations)
+        self._macs = MacDriver(opener(MACS.map_name), Edition(opener(OF_MACS)), names, generations)
         self._prefixes = PrefixDriver(opener(PREFIXES.map_name), names, generations)
         self._heads = HeadDriver(
             open_map,
@@ -82,7 +85,7 @@ class Enforcement:
             ALLOWED, opener(ALLOWED.map_name), names, generations.port_changed
         )
         self._routes = tuple(
-            RouteDriver(table, opener(table.map_name), names, generations.ways_change)
+            RouteDriver(table, opener(table.map_name), names, of_routes, generations.ways_change)
             for table in (SUBNETS, ROUTES, ROUTERS)
         )
 

@@ -27,6 +27,7 @@ from weft.kernel.bpf.layouts import (
     Constants,
     Direction,
     DropReason,
+    Edition,
     Endpoint,
     Member,
     Peer,
@@ -57,6 +58,7 @@ COPIED = frozenset({"tunnels_v2", "flow_holds_v1", "peers_v1"})
 OWN: Mapping[str, int] = {
     **dict.fromkeys(("flood_v1", "replicas_v2", "multicast_ports_v1", "multicast_hosts_v1"), 1),
     **dict.fromkeys(("counters_v2", "other_counters_v1", "rule_counts_v1", "near_macs_v1"), 0),
+    **dict.fromkeys(("near_routes_v1", "routes_edition_v1"), 0),
     **dict.fromkeys(("flow_counts_v1", "lost_events_v1", "inquiries_v1", "routings_v1"), 0),
     **dict.fromkeys(("probes_v1", "answers_v1", "reports_v1", "queries_v1"), 64),
     **dict.fromkeys(("dns_flows_v1", "fragments_v1", "flows4_v1", "flows6_v1", "drops_v1"), 64),
@@ -251,6 +253,8 @@ class Rehearsal:
             declared.resize(OWN[name])
 
     def _fill(self, name: str) -> None:
+        if name == "routes_edition_v1":  # odd: nothing is kept, so each packet tells its way
+            self._maps[name].update({_FIRST: Edition(1).encode()})
         if name in COPIED:
             with BpfMap.open(self._bpffs_dir / "maps" / name) as running:
                 self._maps[name].update(running.read())

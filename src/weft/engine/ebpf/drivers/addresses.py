@@ -1,4 +1,5 @@
-"""`addresses`: a map like the others, but neighbours are told when an address has another MAC."""
+"""`addresses`: a map like the others, but neighbours are told when an address has another MAC, and
+programs that routed packets may go elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from weft.engine.ebpf.announcements import Announcements
 from weft.engine.ebpf.drivers.identified import Atoms, IdentifiedDriver
+from weft.engine.ebpf.edition import Edition
 from weft.engine.ebpf.map_table import Names, decode_mac
 from weft.engine.ebpf.tables.addresses import ADDRESSES, AddressKey, AddressValue
 from weft.engine.ebpf.tables.flood import FLOOD
@@ -35,16 +37,23 @@ class AddressDriver(IdentifiedDriver):
         open_map: Callable[[], BpfMap],
         open_flood: Callable[[], BpfMap],
         names: Names,
+        edition: Edition,
         changing: Callable[[AddressKey], None],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`open_flood` gives the map that says which ports a network has here; `changing` is told
-        of rows' keys that are about to change."""
+        """`open_flood` gives the map that says which ports a network has here; `edition` is of the
+        maps that ways are made from; `changing` is told of rows' keys that are about to change."""
         super().__init__(ADDRESSES, open_map, names, _ATOMS, changing)
+        self._edition = edition
         self._open_flood = open_flood
         self._monotonic_s = monotonic_s
         self._announcements = Announcements()
         self._announcer = Announcer()
+
+    def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
+        """See `Driver.read`. Whoever changed the map meanwhile told no program."""
+        self._edition.begin_another()
+        return super().read(desired)
 
     def write(
         self, upserts: Mapping[Hashable, Hashable], deletes: Iterable[Hashable]
@@ -52,7 +61,8 @@ class AddressDriver(IdentifiedDriver):
         """See `Driver.write`."""
         gone = list(deletes)
         former = self._macs([*upserts, *gone]) if len(upserts) + len(gone) <= MOST else {}
-        failures = super().write(upserts, gone)
+        with self._edition.changing():
+            failures = super().write(upserts, gone)
         failed = {failure.row.key for failure in failures}
         for key in gone:
             if isinstance(key, AddressKey) and key in former:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from msgspec.structs import replace
 
 from weft.engine.ebpf.drivers.identified import Atoms, IdentifiedDriver
-from weft.engine.ebpf.map_table import Names, encode_u32
+from weft.engine.ebpf.edition import Edition
+from weft.engine.ebpf.map_table import Names
 from weft.engine.ebpf.policy.generations import Generations
 from weft.engine.ebpf.tables.macs import MACS, MacKey
 from weft.engine.rows import RowFailure
@@ -17,8 +17,6 @@ from weft.kernel.bpf import layouts
 from weft.kernel.bpf.maps import BpfMap
 from weft.model.addresses import link_local_from_mac
 
-EDITION_MAP = "macs_edition_v1"
-_FIRST = encode_u32(0)
 _ATOMS = Atoms(lambda value: value.atoms, lambda value, atoms: replace(value, atoms=atoms))
 
 
@@ -28,20 +26,18 @@ class MacDriver(IdentifiedDriver):
     def __init__(
         self,
         open_map: Callable[[], BpfMap],
-        open_edition: Callable[[], BpfMap],
+        edition: Edition,
         names: Names,
         generations: Generations,
     ) -> None:
-        """`open_edition` gives the map that says which edition `macs` is."""
+        """`edition`: of `macs`."""
         super().__init__(MACS, open_map, names, _ATOMS, self._link_local_changes)
-        self._open_edition = open_edition
+        self._edition = edition
         self._generations = generations
-        self._edition = secrets.randbits(31) << 1
-        """None that a map of an earlier weftd has had, so far as chance goes."""
 
     def read(self, desired: Mapping[Hashable, Hashable]) -> dict[Hashable, Hashable]:
         """See `Driver.read`. Whoever changed the map meanwhile told no program."""
-        self._begin_another()
+        self._edition.begin_another()
         return super().read(desired)
 
     def write(
@@ -54,30 +50,14 @@ class MacDriver(IdentifiedDriver):
             for key in (*gone, *upserts):
                 if isinstance(key, MacKey) and self._moves(key, upserts.get(key)):
                     self._generations.network_changed(key.vni)
-        self._tell(self._edition + 1)
-        try:
+        with self._edition.changing():
             return super().write(upserts, gone)
-        finally:
-            self._begin_another()
 
     def widen(self, upserts: Mapping[Hashable, Hashable]) -> None:
         """See `IdentifiedDriver.widen`."""
-        if not upserts:
-            return
-        self._tell(self._edition + 1)
-        try:
-            super().widen(upserts)
-        finally:
-            self._begin_another()
-
-    def _begin_another(self) -> None:
-        self._edition = (self._edition + 2) % 2**32
-        self._tell(self._edition)
-
-    def _tell(self, number: int) -> None:
-        errors = self._open_edition().update({_FIRST: layouts.Edition(number).encode()})
-        for error in errors.values():
-            raise error
+        if upserts:
+            with self._edition.changing():
+                super().widen(upserts)
 
     def _moves(self, key: MacKey, value: Hashable) -> bool:
         """Whether frames to a MAC have gone elsewhere until now. `value` None: it goes."""
