@@ -1,9 +1,10 @@
 """How soon a change of the rules is in force on all hosts of a cluster.
 
-On each of three hosts one workload sends another a small packet every millisecond, on one
-connection that stands. A rule lets them through, or is taken away, on the first host; what counts
-is when the first packet arrives, and when the last one did, on each host, from the moment in which
-the API was asked.
+On each of three hosts one workload is sent a small packet every millisecond, on one connection
+that stands: by another workload of the host, or by one of the first host. A rule lets them through,
+or is taken away, or the sender becomes a member of the group that a rule names, or ceases to be,
+all on the first host; what counts is when the first packet arrives, and when the last one did, on
+each host, from the moment in which the API was asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+from weft.api.schema import PortInfo
 from weft.api.schema.groups import GroupInfo, GroupList, RuleInfo, RuleRequest
 from weft.bench.cluster import JOINED_WITHIN_S, weft_cluster
 from weft.bench.host import WeftHost
@@ -22,18 +24,20 @@ from weft.bench.namespace import Namespace
 from weft.bench.plan import Plan
 from weft.bench.results import Check, Figure, Quantity, Results, Sample
 from weft.control.group_specs import GroupSpec
+from weft.control.specs import PortChanges
 from weft.errors import UnavailableError
 from weft.kernel import netns
 from weft.lab.processes import wait_until
 
 _HOSTS = 3
-_NETWORK, _GROUP = "effect", "effect"
-_PORT = 7000
+_NETWORK, _GROUP, _FRIENDS = "effect", "effect", "friends"
+_PORT, _PORT_OF_FRIENDS = 7000, 7001
 _EVERY_S = 0.001
 _SILENCE_S = 0.2
 """Without a packet on a host: there it is in force."""
 _WITHIN_S = 5.0
 _ALLOW = f"allow ingress udp {_PORT} from any"
+_ALLOW_FRIENDS = f"allow ingress udp {_PORT_OF_FRIENDS} from group:{_FRIENDS}"
 _EFFECT = Figure(
     "groups_effect",
     "A change of the rules is in force on all of 3 hosts (ms)",
@@ -45,21 +49,21 @@ _EFFECT = Figure(
     "from the API's being asked; a packet a millisecond on each host shows it",
 )
 LET, REFUSED = "let through", "refused"
+JOINS, LEAVES = "joins", "leaves"
 
 
 class Probe:
-    """Two workloads on a host: one sends packets to the other, and says when they arrived."""
+    """Two workloads: one sends packets to the other, and says when they arrived."""
 
-    def __init__(self, stack: ExitStack, host: WeftHost) -> None:
-        """Their ports go with the lab."""
-        client, server = (stack.enter_context(Namespace(role)) for role in ("client", "server"))
-        host.attach(client, _NETWORK)
+    def __init__(self, stack: ExitStack, host: WeftHost, client: Namespace, port: int) -> None:
+        """The one that is sent to is a new one on the host. Its port goes with the lab."""
+        server = stack.enter_context(Namespace("server"))
         address = host.attach(server, _NETWORK, groups=(_GROUP,)).addresses[0]
         self.receiver = _socket(stack, server)
-        self.receiver.bind((address, _PORT))
+        self.receiver.bind((address, port))
         self.receiver.setblocking(False)
         self._sender = _socket(stack, client)
-        self._sender.connect((address, _PORT))
+        self._sender.connect((address, port))
         self.arrived_s: list[float] = []
 
     def send(self) -> None:
@@ -90,25 +94,70 @@ def measure(plan: Plan, results: Results) -> None:
         first = cluster.hosts[0]
         first.create_network(_NETWORK, "10.93.0.0/16")
         cluster.await_network(_NETWORK)
-        spec = GroupSpec(name=_GROUP, denied=("ingress",))
-        first.api.send(GroupInfo, "POST", "groups", body=spec)
+        for spec in (GroupSpec(name=_FRIENDS), GroupSpec(name=_GROUP, denied=("ingress",))):
+            first.api.send(GroupInfo, "POST", "groups", body=spec)
         for host in cluster.hosts:
             _await_group(host)
-        probes = [Probe(stack, host) for host in cluster.hosts]
         pool = stack.enter_context(ThreadPoolExecutor(1))
+        _measure_rules(plan, results, stack, pool, cluster.hosts)
+        _measure_members(plan, results, stack, pool, cluster.hosts)
 
-        def allow() -> None:
-            body = RuleRequest(rule=_ALLOW)
-            first.api.send(RuleInfo, "POST", "groups", _GROUP, "rules", body=body)
 
-        def refuse() -> None:
-            first.api.delete("groups", _GROUP, "rules", _ALLOW)
+def _measure_rules(
+    plan: Plan,
+    results: Results,
+    stack: ExitStack,
+    pool: ThreadPoolExecutor,
+    hosts: Sequence[WeftHost],
+) -> None:
+    """Of the group of those who are sent to."""
+    probes = []
+    for host in hosts:
+        client = stack.enter_context(Namespace("client"))
+        host.attach(client, _NETWORK)
+        probes.append(Probe(stack, host, client, _PORT))
+    api = hosts[0].api
 
-        for number in range(plan.policy_changes):
-            if number % 20 == 0:
-                plan.say(f"groups: change of the rules {number} of {plan.policy_changes}")
-            results.add(_EFFECT, LET, _one(pool, probes, allow, is_let=True))
-            results.add(_EFFECT, REFUSED, _one(pool, probes, refuse, is_let=False))
+    def allow() -> None:
+        body = RuleRequest(rule=_ALLOW)
+        api.send(RuleInfo, "POST", "groups", _GROUP, "rules", body=body)
+
+    def refuse() -> None:
+        api.delete("groups", _GROUP, "rules", _ALLOW)
+
+    for number in range(plan.policy_changes):
+        if number % 20 == 0:
+            plan.say(f"groups: change of the rules {number} of {plan.policy_changes}")
+        results.add(_EFFECT, LET, _one(pool, probes, allow, is_let=True))
+        results.add(_EFFECT, REFUSED, _one(pool, probes, refuse, is_let=False))
+
+
+def _measure_members(
+    plan: Plan,
+    results: Results,
+    stack: ExitStack,
+    pool: ThreadPoolExecutor,
+    hosts: Sequence[WeftHost],
+) -> None:
+    """Of a group that a rule names: the sender, on the first host, joins and leaves it."""
+    api = hosts[0].api
+    sender = stack.enter_context(Namespace("friend"))
+    id = hosts[0].attach(sender, _NETWORK).id
+    probes = [Probe(stack, host, sender, _PORT_OF_FRIENDS) for host in hosts]
+    body = RuleRequest(rule=_ALLOW_FRIENDS)
+    api.send(RuleInfo, "POST", "groups", _GROUP, "rules", body=body)
+
+    def join() -> None:
+        api.send(PortInfo, "PATCH", "ports", id, body=PortChanges(groups=(_FRIENDS,)))
+
+    def leave() -> None:
+        api.send(PortInfo, "PATCH", "ports", id, body=PortChanges(groups=()))
+
+    for number in range(plan.policy_changes):
+        if number % 20 == 0:
+            plan.say(f"groups: change of a member {number} of {plan.policy_changes}")
+        results.add(_EFFECT, JOINS, _one(pool, probes, join, is_let=True))
+        results.add(_EFFECT, LEAVES, _one(pool, probes, leave, is_let=False))
 
 
 def _await_group(host: WeftHost) -> None:
@@ -184,8 +233,12 @@ def _pulse(probes: Sequence[Probe], is_over: Callable[[], bool], until_s: float)
 
 
 def checks(results: Results) -> Iterator[Check]:
-    """The median, and the slowest but one in a hundred, of both ways together."""
-    ways = (LET, REFUSED)
+    """Of rules and of members the median, and the slowest but one in a hundred, of both ways."""
+    for what, ways in (("rules", (LET, REFUSED)), ("members", (JOINS, LEAVES))):
+        yield from _checks(results, what, ways)
+
+
+def _checks(results: Results, what: str, ways: Sequence[str]) -> Iterator[Check]:
     found = sorted(
         sample["ms"] for way in ways for sample in results.samples.get(_EFFECT.key, {}).get(way, [])
     )
@@ -193,5 +246,5 @@ def checks(results: Results) -> Iterator[Check]:
         at = min(len(found) - 1, int(share * len(found)))
         measured = found[at] if found else None
         yield Check(
-            f"groups, rules in force on 3 hosts, {said}", measured, limit_ms, "at most", "ms"
+            f"groups, {what} in force on 3 hosts, {said}", measured, limit_ms, "at most", "ms"
         )
