@@ -148,6 +148,13 @@ struct prefix {
 	__u8 spare[4];
 };
 
+/* unowned_v1 (LPM): (VNI, prefix) -> likewise of the addresses in it that no port has for its own */
+struct unowned_key {
+	__u32 prefixlen; /* 32 + bits of the 128-bit form */
+	__u32 vni;
+	struct address address;
+};
+
 /* rules_v1: number -> the rule, as records know it; 0 is "no rule" */
 enum rule_flag {
 	RULE_LOGS = 1 << 0,

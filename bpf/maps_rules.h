@@ -99,6 +99,16 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } prefixes_v1 SEC(".maps");
 
+/* (VNI, prefix) -> identity. Written by weftd, read for the first packet of a flow whose other end is no
+ * port's own address. 65536: subnets that rules name, and prefixes that ports may use. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct unowned_key);
+	__type(value, struct prefix);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} unowned_v1 SEC(".maps");
+
 /* Number -> the rule. Written by weftd; read when a flow is decided on, and by weftd, to say which rule
  * it was. 32 bytes each, 2 MiB. */
 struct {

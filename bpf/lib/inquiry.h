@@ -75,6 +75,7 @@ struct inquiry {
 	struct mac_key mac; /* of a link-local remote address */
 	bool is_gateway;    /* that MAC is */
 	struct prefix_key prefix;
+	struct unowned_key unowned;
 	struct head_key head;
 	bool may_be_host; /* the remote end is where this host itself is, too */
 	bool may_be_dns;  /* it goes to the gateway, and no port gets it */

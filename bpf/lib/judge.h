@@ -73,6 +73,20 @@ static __always_inline __u32 prefix_set_of(struct inquiry *inquiry)
 	return inquiry->prefix_set;
 }
 
+/* The atoms of an address that no port has for its own: of the ports that may use it. */
+static __always_inline __u32 unowned_set_of(struct inquiry *inquiry)
+{
+	const struct prefix *prefix;
+
+	if (is_link_local(&inquiry->remote.address))
+		return 0;
+	inquiry->unowned.prefixlen = 32 + 128;
+	inquiry->unowned.vni = inquiry->remote.vni;
+	inquiry->unowned.address = inquiry->remote.address;
+	prefix = bpf_map_lookup_elem(&unowned_v1, &inquiry->unowned);
+	return prefix ? set_of(&prefix->identity) : 0;
+}
+
 static __always_inline bool may_have_head(const struct subject *subject, __u32 atom)
 {
 	return subject->filter[(atom / 32) % (FILTER_BITS / 32)] & (1U << (atom % 32));
@@ -261,7 +275,10 @@ __stage int judge(struct __sk_buff *skb)
 		inquiry->action = RULE_ALLOW;
 		return 0;
 	}
-	inquiry->identity_set = remote && remote->group ? set_of(&remote->group) : 0;
+	if (remote)
+		inquiry->identity_set = remote->group ? set_of(&remote->group) : 0;
+	else
+		inquiry->identity_set = unowned_set_of(inquiry);
 	inquiry->has_prefix_set = false;
 	inquiry->prefix.tenant = rules->tenant;
 	for (int tier = 0; tier < TIERS; tier++)

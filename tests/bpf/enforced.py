@@ -174,7 +174,7 @@ class Enforced:
         for step in removals(self.tables, gone):
             failures += self.drivers[step.table.name].write({}, step.deletes)
         for step in additions(self.tables, upserts, gone):
-            self.enforcement.before(step, upserts)
+            self.enforcement.before(step, upserts, gone)
             failures += self.drivers[step.table.name].write(step.upserts, step.deletes)
         for step in leavings(self.tables, gone):
             failures += self.drivers[step.table.name].write({}, step.deletes)
@@ -207,7 +207,8 @@ class Enforced:
             wanted = target.device
         if outcome.target == wanted:
             return True
-        assert outcome.reason == "policy" or outcome.target == sender.device, outcome[:2]
+        is_refused = outcome.reason in ("policy", "spoofed_address")
+        assert is_refused or outcome.target == sender.device, outcome[:2]
         return False
 
     def is_open(self, sender: Workload, target: Workload, port: int = 80, v: int = 4) -> bool:

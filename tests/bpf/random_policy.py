@@ -6,11 +6,14 @@ import random
 from collections.abc import Callable
 from ipaddress import ip_network
 
+from msgspec.structs import replace
+
 from tests.bpf.enforced import EVERYBODY, NET, port_of
 from tests.bpf.world import RED
 from weft.model.choices import Action, Direction, Operator, PeerKind, Tier
 from weft.model.ids import GroupId, NetworkId, RuleId, Vni
 from weft.model.records import (
+    AllowedAddress,
     Network,
     Peer,
     Requirement,
@@ -32,6 +35,11 @@ _PREFIXES = [
         *("::/0", "fd00:1::/64", "fd00:1::11/128", "fd00:1:1::/64", "fd00::/16"),
     )
 ]
+ALLOWED = [
+    ip_network(each)
+    for each in ("10.1.0.200/32", "10.1.0.192/28", "192.0.2.0/24", "10.1.0.0/16", "fd00:1::c8/128")
+]
+"""What ports may use besides their own addresses; several may use the same."""
 _LABELS = (("app", "a"), ("app", "b"), ("zone", "x"), ("zone", "y"))
 
 
@@ -55,6 +63,18 @@ class RandomPolicy:
         for make in self._chance.choices(those, weights, k=count):
             change = make(view)
             found[_name(change)] = change
+        return list(found.values())
+
+    def rules_of_one(self, view: View, count: int) -> list[Change]:
+        """Some of one group alone, at once."""
+        group_id = self._chance.choice(GROUPS)
+        made = (self._rule(view) for _ in range(count))
+        found: dict[object, Change] = {}
+        for change in made:
+            if isinstance(change, Put) and isinstance(change.record, SecurityRule):
+                former = view.get(SecurityRule, change.record.id)
+                if former is None or former.group_id == group_id:
+                    found[change.record.id] = Put(replace(change.record, group_id=group_id))
         return list(found.values())
 
     def _rule(self, view: View) -> Change:
@@ -137,16 +157,18 @@ class RandomPolicy:
         chance = self._chance
         groups = chance.sample(GROUPS, chance.choice([0, 1, 1, 2, 3, 10]))
         labels = dict(chance.sample(_LABELS, chance.randrange(3)))
+        allowed = chance.sample(ALLOWED, chance.choice([0, 0, 1, 2]))
         return Put(
             port_of(
                 chance.choice(EVERYBODY),
                 groups=tuple(sorted(groups)),
                 labels=tuple(sorted(labels.items())),
+                allowed=tuple(AllowedAddress(cidr=cidr) for cidr in allowed),
             )
         )
 
     def _network(self, view: View) -> Change:
-        denied = self._chance.choice([None, None, ()]) or self._directions()
+        denied = self._chance.choice([None, (), self._directions(), self._directions()])
         return Put(Network(id=NET, name="net", vni=Vni(RED), denied=denied))
 
     def _tenant(self, view: View) -> Change:
@@ -154,7 +176,7 @@ class RandomPolicy:
 
     def _directions(self) -> tuple[Direction, ...]:
         both = (Direction.EGRESS, Direction.INGRESS)
-        return self._chance.choice([(), (), (), both[:1], both[1:], both])
+        return self._chance.choice([(), both[:1], both[1:], both, both])
 
 
 _PEERS = (

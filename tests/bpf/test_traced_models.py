@@ -16,7 +16,7 @@ from tests.bpf.enforced import HERE, LOCAL, THERE, Enforced, port_of
 from tests.bpf.overlay import FAR, HUGO, IDA, OWN4, PORT, coming, encode, set_tunnel, vxlan
 from tests.bpf.random_policy import RandomPolicy
 from tests.bpf.test_enforcement import emptied
-from tests.bpf.test_enforcement_models import Flow, Traffic, frame, says
+from tests.bpf.test_enforcement_models import FIRST, Flow, Traffic, frame, says
 from tests.bpf.world import ANN, RED, World
 from weft.control.answers.policy_test import try_flow
 from weft.errors import InvalidError, WeftError
@@ -56,14 +56,13 @@ def traced(enforced: Enforced, bpffs: Path) -> Iterator[Traced]:
 
 
 def moving(flow: Flow) -> Moving:
-    sender, _, version, packet = flow
+    sender, _, source, destination, packet = flow
     if sender not in LOCAL:
         return Moving(Move.ARRIVED, frame=coming(HUGO, 4, vxlan(RED, frame(flow))))
-    source, destination = (each.ipv4 if version == 4 else each.ipv6 for each in flow[:2])
     made = Packet(
         packet.protocol,
-        ip_address(source),
-        ip_address(destination),
+        source,
+        destination,
         packet.source_port,
         packet.destination_port,
         packet.icmp_type or 0,
@@ -77,7 +76,7 @@ def test_trace_policy_test_and_packet_agree(enforced: Enforced, traced: Traced, 
     chance = random.Random(seed)
     policy, traffic = RandomPolicy(chance), Traffic(chance)
     for change in range(CHANGES):
-        assert not enforced.change(*policy.changes(enforced.store, 12 if not change else 2))
+        assert not enforced.change(*policy.changes(enforced.store, FIRST if not change else 2))
         for flow in (traffic.flow() for _ in range(FLOWS)):
             note = f"seed {seed}, change {change}: {flow}"
             moved, *answers = traced(Asked((moving(flow), Moving(Move.ANSWERED))))
@@ -94,7 +93,7 @@ def test_trace_policy_test_and_packet_agree(enforced: Enforced, traced: Traced, 
 
 def says_policy_test(enforced: Enforced, flow: Flow) -> bool:
     one, other = (port_of(each).id for each in flow[:2])
-    found = try_flow(enforced.store, one, other, lambda version: flow.packet, flow.version)
+    found = try_flow(enforced.store, one, other, lambda version: flow.packet, flow.source.version)
     return found.verdict == "allowed"
 
 

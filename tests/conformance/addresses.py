@@ -26,7 +26,9 @@ class Addresses:
             return further[f"v{version}"]
         name, _, network = target.partition("@")
         workload = self._scene.workloads.get(name)
-        if workload is not None:
+        if workload is not None and network == "held":
+            found = list(workload.holds)
+        elif workload is not None:
             found = list(self.on(name, network or workload.network[0]))
         else:
             network, _, number = target.partition(".")

@@ -69,4 +69,5 @@ def _check_probe(scene: Scene, behaviour: Behaviour, text: str) -> None:
     probe = sentences.probe(text)
     if probe.sender not in scene.workloads:
         raise ValueError(f"{text}: no workload {probe.sender!r}")
-    Addresses(scene).of(probe.target, behaviour.family or 4)
+    for target in (probe.source, probe.target):
+        Addresses(scene).of(target, behaviour.family or 4)

@@ -45,8 +45,9 @@ class Player(NamedTuple):
 
     @property
     def addresses(self) -> set[str]:
-        """On all of them."""
-        return {address for port in self.ports.values() for address in port.addresses}
+        """On all of them, and what it holds."""
+        given = {address for port in self.ports.values() for address in port.addresses}
+        return given | {*self.what.holds}
 
 
 class Cast:
@@ -83,6 +84,8 @@ class Cast:
             player.ports[network] = self._attached(name, player, network)
             [ifname] = place.devices() - before
             player.taps.append(Tap(place, ifname))
+            if network == wanted.network[0]:
+                place.hold(ifname, wanted.holds)
         if wanted.gateway is not None:
             place.set_gateways([self.addresses.of(wanted.gateway, version) for version in (4, 6)])
 
@@ -118,7 +121,7 @@ class Cast:
     def ends(self, probe: Probe, version: int) -> Ends:
         """From where to where a probe goes."""
         source, destination = (
-            self.addresses.of(each, version) for each in (probe.sender, probe.target)
+            self.addresses.of(each, version) for each in (probe.source, probe.target)
         )
         return Ends(self._players[probe.sender].place, source, destination)
 

@@ -61,6 +61,15 @@ class Place:
         ]
         self._host.run(["sh", "-ec", "\n".join(lines)])
 
+    def hold(self, ifname: str, addresses: Iterable[str]) -> None:
+        """Give a device addresses that nobody else gives it; they go with it."""
+        lines = [
+            f"ip -n {self.name} address add {each} dev {ifname} {'nodad' if ':' in each else ''}"
+            for each in addresses
+        ]
+        if lines:
+            self._host.run(["sh", "-ec", "\n".join(lines)])
+
     def devices(self) -> set[str]:
         """All but its loopback."""
         with netns.entered(f"/proc/self/fd/{self._fd}"):

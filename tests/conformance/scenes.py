@@ -56,6 +56,8 @@ class Workload(Part, frozen=True):
     labels: dict[str, str] = {}
     allows: tuple[str, ...] = ()
     """Further prefixes that it may send from."""
+    holds: tuple[str, ...] = ()
+    """Addresses that it gives itself on its first network."""
     gateway: str | None = None
     """A target that it sends to whatever is not on its networks, whether told so or not."""
     forwards: bool = False

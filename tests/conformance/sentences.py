@@ -4,8 +4,9 @@
     lb -> web udp 53 size 3000 from 5353: silent
     lb -> net.1 ping hops 1: expired by net.1
 
-A target is a workload, ``WORKLOAD@NETWORK`` (its address there), ``NETWORK.N`` (the N-th address of
-the network's subnet) or a name of the scene's `addresses`.
+A target is a workload, ``WORKLOAD@NETWORK`` (its address there), ``WORKLOAD@held`` (what it `holds`
+besides, from which it sends as well), ``NETWORK.N`` (the N-th address of the network's subnet) or a
+name of the scene's `addresses`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ WORDS = {
     "expired": "it does not get there, and ICMP says that its hop limit is used up",
     "too-big": "it does not get there, and ICMP says how large it may be",
 }
-_PROBE = re.compile(r"(?P<sender>[\w-]+) -> (?P<target>\S+) (?P<what>.+)")
+_PROBE = re.compile(r"(?P<source>[\w-]+(@held)?) -> (?P<target>\S+) (?P<what>.+)")
 _OPTIONS = {"from", "size", "hops"}
 _FLAGS = {"stray", "tail", "whole"}
 
@@ -34,7 +35,8 @@ _FLAGS = {"stray", "tail", "whole"}
 class Probe(NamedTuple):
     """What is sent."""
 
-    sender: str
+    source: str
+    """The sender's address, as a target."""
     target: str
     kind: str
     """tcp, udp, sctp, ping, icmp, protocol, or dns: a query by UDP that Weft's DNS answers."""
@@ -53,6 +55,11 @@ class Probe(NamedTuple):
     """A later fragment whose first one never was."""
     is_whole: bool = False
     """It must not be cut on its way."""
+
+    @property
+    def sender(self) -> str:
+        """The workload."""
+        return self.source.partition("@")[0]
 
 
 class Outcome(NamedTuple):
@@ -83,7 +90,7 @@ def probe(text: str) -> Probe:
         raise ValueError(f"{text!r}: unknown protocol {kind!r}")
     options, flags = _options(text, rest)
     return Probe(
-        match["sender"],
+        match["source"],
         match["target"],
         kind,
         number,

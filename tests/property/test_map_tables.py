@@ -47,6 +47,7 @@ from weft.engine.ebpf.tables.routes import (
     RouteValue,
 )
 from weft.engine.ebpf.tables.subnets import SUBNETS, SubnetKey, SubnetValue
+from weft.engine.ebpf.tables.unowned import UNOWNED, UnownedKey
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.devices import Devices
 from weft.kernel.bpf.layouts import RouteKind
@@ -171,6 +172,7 @@ ROWS = {
     POLICY_RULES.name: (ids, st.builds(PolicyRuleValue, ids, flags, flags, flags)),
     PORT_RULES.name: (port_rules, port_rules),
     PREFIXES.name: (st.builds(PrefixKey, tenant_ids, prefixes), atoms),
+    UNOWNED.name: (st.builds(UnownedKey, vnis, prefixes), atoms),
     ROUTES.name: (
         st.builds(RouteKey, numbers, prefixes),
         st.builds(
@@ -208,6 +210,7 @@ SIZES = {
     POLICY_RULES.name: (4, 32),
     PORT_RULES.name: (4, 64),
     PREFIXES.name: (24, 8),
+    UNOWNED.name: (24, 8),
     ROUTES.name: (28, 288),
     ROUTERS.name: (12, 32),
 }

@@ -73,6 +73,13 @@ class Remote(NamedTuple):
     """The network that the way to the address leads to. None: it is outside of all networks."""
     port: Port | None = None
     """Who has the address there, if a port has."""
+    users: tuple[Port, ...] = ()
+    """If none has: the ports there that may use it as a source."""
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """Whoever rules about ports and groups may mean."""
+        return self.users if self.port is None else (self.port,)
 
 
 class Exemption(Enum):
@@ -199,13 +206,13 @@ def asks_dns(view: View, port: Port, remote: Remote, packet: Packet) -> bool:
     if remote.port is not None:
         return False
     address = remote.address
-    if address in _SERVERS or address in _gateways(view, port.network_id):
+    if address in _SERVERS or address in gateways(view, port.network_id):
         return True
     host = None if port.host_id is None else view.get(Host, port.host_id)
     return host is not None and address in (*host.resolvers, *host.former_resolvers)
 
 
-def _gateways(view: View, network_id: NetworkId) -> set[IPAddress]:
+def gateways(view: View, network_id: NetworkId) -> set[IPAddress]:
     """Addresses at which a network's ports reach gateways and routers on it."""
     found = {each.gateway for each in view.by(Subnet, "network_id", network_id) if each.gateway}
     routers = view.by(RouterPort, "network_id", network_id)
@@ -243,7 +250,7 @@ def _is_protocol(rule: SecurityRule, packet: Packet) -> bool:
 
 
 def _is_peer(view: View, rule: SecurityRule, group: SecurityGroup, remote: Remote) -> bool:
-    peer, port = rule.peer, remote.port
+    peer = rule.peer
     match peer.kind:
         case PeerKind.ANY:
             return True
@@ -253,11 +260,13 @@ def _is_peer(view: View, rule: SecurityRule, group: SecurityGroup, remote: Remot
         case PeerKind.NETWORK:
             return remote.network_id == peer.network_id
         case PeerKind.GROUP:
-            return port is not None and peer.group_id in view.ask(groups_of, port.id)
+            return any(peer.group_id in view.ask(groups_of, port.id) for port in remote.ports)
         case PeerKind.PORTS:
             assert peer.selector is not None
-            is_of = port is not None and _tenant_of(view, port) == group.tenant_id
-            return port is not None and is_of and is_selected(port, peer.selector)
+            return any(
+                _tenant_of(view, port) == group.tenant_id and is_selected(port, peer.selector)
+                for port in remote.ports
+            )
         case _:  # only a newer weft knows whom it means
             return rule.action is not Action.ALLOW
 

@@ -30,6 +30,7 @@ from weft.semantics.policy import (
 from weft.semantics.routing import End as WayEnd
 from weft.semantics.routing import Way, ways
 from weft.semantics.tenants import tenant_name
+from weft.semantics.unowned import remote_at
 from weft.store.interface import View
 
 _NO_WAY = {
@@ -129,14 +130,16 @@ def _judged(view: View, meant: Ends, packet: Packet, way: Way | None) -> Judged:
     if way is not None:
         destination, obstacle = _arrived(view, destination, way)
         routers = tuple(_router_name(view, step.router_id) for step in way.steps)
-        if source.port is not None and asks_dns(view, source.port, _remote(destination), packet):
-            obstacle, routers = "", ()
+        if source.port is not None:
+            remote = _remote(view, destination, source.port)
+            if asks_dns(view, source.port, remote, packet):
+                obstacle, routers = "", ()
     judgements = []
     if source.port is not None:
-        remote = _remote(destination)
+        remote = _remote(view, destination, source.port)
         judgements.append(_judge(view, source.port, Direction.EGRESS, remote, packet))
     if destination.port is not None:
-        remote = _remote(source)
+        remote = _remote(view, source, destination.port)
         judgements.append(_judge(view, destination.port, Direction.INGRESS, remote, packet))
     return Judged(source, destination, packet, routers, obstacle, tuple(judgements))
 
@@ -152,9 +155,11 @@ def _arrived(view: View, wanted: End, way: Way) -> tuple[End, str]:
     return end, ""
 
 
-def _remote(end: End) -> Remote:
-    holder = end.port if end.port is not None and end.address in end.port.addresses else None
-    return Remote(end.address, end.network_id, holder)
+def _remote(view: View, end: End, port: Port) -> Remote:
+    """As a port sees the other end."""
+    if end.port is not None and end.address in end.port.addresses:
+        return Remote(end.address, end.network_id, end.port)
+    return remote_at(view, end.network_id or port.network_id, end.address)
 
 
 def _judge(

@@ -32,6 +32,7 @@ from weft.engine.ebpf.tables.port_rules import PORT_RULES
 from weft.engine.ebpf.tables.prefixes import PREFIXES
 from weft.engine.ebpf.tables.routes import ROUTERS, ROUTES
 from weft.engine.ebpf.tables.subnets import SUBNETS
+from weft.engine.ebpf.tables.unowned import UNOWNED
 from weft.engine.ebpf.ways import Ways
 from weft.engine.plumbing.devices import Devices
 from weft.engine.rows import Driver
@@ -64,7 +65,15 @@ class Enforcement:
             lambda key: generations.address_changed(key.address),
         )
         self._macs = MacDriver(opener(MACS.map_name), Edition(opener(OF_MACS)), names, generations)
-        self._prefixes = PrefixDriver(opener(PREFIXES.map_name), names, generations)
+        self._prefixes = PrefixDriver(
+            PREFIXES,
+            opener(PREFIXES.map_name),
+            names,
+            lambda key: generations.tenant_changes(key.tenant_id),
+        )
+        self._unowned = PrefixDriver(
+            UNOWNED, opener(UNOWNED.map_name), names, lambda _: generations.all_change()
+        )
         self._heads = HeadDriver(
             open_map,
             names,
@@ -96,6 +105,7 @@ class Enforcement:
             self.addresses,
             self._macs,
             self._prefixes,
+            self._unowned,
             self._heads,
             self._rules,
             self._port_rules,
@@ -117,13 +127,17 @@ class Enforcement:
         self._identities.end_look()
         self._numbering.end_look()
 
-    def before(self, step: Step, upserts: Tables) -> None:
+    def before(
+        self, step: Step, upserts: Tables, deletes: Mapping[str, Collection[Hashable]]
+    ) -> None:
         """A table is to be written. If rules are about to ask for other things of addresses, those
         become so before."""
-        if step.table is HEADS and (step.upserts or step.deletes):
-            for driver in (self.addresses, self._macs, self._prefixes):
-                wanted: Mapping[Hashable, Hashable] = upserts.get(driver.name, {})
-                driver.widen(wanted)
+        if step.table is not HEADS or not (step.upserts or step.deletes):
+            return
+        for driver in (self.addresses, self._macs):
+            driver.widen(upserts.get(driver.name, {}))
+        for each in (self._prefixes, self._unowned):
+            each.widen_around(upserts.get(each.name, {}), deletes.get(each.name, ()))
 
     def finish(self) -> None:
         """All tables are written."""

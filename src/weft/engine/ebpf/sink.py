@@ -237,7 +237,7 @@ class Sink:
         for step in removals(TABLES, deletes):
             failures += self._write(step)
         for step in additions(TABLES, upserts, deletes):
-            self._enforcement.before(step, upserts)
+            self._enforcement.before(step, upserts, deletes)
             failures += self._write(step)
             table = step.table
             if table is WIREGUARD and step.upserts:

@@ -111,6 +111,7 @@ __all__ = [
     "Trial",
     "Tunnel",
     "TunnelFlag",
+    "UnownedKey",
     "Way",
     "Ways",
 ]
@@ -1358,6 +1359,26 @@ class Prefix(NamedTuple):
 _PREFIX = struct.Struct("<I4x")
 
 
+class UnownedKey(NamedTuple):
+    """struct unowned_key: 24 bytes."""
+
+    prefixlen: int = 0
+    vni: int = 0
+    address: bytes = bytes(16)
+
+    def encode(self) -> bytes:
+        """As the kernel holds it."""
+        return _UNOWNED_KEY.pack(*self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> UnownedKey:
+        """The opposite of `encode`."""
+        return cls._make(_UNOWNED_KEY.unpack(raw))
+
+
+_UNOWNED_KEY = struct.Struct("<II16s")
+
+
 class Rule(NamedTuple):
     """struct rule: 32 bytes."""
 
@@ -1795,6 +1816,7 @@ SIZES: dict[str, int] = {
     "atom_set": 64,
     "prefix_key": 24,
     "prefix": 8,
+    "unowned_key": 24,
     "rule": 32,
     "symbol_key": 16,
     "symbol": 8,
@@ -2044,6 +2066,11 @@ STRUCTS: dict[str, tuple[Member, ...]] = {
     "prefix": (
         Member("identity", 0, 4),
         Member("spare", 4, 4),
+    ),
+    "unowned_key": (
+        Member("prefixlen", 0, 4),
+        Member("vni", 4, 4),
+        Member("address", 8, 16),
     ),
     "rule": (
         Member("id", 0, 16),

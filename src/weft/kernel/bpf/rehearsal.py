@@ -48,7 +48,7 @@ SHARED = frozenset(
         *("addresses_v1", "macs_v1", "macs_edition_v1", "networks_v1", "multicast_groups_v1"),
         *("ways_v1", "own_addresses_v1", "resolvers_v1", "routes_v1", "routers_v1"),
         *("port_rules_v1", "generations_v1", "current_v1", "subjects_v1", "heads_v1", "spans_v1"),
-        *("identities_v1", "atom_sets_v1", "prefixes_v1", "rules_v1"),
+        *("identities_v1", "atom_sets_v1", "prefixes_v1", "unowned_v1", "rules_v1"),
         "symbols_v1",
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from weft.engine.ebpf.compile import multicast_groups
+from weft.engine.ebpf.compile import multicast_groups, unowned
 from weft.engine.ebpf.compile.policy import port_rules
 from weft.engine.ebpf.compile.published import published
 from weft.engine.ebpf.compile.subjects import atoms_of_port
@@ -38,9 +38,11 @@ def compile_port(host_id: HostId, port: Port, view: View) -> Iterator[Row]:
     is_replaced = view.any(Port, "replaces_on", network.id) and view.any(Port, "replaces", port.id)
     if port.host_id is None:
         return
+    here = Place(network.id, host_id)
+    if port.allowed and (view.any(Port, "place", here) or view.ask(is_led_to, here)):
+        yield from unowned.of_port(host_id, network, port, view)
     if port.host_id != host_id:
         is_plugged = (port.is_host or port.device is not None) and not is_replaced
-        here = Place(network.id, host_id)
         if is_plugged and view.any(Port, "place", here):
             yield from _reached_at(host_id, port, network, view, host=host_tag(port.host_id))
         elif is_plugged and not port.is_host and view.ask(is_led_to, here):

@@ -35,6 +35,7 @@ from weft.semantics.members import (
     tenant_of_group,
 )
 from weft.semantics.policy import denied_on
+from weft.semantics.unowned import users_of
 from weft.store.interface import View, question
 
 _BUCKETS = 64
@@ -232,6 +233,16 @@ def atoms_of_place(host_id: HostId, network: Network, view: View) -> tuple[Atom,
     """What an address of a network is that no port has."""
     atom = NetworkAtom(network.id)
     return (atom,) if view.ask(is_named, Named(host_id, atom)) else ()
+
+
+def atoms_of_unowned(
+    host_id: HostId, network: Network, prefix: IPNetwork, view: View
+) -> tuple[Atom, ...]:
+    """What addresses of a prefix are on a network as long as no port has them for its own."""
+    found = {*atoms_of_place(host_id, network, view)}
+    for port in users_of(view, network.id, prefix):
+        found.update(atoms_of_port(host_id, port, network, view))
+    return sorted_atoms(found)
 
 
 class _Labelled(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from weft.engine.ebpf.compile import unowned
 from weft.engine.ebpf.compile.host_routes import host_routes
 from weft.engine.ebpf.compile.routers import gateway_table
 from weft.engine.ebpf.compile.subjects import atoms_of_place
@@ -31,6 +32,7 @@ def compile_subnet(host_id: HostId, subnet: Subnet, view: View) -> Iterator[Row]
     router = gateway_table(view, network.id, subnet.cidr)
     way_out = SubnetValue(gateway, router, is_cut_off=not is_open)
     yield SUBNETS.row(SubnetKey(network.vni, subnet.cidr), way_out)
+    yield from unowned.of_subnet(host_id, network, subnet.cidr, view)
     if gateway is not None:
         yield ADDRESSES.row(
             AddressKey(network.vni, gateway),

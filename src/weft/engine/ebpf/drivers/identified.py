@@ -23,6 +23,9 @@ class Atoms(NamedTuple):
 class IdentifiedDriver(MapDriver):
     """See `engine.rows.Driver`."""
 
+    _leads_nowhere = False
+    """A row is nothing but what addresses are, and may be there before rules ask for it."""
+
     def __init__(
         self,
         table: MapTable[Any, Any],
@@ -49,7 +52,8 @@ class IdentifiedDriver(MapDriver):
         """What an address is to become it is from now on, beside what it is. So rules may be
         replaced by others that ask for other things of it, and no packet is judged by the new rules
         without being what they ask for. The rows themselves are written later; one that fails here
-        will then."""
+        will then. Of prefixes a look-up finds the longest one around, if there is no such row yet:
+        that is what its addresses have been until now."""
         opened = self._open_map()
         items: dict[bytes, bytes] = {}
         for key, value in upserts.items():
@@ -59,12 +63,14 @@ class IdentifiedDriver(MapDriver):
                 former = None if raw is None else self._table.values.decode(raw, self._names)
             except (WeftError, ValueError):
                 continue
+            if former is None and not self._leads_nowhere:
+                continue
             its = () if former is None else self._atoms.of(former)
             wide = sorted_atoms((*its, *self._atoms.of(value)))
-            if former is None or wide == its:
+            if wide == its:
                 continue
             try:
-                put = self._atoms.put(former, wide)
+                put = self._atoms.put(value if former is None else former, wide)
                 items[raw_key] = self._table.values.encode(put, self._names)
             except WeftError:
                 continue

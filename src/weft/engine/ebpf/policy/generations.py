@@ -109,6 +109,11 @@ class Generations:
             if rules.tenant_id == tenant_id:
                 self._note(port_slot(self._numbering.number(Kind.PORT, rules.ifname)))
 
+    def all_change(self) -> None:
+        """Whom any address stands for may be somebody else."""
+        for rules in self._judged:
+            self._note(port_slot(self._numbering.number(Kind.PORT, rules.ifname)))
+
     def raise_due(self) -> None:
         """All rows are written."""
         if not self._due:

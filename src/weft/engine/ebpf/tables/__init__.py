@@ -30,6 +30,7 @@ from weft.engine.ebpf.tables.resolvers import RESOLVERS
 from weft.engine.ebpf.tables.routes import ROUTERS, ROUTES
 from weft.engine.ebpf.tables.subnets import SUBNETS
 from weft.engine.ebpf.tables.tunnels import TUNNELS
+from weft.engine.ebpf.tables.unowned import UNOWNED
 from weft.engine.ebpf.tables.wires import WIRES
 from weft.engine.plumbing import tables as plumbing
 from weft.engine.table import Table
@@ -56,6 +57,7 @@ TABLES: tuple[Table[Any, Any], ...] = tuple(
             PORTS,
             PORT_RULES,
             PREFIXES,
+            UNOWNED,
             REPLICAS,
             RESOLVERS,
             ROUTERS,
