@@ -221,6 +221,24 @@ class IcmpAttempt(Attempt):
             self.is_answered = self.is_answered or is_reply
 
 
+class SolicitAttempt(Attempt):
+    """A router solicitation, and an advertisement (RFC 4861)."""
+
+    _protocol = ICMPV6
+
+    def _send(self) -> None:
+        made = self._opened(socket.SOCK_RAW, ICMPV6)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, packets.NEIGHBOURS_HOPS)
+        made.sendto(packets.icmp(6, packets.SOLICITATION, 0, bytes(4)), (self.ends.destination, 0))
+
+    def came_back(self, packet: Seen) -> None:
+        """See `Attempt.came_back`."""
+        super().came_back(packet)
+        is_near = packet.hops == packets.NEIGHBOURS_HOPS and packet.source.is_link_local
+        if packet.protocol == ICMPV6 and packet.icmp[0] == packets.ADVERTISEMENT and is_near:
+            self.is_answered = True
+
+
 class RawAttempt(Attempt):
     """A packet of any protocol."""
 
@@ -285,6 +303,8 @@ def begun(probe: Probe, ends: Ends) -> Attempt:
             return DnsAttempt(probe, ends)
         case "ping" | "icmp":
             return IcmpAttempt(probe, ends)
+        case "solicit":
+            return SolicitAttempt(probe, ends)
         case _:
             return RawAttempt(probe, ends)
 

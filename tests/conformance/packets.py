@@ -10,6 +10,10 @@ ICMP, TCP, UDP, FRAGMENT, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132
 ERRORS = {ICMP: {3, 11, 12}, ICMPV6: {1, 2, 3, 4}}
 ECHO_REQUEST = {4: 8, 6: 128}
 ECHO_REPLY = {4: 0, 6: 129}
+SOLICITATION, ADVERTISEMENT = 133, 134
+"""Of routers."""
+NEIGHBOURS_HOPS = 255
+"""Which no packet from further away has left."""
 SYN, RST, ACK = 0x02, 0x04, 0x10
 
 

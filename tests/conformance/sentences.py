@@ -39,7 +39,8 @@ class Probe(NamedTuple):
     """The sender's address, as a target."""
     target: str
     kind: str
-    """tcp, udp, sctp, ping, icmp, protocol, or dns: a query by UDP that Weft's DNS answers."""
+    """tcp, udp, sctp, ping, icmp, protocol, dns: a query by UDP that Weft's DNS answers, or
+    solicit: a search for IPv6 routers, which advertise themselves."""
     number: int = 0
     """Of the destination's port, of the protocol, or the type of ICMP."""
     code: int = 0
@@ -86,7 +87,7 @@ def probe(text: str) -> Probe:
         number, code = int(first), int(second or 0)
     elif kind == "dns":
         number = 53
-    elif kind != "ping":
+    elif kind not in ("ping", "solicit"):
         raise ValueError(f"{text!r}: unknown protocol {kind!r}")
     options, flags = _options(text, rest)
     return Probe(

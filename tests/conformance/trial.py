@@ -18,6 +18,8 @@ EARLY_S = 0.15 * PATIENCE
 SILENCE_S = 0.06 * PATIENCE
 """After this, and after all else of the same steps has come, what has not come does not come. The
 kernel takes some twenty microseconds, and has taken them before `send` is back."""
+SOLICITED_S = 4.0 * PATIENCE
+"""The same of routers, which may take so long to advertise themselves (RFC 4861 6.2.6)."""
 
 
 class Trial:
@@ -28,6 +30,7 @@ class Trial:
         self._pairs = pairs
         self._version = version
         self._names = _Names(cast, version)
+        self._is_slow = any(probe.kind == "solicit" for probe, _ in pairs)
         self._attempts: list[Attempt] = []
         self._holders: list[dict[str, bool]] = []
 
@@ -56,6 +59,8 @@ class Trial:
     def _follow(self, answer_s: float) -> None:
         """Read taps and sockets until all is clear."""
         begun_s = time.monotonic()
+        silence_s = SOLICITED_S if self._is_slow else SILENCE_S
+        answer_s = max(answer_s, silence_s)
         is_silent = any(needs_time(outcome) for _, outcome in self._pairs)
         while (passed_s := time.monotonic() - begun_s) < answer_s:
             self._listen()
@@ -63,9 +68,9 @@ class Trial:
                 fits(attempt, outcome, self._names)
                 for attempt, (_, outcome) in zip(self._attempts, self._pairs)
             ]
-            if all(fitting) and (passed_s > SILENCE_S or not is_silent):
+            if all(fitting) and (passed_s > silence_s or not is_silent):
                 return
-            if passed_s > SILENCE_S and self._is_lost(fitting):
+            if passed_s > silence_s and self._is_lost(fitting):
                 return
 
     def _is_lost(self, fitting: Sequence[bool]) -> bool:
