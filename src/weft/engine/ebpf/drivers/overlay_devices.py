@@ -8,6 +8,7 @@ they are loaded; where it cannot be made, they do without it, and the row says w
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from errno import ENODEV
 
 from weft.engine.ebpf.tables.overlay_devices import OVERLAY_DEVICES, OverlayDeviceValue
 from weft.engine.plumbing.device_names import WEFTX
@@ -60,7 +61,8 @@ class OverlayDeviceDriver:
             netlink.do(create_vxlan(WEFTX, self._port, _MTU_BYTES))
             netlink.do(forbid_link_local(WEFTX), set_alias(WEFTX, self._alias()))
             link = self._devices.look_up(WEFTX)
-            assert link is not None
+            if link is None:
+                raise KernelError(f"make device {WEFTX}", ENODEV, "it has gone again at once")
         if link.mtu_bytes != _MTU_BYTES:
             netlink.do(set_mtu(link.ifindex, _MTU_BYTES))
         if sysctl.read(f"net/ipv6/conf/{WEFTX}/disable_ipv6") == "0":
