@@ -11,6 +11,7 @@ import errno
 import json
 import re
 import struct
+import threading
 from typing import Any
 
 from weft.errors import KernelError, UnavailableError
@@ -32,6 +33,9 @@ _NFTA_SET_ELEM_LIST_TABLE = 1
 _NFTA_SET_ELEM_LIST_SET = 2
 _NFTA_SET_ELEM_LIST_ELEMENTS = 3
 _NFPROTO_INET = 1
+_at_work = threading.Lock()
+"""libnftables keeps the names of devices, among other things, in variables that all threads share:
+two of them at once may end the process."""
 
 
 class Nftables:
@@ -40,7 +44,8 @@ class Nftables:
     def __init__(self) -> None:
         """UnavailableError: libnftables is not installed."""
         self._library = _load()
-        self._context = self._library.nft_ctx_new(_CTX_DEFAULT)
+        with _at_work:
+            self._context = self._library.nft_ctx_new(_CTX_DEFAULT)
         if not self._context:
             raise KernelError("open nftables", errno.ENOMEM)
         self._library.nft_ctx_buffer_output(self._context)
@@ -50,7 +55,8 @@ class Nftables:
     def close(self) -> None:
         """Give back what libnftables holds."""
         if self._context:
-            self._library.nft_ctx_free(self._context)
+            with _at_work:
+                self._library.nft_ctx_free(self._context)
             self._context = None
             self._netlink.close()
 
@@ -108,10 +114,11 @@ class Nftables:
 
     def _run(self, commands: str, operation: str, flags: int) -> str:
         library, context = self._library, self._context
-        library.nft_ctx_output_set_flags(context, flags)
-        result = library.nft_run_cmd_from_buffer(context, commands.encode())
-        output = library.nft_ctx_get_output_buffer(context) or b""
-        problem = library.nft_ctx_get_error_buffer(context) or b""
+        with _at_work:
+            library.nft_ctx_output_set_flags(context, flags)
+            result = library.nft_run_cmd_from_buffer(context, commands.encode())
+            output = library.nft_ctx_get_output_buffer(context) or b""
+            problem = library.nft_ctx_get_error_buffer(context) or b""
         if result != 0:
             text = problem.decode(errors="replace").strip()
             number = _errno_of(text)
