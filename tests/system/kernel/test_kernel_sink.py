@@ -98,6 +98,13 @@ GUARDED = (
         action=Action.ALLOW,
         peer=Peer(kind=PeerKind.CIDR, cidr=ip_network("10.5.0.0/16")),
     ),
+    SecurityRule(
+        id=RuleId("00000000-0000-4000-8000-000000000003"),
+        group_id=GroupId("00000000-0000-4000-8000-000000000001"),
+        direction=Direction.EGRESS,
+        action=Action.ALLOW,
+        peer=Peer(kind=PeerKind.NETWORK, network_id=FOO.id),
+    ),
 )
 ROUTED = (
     Router(id=RouterId("r1"), name="r1"),
