@@ -26,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="loading BPF programs needs root"))
 
 
+@pytest.fixture
+def one_cpu() -> Iterator[None]:
+    """What one CPU keeps of what it has looked up another one does not have."""
+    former = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(former)})
+    yield
+    os.sched_setaffinity(0, former)
+
+
 @pytest.fixture(scope="session")
 def objects() -> Path:
     """The folder of the built objects; they are built when missing or out of date."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
 from tests.bpf import wire
@@ -13,14 +10,7 @@ from tests.bpf.overlay import FAR, HUGO, coming, connect, encode, endpoint_at, v
 from tests.bpf.world import ANN, BOB, CYD, DAN, RED, Workload, World
 from weft.kernel.bpf import layouts
 
-
-@pytest.fixture(autouse=True)
-def one_cpu() -> Iterator[None]:
-    """What one CPU keeps another one does not have."""
-    former = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(former)})
-    yield
-    os.sched_setaffinity(0, former)
+pytestmark = pytest.mark.usefixtures("one_cpu")
 
 
 def key_of(workload: Workload, mac: str = "") -> bytes:

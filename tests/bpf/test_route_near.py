@@ -3,9 +3,8 @@ packets have in common that it is kept for."""
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,6 +14,7 @@ from tests.bpf.overlay import HUGO, connect, encode, endpoint_at, remove_tunnel,
 from tests.bpf.routers import NETWORKS, R1, R2, R2_MAC, hop, own_mac, put, subnet, via
 from tests.bpf.routers import connect as connect_networks
 from tests.bpf.test_dns import bound, query
+from tests.bpf.test_router_packets import BOTH, address
 from tests.bpf.test_routing import frame, routed
 from tests.bpf.world import (
     ANN,
@@ -36,18 +36,9 @@ from weft.kernel.bpf import layouts
 from weft.kernel.bpf.layouts import EndpointFlag, RouteKind
 from weft.model.service_addresses import GATEWAY_MAC
 
-BOTH = pytest.mark.parametrize("family", [4, 6])
+pytestmark = pytest.mark.usefixtures("one_cpu")
 FAR_MAC = "02:00:00:00:01:77"
 FAR = {4: "10.2.0.77", 6: "fd00:2::77"}
-
-
-@pytest.fixture(autouse=True)
-def one_cpu() -> Iterator[None]:
-    """What one CPU keeps another one does not have."""
-    former = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(former)})
-    yield
-    os.sched_setaffinity(0, former)
 
 
 @pytest.fixture
@@ -55,10 +46,6 @@ def routers(world: World) -> World:
     """R1 is the gateway of RED and BLUE."""
     connect_networks(world, R1, RED, BLUE)
     return world
-
-
-def address(workload: Workload, family: int) -> str:
-    return workload.ipv4 if family == 4 else workload.ipv6
 
 
 def key_of(vni: int, destination: str) -> bytes:

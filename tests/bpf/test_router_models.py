@@ -55,6 +55,7 @@ from weft.semantics.routers import router_at
 from weft.semantics.routing import End, Way, ways
 from weft.store.memory import MemoryStore
 
+pytestmark = pytest.mark.usefixtures("one_cpu")
 HERE = HostId("1" * 16)
 MODELS = int(os.environ.get("WEFT_ROUTER_MODELS", "40"))
 VERSIONS = 3
@@ -264,15 +265,6 @@ def fits(way: Way, outcome: Outcome, sender: Workload, source: IPAddress) -> boo
             is_told = told and outcome.reason in ("isolated", "internal")
             is_unfit = outcome.reason in ("no_route", "spoofed_address")
             return is_told if way.steps and not is_unfit else is_silent
-
-
-@pytest.fixture(autouse=True)
-def one_cpu() -> Iterator[None]:
-    """What one CPU keeps of ways another one does not have."""
-    former = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(former)})
-    yield
-    os.sched_setaffinity(0, former)
 
 
 @pytest.mark.parametrize("seed", range(MODELS))
